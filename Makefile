@@ -1,0 +1,52 @@
+# Portcullis: `make run` starts a registry, `make test` proves it. `make help` lists the rest.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+
+# Where `make run` keeps its data, and how clients call the machine.
+DIR ?= data
+HOST ?=
+PORT ?=
+
+node := ./node_modules/.bin/node
+run_node := $$( [ -x $(node) ] && echo $(node) || echo node )
+
+node_modules/.installed: package.json package-lock.json
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+.PHONY: help
+help: ## this list
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: install
+install: node_modules/.installed ## what the project needs, from the lockfile
+
+.PHONY: run
+run: node_modules/.installed ## a registry with TLS, tokens and a first user (HOST=, PORT=, DIR=)
+	@$(if $(PORT),REGISTRY_HTTP_ADDR=:$(PORT)) exec ./bin/portcullis quickstart --dir $(DIR) \
+		$(foreach name,$(HOST),--host $(name)) $(if $(PORT),--port $(PORT))
+
+.PHONY: test
+test: node_modules/.installed ## unit, contract, property and architecture tests
+	@exec $(run_node) --disable-warning=DEP0060 --test --test-reporter=spec \
+		'libs/**/*.test.ts' 'services/**/*.test.ts' 'test/*.test.ts' 'test/api/**/*.test.ts'
+
+.PHONY: e2e
+e2e: node_modules/.installed ## the stack as `make run` starts it, driven by docker, skopeo and curl
+	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/e2e/**/*.test.ts'
+
+.PHONY: check
+check: node_modules/.installed ## types, lint and format, dead code, promises, architecture
+	./node_modules/.bin/tsc
+	./node_modules/.bin/biome ci --error-on-warnings .
+	./node_modules/.bin/knip
+	./node_modules/.bin/oxlint --type-aware --deny-warnings libs services test
+	$(run_node) --test --test-reporter=dot test/architecture.test.ts
+
+.PHONY: format
+format: node_modules/.installed ## writes the house style
+	./node_modules/.bin/biome check --write .
+
+.PHONY: clean
+clean: ## removes what was installed; never the data
+	rm -rf node_modules

@@ -1,0 +1,57 @@
+/** One account of the file and its bcrypt hash. */
+export type Accounts = ReadonlyMap<string, string>;
+
+export interface ParsedHtpasswd {
+  accounts: Accounts;
+  /** One sentence for each line that gives nobody access. */
+  problems: string[];
+}
+
+const bcryptHash = /^\$2[aby]\$(?<cost>0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
+
+/** Longest account name, in characters. */
+const maxAccountLength = 255;
+
+export function isBcryptHash(text: string): boolean {
+  return bcryptHash.test(text);
+}
+
+/** log2 of the work of a hash; 10 for what is no hash. */
+export function costOf(hash: string): number {
+  return Number(bcryptHash.exec(hash)?.groups?.cost ?? 10);
+}
+
+/**
+ * Reads the file that `htpasswd -B` writes: `name:hash` on each line. Blank lines and lines that
+ * begin with `#` are passed over; of two lines for one name the later counts, as in distribution.
+ */
+export function parseHtpasswd(text: string): ParsedHtpasswd {
+  const accounts = new Map<string, string>();
+  const problems: string[] = [];
+  text.split(/\r?\n/).forEach((line, index) => {
+    const entry = line.trim();
+    if (entry === '' || entry.startsWith('#')) return;
+    const colon = entry.indexOf(':');
+    const name = entry.slice(0, colon);
+    if (colon < 1 || !isAccountName(name)) {
+      problems.push(`line ${index + 1} is not of the form name:hash`);
+      return;
+    }
+    // Fields after the second colon are comments, as in Apache's format.
+    const hash = entry.slice(colon + 1).split(':', 1)[0] ?? '';
+    if (!isBcryptHash(hash)) {
+      accounts.delete(name);
+      problems.push(
+        `user "${name}" is refused: the hash is not bcrypt; set the password anew with portcullis user passwd`,
+      );
+      return;
+    }
+    accounts.set(name, hash);
+  });
+  return { accounts, problems };
+}
+
+/** True for a name that may log in: no colon, no control characters, not too long. */
+export function isAccountName(name: string): boolean {
+  return name.length > 0 && name.length <= maxAccountLength && /^[^:\p{Cc}]+$/u.test(name);
+}

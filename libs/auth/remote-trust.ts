@@ -1,0 +1,91 @@
+import { Agent } from 'node:http';
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
+import { call } from '#libs/http/call.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import { type Trust, trustSchema } from './trust.ts';
+import type { TrustedKeys } from './verify.ts';
+
+/** Milliseconds between two looks at what auth says; bounds how long a removed user stays in. */
+const pollInterval = 5000;
+/** Milliseconds within which an unknown key id makes us ask at most once. */
+const refreshLimit = 1000;
+
+export interface RemoteTrust {
+  keys: TrustedKeys;
+  policyVersion(): string;
+  close(): void;
+}
+
+/**
+ * Follows auth's keys and revocations. Starts without them and goes on with the last known ones while
+ * auth is away: tokens already issued stay good until they expire.
+ * @param socketPath auth's Unix socket
+ */
+export function followTrust(socketPath: string, log: Logger): RemoteTrust {
+  const agent = new Agent({ keepAlive: true });
+  let trust: Trust | undefined;
+  let find: JWTVerifyGetKey | undefined;
+  let lastAsked = 0;
+  let asking: Promise<void> | undefined;
+  let away = false;
+
+  async function ask(): Promise<void> {
+    lastAsked = Date.now();
+    try {
+      const answer = await call({
+        socketPath,
+        agent,
+        method: 'GET',
+        path: '/internal/trust',
+        timeout: 5000,
+      });
+      if (answer.status !== 200) throw new Error(`auth answered ${answer.status}`);
+      trust = trustSchema.parse(JSON.parse(answer.body));
+      find = createLocalJWKSet({ keys: trust.keys } as JSONWebKeySet);
+      if (away) log.info('auth answers again');
+      away = false;
+    } catch (error) {
+      if (!away) log.warn({ err: error }, 'auth does not answer; known keys stay in use');
+      away = true;
+    }
+  }
+
+  function refresh(): Promise<void> {
+    asking ??= ask().finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  }
+
+  const timer = setInterval(() => void refresh(), pollInterval).unref();
+
+  const keys: TrustedKeys = {
+    find: async (header, token) => {
+      if (find === undefined) await refresh();
+      try {
+        if (find === undefined) throw new errors.JWKSNoMatchingKey();
+        return await find(header, token);
+      } catch (error) {
+        const known = !(error instanceof errors.JWKSNoMatchingKey);
+        if (known || Date.now() - lastAsked < refreshLimit) throw error;
+        await refresh();
+        if (find === undefined) throw error;
+        return await find(header, token);
+      }
+    },
+    trusts: (kid) => trust?.keys.some((key) => key.kid === kid) ?? false,
+    notBefore: (subject) =>
+      trust !== undefined && Object.hasOwn(trust.revoked, subject)
+        ? trust.revoked[subject]
+        : undefined,
+  };
+
+  return {
+    keys,
+    policyVersion: () => trust?.policyVersion ?? '',
+    close() {
+      clearInterval(timer);
+      agent.destroy();
+    },
+  };
+}

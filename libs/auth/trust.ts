@@ -1,0 +1,16 @@
+import { z } from 'zod';
+
+/**
+ * What auth tells our other processes about whom to trust, over a private hop only
+ * (`GET /internal/trust`).
+ */
+export const trustSchema = z.object({
+  /** Public keys, as a JWK Set (RFC 7517 section 5). */
+  keys: z.array(z.looseObject({ kty: z.string(), kid: z.string() })),
+  /** Subject → seconds since the epoch: tokens issued before are void. */
+  revoked: z.record(z.string(), z.number()),
+  /** Changes with the rules and users, so that cached answers can be dropped. */
+  policyVersion: z.string(),
+});
+
+export type Trust = z.infer<typeof trustSchema>;

@@ -1,0 +1,112 @@
+import { createHash } from 'node:crypto';
+import { decodeProtectedHeader, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { LRUCache } from 'lru-cache';
+import { type Claims, claimsSchema } from './claims.ts';
+
+/** How far two clocks may differ, in seconds; what distribution allows. */
+const leeway = 60;
+
+/** What the verifier needs to know about trust; it may change at any time. */
+export interface TrustedKeys {
+  /** Finds the key for a token's header, or throws a jose error. */
+  find: JWTVerifyGetKey;
+  /** True while the key may be relied on; a cached result of a retired key is dropped. */
+  trusts(kid: string): boolean;
+  /** Tokens of this subject issued before this time (seconds) are void; undefined: none are. */
+  notBefore(subject: string): number | undefined;
+}
+
+export type Verification =
+  | { ok: true; claims: Claims }
+  /** `expired` carries the claims of a token whose one and only fault is its age. */
+  | { ok: false; why: string; expired?: Claims };
+
+export interface Verifier {
+  /** Checks signature, issuer, audience, times, trust and revocation. Never throws. */
+  verify(token: string): Promise<Verification>;
+}
+
+export interface VerifierOptions {
+  keys: TrustedKeys;
+  issuer: string;
+  /** The one service name tokens must be made for. */
+  audience: string;
+  /** Milliseconds since the epoch. */
+  now?: () => number;
+}
+
+interface Verified {
+  claims: Claims;
+  kid: string;
+}
+
+/**
+ * The one function by which the gateway and the core both judge a token. Signatures are checked once
+ * per token; expiry, trust in the key and revocation are checked every time.
+ */
+export function createVerifier({
+  keys,
+  issuer,
+  audience,
+  now = Date.now,
+}: VerifierOptions): Verifier {
+  const cache = new LRUCache<string, Verified>({ max: 10_000 });
+
+  async function checkSignature(token: string): Promise<Verified> {
+    const { payload, protectedHeader } = await jwtVerify(token, keys.find, {
+      issuer,
+      audience,
+      algorithms: ['ES256'],
+      clockTolerance: leeway,
+      // Expiry is judged by judge(), so that an old but genuine token can be told from a forged one.
+      currentDate: new Date(Math.min(now(), expiryOf(token) * 1000)),
+    });
+    return { claims: claimsSchema.parse(payload), kid: protectedHeader.kid ?? '' };
+  }
+
+  function judge({ claims, kid }: Verified): Verification {
+    const seconds = now() / 1000;
+    if (!keys.trusts(kid)) return { ok: false, why: 'the signing key is no longer trusted' };
+    const notBefore = keys.notBefore(claims.sub);
+    if (notBefore !== undefined && claims.iat < notBefore) {
+      return { ok: false, why: 'the token was revoked' };
+    }
+    if (claims.exp + leeway < seconds) {
+      return { ok: false, why: 'the token has expired', expired: claims };
+    }
+    return { ok: true, claims };
+  }
+
+  return {
+    async verify(token) {
+      const key = createHash('sha256').update(token).digest('base64url');
+      const known = cache.get(key);
+      if (known !== undefined) return judge(known);
+      try {
+        const verified = await checkSignature(token);
+        cache.set(key, verified);
+        return judge(verified);
+      } catch (error) {
+        return { ok: false, why: describe(error) };
+      }
+    },
+  };
+}
+
+/** The `exp` a token claims, before anything about it is believed; NaN makes the check fail. */
+function expiryOf(token: string): number {
+  decodeProtectedHeader(token);
+  const payload: unknown = JSON.parse(
+    Buffer.from(token.split('.')[1] ?? '', 'base64url').toString('utf8'),
+  );
+  const exp = (payload as { exp?: unknown } | null)?.exp;
+  if (typeof exp !== 'number') throw new errors.JWTInvalid('the token has no expiry');
+  return exp;
+}
+
+function describe(error: unknown): string {
+  if (error instanceof errors.JWTClaimValidationFailed)
+    return `claim ${error.claim}: ${error.reason}`;
+  if (error instanceof errors.JOSEError) return error.code;
+  return 'not a token';
+}

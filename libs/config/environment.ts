@@ -1,0 +1,122 @@
+import { parse } from 'yaml';
+import type { z } from 'zod';
+import { describeSchema } from './schema/walk.ts';
+
+/** Variables that begin with the prefix and are no settings. */
+const notSettings = new Set(['REGISTRY_CONFIGURATION_PATH']);
+
+/** Segments that distribution derives from its field names, where the file's key is another. */
+const fieldNames: Readonly<Record<string, string>> = {
+  FILECHECKERS: 'file',
+  HTTPCHECKERS: 'http',
+  TCPCHECKERS: 'tcp',
+  EVENTCONFIG: 'events',
+  MAILOPTIONS: 'options',
+  TRUSTKEY: 'signingkeyfile',
+};
+
+type Tree = Record<string, unknown>;
+
+/**
+ * Lays `REGISTRY_A_B_C=value` over a parsed configuration, as distribution does: names are cut at
+ * `_`, variables are taken in lexical order, values are YAML.
+ * @returns a sentence for each variable that names no setting
+ * @throws Error naming the variable whose value cannot be used
+ */
+export function applyEnvironment(
+  tree: Tree,
+  schema: z.ZodType,
+  env: Readonly<Record<string, string | undefined>>,
+): string[] {
+  const warnings: string[] = [];
+  for (const name of Object.keys(env).sort()) {
+    const value = env[name];
+    if (value === undefined || !name.startsWith('REGISTRY_') || notSettings.has(name)) continue;
+    const segments = name.slice('REGISTRY_'.length).split('_');
+    try {
+      set({ container: tree, key: undefined, schema }, segments, value);
+    } catch (error) {
+      if (error instanceof NoSuchSetting)
+        warnings.push(`${name}: there is no such setting; ignored`);
+      else throw new Error(`${name}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+  return warnings;
+}
+
+class NoSuchSetting extends Error {}
+
+/** A place in the tree that can be read and replaced, and what the schema says of it. */
+interface Place {
+  container: Tree | unknown[];
+  /** Undefined for the root, which is the container itself. */
+  key: string | number | undefined;
+  schema: z.ZodType | undefined;
+}
+
+function set(place: Place, segments: readonly string[], value: string): void {
+  const [segment, ...rest] = segments;
+  if (segment === undefined) {
+    write(place, convert(place.schema, value));
+    return;
+  }
+  const node = place.schema === undefined ? undefined : describeSchema(place.schema);
+  if (node?.kind === 'array') {
+    const list = open(place, () => []) as unknown[];
+    const index = /^\d+$/.test(segment) ? Number(segment) : Number.NaN;
+    if (!(index <= list.length)) {
+      throw new Error(`index ${segment} leaves a gap: the list has ${list.length} entries`);
+    }
+    set({ container: list, key: index, schema: node.element }, rest, value);
+    return;
+  }
+  if (node !== undefined && node.kind !== 'object' && node.kind !== 'record') {
+    throw new NoSuchSetting();
+  }
+  const children = open(place, () => ({})) as Tree;
+  const { key, schema } = child(children, node, segment);
+  set({ container: children, key, schema }, rest, value);
+}
+
+function child(
+  tree: Tree,
+  node: ReturnType<typeof describeSchema> | undefined,
+  segment: string,
+): { key: string; schema: z.ZodType | undefined } {
+  const upper = segment.toUpperCase();
+  if (node?.kind === 'object') {
+    const alias = Object.hasOwn(fieldNames, upper) ? fieldNames[upper] : undefined;
+    const keys = Object.keys(node.shape);
+    const key =
+      keys.find((name) => name.toUpperCase() === upper) ?? keys.find((name) => name === alias);
+    if (key !== undefined) return { key, schema: node.shape[key] };
+    if (!node.open) throw new NoSuchSetting();
+  }
+  const existing = Object.keys(tree).find((name) => name.toUpperCase() === upper);
+  return {
+    key: existing ?? segment.toLowerCase(),
+    schema: node?.kind === 'record' ? node.value : undefined,
+  };
+}
+
+function convert(schema: z.ZodType | undefined, value: string): unknown {
+  // Where text is meant, `0123` stays as it is written.
+  if (schema !== undefined && describeSchema(schema).kind === 'text') return value;
+  return parse(value);
+}
+
+function write({ container, key }: Place, value: unknown): void {
+  if (key === undefined) throw new NoSuchSetting();
+  (container as Tree)[key] = value;
+}
+
+/** The place's value as a container; a scalar or nothing there gives way. */
+function open(place: Place, create: () => Tree | unknown[]): Tree | unknown[] {
+  if (place.key === undefined) return place.container;
+  const current = (place.container as Tree)[place.key];
+  if (typeof current === 'object' && current !== null) return current as Tree;
+  // `auth: htpasswd`, a bare name, is the section of that name.
+  const fresh = typeof current === 'string' ? { [current]: {} } : create();
+  write(place, fresh);
+  return fresh;
+}

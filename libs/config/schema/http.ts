@@ -1,0 +1,39 @@
+import { z } from 'zod';
+import { duration, flag, secret, text, textList } from './values.ts';
+
+const tls = z.object({
+  certificate: text.optional(),
+  key: text.optional(),
+  clientcas: textList.optional(),
+  clientauth: text.optional(),
+  minimumtls: z.enum(['tls1.0', 'tls1.1', 'tls1.2', 'tls1.3']).default('tls1.2'),
+  ciphersuites: textList.optional(),
+  letsencrypt: z
+    .object({
+      cachefile: text.optional(),
+      email: text.optional(),
+      hosts: textList.optional(),
+      directoryurl: text.optional(),
+    })
+    .optional(),
+});
+
+export const httpSchema = z.object({
+  addr: text.default(':5000'),
+  net: z.enum(['tcp', 'unix']).default('tcp'),
+  prefix: text.default('/'),
+  host: text.optional(),
+  secret: secret.optional(),
+  relativeurls: flag.optional(),
+  draintimeout: duration.default(10_000),
+  headers: z.record(z.string(), textList).default({}),
+  http2: z.object({ disabled: flag.optional() }).optional(),
+  h2c: z.object({ enabled: flag.optional() }).optional(),
+  tls: tls.optional(),
+  debug: z
+    .object({
+      addr: text.optional(),
+      prometheus: z.object({ enabled: flag.optional(), path: text.optional() }).optional(),
+    })
+    .optional(),
+});

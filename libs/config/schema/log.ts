@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import { logFormats } from '#libs/log/format-line.ts';
+import { anything, flag, secret, text, textList } from './values.ts';
+
+export const logLevel = z.enum(['error', 'warn', 'info', 'debug']);
+
+export const logSchema = z.object({
+  level: logLevel.default('info'),
+  formatter: z.enum(logFormats).default('text'),
+  fields: anything.default({}),
+  accesslog: z.object({ disabled: flag.default(false) }).prefault({}),
+  reportcaller: flag.optional(),
+  hooks: z
+    .array(
+      z.object({
+        type: text,
+        disabled: flag.optional(),
+        levels: textList.optional(),
+        options: z
+          .object({
+            smtp: z
+              .object({
+                addr: text.optional(),
+                username: text.optional(),
+                password: secret.optional(),
+                insecure: flag.optional(),
+              })
+              .optional(),
+            from: text.optional(),
+            to: textList.optional(),
+          })
+          .optional(),
+      }),
+    )
+    .optional(),
+});

@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import { count, duration, text, textList } from './values.ts';
+
+const match = z.strictObject({
+  account: text.optional(),
+  type: text.optional(),
+  name: text.optional(),
+});
+
+/** One access rule in docker_auth's form; see docs/configuration.md. */
+const rule = z.strictObject({
+  match: match.prefault({}),
+  actions: textList,
+  comment: text.optional(),
+});
+
+export type AccessRule = z.infer<typeof rule>;
+
+/** Everything that is ours lives under the key `portcullis`, which distribution ignores. */
+export const portcullisSchema = z.object({
+  groups: z.record(z.string(), z.array(text)).default({}),
+  acl: z.array(rule).optional(),
+  token: z
+    .object({
+      ttl: duration.default(300_000),
+      issuer: text.default('portcullis'),
+      service: text.default('portcullis'),
+    })
+    .prefault({}),
+  auth: z.object({ state: text.optional() }).prefault({}),
+  gateway: z
+    .object({
+      trustedproxies: textList.default([]),
+      /** Time without a byte after which a transfer is given up. */
+      idletimeout: duration.default(60_000),
+      /** Time for a request's headers to arrive. */
+      headerstimeout: duration.default(20_000),
+    })
+    .prefault({}),
+  /** Folder of the Unix sockets between our processes; only our user may enter it. */
+  sockets: text.optional(),
+  /** Unsupported sections to start without. */
+  ignore: z.array(z.enum(['notifications'])).default([]),
+  /** Largest page of the catalog and of a tag list when the sections of that name are absent. */
+  pagesize: count.default(1000),
+});

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { anything, count, duration, flag, secret, text } from './values.ts';
+
+const filesystem = z.object({
+  rootdirectory: text.default('/var/lib/registry'),
+  maxthreads: count.optional(),
+});
+
+const s3 = z.looseObject({
+  accesskey: secret.optional(),
+  secretkey: secret.optional(),
+  region: text.optional(),
+  regionendpoint: text.optional(),
+  bucket: text.optional(),
+  rootdirectory: text.optional(),
+});
+
+const swift = z.looseObject({
+  authurl: text.optional(),
+  username: text.optional(),
+  password: secret.optional(),
+  container: text.optional(),
+  secretkey: secret.optional(),
+  accesskey: secret.optional(),
+  tempurlcontainerkey: secret.optional(),
+});
+
+const azure = z.looseObject({
+  accountname: text.optional(),
+  accountkey: secret.optional(),
+  container: text.optional(),
+  connectionstring: secret.optional(),
+});
+
+const gcs = z.looseObject({ bucket: text.optional(), credentials: secret.optional() });
+const oss = z.looseObject({ accesskeysecret: secret.optional() });
+
+/** Every storage driver of distribution 2.8 and 3; which ones we have is told by the support table. */
+export const storageDrivers = {
+  filesystem,
+  inmemory: z.object({}),
+  s3,
+  swift,
+  azure,
+  gcs,
+  oss,
+} as const;
+
+export type StorageDriverName = keyof typeof storageDrivers;
+
+export const storageSchema = z.object({
+  filesystem: filesystem.nullable().optional(),
+  inmemory: z.object({}).nullable().optional(),
+  s3: s3.nullable().optional(),
+  swift: swift.nullable().optional(),
+  azure: azure.nullable().optional(),
+  gcs: gcs.nullable().optional(),
+  oss: oss.nullable().optional(),
+  delete: z.object({ enabled: flag.default(false) }).prefault({}),
+  redirect: z.object({ disable: flag.default(false) }).optional(),
+  cache: z
+    .object({
+      blobdescriptor: text.optional(),
+      layerinfo: text.optional(),
+      blobdescriptorsize: count.optional(),
+    })
+    .optional(),
+  tag: z.object({ concurrencylimit: count.optional() }).optional(),
+  maintenance: z
+    .object({
+      uploadpurging: z
+        .object({
+          enabled: flag.optional(),
+          age: duration.optional(),
+          interval: duration.optional(),
+          dryrun: flag.optional(),
+        })
+        .optional(),
+      readonly: z.object({ enabled: flag.optional() }).optional(),
+    })
+    .optional(),
+});
+
+export const middlewareSchema = z.record(
+  z.string(),
+  z.array(z.object({ name: text, disabled: flag.optional(), options: anything.optional() })),
+);

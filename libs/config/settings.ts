@@ -1,0 +1,156 @@
+import { createHash } from 'node:crypto';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import type { LogFormat } from '#libs/log/format-line.ts';
+import type { LoadedConfiguration } from './load-configuration.ts';
+import type { AccessRule } from './schema/portcullis.ts';
+
+/** What the processes act on: the configuration with its defaults, paths absolute, times in ms. */
+export interface Settings {
+  log: {
+    level: 'error' | 'warn' | 'info' | 'debug';
+    format: LogFormat;
+    fields: Record<string, unknown>;
+    access: boolean;
+  };
+  http: {
+    listen: { socket: string } | { host?: string; port: number };
+    /** Path all routes stand under: empty, or `/x/y` without a slash at the end. */
+    prefix: string;
+    /** Scheme and host that clients use, if it is fixed: `https://registry.example.com`. */
+    publicUrl: string | undefined;
+    tls: TlsSettings | undefined;
+    /** Sent with every answer. */
+    headers: Record<string, string[]>;
+    drainTimeout: number;
+    idleTimeout: number;
+    headersTimeout: number;
+    trustedProxies: string[];
+  };
+  /** Undefined: no authentication at all. */
+  auth: AuthSettings | undefined;
+  storage: { driver: 'filesystem'; root: string } | { driver: 'inmemory' };
+  deleteEnabled: boolean;
+  health: { interval: number; threshold: number } | undefined;
+  pageSize: { catalog: number; tags: number };
+  sockets: { folder: string; auth: string; core: string };
+}
+
+export interface TlsSettings {
+  certificate: string;
+  key: string;
+  minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** Names as OpenSSL or as Go spells them. */
+  ciphers: string[];
+}
+
+export interface AuthSettings {
+  realm: string;
+  htpasswd: string;
+  state: string;
+  issuer: string;
+  service: string;
+  /** Milliseconds a token lives. */
+  tokenTtl: number;
+  groups: Record<string, string[]>;
+  /** Undefined: every user may do everything, as htpasswd means in distribution. */
+  rules: AccessRule[] | undefined;
+}
+
+/**
+ * The typed view of a loaded configuration.
+ * @throws Error with one clear sentence for a value that only shows wrong here
+ */
+export function toSettings({ configuration, path }: LoadedConfiguration): Settings {
+  const { log, http, storage, health, portcullis, catalog, tags } = configuration;
+  const listen = http.net === 'unix' ? { socket: resolve(http.addr) } : parseAddress(http.addr);
+  const root = resolve(storage.filesystem?.rootdirectory ?? '/var/lib/registry');
+  const { storagedriver } = health;
+  return {
+    log: {
+      level: configuration.loglevel ?? log.level,
+      format: log.formatter,
+      fields: log.fields,
+      access: !log.accesslog.disabled,
+    },
+    http: {
+      listen,
+      prefix: http.prefix.replace(/^\/*/, '/').replace(/\/+$/, ''),
+      publicUrl: http.host === undefined ? undefined : parsePublicUrl(http.host),
+      tls: tlsSettings(http.tls),
+      headers: http.headers,
+      drainTimeout: http.draintimeout,
+      idleTimeout: portcullis.gateway.idletimeout,
+      headersTimeout: portcullis.gateway.headerstimeout,
+      trustedProxies: portcullis.gateway.trustedproxies,
+    },
+    auth: authSettings(configuration),
+    storage: storage.filesystem ? { driver: 'filesystem', root } : { driver: 'inmemory' },
+    deleteEnabled: storage.delete.enabled,
+    health: storagedriver?.enabled
+      ? { interval: storagedriver.interval, threshold: Math.max(1, storagedriver.threshold) }
+      : undefined,
+    pageSize: {
+      catalog: catalog?.maxentries ?? portcullis.pagesize,
+      tags: tags?.maxtags ?? portcullis.pagesize,
+    },
+    sockets: socketPaths(portcullis.sockets, [path ?? '', http.addr, root]),
+  };
+}
+
+function authSettings({ auth, portcullis }: LoadedConfiguration['configuration']) {
+  if (auth?.htpasswd === undefined) return undefined;
+  const htpasswd = resolve(auth.htpasswd.path);
+  return {
+    realm: auth.htpasswd.realm,
+    htpasswd,
+    state: resolve(portcullis.auth.state ?? join(dirname(htpasswd), 'portcullis-state')),
+    issuer: portcullis.token.issuer,
+    service: portcullis.token.service,
+    tokenTtl: portcullis.token.ttl,
+    groups: portcullis.groups,
+    rules: portcullis.acl,
+  };
+}
+
+function tlsSettings(tls: LoadedConfiguration['configuration']['http']['tls']) {
+  if (tls?.certificate === undefined && tls?.key === undefined) return undefined;
+  if (tls.certificate === undefined || tls.key === undefined) {
+    throw new Error('http.tls: certificate and key belong together; one of them is missing');
+  }
+  return {
+    certificate: resolve(tls.certificate),
+    key: resolve(tls.key),
+    minVersion: tls.minimumtls === 'tls1.3' ? ('TLSv1.3' as const) : ('TLSv1.2' as const),
+    ciphers: tls.ciphersuites ?? [],
+  };
+}
+
+/** Reads `:5000`, `0.0.0.0:8000`, `[::1]:5000`. */
+export function parseAddress(addr: string): { host?: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(addr);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) {
+    throw new Error(`http.addr: "${addr}" is not an address such as :5000 or 127.0.0.1:5000`);
+  }
+  const host = match[1] ?? match[2] ?? '';
+  return host === '' ? { port } : { host, port };
+}
+
+function parsePublicUrl(host: string): string {
+  const url = URL.canParse(host) ? new URL(host) : undefined;
+  if (url === undefined || !/^https?:$/.test(url.protocol)) {
+    throw new Error(`http.host: "${host}" is not a URL such as https://registry.example.com`);
+  }
+  return url.origin;
+}
+
+/** Socket paths are bounded to about 100 bytes, so they stay out of deep data folders. */
+function socketPaths(given: string | undefined, identity: readonly string[]) {
+  const name = createHash('sha256').update(identity.join('\0')).digest('hex').slice(0, 12);
+  const folder =
+    given === undefined
+      ? join(tmpdir(), `portcullis-${process.getuid?.() ?? 0}-${name}`)
+      : resolve(given);
+  return { folder, auth: join(folder, 'auth.sock'), core: join(folder, 'core.sock') };
+}

@@ -1,0 +1,109 @@
+import { randomUUID } from 'node:crypto';
+import Koa, { type Context } from 'koa';
+import type { Logger } from '#libs/log/logger.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import { closeAfter, endEarly, hasUnreadBody } from './end-early.ts';
+import { internalHeaders } from './internal-headers.ts';
+import { renderError } from './render-error.ts';
+
+/** What every request carries through our middleware. */
+export interface RequestState {
+  requestId: string;
+  log: Logger;
+  /** The peer as the gateway saw it. */
+  client: string;
+  /** Filled in on the way, for the access line. */
+  access: { route?: string; repository?: string; subject?: string };
+}
+
+export interface AppOptions {
+  log: Logger;
+  /** Whether request id and client address come from our own gateway over a private hop. */
+  privateHop: boolean;
+  /** Level of the one line written for each request; undefined writes none. */
+  accessLog?: 'info' | 'debug';
+  /** Turns errors of the layers below into ones a client may see; returns others as they are. */
+  translate?: (error: unknown) => unknown;
+}
+
+/** A koa application with what all our processes share: request id, access line, error rendering. */
+export function createApp({
+  log,
+  privateHop,
+  accessLog,
+  translate,
+}: AppOptions): Koa<RequestState> {
+  const app = new Koa<RequestState>();
+  app.silent = true;
+  app.on('error', (error: unknown) => log.debug({ err: error }, 'response ended badly'));
+
+  app.use(async (ctx, next) => {
+    const given = privateHop ? ctx.get(internalHeaders.requestId) : '';
+    const requestId = given === '' ? randomUUID() : given;
+    const client = privateHop ? ctx.get(internalHeaders.clientAddress) : '';
+    ctx.state = {
+      requestId,
+      log: log.child({ requestId }),
+      client: client === '' ? (ctx.req.socket.remoteAddress ?? '') : client,
+      access: {},
+    };
+    if (accessLog !== undefined) logAccess(ctx, accessLog);
+    await next();
+  });
+
+  app.use(async (ctx, next) => {
+    try {
+      await next();
+    } catch (error) {
+      showError(ctx, translate === undefined ? error : translate(error));
+    }
+    if (ctx.respond !== false && hasUnreadBody(ctx.req)) await answerEarly(ctx);
+  });
+  return app;
+}
+
+function logAccess(ctx: Context, level: 'info' | 'debug'): void {
+  const started = performance.now();
+  ctx.res.once('close', () => {
+    const { access, client, log } = ctx.state as RequestState;
+    log[level](
+      {
+        method: ctx.method,
+        path: ctx.path,
+        status: ctx.res.statusCode,
+        bytes: Number(ctx.res.getHeader('content-length') ?? 0),
+        durationMs: Math.round(performance.now() - started),
+        client,
+        ...access,
+        ...(ctx.res.writableFinished ? {} : { aborted: true }),
+        userAgent: ctx.get('user-agent'),
+      },
+      'request',
+    );
+  });
+}
+
+function showError(ctx: Context, error: unknown): void {
+  const { log } = ctx.state as RequestState;
+  if (!(error instanceof RegistryError)) log.error({ err: error }, 'request failed');
+  else if (error.status >= 500) log.warn({ err: error.cause ?? error }, error.message);
+  if (ctx.headerSent) {
+    ctx.res.destroy();
+    return;
+  }
+  const { status, headers, body } = renderError(error);
+  ctx.status = status;
+  for (const [name, value] of Object.entries(headers)) ctx.set(name, String(value));
+  ctx.body = body;
+}
+
+async function answerEarly(ctx: Context): Promise<void> {
+  ctx.respond = false;
+  const { res, req } = ctx;
+  const body = typeof ctx.body === 'string' ? ctx.body : '';
+  res.setHeader('Content-Length', Buffer.byteLength(body));
+  closeAfter(res);
+  if (body === '') res.flushHeaders();
+  else res.write(body);
+  await endEarly(req, res);
+}

@@ -1,0 +1,48 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+/** How much of an unwanted body is read before the connection goes, in bytes and milliseconds. */
+const drainBytes = 256 * 1024;
+const drainTime = 1000;
+
+/** True while a request's body has not been received whole. */
+export function hasUnreadBody(request: IncomingMessage): boolean {
+  if (request.complete) return false;
+  const length = request.headers['content-length'];
+  return (
+    request.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0')
+  );
+}
+
+/** To be called before the headers are sent: this connection will serve no other request. */
+export function closeAfter(response: ServerResponse): void {
+  response.shouldKeepAlive = false;
+  response.setHeader('Connection', 'close');
+}
+
+/**
+ * Ends a response whose request body was not wanted. Left alone, Node would swallow the whole body;
+ * closing at once would reset the connection under a client that is still writing, and the answer
+ * would be lost. So a little is read and thrown away, and then the connection is closed.
+ * The response must announce its length, and all of it but the end must be written.
+ */
+export async function endEarly(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  await new Promise<void>((resolve) => {
+    let seen = 0;
+    const timer = setTimeout(resolve, drainTime);
+    const done = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    request.on('data', (chunk: Buffer) => {
+      seen += chunk.length;
+      if (seen > drainBytes) done();
+    });
+    request.on('end', done);
+    request.on('close', done);
+    request.on('error', done);
+    request.resume();
+  });
+  request.pause();
+  response.end();
+  if (!request.complete) response.once('finish', () => request.socket.destroySoon());
+}

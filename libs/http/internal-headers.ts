@@ -1,0 +1,35 @@
+/**
+ * Headers that only our own processes may set. The gateway removes them from what clients send, and
+ * the core and auth believe them only from a private hop.
+ */
+export const internalHeaders = {
+  requestId: 'x-request-id',
+  clientAddress: 'x-portcullis-client',
+} as const;
+
+const internalPrefix = 'x-portcullis-';
+
+/** Headers of one connection, not of the message (RFC 9110 section 7.6.1). */
+const hopByHop: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+
+/** Names that must not cross our gateway, either way; `connection` may list more. */
+export function namesToStrip(headers: Readonly<Record<string, unknown>>): string[] {
+  const listed = String(headers.connection ?? '')
+    .split(',')
+    .map((name) => name.trim().toLowerCase())
+    .filter((name) => name !== '');
+  return Object.keys(headers).filter((name) => {
+    const lower = name.toLowerCase();
+    return hopByHop.has(lower) || lower.startsWith(internalPrefix) || listed.includes(lower);
+  });
+}

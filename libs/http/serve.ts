@@ -1,0 +1,72 @@
+import { rm } from 'node:fs/promises';
+import type { Server } from 'node:http';
+import { Server as TlsServer } from 'node:tls';
+
+/** Where a server listens. */
+export type ListenAddress = { socket: string } | { host?: string; port: number };
+
+export interface ServerTimeouts {
+  /** Milliseconds for a request's headers to arrive. */
+  headers: number;
+  /** Milliseconds an idle connection is kept for the next request. */
+  keepAlive: number;
+}
+
+/** Node's limit on a whole request would cut slow layers; bodies end by idle time only. */
+export function applyTimeouts(server: Server, { headers, keepAlive }: ServerTimeouts): void {
+  server.requestTimeout = 0;
+  server.timeout = 0;
+  server.headersTimeout = headers;
+  server.keepAliveTimeout = keepAlive;
+}
+
+/**
+ * Starts listening. A Unix socket left by a dead process is replaced: its folder is ours alone.
+ * @returns the port, or 0 for a Unix socket
+ * @throws Error with one clear sentence if the address cannot be had
+ */
+export async function listen(server: Server, address: ListenAddress): Promise<number> {
+  if ('socket' in address) await rm(address.socket, { force: true });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error) => reject(explain(error, address)));
+    if ('socket' in address) server.listen(address.socket, resolve);
+    else server.listen(address.port, address.host, resolve);
+  });
+  const bound = server.address();
+  return typeof bound === 'object' && bound !== null ? bound.port : 0;
+}
+
+/**
+ * Stops accepting, lets running requests end, and closes what is left when the time is over.
+ * @param drain milliseconds to wait
+ */
+export async function drain(server: Server, drainTime: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => resolve());
+  });
+  server.closeIdleConnections();
+  const timer = setTimeout(() => server.closeAllConnections(), drainTime);
+  // A connection that turns idle while we wait is closed by its next sweep.
+  const sweep = setInterval(() => server.closeIdleConnections(), 50);
+  await closed;
+  clearTimeout(timer);
+  clearInterval(sweep);
+}
+
+function explain(error: NodeJS.ErrnoException, address: ListenAddress): Error {
+  const where = 'socket' in address ? address.socket : `${address.host ?? ''}:${address.port}`;
+  const reasons: Record<string, string> = {
+    EADDRINUSE: `${where} is already in use by another process; stop it or set http.addr to another address`,
+    EACCES: `not allowed to listen on ${where}; ports below 1024 need root or CAP_NET_BIND_SERVICE`,
+    EADDRNOTAVAIL: `${where} is not an address of this machine`,
+    ENOTFOUND: `the host of ${where} cannot be resolved`,
+  };
+  return new Error(reasons[error.code ?? ''] ?? `cannot listen on ${where}: ${error.message}`, {
+    cause: error,
+  });
+}
+
+/** True for servers that speak TLS. */
+export function isTls(server: Server): boolean {
+  return server instanceof TlsServer;
+}

@@ -1,0 +1,146 @@
+import { type Descriptor, parseDescriptor } from './descriptor.ts';
+import { RegistryError } from './errors.ts';
+import {
+  isManifestMediaType,
+  isSchema1MediaType,
+  type ManifestMediaType,
+  manifestTypes,
+} from './media-types.ts';
+import { parseStrictJson } from './strict-json.ts';
+
+/** Largest manifest we take, in bytes (distribution-spec, "Pushing Manifests": at least 4 MB). */
+export const maxManifestSize = 4 * 1024 * 1024;
+
+interface ManifestCommon {
+  mediaType: ManifestMediaType;
+  artifactType?: string;
+  /** What this manifest is about: a signature's image, for example. It need not exist. */
+  subject?: Descriptor;
+  annotations?: Record<string, string>;
+}
+
+export interface ImageManifest extends ManifestCommon {
+  kind: 'image';
+  config: Descriptor;
+  layers: Descriptor[];
+}
+
+export interface IndexManifest extends ManifestCommon {
+  kind: 'index';
+  manifests: Descriptor[];
+}
+
+/** A manifest parsed once, at the edge; the bytes themselves are stored as they came. */
+export type Manifest = ImageManifest | IndexManifest;
+
+const knownKeys = [
+  'schemaVersion',
+  'mediaType',
+  'artifactType',
+  'config',
+  'layers',
+  'manifests',
+  'subject',
+  'annotations',
+] as const;
+
+/**
+ * Parses and validates a manifest (image-spec, "Image Manifest" and "Image Index").
+ * Refused, because two clients could read two different images from the same bytes: duplicate keys,
+ * keys that differ from known ones in case only, both `layers` and `manifests`, and a `mediaType`
+ * other than the Content-Type it came under.
+ * @param contentType the bare media type of the request, or of what was stored
+ * @throws RegistryError MANIFEST_INVALID
+ */
+export function parseManifest(bytes: Uint8Array, contentType: string): Manifest {
+  if (isSchema1MediaType(contentType)) {
+    fail('Docker schema 1 is not accepted; build or convert the image with a current client');
+  }
+  const document = parseObject(bytes);
+  const declared = document.mediaType;
+  if (declared !== undefined && typeof declared !== 'string') fail('mediaType is not a string');
+  const mediaType = contentType === '' ? (declared ?? '') : contentType;
+  if (!isManifestMediaType(mediaType)) {
+    fail(
+      `media type "${mediaType}" is not supported; use one of ${Object.keys(manifestTypes).join(', ')}`,
+    );
+  }
+  if (declared !== undefined && declared !== mediaType) {
+    fail(`mediaType "${declared}" differs from the Content-Type "${mediaType}"`);
+  }
+  if (document.schemaVersion !== 2) fail('schemaVersion must be 2');
+  if ('layers' in document && 'manifests' in document) fail('has both layers and manifests');
+
+  const common = parseCommon(document, mediaType);
+  if (manifestTypes[mediaType] === 'index') {
+    return {
+      ...common,
+      kind: 'index',
+      manifests: descriptors(document.manifests, 'manifests'),
+    };
+  }
+  return {
+    ...common,
+    kind: 'image',
+    config: parseDescriptor(document.config, 'config'),
+    layers: descriptors(document.layers, 'layers'),
+  };
+}
+
+function parseCommon(
+  document: Record<string, unknown>,
+  mediaType: ManifestMediaType,
+): ManifestCommon {
+  const common: ManifestCommon = { mediaType };
+  const { artifactType, subject, annotations } = document;
+  if (artifactType !== undefined) {
+    if (typeof artifactType !== 'string') fail('artifactType is not a string');
+    common.artifactType = artifactType;
+  }
+  if (subject !== undefined && subject !== null) {
+    common.subject = parseDescriptor(subject, 'subject');
+  }
+  if (annotations !== undefined && annotations !== null) {
+    if (typeof annotations !== 'object' || Array.isArray(annotations)) {
+      fail('annotations is not an object');
+    }
+    for (const [key, value] of Object.entries(annotations)) {
+      if (typeof value !== 'string') fail(`annotation "${key}" is not a string`);
+    }
+    common.annotations = annotations as Record<string, string>;
+  }
+  return common;
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch (cause) {
+    return fail('is not UTF-8', cause);
+  }
+  let value: unknown;
+  try {
+    value = parseStrictJson(text, { maxDepth: 64 });
+  } catch (cause) {
+    return fail(`is not valid JSON: ${(cause as Error).message}`, cause);
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return fail('is not a JSON object');
+  }
+  for (const key of Object.keys(value)) {
+    const known = knownKeys.find((name) => name.toLowerCase() === key.toLowerCase());
+    if (known !== undefined && known !== key) fail(`key "${key}" must be spelt "${known}"`);
+  }
+  return value as Record<string, unknown>;
+}
+
+function descriptors(value: unknown, where: string): Descriptor[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) fail(`${where} is not a list`);
+  return value.map((item, index) => parseDescriptor(item, `${where}[${index}]`));
+}
+
+function fail(why: string, cause?: unknown): never {
+  throw new RegistryError('MANIFEST_INVALID', { message: `manifest invalid: ${why}`, cause });
+}

@@ -1,0 +1,71 @@
+import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
+import { type Settings, toSettings } from '#libs/config/settings.ts';
+import { createLogger, type Logger } from '#libs/log/logger.ts';
+
+/** A process that serves until it is stopped. */
+export interface RunningProcess {
+  /** What is told when it is ready, for the log. */
+  address: string;
+  /** Stops accepting, lets what runs end within the drain time, and lets go of everything. */
+  stop(): Promise<void>;
+  /** Takes changed files without closing a connection. */
+  reload?(): Promise<void>;
+}
+
+export type StartProcess = (settings: Settings, log: Logger) => Promise<RunningProcess>;
+
+/** What a process says to its supervisor. */
+export type ProcessMessage = { type: 'ready'; address: string } | { type: 'failed' };
+
+/**
+ * Runs one of our processes: configuration, log, signals, and the channel to the supervisor, if there
+ * is one. The configuration file is the first argument.
+ * A start that fails is one sentence on standard error and exit code 1.
+ */
+export async function runProcess(name: string, start: StartProcess): Promise<void> {
+  let running: RunningProcess;
+  let log: Logger;
+  try {
+    const loaded = await loadConfiguration(process.argv[2] || undefined);
+    const stops = loaded.remarks.filter(({ level }) => level === 'stop');
+    if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
+    const settings = toSettings(loaded);
+    log = createLogger({ ...settings.log, process: name });
+    running = await start(settings, log);
+  } catch (error) {
+    process.stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
+    tell({ type: 'failed' });
+    process.exit(1);
+  }
+  listenToSignals(running, log);
+  log.info({ address: running.address }, `${name} is ready`);
+  tell({ type: 'ready', address: running.address });
+}
+
+function listenToSignals(running: RunningProcess, log: Logger): void {
+  let stopping = false;
+  const stop = async (why: string) => {
+    if (stopping) return;
+    stopping = true;
+    log.info({ why }, 'stopping');
+    await running.stop();
+    process.exit(0);
+  };
+  process.on('SIGTERM', () => void stop('SIGTERM'));
+  // A terminal's Ctrl-C is for the supervisor, which stops its children in order.
+  process.on('SIGINT', () => {
+    if (process.send === undefined) void stop('SIGINT');
+  });
+  process.on('SIGHUP', () => {
+    running.reload?.().catch((error: unknown) => log.error({ err: error }, 'reload failed'));
+  });
+  process.on('disconnect', () => void stop('the supervisor is gone'));
+  process.on('uncaughtException', (error) => {
+    log.fatal({ err: error }, 'unexpected error; the process ends');
+    process.exit(70);
+  });
+}
+
+function tell(message: ProcessMessage): void {
+  process.send?.(message);
+}

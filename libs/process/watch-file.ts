@@ -1,0 +1,48 @@
+import { stat } from 'node:fs/promises';
+import type { Logger } from '#libs/log/logger.ts';
+
+/** Milliseconds between two looks; Kubernetes swaps symbolic links, which no watcher sees well. */
+const interval = 2000;
+
+export interface WatchedFile {
+  /** Reads the file again now, changed or not. */
+  reload(): Promise<void>;
+  close(): void;
+}
+
+/**
+ * Calls `load` when the file changes. A load that fails is reported, and what was loaded before stays.
+ */
+export function watchFile(path: string, load: () => Promise<void>, log: Logger): WatchedFile {
+  let last = '';
+  let running: Promise<void> = Promise.resolve();
+
+  const reload = () => {
+    running = running.then(async () => {
+      try {
+        await load();
+        log.info({ file: path }, 'file reloaded');
+      } catch (error) {
+        log.error(
+          { err: error, file: path },
+          'the changed file cannot be used; the old state stays',
+        );
+      }
+    });
+    return running;
+  };
+
+  const look = async () => {
+    const found = await stat(path).catch(() => undefined);
+    const state =
+      found === undefined
+        ? 'absent'
+        : `${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+    const changed = last !== '' && state !== last;
+    last = state;
+    if (changed) await reload();
+  };
+  void look();
+  const timer = setInterval(() => void look(), interval).unref();
+  return { reload, close: () => clearInterval(timer) };
+}

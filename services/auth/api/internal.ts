@@ -1,0 +1,51 @@
+import type { Middleware } from 'koa';
+import { z } from 'zod';
+import type { SigningKey } from '#libs/auth/signing-keys.ts';
+import type { Trust } from '#libs/auth/trust.ts';
+import type { RequestState } from '#libs/http/app.ts';
+import { readBody } from '#libs/http/body.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import type { Policy } from '../policy/policy.ts';
+import type { Revocations } from '../revocations.ts';
+
+/** GET /auth/jwks: the public keys (RFC 7517). */
+export function getJwks(keys: readonly SigningKey[]): Middleware<RequestState> {
+  return async (ctx) => {
+    ctx.set('Cache-Control', 'max-age=60');
+    ctx.body = { keys: keys.map(({ publicJwk }) => publicJwk) };
+    ctx.type = 'application/jwk-set+json';
+  };
+}
+
+/** GET /internal/trust: all that a verifier needs; for our own processes only. */
+export function getTrust(
+  keys: readonly SigningKey[],
+  revocations: Revocations,
+  policy: Policy,
+): Middleware<RequestState> {
+  return async (ctx) => {
+    ctx.body = {
+      keys: keys.map(({ publicJwk, kid }) => ({ ...publicJwk, kid, kty: publicJwk.kty ?? '' })),
+      revoked: { ...revocations.all() },
+      policyVersion: policy.version,
+    } satisfies Trust;
+  };
+}
+
+const filterSchema = z.object({ subject: z.string(), names: z.array(z.string()).max(1000) });
+
+/** POST /internal/filter: which of these repositories the subject may pull, as a row of 0 and 1. */
+export function postFilter(policy: Policy): Middleware<RequestState> {
+  return async (ctx) => {
+    const parsed = filterSchema.safeParse(
+      JSON.parse((await readBody(ctx.req, 1024 * 1024)).toString('utf8')),
+    );
+    if (!parsed.success) throw new RegistryError('REQUEST_INVALID');
+    const { subject, names } = parsed.data;
+    const allowed = names.map((name) => {
+      const wanted = { type: 'repository', name, actions: ['pull'] };
+      return policy.grant(subject, wanted).length > 0 ? '1' : '0';
+    });
+    ctx.body = { allowed: allowed.join('') };
+  };
+}

@@ -1,0 +1,91 @@
+import { createServer } from 'node:http';
+import { createFirstKey, loadKeys, type SigningKey } from '#libs/auth/signing-keys.ts';
+import type { AuthSettings, Settings } from '#libs/config/settings.ts';
+import { applyTimeouts, drain, listen } from '#libs/http/serve.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import { ensurePrivateFolder } from '#libs/process/private-folder.ts';
+import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
+import { createAuthApp } from './app.ts';
+import { createAclPolicy, everyUserPolicy } from './policy/acl.ts';
+import { isUnanchored } from './policy/pattern.ts';
+import type { Policy } from './policy/policy.ts';
+import { openRevocations } from './revocations.ts';
+import { openHtpasswd } from './users/htpasswd-users.ts';
+
+/** Longer than our agents keep a connection. */
+const keepAlive = 75_000;
+
+/** The token service, on a Unix socket. */
+async function startAuth(settings: Settings, log: Logger): Promise<RunningProcess> {
+  const { auth, sockets } = settings;
+  if (auth === undefined) {
+    throw new Error('the configuration has no auth.htpasswd, so there is nothing to log in to');
+  }
+  await ensurePrivateFolder(sockets.folder);
+  const policy = createPolicy(auth, log);
+  const keys = await openKeys(auth, log);
+  const [signing] = keys;
+  const revocations = await openRevocations({
+    stateFolder: auth.state,
+    secret: signing.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    log,
+  });
+  const users = await openHtpasswd({
+    path: auth.htpasswd,
+    log,
+    onChange: (accounts) => revocations.follow(accounts),
+  });
+  if (users.accounts().size === 0) log.warn({ file: auth.htpasswd }, 'no user can log in');
+
+  const app = createAuthApp({
+    log,
+    users,
+    policy,
+    revocations,
+    keys,
+    privateHop: true,
+    realm: auth.realm,
+    issue: { key: signing, issuer: auth.issuer, service: auth.service, ttl: auth.tokenTtl },
+  });
+  const server = createServer(app.callback());
+  applyTimeouts(server, { headers: settings.http.headersTimeout, keepAlive });
+  await listen(server, { socket: sockets.auth });
+
+  return {
+    address: sockets.auth,
+    async stop() {
+      await drain(server, settings.http.drainTimeout);
+      await users.close();
+    },
+    reload: () => users.reload(),
+  };
+}
+
+function createPolicy({ rules, groups }: AuthSettings, log: Logger): Policy {
+  if (rules === undefined) return everyUserPolicy;
+  rules.forEach(({ match }, index) => {
+    if (match.name !== undefined && isUnanchored(match.name)) {
+      log.warn(
+        { rule: index, name: match.name },
+        'this expression matches anywhere in a name; write /^…$/ to mean the whole',
+      );
+    }
+  });
+  return createAclPolicy(rules, groups);
+}
+
+async function openKeys(
+  { state }: AuthSettings,
+  log: Logger,
+): Promise<[SigningKey, ...SigningKey[]]> {
+  let keys = await loadKeys(state);
+  if (keys.length === 0) {
+    log.info({ path: await createFirstKey(state) }, 'a signing key was made');
+    keys = await loadKeys(state);
+  }
+  const [first, ...others] = keys;
+  if (first === undefined) throw new Error(`there is no signing key in ${state}`);
+  return [first, ...others];
+}
+
+await runProcess('auth', startAuth);

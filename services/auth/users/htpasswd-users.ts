@@ -1,0 +1,104 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { LRUCache } from 'lru-cache';
+import { type Accounts, costOf, parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import { watchFile } from '#libs/process/watch-file.ts';
+import { createBcryptPool } from './bcrypt-pool.ts';
+import type { UserStore } from './user-store.ts';
+
+/** Longest password that is compared, in bytes; bcrypt itself reads 72. */
+const maxPasswordLength = 1024;
+
+export interface HtpasswdUsers extends UserStore {
+  /** Reads the file again now. */
+  reload(): Promise<void>;
+  /** The accounts now in force. */
+  accounts(): Accounts;
+}
+
+export interface HtpasswdOptions {
+  path: string;
+  log: Logger;
+  /** Called after a new file was taken. */
+  onChange: (accounts: Accounts) => Promise<void>;
+}
+
+/**
+ * Opens the htpasswd file and follows it. A file that cannot be read later on leaves the users as
+ * they are.
+ * @throws Error with one clear sentence if it cannot be read now
+ */
+export async function openHtpasswd({
+  path,
+  log,
+  onChange,
+}: HtpasswdOptions): Promise<HtpasswdUsers> {
+  const pool = createBcryptPool();
+  const cacheKey = randomBytes(32);
+  /** Outcomes of comparisons that succeeded or still run, under a keyed hash of what was compared. */
+  const verified = new LRUCache<string, Promise<boolean>>({ max: 10_000, ttl: 10 * 60_000 });
+  let accounts: Accounts = new Map();
+  let dummyHash = '';
+
+  async function load(): Promise<void> {
+    const parsed = parseHtpasswd(await readFile(path, 'utf8'));
+    for (const problem of parsed.problems) log.error({ file: path }, problem);
+    accounts = parsed.accounts;
+    dummyHash = makeDummyHash(accounts);
+    await onChange(accounts);
+  }
+
+  try {
+    await load();
+  } catch (error) {
+    await pool.close();
+    const why =
+      (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'does not exist' : 'cannot be read';
+    throw new Error(
+      `auth.htpasswd.path: ${path} ${why}; make a user with: portcullis user add --file ${path} NAME`,
+      { cause: error },
+    );
+  }
+  const watch = watchFile(path, load, log);
+
+  return {
+    accounts: () => accounts,
+    reload: watch.reload,
+
+    async verify(account, password) {
+      const hash = accounts.get(account);
+      if (hash === undefined || Buffer.byteLength(password) > maxPasswordLength) {
+        await pool.compare(password.slice(0, 72), dummyHash);
+        return false;
+      }
+      const key = createHmac('sha256', cacheKey)
+        .update(JSON.stringify([account, password, hash]))
+        .digest('base64');
+      const known = verified.get(key);
+      if (known !== undefined) return await known;
+      const comparing = pool.compare(password, hash);
+      verified.set(key, comparing);
+      // A wrong password is compared anew each time, so that guessing never gets cheaper.
+      void comparing.then(
+        (equal) => equal || verified.delete(key),
+        () => verified.delete(key),
+      );
+      return await comparing;
+    },
+
+    async close() {
+      watch.close();
+      await pool.close();
+    },
+  };
+}
+
+/** A well-formed hash that nothing matches, as costly as the costliest real one. */
+function makeDummyHash(accounts: Accounts): string {
+  const cost = Math.max(...[...accounts.values()].map(costOf), 4);
+  const [salt, digest] = [16, 23].map((length) =>
+    randomBytes(length).toString('base64').replaceAll('+', '.').replaceAll('=', ''),
+  );
+  return `$2b$${String(cost).padStart(2, '0')}$${salt?.slice(0, 21)}.${digest?.slice(0, 31)}`;
+}

@@ -1,0 +1,66 @@
+import type { Middleware } from 'koa';
+import { matchRoute } from '#libs/api/match-route.ts';
+import { isAllowed } from '#libs/api/required-access.ts';
+import type { Claims } from '#libs/auth/claims.ts';
+import { parseAuthorization } from '#libs/auth/credentials.ts';
+import type { Verifier } from '#libs/auth/verify.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { CoreContext, CoreState } from './handler.ts';
+
+/** How long an upload may go on with a token that died of age, in milliseconds. */
+const uploadGrace = 24 * 60 * 60 * 1000;
+
+/**
+ * Finds the route and judges the token, by the same function as the gateway: a core that is reached
+ * by mistake is not open. Without a verifier the registry is open to all.
+ */
+export function authorize(
+  verifier: Verifier | undefined,
+  registry: Registry,
+): Middleware<CoreState> {
+  return async (ctx, next) => {
+    const match = matchRoute(ctx.method, ctx.path);
+    ctx.state.match = match;
+    ctx.state.access.route = match.route.id;
+    if (match.params.name !== undefined) ctx.state.access.repository = match.params.name;
+    if (verifier === undefined) {
+      ctx.state.caller = { subject: '', granted: undefined };
+    } else {
+      const claims = await authenticate(ctx, verifier, registry);
+      ctx.state.caller = { subject: claims.sub, granted: claims.access };
+      ctx.state.access.subject = claims.sub;
+      if (!isAllowed(match, claims.access)) throw new RegistryError('UNAUTHORIZED');
+    }
+    await next();
+  };
+}
+
+async function authenticate(
+  ctx: CoreContext,
+  verifier: Verifier,
+  registry: Registry,
+): Promise<Claims> {
+  const credentials = parseAuthorization(ctx.get('Authorization'));
+  if (credentials.scheme !== 'bearer') throw new RegistryError('UNAUTHORIZED');
+  const result = await verifier.verify(credentials.token);
+  if (result.ok) return result.claims;
+  if (result.expired !== undefined && (await mayFinish(ctx, result.expired, registry))) {
+    return result.expired;
+  }
+  throw new RegistryError('UNAUTHORIZED', { message: `authentication required: ${result.why}` });
+}
+
+/** A long upload outlives its token, on its own session's URL and for its own subject only. */
+async function mayFinish(ctx: CoreContext, claims: Claims, registry: Registry): Promise<boolean> {
+  const { name, session } = ctx.state.match.params;
+  if (session === undefined) return false;
+  try {
+    const key = { repository: name, id: session, subject: claims.sub };
+    const { startedAt } = await registry.uploads.status(key);
+    return Date.now() - startedAt.getTime() < uploadGrace;
+  } catch (error) {
+    if (error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN') return false;
+    throw error;
+  }
+}

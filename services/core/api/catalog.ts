@@ -1,0 +1,63 @@
+import { fullCatalog } from '#libs/api/required-access.ts';
+import { covers } from '#libs/auth/scope.ts';
+import { nextPageLink, type Page, parsePage } from '#libs/http/pagination.ts';
+import type { RepositoryName } from '#libs/oci/reference.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { Caller, Handler } from './handler.ts';
+
+/** Tells which repositories a subject may pull. */
+export interface CatalogFilter {
+  /** @returns one answer for each name, in order; at most 1000 names a call */
+  mayPull(subject: string, names: readonly string[]): Promise<boolean[]>;
+}
+
+/** How many names are asked about at once. */
+const batchSize = 1000;
+
+/** GET of the repositories that the caller may pull, in byte order. */
+export function listCatalog(
+  registry: Registry,
+  filter: CatalogFilter | undefined,
+  pageSize: number,
+): Handler {
+  return async (ctx) => {
+    const page = parsePage(new URLSearchParams(ctx.querystring), pageSize);
+    const { names, more } = await collect(registry, page, visibleTo(ctx.state.caller, filter));
+    const last = names.at(-1);
+    if (more && last !== undefined) ctx.set('Link', nextPageLink('/v2/_catalog', page, last));
+    ctx.body = { repositories: names };
+  };
+}
+
+type Visible = (names: RepositoryName[]) => Promise<RepositoryName[]>;
+
+function visibleTo({ subject, granted }: Caller, filter: CatalogFilter | undefined): Visible {
+  if (granted === undefined || filter === undefined || covers(granted, fullCatalog)) {
+    return async (names) => names;
+  }
+  return async (names) => {
+    const allowed = await filter.mayPull(subject, names);
+    return names.filter((_, index) => allowed[index] === true);
+  };
+}
+
+/** Walks until one more than the page is found; whether there is more must not be guessed. */
+async function collect(
+  registry: Registry,
+  { last, limit }: Page,
+  visible: Visible,
+): Promise<{ names: RepositoryName[]; more: boolean }> {
+  if (limit === 0) return { names: [], more: false };
+  const found: RepositoryName[] = [];
+  let batch: RepositoryName[] = [];
+  const size = Math.min(batchSize, limit + 1);
+  for await (const name of registry.repositories(last)) {
+    batch.push(name);
+    if (batch.length < size) continue;
+    found.push(...(await visible(batch)));
+    batch = [];
+    if (found.length > limit) break;
+  }
+  if (batch.length > 0) found.push(...(await visible(batch)));
+  return { names: found.slice(0, limit), more: found.length > limit };
+}

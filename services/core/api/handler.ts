@@ -1,0 +1,21 @@
+import type { ParameterizedContext } from 'koa';
+import type { RouteMatch, RouteParams } from '#libs/api/match-route.ts';
+import type { Access } from '#libs/auth/scope.ts';
+import type { RequestState } from '#libs/http/app.ts';
+
+/** Who asks, as the verified token says; an open registry knows nobody and grants everything. */
+export interface Caller {
+  subject: string;
+  /** Undefined in an open registry. */
+  granted: readonly Access[] | undefined;
+}
+
+export interface CoreState extends RequestState {
+  match: RouteMatch;
+  caller: Caller;
+}
+
+export type CoreContext = ParameterizedContext<CoreState>;
+
+/** Serves one row of the route table. */
+export type Handler = (ctx: CoreContext, params: RouteParams) => Promise<void>;

@@ -1,0 +1,20 @@
+import { nextPageLink, parsePage } from '#libs/http/pagination.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { Handler } from './handler.ts';
+
+/** GET of the tags of a repository (distribution-spec, "Listing Tags"). */
+export function listTags({ tags, hasRepository }: Registry, pageSize: number): Handler {
+  return async (ctx, { name }) => {
+    const page = parsePage(new URLSearchParams(ctx.querystring), pageSize);
+    const found = await tags.list(name, page);
+    if (found.tags.length === 0 && !(await hasRepository(name))) {
+      throw new RegistryError('NAME_UNKNOWN', { detail: { name } });
+    }
+    const last = found.tags.at(-1);
+    if (found.more && last !== undefined) {
+      ctx.set('Link', nextPageLink(`/v2/${name}/tags/list`, page, last));
+    }
+    ctx.body = { name, tags: found.tags };
+  };
+}

@@ -1,0 +1,178 @@
+import type { IncomingMessage } from 'node:http';
+import { optionalAccess } from '#libs/api/required-access.ts';
+import { covers } from '#libs/auth/scope.ts';
+import { parseChunkRange } from '#libs/http/range.ts';
+import { type Digest, parseDigest } from '#libs/oci/digest.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import { parseRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
+import type { UploadId } from '#libs/oci/upload-id.ts';
+import { chunksOf } from '#libs/streams/chunks-of.ts';
+import type { Registry } from '../registry/registry.ts';
+import type { UploadChunk, UploadKey } from '../registry/uploads/upload-service.ts';
+import type { CoreContext, Handler } from './handler.ts';
+
+/**
+ * POST: opens a session, or with `mount` and `from` takes the blob from there, or with `digest` takes
+ * the whole blob from the body (distribution-spec, "Pushing blobs"). A mount that cannot be is no
+ * error: the client gets a session and uploads.
+ */
+export function startUpload({ blobs, uploads }: Registry): Handler {
+  return async (ctx, { name }) => {
+    const query = new URLSearchParams(ctx.querystring);
+    const mount = query.get('mount');
+    if (mount !== null) {
+      const digest = parseDigest(mount);
+      const from = mountSource(ctx, query);
+      if (from !== undefined && (await blobs.mount(from, name, digest))) {
+        created(ctx, name, digest);
+        return;
+      }
+    }
+    const { subject } = ctx.state.caller;
+    const whole = query.get('digest');
+    if (whole === null) {
+      const { id } = await uploads.start(name, subject);
+      describeUpload(ctx, name, id, 0);
+      ctx.status = 202;
+      return;
+    }
+    const digest = parseDigest(whole);
+    const { id } = await uploads.start(name, subject);
+    const key = { repository: name, id, subject };
+    try {
+      await uploads.complete(key, digest, readChunk(ctx));
+    } catch (error) {
+      // The client never learns of this session, so it must not stay.
+      await uploads.cancel(key).catch(() => {});
+      throw error;
+    }
+    created(ctx, name, digest);
+  };
+}
+
+/** GET: how far a session got (distribution-spec, "Pushing a blob in chunks"). */
+export function uploadStatus({ uploads }: Registry): Handler {
+  return async (ctx, { name, session }) => {
+    const { offset } = await uploads.status(keyOf(ctx, name, session));
+    describeUpload(ctx, name, session, offset);
+    ctx.status = 204;
+  };
+}
+
+/** PATCH: the next bytes of a session. */
+export function appendUpload({ uploads }: Registry): Handler {
+  return async (ctx, { name, session }) => {
+    const key = keyOf(ctx, name, session);
+    const offset = await withTrueRange(ctx, key, () => uploads.append(key, readChunk(ctx)));
+    describeUpload(ctx, name, session, offset);
+    ctx.status = 202;
+  };
+}
+
+/** PUT: the end of a session, with the last bytes or none, and the digest of the whole. */
+export function completeUpload({ uploads }: Registry): Handler {
+  return async (ctx, { name, session }) => {
+    const key = keyOf(ctx, name, session);
+    const digest = new URLSearchParams(ctx.querystring).get('digest');
+    if (digest === null) {
+      throw new RegistryError('DIGEST_INVALID', {
+        message: 'the digest parameter is missing: PUT …?digest=sha256:…',
+      });
+    }
+    const parsed = parseDigest(digest);
+    await withTrueRange(ctx, key, () => uploads.complete(key, parsed, readChunk(ctx)));
+    created(ctx, name, parsed);
+  };
+}
+
+/** DELETE: the end of a session that will not become a blob. */
+export function cancelUpload({ uploads }: Registry): Handler {
+  return async (ctx, { name, session }) => {
+    await uploads.cancel(keyOf(ctx, name, session));
+    ctx.status = 204;
+  };
+}
+
+function keyOf(ctx: CoreContext, repository: RepositoryName, id: UploadId): UploadKey {
+  return { repository, id, subject: ctx.state.caller.subject };
+}
+
+/** The source of a mount, if the caller may pull from it. */
+function mountSource(ctx: CoreContext, query: URLSearchParams): RepositoryName | undefined {
+  const from = query.get('from');
+  if (from === null) return undefined;
+  const source = parseRepositoryName(from);
+  const { granted } = ctx.state.caller;
+  if (granted === undefined) return source;
+  const wanted = optionalAccess(ctx.state.match, query);
+  return wanted.length > 0 && wanted.every((access) => covers(granted, access))
+    ? source
+    : undefined;
+}
+
+function readChunk(ctx: CoreContext): UploadChunk {
+  const length = ctx.get('Content-Length');
+  const announced = length === '' ? undefined : Number(length);
+  const chunk: UploadChunk = { source: (signal) => bodyOf(ctx.req, signal), length: announced };
+  const header = ctx.get('Content-Range');
+  if (header === '') return chunk;
+  const range = parseChunkRange(header);
+  if (range === undefined) {
+    throw new RegistryError('BLOB_UPLOAD_INVALID', {
+      message: `Content-Range "${header.slice(0, 60)}" is not of the form <start>-<end>`,
+    });
+  }
+  const size = range.end - range.start + 1;
+  if (announced !== undefined && announced !== size) {
+    throw new RegistryError('SIZE_INVALID', {
+      message: `Content-Range speaks of ${size} bytes, Content-Length of ${announced}`,
+    });
+  }
+  return { ...chunk, start: range.start, length: size };
+}
+
+async function* bodyOf(request: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {
+  try {
+    yield* chunksOf(request, signal);
+  } catch (cause) {
+    throw new RegistryError('REQUEST_INVALID', {
+      message: 'the request body was cut short',
+      cause,
+    });
+  }
+}
+
+/** A chunk that does not fit is answered with where the upload really is, so that the client can go on. */
+async function withTrueRange<T>(
+  ctx: CoreContext,
+  key: UploadKey,
+  action: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (error instanceof RegistryError && error.code === 'RANGE_INVALID') {
+      const { offset } = error.detail as { offset: number };
+      describeUpload(ctx, key.repository, key.id, offset);
+    }
+    throw error;
+  }
+}
+
+function describeUpload(
+  ctx: CoreContext,
+  name: RepositoryName,
+  id: UploadId,
+  offset: number,
+): void {
+  ctx.set('Location', `/v2/${name}/blobs/uploads/${id}`);
+  // The last byte there is; with none, the original says 0-0 and clients rely on it.
+  ctx.set('Range', `0-${Math.max(0, offset - 1)}`);
+  ctx.set('Docker-Upload-UUID', id);
+}
+
+function created(ctx: CoreContext, name: RepositoryName, digest: Digest): void {
+  ctx.status = 201;
+  ctx.set('Location', `/v2/${name}/blobs/${digest}`);
+  ctx.set('Docker-Content-Digest', digest);
+}

@@ -1,0 +1,52 @@
+import type Koa from 'koa';
+import type { Verifier } from '#libs/auth/verify.ts';
+import { createApp } from '#libs/http/app.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import { authorize } from './api/authorize.ts';
+import type { CoreState } from './api/handler.ts';
+import { createHandlers, type HandlerOptions } from './api/handlers.ts';
+import type { Health } from './health.ts';
+import { StorageError } from './storage/driver.ts';
+
+export interface CoreOptions extends HandlerOptions {
+  log: Logger;
+  /** Undefined: an open registry. */
+  verifier: Verifier | undefined;
+  health: Health;
+  /** Whether request id and client address can be believed. */
+  privateHop: boolean;
+}
+
+/** The V2 API over a registry. */
+export function createCoreApp(options: CoreOptions): Koa<CoreState> {
+  const { log, verifier, health, privateHop, registry } = options;
+  const app = createApp({ log, privateHop, accessLog: 'debug', translate }) as Koa<CoreState>;
+  const handlers = createHandlers(options);
+
+  app.use(async (ctx, next) => {
+    ctx.set('Docker-Distribution-API-Version', 'registry/2.0');
+    health.assertHealthy();
+    await next();
+  });
+  app.use(authorize(verifier, registry));
+  app.use(async (ctx) => {
+    const { route, params } = ctx.state.match;
+    await handlers[route.id](ctx, params);
+  });
+  return app;
+}
+
+/** Storage that fails is no fault of the client: it is told to come back. */
+function translate(error: unknown): unknown {
+  if (!(error instanceof StorageError) || error.code === 'not-found') return error;
+  const reasons: Partial<Record<StorageError['code'], string>> = {
+    'no-space': 'the storage is full; nothing that was acknowledged is lost',
+    'read-only': 'the storage does not accept writes',
+  };
+  return new RegistryError('UNAVAILABLE', {
+    message: reasons[error.code] ?? 'the storage failed; try again',
+    retryAfter: 10,
+    cause: error,
+  });
+}

@@ -1,0 +1,83 @@
+import { type Digest, digestParts } from '#libs/oci/digest.ts';
+import type { RepositoryName, Tag } from '#libs/oci/reference.ts';
+import type { UploadId } from '#libs/oci/upload-id.ts';
+import type { StoragePath } from '../storage/driver.ts';
+
+/**
+ * The only builder of storage paths. The tree is distribution's, so that either registry can serve
+ * what the other wrote; docs/storage-layout.md draws it with its invariants.
+ *
+ *     /docker/registry/v2/
+ *       blobs/<alg>/<first 2 hex>/<hex>/data
+ *       repositories/<name>/
+ *         _layers/<alg>/<hex>/link
+ *         _manifests/revisions/<alg>/<hex>/link
+ *         _manifests/tags/<tag>/current/link
+ *         _manifests/tags/<tag>/index/<alg>/<hex>/link
+ *         _uploads/<id>/startedat
+ *         _uploads/<id>/session          ours: whose upload it is
+ *         _uploads/<id>/data.<fence>     ours: the bytes one holder wrote
+ *         _uploads/<id>/copy.<fence>     ours: what a new holder is taking over, until it is whole
+ *       _portcullis/                     ours: owner, temporary files
+ */
+const root = '/docker/registry/v2';
+
+const at = (path: string) => `${root}${path}` as StoragePath;
+const inRepository = (name: RepositoryName, path: string) => at(`/repositories/${name}/${path}`);
+
+function linkFolder(digest: Digest): string {
+  const { algorithm, hex } = digestParts(digest);
+  return `${algorithm}/${hex}`;
+}
+
+export const paths = {
+  root: root as StoragePath,
+  owner: at('/_portcullis/owner'),
+  repositories: at('/repositories'),
+
+  /** A folder below `repositories`; `relative` may be a repository or only a part of its name. */
+  namespace: (relative: string) =>
+    relative === '' ? at('/repositories') : at(`/repositories/${relative}`),
+
+  blob(digest: Digest): StoragePath {
+    const { algorithm, hex } = digestParts(digest);
+    return at(`/blobs/${algorithm}/${hex.slice(0, 2)}/${hex}/data`);
+  },
+
+  layerLink: (name: RepositoryName, digest: Digest) =>
+    inRepository(name, `_layers/${linkFolder(digest)}/link`),
+  layerFolder: (name: RepositoryName, digest: Digest) =>
+    inRepository(name, `_layers/${linkFolder(digest)}`),
+
+  revisionLink: (name: RepositoryName, digest: Digest) =>
+    inRepository(name, `_manifests/revisions/${linkFolder(digest)}/link`),
+  revisionFolder: (name: RepositoryName, digest: Digest) =>
+    inRepository(name, `_manifests/revisions/${linkFolder(digest)}`),
+
+  tags: (name: RepositoryName) => inRepository(name, '_manifests/tags'),
+  tag: (name: RepositoryName, tag: Tag) => inRepository(name, `_manifests/tags/${tag}`),
+  tagCurrent: (name: RepositoryName, tag: Tag) =>
+    inRepository(name, `_manifests/tags/${tag}/current/link`),
+  tagIndex: (name: RepositoryName, tag: Tag, digest: Digest) =>
+    inRepository(name, `_manifests/tags/${tag}/index/${linkFolder(digest)}/link`),
+
+  upload: (name: RepositoryName, id: UploadId) => inRepository(name, `_uploads/${id}`),
+  uploadStartedAt: (name: RepositoryName, id: UploadId) =>
+    inRepository(name, `_uploads/${id}/startedat`),
+  uploadSession: (name: RepositoryName, id: UploadId) =>
+    inRepository(name, `_uploads/${id}/session`),
+  uploadData: (name: RepositoryName, id: UploadId, fence: number) =>
+    inRepository(name, `_uploads/${id}/data.${fence}`),
+  uploadCopy: (name: RepositoryName, id: UploadId, fence: number) =>
+    inRepository(name, `_uploads/${id}/copy.${fence}`),
+} as const;
+
+/** What the name of a file in an upload's folder says; undefined for a name that is not a holder's. */
+export function parseUploadFile(
+  name: string,
+): { kind: 'data' | 'copy'; fence: number } | undefined {
+  const match = /^(data|copy)\.(\d{1,9})$/.exec(name);
+  return match === null
+    ? undefined
+    : { kind: match[1] as 'data' | 'copy', fence: Number(match[2]) };
+}

@@ -1,0 +1,73 @@
+import type { Digest } from '#libs/oci/digest.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
+import type { StorageDriver } from '../storage/driver.ts';
+import { paths } from './paths.ts';
+import { readLink, writeLink } from './small-files.ts';
+
+/** The tags of a repository: names that point at manifests and can be moved. */
+export interface TagStore {
+  /** The digest a tag points at now; undefined if there is no such tag. */
+  resolve(repository: RepositoryName, tag: Tag): Promise<Digest | undefined>;
+  /** Points the tag at a manifest, atomically; durable when it resolves. */
+  point(repository: RepositoryName, tag: Tag, digest: Digest): Promise<void>;
+  /** Removes one tag; its manifest and its siblings stay. @throws RegistryError MANIFEST_UNKNOWN */
+  remove(repository: RepositoryName, tag: Tag): Promise<void>;
+  /** Removes every tag that points at a manifest now. */
+  removePointingAt(repository: RepositoryName, digest: Digest): Promise<void>;
+  /**
+   * Tags in byte order after `last`.
+   * @returns at most `limit` tags, and whether there are more
+   */
+  list(
+    repository: RepositoryName,
+    page: { last: string; limit: number },
+  ): Promise<{ tags: Tag[]; more: boolean }>;
+}
+
+export function createTagStore(driver: StorageDriver): TagStore {
+  const resolve = (repository: RepositoryName, tag: Tag) =>
+    readLink(driver, paths.tagCurrent(repository, tag));
+
+  return {
+    resolve,
+
+    async point(repository, tag, digest) {
+      // The original walks a tag's index for its history, and expects the current digest there.
+      await writeLink(driver, paths.tagIndex(repository, tag, digest), digest);
+      await writeLink(driver, paths.tagCurrent(repository, tag), digest);
+    },
+
+    async remove(repository, tag) {
+      if ((await resolve(repository, tag)) === undefined) {
+        throw new RegistryError('MANIFEST_UNKNOWN', {
+          message: `there is no tag "${tag}" in ${repository}`,
+          detail: { name: repository, tag },
+        });
+      }
+      await driver.remove(paths.tag(repository, tag));
+    },
+
+    async removePointingAt(repository, digest) {
+      for (const name of await driver.list(paths.tags(repository))) {
+        if (!isTag(name)) continue;
+        if ((await resolve(repository, name)) === digest) {
+          await driver.remove(paths.tag(repository, name));
+        }
+      }
+    },
+
+    async list(repository, { last, limit }) {
+      if (limit === 0) return { tags: [], more: false };
+      const tags: Tag[] = [];
+      for (const name of await driver.list(paths.tags(repository), { after: last })) {
+        if (!isTag(name)) continue;
+        const digest = await resolve(repository, name);
+        if (digest === undefined) continue;
+        if (tags.length === limit) return { tags, more: true };
+        tags.push(name);
+      }
+      return { tags, more: false };
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
+import type { RepositoryName } from '#libs/oci/reference.ts';
+import type { UploadId } from '#libs/oci/upload-id.ts';
+
+/** What is known of an upload on its way (distribution-spec, "Pushing blobs"). */
+export interface UploadSession {
+  id: UploadId;
+  repository: RepositoryName;
+  /** Account the session belongs to; empty for an anonymous caller or an open registry. */
+  subject: string;
+  /** The digest that is computed while bytes arrive. */
+  algorithm: DigestAlgorithm;
+  startedAt: Date;
+  /** Which core writes; undefined when nobody living has written yet. */
+  holder: string | undefined;
+  /** Number of the holder's file; it only grows, so no two holders ever share a file. */
+  fence: number;
+  /** Bytes that survive the end of a process. */
+  offset: number;
+  /** Digest of the bytes up to `offset`; undefined where it must be computed anew. */
+  digest: Digest | undefined;
+  writer: Readonly<Record<string, string | number | boolean>> | undefined;
+}
+
+/** What a holder reports of its progress. */
+export type UploadProgress = Pick<UploadSession, 'offset' | 'digest' | 'writer'>;
+
+export interface AcquireOptions {
+  /** Who asks; the same holder keeps its fence, a new one gets the next. */
+  holder: string;
+  /** The highest fence seen in storage: what a store that forgot everything must go beyond. */
+  seenFence: number;
+  /** Called when somebody else wants the session: stop reading, record, release. */
+  onReleaseRequested: () => void;
+}
+
+/** The right to write to one session, until disposed of. */
+export interface SessionLock extends AsyncDisposable {
+  readonly session: UploadSession;
+  /** True if the session was another holder's before: its bytes must be taken over first. */
+  readonly takenOver: boolean;
+  /** Records progress. @throws SessionLostError if the fence is no longer the session's */
+  update(progress: UploadProgress): Promise<void>;
+  /** Forgets the session; the lock is of no use afterwards. @throws SessionLostError */
+  remove(): Promise<void>;
+}
+
+/** The port between uploads and what coordinates them. Everything in it can be rebuilt from storage. */
+export interface SessionStore {
+  /** Adds a session; a known id is kept as it is, so that two may recover one session at once. */
+  create(session: UploadSession): Promise<void>;
+  read(id: UploadId): Promise<UploadSession | undefined>;
+  /**
+   * Waits for the session's lock, having asked its holder to let go.
+   * @returns undefined if there is no such session (any more)
+   * @throws SessionBusyError if the holder did not let go in time
+   */
+  acquire(id: UploadId, options: AcquireOptions): Promise<SessionLock | undefined>;
+  close(): Promise<void>;
+}
+
+/** Somebody else writes to the session and does not let go. */
+export class SessionBusyError extends Error {
+  readonly code = 'session-busy';
+}
+
+/** The session went to another holder in the meantime; nothing of ours counts any more. */
+export class SessionLostError extends Error {
+  readonly code = 'session-lost';
+}

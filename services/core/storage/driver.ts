@@ -1,0 +1,99 @@
+import type { Readable } from 'node:stream';
+
+/**
+ * A place in the storage tree: absolute, parts between slashes, no `.` or `..` and no empty part.
+ * Built only by `registry/paths.ts`; every driver may rely on the form.
+ */
+export type StoragePath = string & { readonly __brand: 'StoragePath' };
+
+export interface StorageInfo {
+  kind: 'file' | 'directory';
+  /** Bytes; 0 for a directory. */
+  size: number;
+  modified: Date;
+}
+
+/** First and last byte, both included. */
+export interface ReadRange {
+  start: number;
+  end: number;
+}
+
+/** What a writer needs to go on elsewhere: small JSON, kept in the upload session. */
+export type WriterState = Readonly<Record<string, string | number | boolean>>;
+
+/**
+ * Bytes on their way to a path. One holder at a time, which the caller sees to.
+ * What `write` has taken survives the end of the process once it resolves; the end of power only
+ * after `sync`.
+ */
+export interface StorageWriter {
+  /** Bytes taken so far, those of an earlier writer included. */
+  readonly size: number;
+  /** Resolves when the bytes are with the storage; the buffer may be used again then. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Resolves when everything written is kept over a power loss. */
+  sync(): Promise<void>;
+  /** What a later `openWriter` needs to append. */
+  state(): WriterState;
+  /** Lets go of the resources; what was written stays. Safe to call twice. */
+  close(): Promise<void>;
+}
+
+/**
+ * The storage port. All members reject with {@link StorageError}; none changes its arguments.
+ * `put`, `move` and `remove` are kept over a power loss when they resolve.
+ */
+export interface StorageDriver {
+  readonly name: string;
+  /** @throws StorageError not-found */
+  stat(path: StoragePath): Promise<StorageInfo>;
+  /**
+   * Opens a file; the stream gives exactly the range, or the whole file without one.
+   * @throws StorageError not-found before the stream is handed out
+   */
+  read(path: StoragePath, range?: ReadRange): Promise<Readable>;
+  /** Writes a small file whole: readers see the old content or the new, never a part. */
+  put(path: StoragePath, bytes: Uint8Array): Promise<void>;
+  /**
+   * Without a state creates the file and fails with `exists` if there is one; with the state of an
+   * earlier writer appends to it.
+   * @throws StorageError exists, not-found
+   */
+  openWriter(path: StoragePath, state?: WriterState): Promise<StorageWriter>;
+  /**
+   * Names directly below a directory, in byte order, at most `limit` of those after `after`.
+   * An absent directory has no names.
+   */
+  list(path: StoragePath, page?: { after?: string; limit?: number }): Promise<string[]>;
+  /** Renames a file, replacing what is at the target. @throws StorageError not-found */
+  move(from: StoragePath, to: StoragePath): Promise<void>;
+  /** Removes a file or a directory with all it holds; an absent path is no error. */
+  remove(path: StoragePath): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Why a storage operation failed, in words that hold for every driver. */
+export type StorageErrorCode = 'not-found' | 'exists' | 'no-space' | 'read-only' | 'failed';
+
+export class StorageError extends Error {
+  readonly code: StorageErrorCode;
+  readonly path: string;
+
+  constructor(code: StorageErrorCode, path: string, options?: ErrorOptions & { message?: string }) {
+    super(options?.message ?? `${path}: ${code}`, options);
+    this.name = 'StorageError';
+    this.code = code;
+    this.path = path;
+  }
+}
+
+/** Gives undefined where the storage has nothing, and passes every other failure on. */
+export async function ifPresent<T>(promise: Promise<T>): Promise<T | undefined> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (error instanceof StorageError && error.code === 'not-found') return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,222 @@
+import { randomUUID } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
+import {
+  type ReadRange,
+  type StorageDriver,
+  StorageError,
+  type StorageErrorCode,
+  type StorageInfo,
+  type StoragePath,
+  type StorageWriter,
+} from './driver.ts';
+
+/** Bytes read at a time when a file is sent. */
+const readSize = 1024 * 1024;
+
+/** Files being written by `put` stand here, where the original registry does not walk. */
+const temporaryFolder = 'docker/registry/v2/_portcullis/tmp';
+
+const codes: Readonly<Record<string, StorageErrorCode>> = {
+  ENOENT: 'not-found',
+  ENOTDIR: 'not-found',
+  EEXIST: 'exists',
+  ENOSPC: 'no-space',
+  EDQUOT: 'no-space',
+  EROFS: 'read-only',
+  EACCES: 'read-only',
+  EPERM: 'read-only',
+};
+
+/**
+ * Opens a tree on a local or shared filesystem.
+ * @param root the folder that distribution calls `rootdirectory`; created if absent
+ * @throws Error with one clear sentence if it cannot be written to
+ */
+export async function createFilesystemDriver(root: string): Promise<StorageDriver> {
+  try {
+    await mkdir(join(root, temporaryFolder), { recursive: true });
+    await access(join(root, temporaryFolder), constants.W_OK | constants.X_OK);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === 'EROFS' ? 'the filesystem is read-only' : `not writable (${code})`;
+    throw new Error(
+      `storage.filesystem.rootdirectory: ${root}: ${why}; give the folder to the user this runs as (chown) or name another`,
+      { cause: error },
+    );
+  }
+  // What a crash left half written was never acknowledged.
+  for (const name of await readdir(join(root, temporaryFolder))) {
+    await rm(join(root, temporaryFolder, name), { force: true });
+  }
+  return new FilesystemDriver(root);
+}
+
+class FilesystemDriver implements StorageDriver {
+  readonly name = 'filesystem';
+  readonly #root: string;
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  #at(path: StoragePath): string {
+    return join(this.#root, path);
+  }
+
+  async stat(path: StoragePath): Promise<StorageInfo> {
+    const found = await guard(path, () => stat(this.#at(path)));
+    return describe(found);
+  }
+
+  async read(path: StoragePath, range?: ReadRange): Promise<Readable> {
+    const handle = await guard(path, () => open(this.#at(path), 'r'));
+    return handle.createReadStream({ highWaterMark: readSize, ...range });
+  }
+
+  async put(path: StoragePath, bytes: Uint8Array): Promise<void> {
+    const target = this.#at(path);
+    const temporary = join(this.#root, temporaryFolder, randomUUID());
+    await guard(path, async () => {
+      try {
+        const handle = await open(temporary, 'wx', 0o644);
+        try {
+          await handle.writeFile(bytes);
+          await handle.datasync();
+        } finally {
+          await handle.close();
+        }
+        await placeDurably(temporary, target);
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw error;
+      }
+    });
+  }
+
+  async openWriter(path: StoragePath, state?: object): Promise<StorageWriter> {
+    const target = this.#at(path);
+    return await guard(path, async () => {
+      if (state === undefined) await mkdir(dirname(target), { recursive: true });
+      const flags = constants.O_WRONLY | constants.O_APPEND;
+      const create = state === undefined ? constants.O_CREAT | constants.O_EXCL : 0;
+      const handle = await open(target, flags | create, 0o644);
+      return new FilesystemWriter(path, handle, (await handle.stat()).size);
+    });
+  }
+
+  async list(path: StoragePath, { after = '', limit = Infinity } = {}): Promise<string[]> {
+    let names: string[];
+    try {
+      names = await guard(path, () => readdir(this.#at(path)));
+    } catch (error) {
+      if (error instanceof StorageError && error.code === 'not-found') return [];
+      throw error;
+    }
+    const later = names.filter((name) => name > after).sort();
+    return later.length > limit ? later.slice(0, limit) : later;
+  }
+
+  async move(from: StoragePath, to: StoragePath): Promise<void> {
+    await guard(from, () => placeDurably(this.#at(from), this.#at(to)));
+  }
+
+  async remove(path: StoragePath): Promise<void> {
+    const target = this.#at(path);
+    await guard(path, async () => {
+      await rm(target, { recursive: true, force: true });
+      await syncDirectory(dirname(target)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+      });
+    });
+  }
+
+  async close(): Promise<void> {}
+}
+
+class FilesystemWriter implements StorageWriter {
+  readonly #path: StoragePath;
+  readonly #handle: FileHandle;
+  #size: number;
+  #closed = false;
+
+  constructor(path: StoragePath, handle: FileHandle, size: number) {
+    this.#path = path;
+    this.#handle = handle;
+    this.#size = size;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    await guard(this.#path, async () => {
+      let offset = 0;
+      while (offset < bytes.length) {
+        const { bytesWritten } = await this.#handle.write(bytes, offset, bytes.length - offset);
+        offset += bytesWritten;
+        // Counted as it lands: after a full disk the size is still what the file holds.
+        this.#size += bytesWritten;
+      }
+    });
+  }
+
+  async sync(): Promise<void> {
+    await guard(this.#path, () => this.#handle.datasync());
+  }
+
+  state(): Record<string, never> {
+    return {};
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await guard(this.#path, () => this.#handle.close());
+  }
+}
+
+/** Renames a synced file to its place, and syncs every directory whose entries that changed. */
+async function placeDurably(from: string, to: string): Promise<void> {
+  const parent = dirname(to);
+  const firstCreated = await mkdir(parent, { recursive: true });
+  await rename(from, to);
+  await syncDirectory(parent);
+  if (firstCreated === undefined) return;
+  for (let directory = parent; directory !== dirname(firstCreated); ) {
+    directory = dirname(directory);
+    await syncDirectory(directory);
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function guard<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (cause) {
+    const code = codes[(cause as NodeJS.ErrnoException).code ?? ''] ?? 'failed';
+    throw new StorageError(code, path, {
+      cause,
+      message: `${path}: ${(cause as Error).message}`,
+    });
+  }
+}
+
+function describe(found: Stats): StorageInfo {
+  return {
+    kind: found.isDirectory() ? 'directory' : 'file',
+    size: found.isDirectory() ? 0 : found.size,
+    modified: found.mtime,
+  };
+}

@@ -1,0 +1,74 @@
+import { execFile } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { access, readFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const scripts = fileURLToPath(new URL('../../certs/', import.meta.url));
+
+/** A certificate with less left than this is replaced, in milliseconds. */
+const renewBefore = 30 * 24 * 60 * 60 * 1000;
+
+/**
+ * Makes sure that a folder has a CA and a site certificate for the names. A CA is never replaced; the
+ * site certificate is when a name is missing or it soon expires.
+ * @param names DNS names and IP addresses
+ */
+export async function ensureCertificates(
+  folder: string,
+  names: readonly string[],
+): Promise<{ ca: 'made' | 'kept'; site: 'made' | 'kept' }> {
+  for (const name of names) assertName(name);
+  const hasCa = await exists(join(folder, 'ca.key'));
+  if (!hasCa) await script('create-ca.sh', [folder]);
+  const site = await readCertificate(join(folder, 'site.crt'));
+  if (site !== undefined && isGood(site, names) && (await exists(join(folder, 'site.key')))) {
+    return { ca: hasCa ? 'kept' : 'made', site: 'kept' };
+  }
+  await script('create-site.sh', [folder, ...names]);
+  return { ca: hasCa ? 'kept' : 'made', site: 'made' };
+}
+
+/** What stands in the certificate must not be more than a name: openssl reads it from a file. */
+function assertName(name: string): void {
+  if (isIP(name) !== 0 || /^(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(name))
+    return;
+  throw new Error(`"${name}" is neither a host name nor an address`);
+}
+
+function isGood(certificate: X509Certificate, names: readonly string[]): boolean {
+  if (certificate.validToDate.getTime() - Date.now() < renewBefore) return false;
+  return names.every((name) =>
+    isIP(name) === 0
+      ? certificate.checkHost(name) !== undefined
+      : certificate.checkIP(name) !== undefined,
+  );
+}
+
+async function readCertificate(path: string): Promise<X509Certificate | undefined> {
+  try {
+    return new X509Certificate(await readFile(path));
+  } catch {
+    return undefined;
+  }
+}
+
+async function script(name: string, args: readonly string[]): Promise<void> {
+  try {
+    await run(join(scripts, name), args);
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr?: string };
+    const why = stderr?.trim().split('\n').at(-1) || message;
+    throw new Error(`the certificate could not be made: ${why}`, { cause: error });
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,44 @@
+import { readFile } from 'node:fs/promises';
+import type { Command } from '../main.ts';
+
+const text = `Portcullis: a private container registry.
+
+Usage: portcullis COMMAND [ARGUMENTS]
+
+Run it
+  quickstart [--dir DIR] [--host NAME]... [--port PORT]
+                          make what is missing (CA, certificate, first user, configuration) and serve
+  serve [CONFIG]          gateway, auth and core under one supervisor; "serve" may be left out
+  gateway|auth|core [CONFIG]
+                          one process alone, for containers
+
+  CONFIG is a config.yml of the original registry, with our own settings under "portcullis". Without it
+  REGISTRY_CONFIGURATION_PATH, /etc/docker/registry/config.yml or /etc/distribution/config.yml is
+  taken, or the built-in configuration; REGISTRY_* variables change single settings.
+
+Manage it
+  user add|passwd|remove [--file HTPASSWD | --config CONFIG] NAME
+  user list [--file HTPASSWD | --config CONFIG]
+                          users of the htpasswd file; passwords come from a prompt or standard input
+  config check [CONFIG]   the configuration in effect, and what of it is unknown or not supported
+  certs DIR NAME...       a CA in DIR, unless there is one, and a site certificate for these names
+  keys create STATE       the first signing key in auth's state folder
+  garbage-collect [-d] [-m] [-q] CONFIG
+                          not built yet
+
+  -h, --help              this text
+  -v, --version           the version
+
+Exit codes: 0 success; 1 it failed, and one sentence says why; 2 the command line is wrong.
+`;
+
+export const help: Command = async () => {
+  process.stdout.write(text);
+  return 0;
+};
+
+export const version: Command = async () => {
+  const manifest = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
+  process.stdout.write(`portcullis ${(JSON.parse(manifest) as { version: string }).version}\n`);
+  return 0;
+};

@@ -1,0 +1,20 @@
+import { resolve } from 'node:path';
+import { createFirstKey, loadKeys } from '#libs/auth/signing-keys.ts';
+import type { Command } from '../main.ts';
+import { UsageError } from '../usage-error.ts';
+
+/** `keys create STATE`: the first signing key. */
+export const keysCreate: Command = async ([action, folder, ...more]) => {
+  if (action !== 'create' || folder === undefined || more.length > 0) {
+    throw new UsageError('usage: portcullis keys create STATE');
+  }
+  const state = resolve(folder);
+  const existing = await loadKeys(state);
+  if (existing.length > 0) {
+    throw new Error(
+      `${state} already holds ${existing.length} signing key(s); nothing was changed`,
+    );
+  }
+  process.stdout.write(`${await createFirstKey(state)}\n`);
+  return 0;
+};

@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto';
+import { access, mkdir, writeFile } from 'node:fs/promises';
+import { hostname, networkInterfaces } from 'node:os';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { ensureCertificates } from '../certificates.ts';
+import { setPassword } from '../htpasswd-file.ts';
+import type { Command } from '../main.ts';
+import { starterConfiguration } from '../starter-configuration.ts';
+import { welcome } from '../welcome.ts';
+import { supervise } from './serve.ts';
+
+/** `quickstart`: from nothing to a registry with TLS, one user and access rules; later starts reuse it. */
+export const quickstart: Command = async (args) => {
+  const { values } = parseArgs({
+    args,
+    options: {
+      dir: { type: 'string', default: 'data' },
+      host: { type: 'string', multiple: true, default: [] },
+      port: { type: 'string' },
+    },
+  });
+  const dir = resolve(values.dir);
+  const hosts = values.host.filter((name) => name !== '');
+  const port = values.port === undefined || values.port === '' ? undefined : values.port;
+  if (port !== undefined && !/^\d{1,5}$/.test(port)) throw new Error(`"${port}" is no port`);
+  const config = join(dir, 'config.yml');
+  const certificates = join(dir, 'certs');
+
+  await mkdir(join(dir, 'registry'), { recursive: true });
+  await ensureCertificates(certificates, wantedNames(hosts));
+  const password = await ensureFirstUser(join(dir, 'auth', 'htpasswd'));
+  if (!(await exists(config))) {
+    await writeFile(config, starterConfiguration({ dir, port: port ?? '5000' }), { mode: 0o644 });
+  }
+  return await supervise(config, (address, ms) => {
+    const { port: bound, protocol } = new URL(address);
+    const usual = protocol === 'https:' ? '443' : '80';
+    const shownPort = bound === '' || bound === usual ? '' : `:${bound}`;
+    const host = `${hosts[0] ?? 'localhost'}${shownPort}`;
+    process.stdout.write(
+      welcome({ url: `${protocol}//${host}`, host, dir, certificates, password, startedInMs: ms }),
+    );
+  });
+};
+
+/** All names by which this machine may be called, those asked for first. */
+function wantedNames(hosts: readonly string[]): string[] {
+  const addresses = Object.values(networkInterfaces())
+    .flatMap((list) => list ?? [])
+    .filter(({ internal, address }) => !internal && !address.startsWith('fe80:'))
+    .map(({ address }) => address);
+  return [...new Set([...hosts, 'localhost', '127.0.0.1', '::1', hostname(), ...addresses])];
+}
+
+/** @returns the password of a user made now; undefined if there was one already */
+async function ensureFirstUser(path: string): Promise<string | undefined> {
+  if (await exists(path)) return undefined;
+  const password = randomBytes(15).toString('base64url');
+  await setPassword(path, 'admin', password, 'add');
+  return password;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await access(path).then(
+    () => true,
+    () => false,
+  );
+}

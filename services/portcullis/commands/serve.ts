@@ -1,0 +1,73 @@
+import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
+import { toSettings } from '#libs/config/settings.ts';
+import { createLogger } from '#libs/log/logger.ts';
+import type { Command } from '../main.ts';
+import { createSupervisor, type ServiceName, StartFailed } from '../supervisor.ts';
+import { UsageError } from '../usage-error.ts';
+
+/** `serve [CONFIG]`: one of each process until a signal ends it. */
+export const serve: Command = async (args) => {
+  const [config, ...more] = args;
+  if (more.length > 0 || config?.startsWith('-')) {
+    throw new UsageError('usage: portcullis serve [CONFIG]');
+  }
+  return await supervise(config, (address, ms) => {
+    process.stdout.write(`Portcullis is ready at ${address} (started in ${ms} ms)\n`);
+  });
+};
+
+/**
+ * Runs the supervisor until it is told to stop.
+ * @param onReady gets the gateway's address and how long the start took, in milliseconds
+ * @returns the exit code
+ */
+export async function supervise(
+  config: string | undefined,
+  onReady: (address: string, ms: number) => void,
+): Promise<number> {
+  const began = performance.now();
+  const loaded = await loadConfiguration(config);
+  const stops = loaded.remarks.filter(({ level }) => level === 'stop');
+  if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
+  const settings = toSettings(loaded);
+  const log = createLogger({ ...settings.log, process: 'supervisor' });
+  for (const { level, message } of loaded.remarks) {
+    if (level === 'warn') log.warn(message);
+    else log.info(message);
+  }
+  const services: ServiceName[] =
+    settings.auth === undefined ? ['core', 'gateway'] : ['auth', 'core', 'gateway'];
+  const supervisor = createSupervisor({
+    config: loaded.path,
+    services,
+    log,
+    drainTimeout: settings.http.drainTimeout,
+  });
+
+  const told = new Promise<void>((resolve) => {
+    let asked = 0;
+    const stop = () => {
+      asked += 1;
+      if (asked === 1) resolve();
+      // Whoever asks twice means now.
+      else supervisor.kill();
+    };
+    process.on('SIGINT', stop);
+    process.on('SIGTERM', stop);
+    // A closed terminal sends it as well; without one it means: take the changed files.
+    process.on('SIGHUP', () => (process.stdin.isTTY ? stop() : supervisor.reload()));
+  });
+  process.on('exit', () => supervisor.kill());
+
+  try {
+    const address = await Promise.race([supervisor.start(), told]);
+    if (typeof address === 'string') onReady(address, Math.round(performance.now() - began));
+  } catch (error) {
+    if (error instanceof StartFailed) return 1;
+    throw error;
+  }
+  await told;
+  log.info('stopping: what runs may end first');
+  await supervisor.stop();
+  return 0;
+}

@@ -1,0 +1,62 @@
+import { parseArgs } from 'node:util';
+import { loadConfiguration } from '#libs/config/load-configuration.ts';
+import { toSettings } from '#libs/config/settings.ts';
+import { listUsers, removeUser, setPassword } from '../htpasswd-file.ts';
+import type { Command } from '../main.ts';
+import { readPassword } from '../read-password.ts';
+import { UsageError } from '../usage-error.ts';
+
+const usage =
+  'usage: portcullis user add|passwd|remove|list [--file HTPASSWD | --config CONFIG] [NAME]';
+
+/** `user …`: the users of the htpasswd file. A running auth takes a change within seconds. */
+export const user: Command = async (args) => {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { file: { type: 'string' }, config: { type: 'string' } },
+  });
+  const [action, name, ...more] = positionals;
+  if (more.length > 0) {
+    throw new UsageError(
+      'a password is never an argument: it comes from a prompt or standard input',
+    );
+  }
+  if (action === 'list' && name === undefined) {
+    for (const account of await listUsers(await findFile(values))) {
+      process.stdout.write(`${account}\n`);
+    }
+    return 0;
+  }
+  if (name === undefined) throw new UsageError(usage);
+  switch (action) {
+    case 'add':
+      await setPassword(await findFile(values), name, await readPassword(), 'add');
+      break;
+    case 'passwd':
+      await setPassword(await findFile(values), name, await readPassword(), 'change');
+      break;
+    case 'remove':
+      await removeUser(await findFile(values), name);
+      break;
+    default:
+      throw new UsageError(usage);
+  }
+  process.stderr.write(`user "${name}": done\n`);
+  return 0;
+};
+
+async function findFile({
+  file,
+  config,
+}: {
+  file?: string | undefined;
+  config?: string | undefined;
+}): Promise<string> {
+  if (file !== undefined) return file;
+  const { auth } = toSettings(await loadConfiguration(config));
+  if (auth === undefined) {
+    throw new UsageError('the configuration has no auth.htpasswd; name the file with --file');
+  }
+  return auth.htpasswd;
+}

@@ -1,0 +1,90 @@
+import { chmod, mkdir, open, readFile, realpath, rename, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import bcrypt from 'bcryptjs';
+import { isAccountName, parseHtpasswd } from '#libs/auth/htpasswd.ts';
+
+/** log2 of bcrypt's work: about 60 ms a login on a common machine. */
+const cost = 10;
+
+/** Bytes of a password that bcrypt reads; a longer one would be cut without a word. */
+const maxPassword = 72;
+
+/** The users of an htpasswd file, in its order. @throws Error if it cannot be read */
+export async function listUsers(path: string): Promise<string[]> {
+  return [...parseHtpasswd(await read(path)).accounts.keys()];
+}
+
+/**
+ * Sets a password, as `htpasswd -B` would write it; other lines stay as they are.
+ * @param mode `add` wants a new user, `change` a known one
+ */
+export async function setPassword(
+  path: string,
+  name: string,
+  password: string,
+  mode: 'add' | 'change',
+): Promise<void> {
+  if (!isAccountName(name)) throw new Error(`"${name}" cannot be a user name`);
+  if (password === '') throw new Error('the password is empty');
+  if (Buffer.byteLength(password) > maxPassword) {
+    throw new Error(`the password is longer than the ${maxPassword} bytes that bcrypt reads`);
+  }
+  const text = mode === 'add' ? await read(path).catch(ifAbsent) : await read(path);
+  const known = linesOf(text).some((line) => line.startsWith(`${name}:`));
+  if (mode === 'add' && known) {
+    throw new Error(`${path} already has a user "${name}"; change the password with user passwd`);
+  }
+  if (mode === 'change' && !known) throw noUser(path, name);
+  // Apache writes $2y$, which is the same algorithm.
+  const hash = (await bcrypt.hash(password, cost)).replace(/^\$2b\$/, '$2y$');
+  await write(path, [...without(text, name), `${name}:${hash}`]);
+}
+
+/** @throws Error if there is no such user */
+export async function removeUser(path: string, name: string): Promise<void> {
+  const text = await read(path);
+  const lines = without(text, name);
+  if (lines.length === linesOf(text).length) throw noUser(path, name);
+  await write(path, lines);
+}
+
+async function read(path: string): Promise<string> {
+  return await readFile(path, 'utf8');
+}
+
+function ifAbsent(error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOENT') return '';
+  throw error;
+}
+
+function linesOf(text: string): string[] {
+  return text.split(/\r?\n/).filter((line, index, all) => line !== '' || index < all.length - 1);
+}
+
+function without(text: string, name: string): string[] {
+  return linesOf(text).filter((line) => !line.startsWith(`${name}:`));
+}
+
+function noUser(path: string, name: string): Error {
+  return new Error(`${path} has no user "${name}"`);
+}
+
+/** Replaces the file whole: a reader sees the old users or the new ones. */
+async function write(path: string, lines: readonly string[]): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  const target = await realpath(path).catch(() => path);
+  const mode = await stat(target).then(
+    (found) => found.mode & 0o777,
+    () => 0o600,
+  );
+  const temporary = `${target}.${process.pid}.tmp`;
+  const handle = await open(temporary, 'w', mode);
+  try {
+    await handle.writeFile(lines.map((line) => `${line}\n`).join(''));
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  await chmod(temporary, mode);
+  await rename(temporary, target);
+}
