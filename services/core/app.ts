@@ -33,6 +33,11 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
   app.use(async (ctx) => {
     const { route, params } = ctx.state.match;
     await handlers[route.id](ctx, params);
+    // Koa would write the status' name into a body that has nothing to say.
+    if (ctx.body === undefined && (ctx.status === 201 || ctx.status === 202)) {
+      ctx.body = '';
+      ctx.remove('Content-Type');
+    }
   });
   return app;
 }

@@ -67,12 +67,7 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
     const status = incoming.statusCode ?? 502;
     options.onStatus?.(status);
     ctx.status = status;
-    for (const name of namesToStrip(incoming.headers)) delete incoming.headers[name];
-    // Ours say it: the connection's own headers, and what the gateway sets on every answer.
-    delete incoming.headers[internalHeaders.requestId];
-    for (const [name, value] of Object.entries(incoming.headers)) {
-      if (value !== undefined) ctx.res.setHeader(name, value);
-    }
+    copyHeaders(incoming, response);
     addPrefix(response, prefix);
     const early = hasUnreadBody(request);
     if (early) {
@@ -133,6 +128,16 @@ function prepare({ req, state }: GatewayContext, { url, token }: ForwardOptions)
   if (token === null) return;
   if (token === undefined) delete req.headers.authorization;
   else req.headers.authorization = `Bearer ${token}`;
+}
+
+/** The upstream's headers as it spelt them, without its connection's own and without internal ones. */
+function copyHeaders(incoming: IncomingMessage, response: ServerResponse): void {
+  const strip = new Set([...namesToStrip(incoming.headers), internalHeaders.requestId]);
+  for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
+    const name = incoming.rawHeaders[index] ?? '';
+    const value = incoming.headers[name.toLowerCase()];
+    if (!strip.has(name.toLowerCase()) && value !== undefined) response.setHeader(name, value);
+  }
 }
 
 /** The upstream knows no prefix; the paths it answers with are the client's only with it. */

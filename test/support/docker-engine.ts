@@ -1,0 +1,119 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { mustRun, type RunOptions, type RunResult, run } from './run.ts';
+import { waitFor } from './wait-for.ts';
+
+/** Debian's client matches Debian's engine; another may stand before it on PATH. */
+const client = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
+
+/** A real docker engine of our own, with its own data root, socket and client configuration. */
+export interface DockerEngine {
+  /** Where the client keeps its logins. */
+  configFolder: string;
+  docker(args: readonly string[], options?: RunOptions): Promise<RunResult>;
+  /** As `docker`, but must succeed. @returns standard output */
+  mustDocker(args: readonly string[], options?: RunOptions): Promise<string>;
+  /** Has the engine trust a CA for one registry, `host:port`. */
+  trust(registry: string, ca: string): Promise<void>;
+  /** An image of so many layers with random content. @returns its name */
+  buildImage(name: string, layers: readonly number[]): Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** Starts an engine without networks: pushing and pulling needs none. */
+export async function startDockerEngine(): Promise<DockerEngine> {
+  const dir = await mkdtemp(join(tmpdir(), 'portcullis-docker-'));
+  const socket = `unix://${dir}/docker.sock`;
+  const engine = spawn(
+    'dockerd',
+    [
+      ...['--data-root', `${dir}/data`, '--exec-root', `${dir}/exec`],
+      ...['--pidfile', `${dir}/docker.pid`, '--host', socket],
+      ...['--bridge=none', '--iptables=false', '--ip6tables=false'],
+    ],
+    { stdio: ['ignore', 'ignore', 'pipe'] },
+  );
+  let log = '';
+  engine.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text;
+  });
+  const configFolder = join(dir, 'client');
+  await mkdir(configFolder);
+  const env = { DOCKER_HOST: socket, DOCKER_CONFIG: configFolder, DOCKER_BUILDKIT: '0' };
+  const trusted: string[] = [];
+
+  const docker = (args: readonly string[], options: RunOptions = {}) =>
+    run(client, args, { ...options, env: { ...env, ...options.env } });
+  const mustDocker = (args: readonly string[], options: RunOptions = {}) =>
+    mustRun(client, args, { ...options, env: { ...env, ...options.env } });
+
+  const stop = async () => {
+    if (engine.exitCode === null) {
+      engine.kill('SIGTERM');
+      await waitFor('the docker engine to stop', () => engine.exitCode !== null, 60_000);
+    }
+    for (const folder of trusted) await rm(folder, { recursive: true, force: true });
+    await rm(dir, { recursive: true, force: true });
+  };
+
+  try {
+    await waitFor('the docker engine', async () => {
+      if (engine.exitCode !== null) throw new Error(`dockerd ended:\n${log}`);
+      return (await docker(['version'])).code === 0;
+    });
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+
+  return {
+    configFolder,
+    docker,
+    mustDocker,
+    stop,
+
+    async trust(registry, ca) {
+      const folder = `/etc/docker/certs.d/${registry}`;
+      trusted.push(folder);
+      await mkdir(folder, { recursive: true });
+      await writeFile(join(folder, 'ca.crt'), await readFile(ca));
+    },
+
+    async buildImage(name, layers) {
+      const context = await mkdtemp(join(dir, 'context-'));
+      const steps = layers.map((_, index) => `COPY layer${index} /layer${index}`);
+      await writeFile(join(context, 'Dockerfile'), ['FROM scratch', ...steps].join('\n'));
+      for (const [index, size] of layers.entries()) {
+        await mustRun('sh', [
+          '-c',
+          `head -c ${size} /dev/urandom > "$1"`,
+          'sh',
+          `${context}/layer${index}`,
+        ]);
+      }
+      await mustDocker(['build', '--quiet', '--tag', name, context]);
+      await rm(context, { recursive: true });
+      return name;
+    },
+  };
+}
+
+/** Makes a host name mean this machine, until the returned function is called. */
+export async function nameThisMachine(host: string): Promise<() => Promise<void>> {
+  const line = `127.0.0.1 ${host}`;
+  const before = await readFile('/etc/hosts', 'utf8');
+  if (!before.split('\n').includes(line)) await appendFile('/etc/hosts', `${line}\n`);
+  return async () => {
+    const now = await readFile('/etc/hosts', 'utf8');
+    await writeFile(
+      '/etc/hosts',
+      now
+        .split('\n')
+        .filter((entry) => entry !== line)
+        .join('\n'),
+    );
+  };
+}
