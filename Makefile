@@ -37,11 +37,8 @@ e2e: node_modules/.installed ## the stack as `make run` starts it, driven by doc
 
 .PHONY: check
 check: node_modules/.installed ## types, lint and format, dead code, promises, architecture
-	./node_modules/.bin/tsc
-	./node_modules/.bin/biome ci --error-on-warnings .
-	./node_modules/.bin/knip
-	./node_modules/.bin/oxlint --type-aware --deny-warnings libs services test
-	$(run_node) --test --test-reporter=dot test/architecture.test.ts
+	@for script in types lint unused promises; do npm run --silent $$script || exit 1; done
+	@$(run_node) --test --test-reporter=dot test/architecture.test.ts
 
 .PHONY: format
 format: node_modules/.installed ## writes the house style

@@ -1,6 +1,5 @@
 import { rm } from 'node:fs/promises';
 import type { Server } from 'node:http';
-import { Server as TlsServer } from 'node:tls';
 
 /** Where a server listens. */
 export type ListenAddress = { socket: string } | { host?: string; port: number };
@@ -64,9 +63,4 @@ function explain(error: NodeJS.ErrnoException, address: ListenAddress): Error {
   return new Error(reasons[error.code ?? ''] ?? `cannot listen on ${where}: ${error.message}`, {
     cause: error,
   });
-}
-
-/** True for servers that speak TLS. */
-export function isTls(server: Server): boolean {
-  return server instanceof TlsServer;
 }

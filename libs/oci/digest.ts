@@ -9,8 +9,6 @@ export type DigestAlgorithm = keyof typeof hexLength;
 /** `algorithm:hex`, lower case, of an algorithm we know; made by {@link parseDigest} only. */
 export type Digest = string & { readonly __brand: 'Digest' };
 
-export const digestAlgorithms = Object.keys(hexLength) as readonly DigestAlgorithm[];
-
 /** True for text that {@link parseDigest} accepts. */
 export function isDigest(text: string): text is Digest {
   const [algorithm, hex, more] = text.split(':');

@@ -8,11 +8,6 @@ export const manifestTypes = {
 
 export type ManifestMediaType = keyof typeof manifestTypes;
 
-export const dockerManifest = 'application/vnd.docker.distribution.manifest.v2+json';
-export const dockerManifestList = 'application/vnd.docker.distribution.manifest.list.v2+json';
-export const ociManifest = 'application/vnd.oci.image.manifest.v1+json';
-export const ociIndex = 'application/vnd.oci.image.index.v1+json';
-
 const schema1Types: readonly string[] = [
   'application/vnd.docker.distribution.manifest.v1+json',
   'application/vnd.docker.distribution.manifest.v1+prettyjws',

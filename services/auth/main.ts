@@ -47,7 +47,8 @@ async function startAuth(settings: Settings, log: Logger): Promise<RunningProces
     realm: auth.realm,
     issue: { key: signing, issuer: auth.issuer, service: auth.service, ttl: auth.tokenTtl },
   });
-  const server = createServer(app.callback());
+  const handle = app.callback();
+  const server = createServer((request, response) => void handle(request, response));
   applyTimeouts(server, { headers: settings.http.headersTimeout, keepAlive });
   await listen(server, { socket: sockets.auth });
 

@@ -49,7 +49,8 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
     pageSize: settings.pageSize,
     catalogFilter,
   });
-  const server = createServer(app.callback());
+  const handle = app.callback();
+  const server = createServer((request, response) => void handle(request, response));
   applyTimeouts(server, { headers: settings.http.headersTimeout, keepAlive });
   await listen(server, { socket: sockets.core });
 

@@ -53,7 +53,10 @@ async function startGateway(settings: Settings, log: Logger): Promise<RunningPro
     headers: http.headers,
     sockets,
   });
-  const server = await createServer(settings, app.callback());
+  const handle = app.callback();
+  const server = await createServer(settings, (request, response) => {
+    void handle(request, response);
+  });
   const tls = http.tls === undefined ? undefined : followTls(server as HttpsServer, http.tls, log);
   applyTimeouts(server, { headers: http.headersTimeout, keepAlive });
   const port = await listen(server, http.listen);

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import type { Command } from './command.ts';
 import { certs } from './commands/certs.ts';
 import { configCheck } from './commands/config-check.ts';
 import { garbageCollect } from './commands/garbage-collect.ts';
@@ -8,9 +9,6 @@ import { quickstart } from './commands/quickstart.ts';
 import { serve } from './commands/serve.ts';
 import { user } from './commands/user.ts';
 import { UsageError } from './usage-error.ts';
-
-/** A command gets its own arguments and gives the exit code. */
-export type Command = (args: string[]) => Promise<number>;
 
 const commands: Readonly<Record<string, Command>> = {
   serve,

@@ -46,8 +46,6 @@ export const storageDrivers = {
   oss,
 } as const;
 
-export type StorageDriverName = keyof typeof storageDrivers;
-
 export const storageSchema = z.object({
   filesystem: filesystem.nullable().optional(),
   inmemory: z.object({}).nullable().optional(),

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { ensureCertificates } from '../certificates.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { UsageError } from '../usage-error.ts';
 
 /** `certs DIR NAME…`: a CA, unless there is one, and a site certificate for the names. */

@@ -1,4 +1,4 @@
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 
 /** The original's command, so that a script that calls it learns that nothing was collected. */
 export const garbageCollect: Command = async () => {

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 
 const text = `Portcullis: a private container registry.
 

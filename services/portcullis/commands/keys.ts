@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { createFirstKey, loadKeys } from '#libs/auth/signing-keys.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { UsageError } from '../usage-error.ts';
 
 /** `keys create STATE`: the first signing key. */

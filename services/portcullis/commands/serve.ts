@@ -1,7 +1,7 @@
 import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { createLogger } from '#libs/log/logger.ts';
-import type { Command } from '../main.ts';
+import type { Command } from '../command.ts';
 import { createSupervisor, type ServiceName, StartFailed } from '../supervisor.ts';
 import { UsageError } from '../usage-error.ts';
 

@@ -1,8 +1,8 @@
 import { parseArgs } from 'node:util';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
+import type { Command } from '../command.ts';
 import { listUsers, removeUser, setPassword } from '../htpasswd-file.ts';
-import type { Command } from '../main.ts';
 import { readPassword } from '../read-password.ts';
 import { UsageError } from '../usage-error.ts';
 
@@ -29,18 +29,14 @@ export const user: Command = async (args) => {
     return 0;
   }
   if (name === undefined) throw new UsageError(usage);
-  switch (action) {
-    case 'add':
-      await setPassword(await findFile(values), name, await readPassword(), 'add');
-      break;
-    case 'passwd':
-      await setPassword(await findFile(values), name, await readPassword(), 'change');
-      break;
-    case 'remove':
-      await removeUser(await findFile(values), name);
-      break;
-    default:
-      throw new UsageError(usage);
+  if (action === 'add') {
+    await setPassword(await findFile(values), name, await readPassword(), 'add');
+  } else if (action === 'passwd') {
+    await setPassword(await findFile(values), name, await readPassword(), 'change');
+  } else if (action === 'remove') {
+    await removeUser(await findFile(values), name);
+  } else {
+    throw new UsageError(usage);
   }
   process.stderr.write(`user "${name}": done\n`);
   return 0;

@@ -1,0 +1,50 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { freePort } from './free-port.ts';
+import { mustRun } from './run.ts';
+import { launcher, type Stack, startStack } from './stack.ts';
+
+export interface ConfiguredOptions {
+  /** Sections laid over a plain HTTP registry with a filesystem below `dir`. */
+  sections?: (dir: string) => Record<string, unknown>;
+  /** Users to make, with their passwords; htpasswd is configured if there are any. */
+  users?: Record<string, string>;
+  env?: Record<string, string>;
+}
+
+/** A stack with a configuration of the test's own, on 127.0.0.1 without TLS unless it says otherwise. */
+export async function startConfigured({
+  sections = () => ({}),
+  users = {},
+  env = {},
+}: ConfiguredOptions = {}): Promise<Stack> {
+  const dir = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
+  const port = await freePort();
+  const htpasswd = join(dir, 'htpasswd');
+  await mkdir(join(dir, 'registry'));
+  for (const [name, password] of Object.entries(users)) {
+    await mustRun(launcher, ['user', 'add', '--file', htpasswd, name], { input: password });
+  }
+  const config = {
+    version: '0.1',
+    storage: { filesystem: { rootdirectory: join(dir, 'registry') }, delete: { enabled: true } },
+    http: { addr: `127.0.0.1:${port}` },
+    ...(Object.keys(users).length === 0
+      ? {}
+      : { auth: { htpasswd: { realm: 'Test', path: htpasswd } } }),
+    ...sections(dir),
+  };
+  const path = join(dir, 'config.yml');
+  await writeFile(path, stringify(config));
+  const stack = await startStack({ dir, port, env, args: ['serve', path] });
+  return {
+    ...stack,
+    url: `http://127.0.0.1:${port}`,
+    async remove() {
+      await stack.stop();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
