@@ -40,6 +40,10 @@ check: node_modules/.installed ## types, lint and format, dead code, promises, a
 	@for script in types lint unused promises; do npm run --silent $$script || exit 1; done
 	@$(run_node) --test --test-reporter=dot test/architecture.test.ts
 
+.PHONY: docs
+docs: node_modules/.installed ## rewrites the generated part of docs/configuration.md
+	@UPDATE_DOCS=1 $(run_node) --test --test-reporter=dot test/docs.test.ts
+
 .PHONY: format
 format: node_modules/.installed ## writes the house style
 	./node_modules/.bin/biome check --write .

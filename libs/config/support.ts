@@ -151,6 +151,9 @@ const rules: readonly Rule[] = [
   ],
 ];
 
+/** The rows without their tests, for the documentation. */
+export const supportTable = rules.map(([path, level, why]) => ({ path, level, why }));
+
 /** What of this configuration is not supported; empty values count as absent. */
 export function checkSupport(configuration: Configuration): Remark[] {
   return rules
