@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import {
   type ReadRange,
@@ -12,6 +12,7 @@ import {
   type StoragePath,
   type StorageWriter,
 } from './driver.ts';
+import { DurableDirectories, syncDirectory } from './durable-directories.ts';
 
 /** Bytes read at a time when a file is sent. */
 const readSize = 1024 * 1024;
@@ -57,9 +58,11 @@ export async function createFilesystemDriver(root: string): Promise<StorageDrive
 class FilesystemDriver implements StorageDriver {
   readonly name = 'filesystem';
   readonly #root: string;
+  readonly #directories: DurableDirectories;
 
   constructor(root: string) {
-    this.#root = root;
+    this.#root = resolve(root);
+    this.#directories = new DurableDirectories(this.#root);
   }
 
   #at(path: StoragePath): string {
@@ -88,7 +91,7 @@ class FilesystemDriver implements StorageDriver {
         } finally {
           await handle.close();
         }
-        await placeDurably(temporary, target);
+        await this.#place(temporary, target);
       } catch (error) {
         await rm(temporary, { force: true });
         throw error;
@@ -120,13 +123,14 @@ class FilesystemDriver implements StorageDriver {
   }
 
   async move(from: StoragePath, to: StoragePath): Promise<void> {
-    await guard(from, () => placeDurably(this.#at(from), this.#at(to)));
+    await guard(from, () => this.#place(this.#at(from), this.#at(to)));
   }
 
   async remove(path: StoragePath): Promise<void> {
     const target = this.#at(path);
     await guard(path, async () => {
       await rm(target, { recursive: true, force: true });
+      this.#directories.forget(target);
       await syncDirectory(dirname(target)).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOENT') throw error;
       });
@@ -134,6 +138,24 @@ class FilesystemDriver implements StorageDriver {
   }
 
   async close(): Promise<void> {}
+
+  /** Renames a synced file to its place, for good. */
+  async #place(from: string, to: string): Promise<void> {
+    const parent = dirname(to);
+    const place = async () => {
+      await this.#directories.ensure(parent);
+      await rename(from, to);
+    };
+    try {
+      await place();
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      // Somebody removed a directory that we had made; or the source is gone, and this fails again.
+      this.#directories.forget(parent);
+      await place();
+    }
+    await syncDirectory(parent);
+  }
 }
 
 class FilesystemWriter implements StorageWriter {
@@ -176,28 +198,6 @@ class FilesystemWriter implements StorageWriter {
     if (this.#closed) return;
     this.#closed = true;
     await guard(this.#path, () => this.#handle.close());
-  }
-}
-
-/** Renames a synced file to its place, and syncs every directory whose entries that changed. */
-async function placeDurably(from: string, to: string): Promise<void> {
-  const parent = dirname(to);
-  const firstCreated = await mkdir(parent, { recursive: true });
-  await rename(from, to);
-  await syncDirectory(parent);
-  if (firstCreated === undefined) return;
-  for (let directory = parent; directory !== dirname(firstCreated); ) {
-    directory = dirname(directory);
-    await syncDirectory(directory);
-  }
-}
-
-async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }
 
