@@ -2,7 +2,14 @@ import { randomUUID } from 'node:crypto';
 import Koa, { type Context } from 'koa';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import { closeAfter, endEarly, hasUnreadBody } from './end-early.ts';
+import {
+  clientDrain,
+  closeAfter,
+  type DrainLimits,
+  endEarly,
+  gatewayDrain,
+  hasUnreadBody,
+} from './end-early.ts';
 import { internalHeaders } from './internal-headers.ts';
 import { renderError } from './render-error.ts';
 
@@ -57,7 +64,9 @@ export function createApp({
     } catch (error) {
       showError(ctx, translate === undefined ? error : translate(error));
     }
-    if (ctx.respond !== false && hasUnreadBody(ctx.req)) await answerEarly(ctx);
+    if (ctx.respond !== false && hasUnreadBody(ctx.req)) {
+      await answerEarly(ctx, privateHop ? gatewayDrain : clientDrain);
+    }
   });
   return app;
 }
@@ -97,7 +106,7 @@ function showError(ctx: Context, error: unknown): void {
   ctx.body = body;
 }
 
-async function answerEarly(ctx: Context): Promise<void> {
+async function answerEarly(ctx: Context, limits: DrainLimits): Promise<void> {
   ctx.respond = false;
   const { res, req } = ctx;
   const body = typeof ctx.body === 'string' ? ctx.body : '';
@@ -105,5 +114,5 @@ async function answerEarly(ctx: Context): Promise<void> {
   closeAfter(res);
   if (body === '') res.flushHeaders();
   else res.write(body);
-  await endEarly(req, res);
+  await endEarly(req, res, limits);
 }

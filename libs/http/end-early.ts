@@ -1,8 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-/** How much of an unwanted body is read before the connection goes, in bytes and milliseconds. */
-const drainBytes = 256 * 1024;
-const drainTime = 1000;
+/** How much of an unwanted body is read before the connection goes. */
+export interface DrainLimits {
+  bytes: number;
+  /** Milliseconds. */
+  time: number;
+}
+
+/** For clients, whom we do not trust to stop. */
+export const clientDrain: DrainLimits = { bytes: 256 * 1024, time: 1000 };
+
+/** For our own gateway, which hangs up as soon as it has the answer. */
+export const gatewayDrain: DrainLimits = { bytes: Infinity, time: 30_000 };
 
 /** True while a request's body has not been received whole. */
 export function hasUnreadBody(request: IncomingMessage): boolean {
@@ -25,17 +34,21 @@ export function closeAfter(response: ServerResponse): void {
  * would be lost. So a little is read and thrown away, and then the connection is closed.
  * The response must announce its length, and all of it but the end must be written.
  */
-export async function endEarly(request: IncomingMessage, response: ServerResponse): Promise<void> {
+export async function endEarly(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { bytes, time }: DrainLimits,
+): Promise<void> {
   await new Promise<void>((resolve) => {
     let seen = 0;
-    const timer = setTimeout(resolve, drainTime);
+    const timer = setTimeout(resolve, time);
     const done = () => {
       clearTimeout(timer);
       resolve();
     };
     request.on('data', (chunk: Buffer) => {
       seen += chunk.length;
-      if (seen > drainBytes) done();
+      if (seen > bytes) done();
     });
     request.on('end', done);
     request.on('close', done);

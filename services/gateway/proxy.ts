@@ -1,6 +1,6 @@
 import { Agent, type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import httpProxy from 'http-proxy';
-import { closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
+import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
 import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
@@ -39,6 +39,7 @@ export interface UpstreamProxy {
 interface Exchange {
   ctx: GatewayContext;
   options: ForwardOptions;
+  outgoing?: ClientRequest;
 }
 
 export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
@@ -47,6 +48,8 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
   const exchanges = new WeakMap<IncomingMessage, Exchange>();
 
   proxy.on('proxyReq', (outgoing: ClientRequest, request, response) => {
+    const exchange = exchanges.get(request);
+    if (exchange !== undefined) exchange.outgoing = outgoing;
     // A client that leaves takes its upstream request with it.
     response.once('close', () => outgoing.destroy());
     watchIdle(request, response, outgoing, idle);
@@ -59,7 +62,7 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
   });
 
   function relay(
-    { ctx, options }: Exchange,
+    { ctx, options, outgoing }: Exchange,
     incoming: IncomingMessage,
     request: IncomingMessage,
     response: ServerResponse,
@@ -79,8 +82,11 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
     incoming.once('aborted', () => response.destroy());
     incoming.pipe(response, { end: false });
     incoming.once('end', () => {
-      if (early) void endEarly(request, response);
-      else response.end();
+      if (early) {
+        // The upstream goes on reading until we hang up, so that its answer is never lost.
+        outgoing?.destroy();
+        void endEarly(request, response, clientDrain);
+      } else response.end();
     });
   }
 

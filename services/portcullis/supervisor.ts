@@ -14,7 +14,7 @@ const killAfter = 5000;
 export interface SupervisorOptions {
   /** The configuration file; undefined for the built-in one. */
   config: string | undefined;
-  /** Started in this order, stopped in the reverse. */
+  /** The last is started when the others are ready; they are stopped in the reverse order. */
   services: readonly ServiceName[];
   log: Logger;
   /** Milliseconds a child may take to end what runs. */
@@ -24,7 +24,7 @@ export interface SupervisorOptions {
 /** Keeps one of each service running. */
 export interface Supervisor {
   /**
-   * Starts everything, each when the one before is ready.
+   * Starts everything.
    * @returns the address of the last, the gateway
    * @throws StartFailed if one cannot start; it has said why itself, and the others are stopped
    */
@@ -106,7 +106,9 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     async start() {
       let address = '';
       try {
-        for (const name of services) address = await launch(name);
+        const last = services.length - 1;
+        await Promise.all(services.slice(0, last).map(launch));
+        for (const name of services.slice(last)) address = await launch(name);
       } catch (error) {
         await stop();
         throw error;

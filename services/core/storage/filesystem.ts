@@ -38,6 +38,8 @@ const codes: Readonly<Record<string, StorageErrorCode>> = {
  */
 export async function createFilesystemDriver(root: string): Promise<StorageDriver> {
   try {
+    await mkdir(root, { recursive: true });
+    await access(root, constants.W_OK | constants.X_OK);
     await mkdir(join(root, temporaryFolder), { recursive: true });
     await access(join(root, temporaryFolder), constants.W_OK | constants.X_OK);
   } catch (error) {

@@ -1,0 +1,247 @@
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { startConfigured } from '../support/configured-stack.ts';
+import { freePort } from '../support/free-port.ts';
+import { mustRun, run } from '../support/run.ts';
+import { launcher, servicePids, startStack } from '../support/stack.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+const isAlive = (pid: number) => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
+
+describe('starting and stopping', () => {
+  let dir: string;
+
+  before(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'portcullis-processes-'));
+  });
+
+  after(async () => {
+    await rm(dir, { recursive: true, force: true });
+  });
+
+  /** Starts what cannot start, and checks that it says why in one sentence. */
+  async function failsWith(expected: RegExp, args: string[], env: Record<string, string> = {}) {
+    const { code, stdout, stderr } = await run(launcher, args, { env, timeout: 60_000 });
+    assert.equal(code, 1, stdout + stderr);
+    assert.match(stderr, expected);
+    assert.equal(stderr.trim().split('\n').length, 1, stderr);
+    assert.doesNotMatch(stdout, /is ready at http/);
+  }
+
+  /** A configuration whose sections a test can spoil. */
+  async function configure(name: string, sections: string): Promise<string> {
+    const path = join(dir, `${name}.yml`);
+    await writeFile(
+      path,
+      `version: 0.1\nstorage: { filesystem: { rootdirectory: ${dir}/${name} } }\n${sections}\n`,
+    );
+    return path;
+  }
+
+  test('a second start reuses everything and shows no password', async () => {
+    const first = await startStack();
+    const ca = await readFile(first.ca, 'utf8');
+    assert.notEqual(first.password, '');
+    assert.match(first.output(), new RegExp(`certs\\.d/localhost:${first.port}/ca\\.crt`));
+    assert.match(first.output(), new RegExp(`docker login -u admin localhost:${first.port}`));
+    assert.equal(await first.stop('SIGINT'), 0);
+    const second = await startStack({ dir: first.dir, port: first.port });
+    try {
+      assert.equal(second.password, '');
+      assert.equal(await readFile(second.ca, 'utf8'), ca);
+      const login = ['--cacert', second.ca, '--user', `admin:${first.password}`];
+      assert.equal(await mustRun('curl', ['-sS', ...login, `${second.url}/v2/`]), '{}');
+    } finally {
+      await second.remove();
+    }
+  });
+
+  test('a new name makes a new site certificate from the CA that clients have', async () => {
+    const first = await startStack();
+    await first.stop();
+    const ca = await readFile(first.ca, 'utf8');
+    const second = await startStack({ dir: first.dir, host: 'registry.example.com' });
+    try {
+      assert.equal(await readFile(second.ca, 'utf8'), ca);
+      const site = new X509Certificate(await readFile(join(second.dir, 'certs', 'site.crt')));
+      for (const name of ['registry.example.com', 'localhost']) {
+        assert.equal(site.checkHost(name), name);
+      }
+      for (const address of ['127.0.0.1', '::1']) assert.equal(site.checkIP(address), address);
+      assert.ok(site.checkIssued(new X509Certificate(ca)));
+    } finally {
+      await second.remove();
+    }
+  });
+
+  test('a child that is killed is started again, and the registry answers again', async () => {
+    const stack = await startConfigured();
+    try {
+      for (const service of ['core', 'gateway']) {
+        const [pid = 0] = await servicePids(stack.child.pid ?? 0, service);
+        process.kill(pid, 'SIGKILL');
+        await waitFor(`the ${service} to be back`, async () => {
+          const [now] = await servicePids(stack.child.pid ?? 0, service);
+          const { code } = await run('curl', ['-sf', `${stack.url}/v2/`]);
+          return now !== undefined && now !== pid && code === 0;
+        });
+      }
+      assert.match(stack.output(), /a process died; starting it again.*service=core/);
+      assert.match(stack.output(), /a process died; starting it again.*service=gateway/);
+    } finally {
+      await stack.remove();
+    }
+  });
+
+  test('children end when the supervisor is killed', async () => {
+    const stack = await startConfigured({ users: { admin: 'x' } });
+    const pids = await Promise.all(
+      ['gateway', 'auth', 'core'].map((name) => servicePids(stack.child.pid ?? 0, name)),
+    );
+    assert.equal(pids.flat().length, 3);
+    await stack.stop('SIGKILL');
+    await waitFor('the children to end', () => !pids.flat().some(isAlive));
+    await stack.remove();
+  });
+
+  test('a port in use is one clear sentence, and nothing keeps running', async () => {
+    const port = await freePort();
+    const squatter = createServer();
+    await new Promise<void>((resolve) => squatter.listen(port, '127.0.0.1', resolve));
+    try {
+      const config = await configure('busy', `http: { addr: "127.0.0.1:${port}" }`);
+      await failsWith(/127\.0\.0\.1:\d+ is already in use by another process/, [config]);
+    } finally {
+      squatter.close();
+    }
+    const { stdout } = await run('pgrep', ['-f', join(dir, 'busy.yml')]);
+    assert.equal(stdout, '');
+  });
+
+  test('a missing or useless key is one clear sentence', async () => {
+    const http = (key: string) =>
+      `http: { addr: "127.0.0.1:0", tls: { certificate: ${dir}/x.crt, key: ${key} } }`;
+    await failsWith(/http\.tls\.certificate: .*x\.crt: there is no such file/, [
+      await configure('nokey', http(`${dir}/x.key`)),
+    ]);
+    await writeFile(join(dir, 'x.crt'), 'no certificate');
+    await writeFile(join(dir, 'x.key'), 'no key');
+    await failsWith(/http\.tls: .* cannot be used/, [
+      await configure('badkey', http(`${dir}/x.key`)),
+    ]);
+  });
+
+  test('a wrong configuration is one clear sentence', async () => {
+    await failsWith(/there is no such file/, [join(dir, 'absent.yml')]);
+    await failsWith(/yaml\.yml: line \d+: /, [await configure('yaml', 'http: { addr: [')]);
+    await failsWith(/http\.draintimeout: .*not a duration/, [
+      await configure('duration', 'http: { draintimeout: soon }'),
+    ]);
+    await failsWith(
+      /storage\.s3: the s3 driver is not built yet/,
+      [await configure('drivers', '')],
+      { REGISTRY_STORAGE: '{"s3": {"bucket": "x"}}' },
+    );
+    await failsWith(/auth\.htpasswd\.path: .* does not exist/, [
+      await configure('nobody', `auth: { htpasswd: { realm: x, path: ${dir}/nobody } }`),
+    ]);
+  });
+
+  test('a data folder that cannot be written is one clear sentence', async () => {
+    const root = join(dir, 'readonly');
+    await mkdir(root);
+    await mustRun('mount', ['-t', 'tmpfs', '-o', 'ro', 'tmpfs', root]);
+    try {
+      await failsWith(/rootdirectory: .*readonly: the filesystem is read-only/, [
+        await configure('readonly', 'http: { addr: "127.0.0.1:0" }'),
+      ]);
+    } finally {
+      await mustRun('umount', [root]);
+    }
+  });
+
+  test('REGISTRY_* variables are enough, with TLS and htpasswd', async () => {
+    const certificates = join(dir, 'env-certs');
+    await mustRun(launcher, ['certs', certificates, 'localhost']);
+    const htpasswd = join(dir, 'env-htpasswd');
+    await mustRun('htpasswd', ['-Bbc', htpasswd, 'testuser', 'testpassword']);
+    const port = await freePort();
+    const stack = await startStack({
+      dir,
+      port,
+      args: ['serve'],
+      env: {
+        REGISTRY_AUTH: 'htpasswd',
+        REGISTRY_AUTH_HTPASSWD_REALM: 'Registry Realm',
+        REGISTRY_AUTH_HTPASSWD_PATH: htpasswd,
+        REGISTRY_HTTP_ADDR: `:${port}`,
+        REGISTRY_HTTP_TLS_CERTIFICATE: join(certificates, 'site.crt'),
+        REGISTRY_HTTP_TLS_KEY: join(certificates, 'site.key'),
+        REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: join(dir, 'env-registry'),
+      },
+    });
+    try {
+      const curl = (...args: string[]) =>
+        mustRun('curl', ['-sS', '--cacert', join(certificates, 'ca.crt'), ...args]);
+      assert.equal(
+        await curl('--user', 'testuser:testpassword', `${stack.url}/v2/_catalog`),
+        '{"repositories":[]}',
+      );
+      assert.match(await curl(`${stack.url}/v2/_catalog`), /UNAUTHORIZED/);
+    } finally {
+      await stack.stop();
+    }
+  });
+
+  test('the command line helps, and refuses what it does not know', async () => {
+    assert.match(await mustRun(launcher, ['--help']), /Usage: portcullis COMMAND/);
+    assert.match(await mustRun(launcher, ['serve', '--help']), /Usage: portcullis COMMAND/);
+    assert.match(await mustRun(launcher, ['--version']), /^portcullis \d+\.\d+\.\d+\n$/);
+    const unknown = await run(launcher, ['launch']);
+    assert.equal(unknown.code, 2);
+    assert.match(unknown.stderr, /there is no command "launch"/);
+    const collect = await run(launcher, ['garbage-collect', 'config.yml']);
+    assert.equal(collect.code, 1);
+    assert.match(collect.stderr, /not built yet; nothing was removed/);
+    const asArgument = await run(launcher, ['user', 'add', '--file', join(dir, 'h'), 'bob', 'pw']);
+    assert.equal(asArgument.code, 2);
+    assert.match(asArgument.stderr, /a password is never an argument/);
+  });
+
+  test('config check shows what is in effect, with secrets starred, and what is not supported', async () => {
+    const config = await configure(
+      'check',
+      'http: { secret: very-secret }\nthreshold: 3\nlog: { fromatter: text }\nredis: { addr: x }',
+    );
+    const { code, stdout, stderr } = await run(launcher, ['config', 'check', config]);
+    assert.equal(code, 0);
+    assert.doesNotMatch(stdout + stderr, /very-secret/);
+    assert.match(stdout, /secret: "\*\*\*"|secret: '\*\*\*'|secret: \*\*\*/);
+    assert.match(stderr, /warn: threshold: unknown key/);
+    assert.match(stderr, /warn: log\.fromatter: unknown key/);
+    assert.match(stderr, /warn: redis: /);
+  });
+
+  test('a CA is never overwritten, and a second key is never made', async () => {
+    const certificates = join(dir, 'kept');
+    await mustRun(launcher, ['certs', certificates, 'a.example', '192.0.2.1']);
+    const ca = await readFile(join(certificates, 'ca.crt'), 'utf8');
+    assert.match(await mustRun(launcher, ['certs', certificates, 'b.example']), /kept: .*ca\.crt/);
+    assert.equal(await readFile(join(certificates, 'ca.crt'), 'utf8'), ca);
+    const state = join(dir, 'state');
+    await mustRun(launcher, ['keys', 'create', state]);
+    assert.equal((await run(launcher, ['keys', 'create', state])).code, 1);
+  });
+});
