@@ -4,6 +4,9 @@ import type { Server } from 'node:http';
 /** Where a server listens. */
 export type ListenAddress = { socket: string } | { host?: string; port: number };
 
+/** Milliseconds between two looks for connections that are too slow; Node's own would be 30 s. */
+export const serverOptions = { connectionsCheckingInterval: 1000 } as const;
+
 export interface ServerTimeouts {
   /** Milliseconds for a request's headers to arrive. */
   headers: number;

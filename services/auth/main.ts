@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { createFirstKey, loadKeys, type SigningKey } from '#libs/auth/signing-keys.ts';
 import type { AuthSettings, Settings } from '#libs/config/settings.ts';
-import { applyTimeouts, drain, listen } from '#libs/http/serve.ts';
+import { applyTimeouts, drain, listen, serverOptions } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { ensurePrivateFolder } from '#libs/process/private-folder.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
@@ -48,7 +48,9 @@ async function startAuth(settings: Settings, log: Logger): Promise<RunningProces
     issue: { key: signing, issuer: auth.issuer, service: auth.service, ttl: auth.tokenTtl },
   });
   const handle = app.callback();
-  const server = createServer((request, response) => void handle(request, response));
+  const server = createServer(serverOptions, (request, response) => {
+    void handle(request, response);
+  });
   applyTimeouts(server, { headers: settings.http.headersTimeout, keepAlive });
   await listen(server, { socket: sockets.auth });
 

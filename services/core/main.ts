@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { followTrust } from '#libs/auth/remote-trust.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { applyTimeouts, drain, listen } from '#libs/http/serve.ts';
+import { applyTimeouts, drain, listen, serverOptions } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { ensurePrivateFolder } from '#libs/process/private-folder.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
@@ -50,7 +50,9 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
     catalogFilter,
   });
   const handle = app.callback();
-  const server = createServer((request, response) => void handle(request, response));
+  const server = createServer(serverOptions, (request, response) => {
+    void handle(request, response);
+  });
   applyTimeouts(server, { headers: settings.http.headersTimeout, keepAlive });
   await listen(server, { socket: sockets.core });
 

@@ -3,7 +3,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import { followTrust } from '#libs/auth/remote-trust.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { applyTimeouts, drain, listen } from '#libs/http/serve.ts';
+import { applyTimeouts, drain, listen, serverOptions } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createGatewayApp } from './app.ts';
@@ -79,8 +79,9 @@ async function startGateway(settings: Settings, log: Logger): Promise<RunningPro
 async function createServer({ http }: Settings, listener: RequestListener): Promise<Server> {
   const server =
     http.tls === undefined
-      ? createHttpServer()
+      ? createHttpServer(serverOptions)
       : createHttpsServer({
+          ...serverOptions,
           ...(await loadTls(http.tls)),
           handshakeTimeout: handshake,
           ALPNProtocols: ['http/1.1'],
