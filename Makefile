@@ -11,7 +11,7 @@ node := ./node_modules/.bin/node
 run_node := $$( [ -x $(node) ] && echo $(node) || echo node )
 
 node_modules/.installed: package.json package-lock.json
-	npm ci --no-audit --no-fund --loglevel=error
+	npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 .PHONY: help

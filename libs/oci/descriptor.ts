@@ -11,6 +11,31 @@ export interface Descriptor {
   platform?: { architecture: string; os: string; variant?: string };
 }
 
+const descriptorKeys = [
+  'mediaType',
+  'digest',
+  'size',
+  'urls',
+  'annotations',
+  'data',
+  'artifactType',
+  'platform',
+] as const;
+
+/**
+ * Some clients read keys whatever their case, others do not: the same bytes would mean two things.
+ * @throws RegistryError MANIFEST_INVALID for a key that is a known one but for its case
+ */
+export function assertSpelling(value: object, known: readonly string[], where: string): void {
+  for (const key of Object.keys(value)) {
+    const meant = known.find((name) => name.toLowerCase() === key.toLowerCase());
+    if (meant === undefined || meant === key) continue;
+    throw new RegistryError('MANIFEST_INVALID', {
+      message: `manifest invalid: key "${key}" of ${where} must be spelt "${meant}"`,
+    });
+  }
+}
+
 /**
  * Reads one descriptor of a manifest.
  * @param where how the manifest names it (`layers[2]`), for the message
@@ -23,6 +48,7 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return fail('is not a descriptor');
   }
+  assertSpelling(value, descriptorKeys, where);
   const { mediaType, digest, size, artifactType, platform } = value as Record<string, unknown>;
   if (typeof mediaType !== 'string' || mediaType === '') return fail('has no mediaType');
   if (typeof digest !== 'string' || !isDigest(digest)) return fail('has no valid digest');

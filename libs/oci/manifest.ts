@@ -1,4 +1,4 @@
-import { type Descriptor, parseDescriptor } from './descriptor.ts';
+import { assertSpelling, type Descriptor, parseDescriptor } from './descriptor.ts';
 import { RegistryError } from './errors.ts';
 import {
   isManifestMediaType,
@@ -128,10 +128,7 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     return fail('is not a JSON object');
   }
-  for (const key of Object.keys(value)) {
-    const known = knownKeys.find((name) => name.toLowerCase() === key.toLowerCase());
-    if (known !== undefined && known !== key) fail(`key "${key}" must be spelt "${known}"`);
-  }
+  assertSpelling(value, knownKeys, 'the manifest');
   return value as Record<string, unknown>;
 }
 

@@ -31,10 +31,7 @@ export async function supervise(
   if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
   const settings = toSettings(loaded);
   const log = createLogger({ ...settings.log, process: 'supervisor' });
-  for (const { level, message } of loaded.remarks) {
-    if (level === 'warn') log.warn(message);
-    else log.info(message);
-  }
+  for (const { level, message } of loaded.remarks) if (level === 'warn') log.warn(message);
   const services: ServiceName[] =
     settings.auth === undefined ? ['core', 'gateway'] : ['auth', 'core', 'gateway'];
   const supervisor = createSupervisor({
