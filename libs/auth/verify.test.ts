@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, test } from 'node:test';
+import {
+  base64url,
+  type CryptoKey,
+  createLocalJWKSet,
+  exportJWK,
+  exportSPKI,
+  generateKeyPair,
+  type JWK,
+  type JWTPayload,
+  SignJWT,
+} from 'jose';
+import { createVerifier, type TrustedKeys, type Verifier } from './verify.ts';
+
+const start = 1_800_000_000;
+const access = [{ type: 'repository', name: 'a', actions: ['pull'] }];
+
+describe('verifying a token', () => {
+  let privateKey: CryptoKey;
+  let publicKey: CryptoKey;
+  let publicJwk: JWK;
+  let verifier: Verifier;
+  let now: number;
+  let trusted: boolean;
+  let notBefore: number | undefined;
+
+  beforeEach(async () => {
+    ({ privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true }));
+    publicJwk = { ...(await exportJWK(publicKey)), kid: 'k', alg: 'ES256' };
+    now = start;
+    trusted = true;
+    notBefore = undefined;
+    const keys: TrustedKeys = {
+      find: createLocalJWKSet({ keys: [publicJwk as JWK & { kty: string }] }),
+      trusts: (kid) => trusted && kid === 'k',
+      notBefore: () => notBefore,
+    };
+    verifier = createVerifier({
+      keys,
+      issuer: 'portcullis',
+      audience: 'registry',
+      now: () => now * 1000,
+    });
+  });
+
+  const claims = (changes: Record<string, unknown> = {}): JWTPayload => ({
+    iss: 'portcullis',
+    aud: 'registry',
+    sub: 'admin',
+    iat: start,
+    nbf: start,
+    exp: start + 300,
+    access,
+    ...changes,
+  });
+  const sign = (payload: JWTPayload, header: Record<string, unknown> = {}, key = privateKey) =>
+    new SignJWT(payload)
+      .setProtectedHeader({ alg: 'ES256', kid: 'k', typ: 'JWT', ...header })
+      .sign(key);
+  const why = async (token: string) => {
+    const result = await verifier.verify(token);
+    assert.equal(result.ok, false);
+    return result.ok ? '' : result.why;
+  };
+
+  test('a good token gives its claims, again from the cache', async () => {
+    const token = await sign(claims());
+    for (const _ of [1, 2]) {
+      const result = await verifier.verify(token);
+      assert.ok(result.ok);
+      assert.equal(result.claims.sub, 'admin');
+      assert.deepEqual(result.claims.access, access);
+    }
+  });
+
+  test('wrong issuer, wrong audience, no expiry, not yet valid: each is refused', async () => {
+    assert.match(await why(await sign(claims({ iss: 'other' }))), /iss/);
+    assert.match(await why(await sign(claims({ aud: 'other' }))), /aud/);
+    assert.notEqual(await why(await sign(claims({ exp: undefined }))), '');
+    assert.match(await why(await sign(claims({ nbf: start + 120, exp: start + 600 }))), /nbf/);
+  });
+
+  test('claims of another form are refused', async () => {
+    assert.notEqual(await why(await sign(claims({ access: 'everything' }))), '');
+    assert.notEqual(await why(await sign(claims({ sub: undefined }))), '');
+  });
+
+  test('alg none, and HS256 over the public key, are refused', async () => {
+    const body = base64url.encode(JSON.stringify(claims()));
+    const none = `${base64url.encode('{"alg":"none","kid":"k"}')}.${body}.`;
+    assert.notEqual(await why(none), '');
+    for (const secret of [await exportSPKI(publicKey), JSON.stringify(publicJwk)]) {
+      const forged = await new SignJWT(claims())
+        .setProtectedHeader({ alg: 'HS256', kid: 'k' })
+        .sign(new TextEncoder().encode(secret));
+      assert.notEqual(await why(forged), '');
+    }
+  });
+
+  test('a token signed by another key, or naming an unknown one, is refused', async () => {
+    const other = await generateKeyPair('ES256');
+    assert.notEqual(await why(await sign(claims(), {}, other.privateKey)), '');
+    assert.notEqual(await why(await sign(claims(), { kid: 'unknown' })), '');
+  });
+
+  test('a key that the token brings along is not used', async () => {
+    const other = await generateKeyPair('ES256', { extractable: true });
+    const jwk = await exportJWK(other.publicKey);
+    assert.notEqual(await why(await sign(claims(), { jwk }, other.privateKey)), '');
+  });
+
+  test('changed claims under a true signature are refused', async () => {
+    const [header, , signature] = (await sign(claims())).split('.');
+    const body = base64url.encode(JSON.stringify(claims({ sub: 'root' })));
+    assert.notEqual(await why(`${header}.${body}.${signature}`), '');
+  });
+
+  test('what is no token at all is refused', async () => {
+    for (const text of ['', 'x', 'a.b.c', '..', 'e30.e30.e30', `${'a'.repeat(10_000)}.b.c`]) {
+      assert.notEqual(await why(text), '');
+    }
+  });
+
+  test('a token dies of age, also one in the cache, and then still tells whose it was', async () => {
+    const token = await sign(claims());
+    assert.ok((await verifier.verify(token)).ok);
+    now = start + 300 + 59;
+    assert.ok((await verifier.verify(token)).ok, 'clocks may differ by a minute');
+    now = start + 300 + 61;
+    const result = await verifier.verify(token);
+    assert.ok(!result.ok && result.expired?.sub === 'admin');
+    const fresh = await sign(claims({ jti: 'seen for the first time' }));
+    const late = await verifier.verify(fresh);
+    assert.ok(!late.ok && late.expired?.sub === 'admin');
+  });
+
+  test('a forged token never counts as merely expired', async () => {
+    const other = await generateKeyPair('ES256');
+    now = start + 1000;
+    const forged = await verifier.verify(await sign(claims(), {}, other.privateKey));
+    assert.ok(!forged.ok && forged.expired === undefined);
+    const foreign = await verifier.verify(await sign(claims({ aud: 'other' })));
+    assert.ok(!foreign.ok && foreign.expired === undefined);
+  });
+
+  test('a retired key ends its tokens, also those in the cache', async () => {
+    const token = await sign(claims());
+    assert.ok((await verifier.verify(token)).ok);
+    trusted = false;
+    assert.match(await why(token), /no longer trusted/);
+  });
+
+  test('a revocation ends tokens issued before it, also expired ones, and none after', async () => {
+    const before = await sign(claims());
+    const after = await sign(claims({ iat: start + 10 }));
+    assert.ok((await verifier.verify(before)).ok);
+    notBefore = start + 10;
+    assert.match(await why(before), /revoked/);
+    assert.ok((await verifier.verify(after)).ok);
+    now = start + 1000;
+    const result = await verifier.verify(before);
+    assert.ok(!result.ok && result.expired === undefined);
+  });
+});

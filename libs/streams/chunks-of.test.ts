@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { PassThrough, Readable } from 'node:stream';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { chunksOf } from './chunks-of.ts';
+
+const never = new AbortController().signal;
+
+async function collect(stream: Readable, signal = never): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of chunksOf(stream, signal)) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+test('all bytes come, in order', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.uint8Array({ maxLength: 100 }), { maxLength: 10 }),
+      async (parts) => {
+        const buffers = parts.map((part) => Buffer.from(part));
+        const stream = new PassThrough({ highWaterMark: 16 });
+        Readable.from(buffers.filter(({ length }) => length > 0)).pipe(stream);
+        assert.deepEqual(await collect(stream), Buffer.concat(buffers));
+      },
+    ),
+  );
+});
+
+test('a stream that has ended already gives nothing', async () => {
+  const stream = new PassThrough();
+  stream.end();
+  stream.resume();
+  await new Promise((resolve) => stream.once('end', resolve));
+  assert.equal((await collect(stream)).length, 0);
+});
+
+test('a stream that fails or closes before its end is an error', async () => {
+  const failing = new PassThrough();
+  failing.write('ab');
+  const collecting = collect(failing);
+  setImmediate(() => failing.destroy(new Error('gone')));
+  await assert.rejects(collecting, /gone/);
+  const closing = new PassThrough();
+  setImmediate(() => closing.destroy());
+  await assert.rejects(collect(closing), /closed before its end/);
+});
+
+test('it can be left while the next chunk is awaited, and the stream lives on', async () => {
+  const stream = new PassThrough();
+  stream.write('ab');
+  const controller = new AbortController();
+  const collecting = collect(stream, controller.signal);
+  setImmediate(() => controller.abort());
+  assert.equal((await collecting).toString(), 'ab');
+  assert.equal(stream.destroyed, false);
+  stream.end('cd');
+  assert.equal((await collect(stream)).toString(), 'cd');
+});
