@@ -8,12 +8,17 @@ import {
   type UploadSession,
 } from './session-store.ts';
 
+/** One who holds the lock, or waits for it. */
+interface Turn {
+  requestRelease: () => void;
+}
+
 interface Entry {
   session: UploadSession;
-  /** Set while somebody holds the lock. */
-  held: { requestRelease: () => void } | undefined;
-  /** Those who wait for it, first come first served. */
-  waiting: (() => void)[];
+  /** Passed on without a gap, so that nobody slips in between two holders. */
+  held: Turn | undefined;
+  /** Those who wait, first come first served. */
+  waiting: { turn: Turn; grant: () => void }[];
 }
 
 export interface EmbeddedOptions {
@@ -27,26 +32,32 @@ export function createEmbeddedSessionStore({
 }: EmbeddedOptions = {}): SessionStore {
   const entries = new Map<UploadId, Entry>();
 
-  /** Resolves when the caller holds the lock of this entry. */
-  async function enter(entry: Entry): Promise<void> {
-    if (entry.held === undefined && entry.waiting.length === 0) return;
-    entry.held?.requestRelease();
+  /** Resolves when the lock of this entry is the caller's. */
+  async function enter(entry: Entry, turn: Turn): Promise<void> {
+    if (entry.held === undefined) {
+      entry.held = turn;
+      return;
+    }
+    entry.held.requestRelease();
     await new Promise<void>((resolve, reject) => {
-      const turn = () => {
+      const timer = setTimeout(() => {
+        entry.waiting = entry.waiting.filter((waiter) => waiter.turn !== turn);
+        reject(new SessionBusyError('the upload is in use by another request'));
+      }, drainPeriod);
+      const grant = () => {
         clearTimeout(timer);
         resolve();
       };
-      const timer = setTimeout(() => {
-        entry.waiting = entry.waiting.filter((waiter) => waiter !== turn);
-        reject(new SessionBusyError('the upload is in use by another request'));
-      }, drainPeriod);
-      entry.waiting.push(turn);
+      entry.waiting.push({ turn, grant });
     });
   }
 
   function leave(entry: Entry): void {
-    entry.held = undefined;
-    entry.waiting.shift()?.();
+    const next = entry.waiting.shift();
+    entry.held = next?.turn;
+    next?.grant();
+    // Whoever still waits wants it from the next one.
+    if (entry.waiting.length > 0) next?.turn.requestRelease();
   }
 
   return {
@@ -63,15 +74,12 @@ export function createEmbeddedSessionStore({
     async acquire(id, { holder, seenFence, onReleaseRequested }: AcquireOptions) {
       const entry = entries.get(id);
       if (entry === undefined) return undefined;
-      await enter(entry);
+      const mine: Turn = { requestRelease: onReleaseRequested };
+      await enter(entry, mine);
       if (entries.get(id) !== entry) {
         leave(entry);
         return undefined;
       }
-      const mine = { requestRelease: onReleaseRequested };
-      entry.held = mine;
-      // Whoever queued while the turn passed on wants it from us now.
-      if (entry.waiting.length > 0) queueMicrotask(onReleaseRequested);
       const takenOver = entry.session.holder !== holder;
       if (takenOver) {
         const fence = Math.max(entry.session.fence, seenFence) + 1;
