@@ -68,6 +68,18 @@ describe('starting and stopping', () => {
     }
   });
 
+  test('a first start that fails does not take the only password with it', async () => {
+    const port = await freePort();
+    const squatter = createServer();
+    await new Promise<void>((resolve) => squatter.listen(port, resolve));
+    const args = ['quickstart', '--dir', join(dir, 'unlucky'), '--port', `${port}`];
+    const { code, stdout, stderr } = await run(launcher, args);
+    squatter.close();
+    assert.equal(code, 1);
+    assert.match(stderr, /already in use by another process/);
+    assert.match(stdout, /The user admin was made, with the password \S+/);
+  });
+
   test('a new name makes a new site certificate from the CA that clients have', async () => {
     const first = await startStack();
     await first.stop();

@@ -33,16 +33,28 @@ export const quickstart: Command = async (args) => {
   if (!(await exists(config))) {
     await writeFile(config, starterConfiguration({ dir, port: port ?? '5000' }), { mode: 0o644 });
   }
-  return await supervise(config, (address, ms) => {
-    const { port: bound, protocol } = new URL(address);
-    const usual = protocol === 'https:' ? '443' : '80';
-    const shownPort = bound === '' || bound === usual ? '' : `:${bound}`;
-    const host = `${hosts[0] ?? 'localhost'}${shownPort}`;
-    process.stdout.write(
-      welcome({ url: `${protocol}//${host}`, host, dir, certificates, password, startedInMs: ms }),
-    );
-  });
+  let shown = false;
+  try {
+    return await supervise(config, (address, startedInMs) => {
+      const { host, url } = addressFor(address, hosts[0] ?? 'localhost');
+      shown = true;
+      process.stdout.write(welcome({ url, host, dir, certificates, password, startedInMs }));
+    });
+  } finally {
+    // A start that failed must not take the only password with it.
+    if (!shown && password !== undefined) {
+      process.stdout.write(`The user admin was made, with the password ${password}\n`);
+    }
+  }
 };
+
+/** How clients call what listens at an address: the port is left out where it is the usual one. */
+function addressFor(address: string, name: string): { host: string; url: string } {
+  const { port, protocol } = new URL(address);
+  const usual = protocol === 'https:' ? '443' : '80';
+  const host = port === '' || port === usual ? name : `${name}:${port}`;
+  return { host, url: `${protocol}//${host}` };
+}
 
 /** All names by which this machine may be called, those asked for first. */
 function wantedNames(hosts: readonly string[]): string[] {
