@@ -28,7 +28,12 @@ async function walk(driver: StorageDriver, last = ''): Promise<string[]> {
 const part = fc.constantFrom('a', 'b', 'a-b', 'a.b', 'a_b', 'a__b', 'a0', '0', 'ab', 'a-', 'a/');
 const path = fc
   .array(part, { minLength: 1, maxLength: 4 })
-  .map((parts) => parts.join('/').replaceAll(/\/+/g, '/').replaceAll(/-(?=\/|$)/g, ''))
+  .map((parts) =>
+    parts
+      .join('/')
+      .replaceAll(/\/+/g, '/')
+      .replaceAll(/-(?=\/|$)/g, ''),
+  )
   .map((text) => text.replace(/\/$/, ''));
 const anywhere = fc.oneof(
   path,

@@ -59,7 +59,10 @@ describe('the manifests of a repository', () => {
     const image = makeImage('docker');
     await giveBlobs(image);
     await put(image, byDigest(image));
-    assert.equal((await registry.manifests.get(app, byDigest(image))).digest, digestOf(image.bytes));
+    assert.equal(
+      (await registry.manifests.get(app, byDigest(image))).digest,
+      digestOf(image.bytes),
+    );
     assert.deepEqual((await registry.tags.list(app, { last: '', limit: 9 })).tags, []);
   });
 

@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { digestOf } from '#libs/oci/digest.ts';
+import { parseRepositoryName } from '#libs/oci/reference.ts';
+import {
+  createFailingDriver,
+  type FailingDriver,
+} from '../../../../test/support/failing-driver.ts';
+import {
+  createTemporaryFolder,
+  type TemporaryFolder,
+} from '../../../../test/support/temporary-folder.ts';
+import { chunkOf } from '../../../../test/support/upload-chunks.ts';
+import { createEmbeddedSessionStore } from '../../sessions/embedded.ts';
+import { createFilesystemDriver } from '../../storage/filesystem.ts';
+import { paths } from '../paths.ts';
+import { createRegistry, type Registry } from '../registry.ts';
+import { readAll } from '../small-files.ts';
+import type { UploadKey } from './upload-service.ts';
+
+const app = parseRepositoryName('team/app');
+const bytes = randomBytes(9000);
+const digest = digestOf(bytes);
+const [head, tail] = [bytes.subarray(0, 3000), bytes.subarray(3000)];
+
+describe('an upload whose storage fails', () => {
+  let folder: TemporaryFolder;
+  let driver: FailingDriver;
+  let registry: Registry;
+
+  const restart = () => createRegistry(driver, createEmbeddedSessionStore());
+
+  beforeEach(async () => {
+    folder = await createTemporaryFolder();
+    driver = createFailingDriver(await createFilesystemDriver(folder.path));
+    registry = restart();
+  });
+
+  afterEach(async () => {
+    await driver.close();
+    await folder.remove();
+  });
+
+  async function begin(content = head): Promise<UploadKey> {
+    const { id } = await registry.uploads.start(app, '');
+    const key = { repository: app, id, subject: '' };
+    if (content.length > 0) await registry.uploads.append(key, chunkOf(content));
+    return key;
+  }
+
+  async function assertComplete(): Promise<void> {
+    assert.equal((await registry.blobs.stat(app, digest)).size, bytes.length);
+    assert.ok((await readAll(driver, paths.blob(digest))).equals(bytes));
+    const left = (await folder.files()).filter((file) => /_uploads|tmp/.test(file));
+    assert.deepEqual(left, []);
+  }
+
+  test('goes on from what it has once a full disk has room again', async () => {
+    const key = await begin();
+    let writes = 0;
+    driver.failOn('no-space', (operation) => operation === 'write' && ++writes > 2);
+    const pieces = [0, 1, 2, 3].map((index) => tail.subarray(index * 1000, (index + 1) * 1000));
+    await assert.rejects(registry.uploads.append(key, chunkOf(pieces)), { code: 'no-space' });
+    assert.equal((await registry.uploads.status(key)).offset, 5000);
+    await assert.rejects(registry.uploads.append(key, chunkOf(tail.subarray(2000))), {
+      code: 'no-space',
+    });
+    driver.recover();
+    assert.equal((await registry.uploads.status(key)).offset, 5000);
+    await registry.uploads.append(key, chunkOf(tail.subarray(2000), { start: 5000 }));
+    await registry.uploads.complete(key, digest);
+    await assertComplete();
+  });
+
+  test('whose last bytes did not fit can be completed later', async () => {
+    const key = await begin();
+    driver.failOn('no-space', (operation) => operation === 'write');
+    await assert.rejects(registry.uploads.complete(key, digest, chunkOf(tail)), {
+      code: 'no-space',
+    });
+    driver.recover();
+    assert.equal(await registry.blobs.has(app, digest), false);
+    await registry.uploads.complete(key, digest, chunkOf(tail, { start: 3000 }));
+    await assertComplete();
+  });
+
+  test('never counts a byte as stored that was only hashed', async () => {
+    const key = await begin();
+    driver.failOn('no-space', (operation) => operation === 'write');
+    await assert.rejects(registry.uploads.append(key, chunkOf(tail)), { code: 'no-space' });
+    driver.recover();
+    await assert.rejects(registry.uploads.complete(key, digest), { code: 'DIGEST_INVALID' });
+    assert.equal(await registry.blobs.has(app, digest), false);
+  });
+
+  for (const operation of ['openWriter', 'list'] as const) {
+    test(`goes on after ${operation} failed in a first append`, async () => {
+      const key = await begin(Buffer.alloc(0));
+      driver.failOn('failed', (found) => found === operation);
+      await assert.rejects(registry.uploads.append(key, chunkOf(head)), { code: 'failed' });
+      driver.recover();
+      await registry.uploads.append(key, chunkOf(head, { start: 0 }));
+      await registry.uploads.complete(key, digest, chunkOf(tail, { start: 3000 }));
+      await assertComplete();
+    });
+  }
+
+  test('goes on after its own file could not be opened again', async () => {
+    const key = await begin();
+    driver.failOn('failed', (operation) => operation === 'openWriter');
+    await assert.rejects(registry.uploads.append(key, chunkOf(tail)), { code: 'failed' });
+    driver.recover();
+    await registry.uploads.complete(key, digest, chunkOf(tail, { start: 3000 }));
+    await assertComplete();
+  });
+
+  test('goes on after a restart whose take-over could not read', async () => {
+    const key = await begin();
+    registry = restart();
+    driver.failOn('failed', (operation, path) => operation === 'list' && path.includes('_uploads'));
+    await assert.rejects(registry.uploads.append(key, chunkOf(tail)), { code: 'failed' });
+    driver.recover();
+    await registry.uploads.complete(key, digest, chunkOf(tail, { start: 3000 }));
+    await assertComplete();
+  });
+
+  test('whose blob could not be put in its place can be completed again', async () => {
+    const key = await begin(bytes);
+    driver.failOn('no-space', (operation) => operation === 'move');
+    await assert.rejects(registry.uploads.complete(key, digest), { code: 'no-space' });
+    driver.recover();
+    assert.equal(await registry.blobs.has(app, digest), false);
+    await registry.uploads.complete(key, digest);
+    await assertComplete();
+  });
+
+  test('is no blob while its bytes could not be synced', async () => {
+    const key = await begin(bytes);
+    driver.failOn('no-space', (operation) => operation === 'sync');
+    await assert.rejects(registry.uploads.complete(key, digest), { code: 'no-space' });
+    driver.recover();
+    assert.equal(await registry.blobs.has(app, digest), false);
+    assert.equal((await registry.uploads.status(key)).offset, bytes.length);
+  });
+
+  test('has its bytes synced before they are put in their place', async () => {
+    const key = await begin(bytes);
+    const seen: string[] = [];
+    driver.failOn('failed', (operation, path) => {
+      if (operation === 'sync' && path.includes('/_uploads/')) seen.push('sync');
+      if (operation === 'move' && path === paths.blob(digest)) seen.push('move');
+      return false;
+    });
+    await registry.uploads.complete(key, digest);
+    assert.ok(seen.indexOf('sync') >= 0 && seen.indexOf('sync') < seen.indexOf('move'), `${seen}`);
+  });
+});

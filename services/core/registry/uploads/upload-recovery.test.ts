@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { digestOf } from '#libs/oci/digest.ts';
+import { parseRepositoryName } from '#libs/oci/reference.ts';
+import {
+  createTemporaryFolder,
+  type TemporaryFolder,
+} from '../../../../test/support/temporary-folder.ts';
+import { chunkOf } from '../../../../test/support/upload-chunks.ts';
+import { createEmbeddedSessionStore } from '../../sessions/embedded.ts';
+import type { StorageDriver, StoragePath } from '../../storage/driver.ts';
+import { createFilesystemDriver } from '../../storage/filesystem.ts';
+import { paths } from '../paths.ts';
+import { createRegistry, type Registry } from '../registry.ts';
+import { readAll } from '../small-files.ts';
+import type { UploadKey } from './upload-service.ts';
+
+const app = parseRepositoryName('team/app');
+const unknown = { code: 'BLOB_UPLOAD_UNKNOWN' };
+const bytes = randomBytes(9000);
+const digest = digestOf(bytes);
+const [head, middle, tail] = [
+  bytes.subarray(0, 3000),
+  bytes.subarray(3000, 6000),
+  bytes.subarray(6000),
+];
+
+describe('an upload that a core left behind', () => {
+  let folder: TemporaryFolder;
+  let driver: StorageDriver;
+
+  beforeEach(async () => {
+    folder = await createTemporaryFolder();
+    driver = await createFilesystemDriver(folder.path);
+  });
+
+  afterEach(async () => {
+    await driver.close();
+    await folder.remove();
+  });
+
+  /** A core that remembers nothing. */
+  const restart = (): Registry => createRegistry(driver, createEmbeddedSessionStore());
+
+  async function begin({ uploads }: Registry, content = head, subject = 'a'): Promise<UploadKey> {
+    const { id } = await uploads.start(app, subject);
+    const key = { repository: app, id, subject };
+    if (content.length > 0) await uploads.append(key, chunkOf(content));
+    return key;
+  }
+
+  async function write(path: StoragePath, content: Buffer): Promise<void> {
+    const writer = await driver.openWriter(path);
+    await writer.write(content);
+    await writer.close();
+  }
+
+  async function assertComplete({ blobs }: Registry): Promise<void> {
+    assert.equal((await blobs.stat(app, digest)).size, bytes.length);
+    assert.ok((await readAll(driver, paths.blob(digest))).equals(bytes));
+    const left = (await folder.files()).filter((file) => file.includes('/_uploads/'));
+    assert.deepEqual(left, []);
+  }
+
+  test('goes on where it was', async () => {
+    const key = await begin(restart());
+    const core = restart();
+    const { offset, subject } = await core.uploads.status(key);
+    assert.deepEqual({ offset, subject }, { offset: 3000, subject: 'a' });
+    assert.equal(await core.uploads.append(key, chunkOf(middle, { start: 3000 })), 6000);
+    await core.uploads.complete(key, digest, chunkOf(tail));
+    await assertComplete(core);
+  });
+
+  test('goes on after any number of restarts', async () => {
+    const key = await begin(restart());
+    await restart().uploads.append(key, chunkOf(middle, { start: 3000 }));
+    await restart().uploads.append(key, chunkOf(tail, { start: 6000 }));
+    const core = restart();
+    await core.uploads.complete(key, digest);
+    await assertComplete(core);
+  });
+
+  test('that got no bytes yet is still open', async () => {
+    const key = await begin(restart(), Buffer.alloc(0));
+    const core = restart();
+    assert.equal((await core.uploads.status(key)).offset, 0);
+    await core.uploads.complete(key, digest, chunkOf(bytes, { start: 0 }));
+    await assertComplete(core);
+  });
+
+  test('tells a client that is ahead where it really is', async () => {
+    const key = await begin(restart());
+    const core = restart();
+    await assert.rejects(core.uploads.append(key, chunkOf(tail, { start: 6000 })), {
+      code: 'RANGE_INVALID',
+      detail: { offset: 3000 },
+    });
+    await core.uploads.complete(key, digest, chunkOf(bytes.subarray(3000), { start: 3000 }));
+    await assertComplete(core);
+  });
+
+  test('still belongs to its subject and repository', async () => {
+    const key = await begin(restart());
+    const { uploads } = restart();
+    await assert.rejects(uploads.status({ ...key, subject: 'b' }), unknown);
+    const repository = parseRepositoryName('team/other');
+    await assert.rejects(uploads.status({ ...key, repository }), unknown);
+    await uploads.cancel(key);
+    assert.deepEqual(await folder.files(), []);
+  });
+
+  test('can be ended with a digest that is wrong', async () => {
+    const key = await begin(restart());
+    await assert.rejects(restart().uploads.complete(key, digest), { code: 'DIGEST_INVALID' });
+    assert.deepEqual(await folder.files(), []);
+  });
+
+  test('is taken from its whole file when a take-over was cut short', async () => {
+    const key = await begin(restart());
+    await write(paths.uploadCopy(app, key.id, 2), head.subarray(0, 1000));
+    const core = restart();
+    assert.equal((await core.uploads.status(key)).offset, 3000);
+    await core.uploads.append(key, chunkOf(middle, { start: 3000 }));
+    const names = await driver.list(paths.upload(app, key.id));
+    assert.ok(names.includes('data.3'), `its own file, not the one cut short: ${names}`);
+    await core.uploads.complete(key, digest, chunkOf(tail));
+    await assertComplete(core);
+  });
+
+  test('is taken from the newest file when the one before was not cleared away', async () => {
+    const key = await begin(restart());
+    await write(paths.uploadData(app, key.id, 2), Buffer.concat([head, middle]));
+    const core = restart();
+    assert.equal((await core.uploads.status(key)).offset, 6000);
+    await core.uploads.complete(key, digest, chunkOf(tail, { start: 6000 }));
+    await assertComplete(core);
+  });
+
+  test('is hashed anew, so that bytes changed on disk are never a blob', async () => {
+    const key = await begin(restart(), bytes);
+    const path = paths.uploadData(app, key.id, 1);
+    await driver.remove(path);
+    await write(path, Buffer.concat([head, Buffer.alloc(3000), tail]));
+    await assert.rejects(restart().uploads.complete(key, digest), { code: 'DIGEST_INVALID' });
+    assert.deepEqual(await folder.files(), []);
+  });
+
+  test('is out of reach for the core that lost it', async () => {
+    const [old, core] = [restart(), restart()];
+    const key = await begin(old);
+    await core.uploads.append(key, chunkOf(middle, { start: 3000 }));
+    // The old core wakes up and knows nothing of the new one.
+    await assert.rejects(old.uploads.append(key, chunkOf(Buffer.from('late'), { start: 3000 })));
+    await assert.rejects(old.uploads.complete(key, digestOf(head)));
+    await core.uploads.complete(key, digest, chunkOf(tail, { start: 6000 }));
+    await assertComplete(core);
+  });
+
+  test('is taken over once when two requests find it at the same time', async () => {
+    const key = await begin(restart());
+    const core = restart();
+    const found = await Promise.all([core.uploads.status(key), core.uploads.status(key)]);
+    assert.deepEqual(
+      found.map(({ offset }) => offset),
+      [3000, 3000],
+    );
+    await core.uploads.complete(key, digest, chunkOf(bytes.subarray(3000)));
+    await assertComplete(core);
+  });
+
+  for (const [what, path, content] of [
+    ['session file is torn', paths.uploadSession, '{"subject":"a","algo'],
+    [
+      'session file names an algorithm we lack',
+      paths.uploadSession,
+      '{"subject":"a","algorithm":"md5"}',
+    ],
+    ['session file names no subject', paths.uploadSession, '{"algorithm":"sha256"}'],
+  ] as const) {
+    test(`is unknown if its ${what}`, async () => {
+      const key = await begin(restart());
+      await driver.remove(path(app, key.id));
+      await driver.put(path(app, key.id), Buffer.from(content));
+      await assert.rejects(restart().uploads.status(key), unknown);
+    });
+  }
+
+  for (const [what, path] of [
+    ['owner', paths.uploadSession],
+    ['start', paths.uploadStartedAt],
+  ] as const) {
+    test(`is unknown if nothing tells its ${what}, as with one of the original registry`, async () => {
+      const key = await begin(restart());
+      await driver.remove(path(app, key.id));
+      await assert.rejects(restart().uploads.append(key, chunkOf(middle)), unknown);
+    });
+  }
+});

@@ -1,0 +1,161 @@
+import { Agent, createServer, type IncomingHttpHeaders, request } from 'node:http';
+import type { Verifier } from '#libs/auth/verify.ts';
+import { listen } from '#libs/http/serve.ts';
+import type { CatalogFilter } from '../../services/core/api/catalog.ts';
+import { createCoreApp } from '../../services/core/app.ts';
+import { createHealth, type Health } from '../../services/core/health.ts';
+import { createRegistry } from '../../services/core/registry/registry.ts';
+import { createEmbeddedSessionStore } from '../../services/core/sessions/embedded.ts';
+import type { StorageDriver } from '../../services/core/storage/driver.ts';
+import type { Fixture, ImageFixture } from './images.ts';
+import { createRecordingLog } from './recording-log.ts';
+
+export interface CoreSetup {
+  driver: StorageDriver;
+  verifier?: Verifier;
+  catalogFilter?: CatalogFilter;
+  deleteEnabled?: boolean;
+  pageSize?: { catalog: number; tags: number };
+}
+
+export interface Sent {
+  headers?: Record<string, string>;
+  /** Several parts are sent chunked, without a length. */
+  body?: Buffer | string | readonly Buffer[];
+}
+
+export interface Received {
+  status: number;
+  headers: IncomingHttpHeaders;
+  body: Buffer;
+  text: string;
+  /** The codes of an error answer; empty where the body is none. */
+  codes: string[];
+}
+
+/** A core in this process, on a port of its own, and a client that shows the bare answers. */
+export interface Core {
+  send(method: string, path: string, sent?: Sent): Promise<Received>;
+  health: Health;
+  /** Messages of everything logged as a warning or worse. */
+  problems(): string[];
+  close(): Promise<void>;
+}
+
+export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> {
+  const { log, messages } = createRecordingLog();
+  const health = createHealth({ driver, log, storage: undefined });
+  const sessions = createEmbeddedSessionStore();
+  const app = createCoreApp({
+    log,
+    health,
+    privateHop: true,
+    registry: createRegistry(driver, sessions),
+    verifier: setup.verifier,
+    catalogFilter: setup.catalogFilter,
+    deleteEnabled: setup.deleteEnabled ?? true,
+    pageSize: setup.pageSize ?? { catalog: 1000, tags: 1000 },
+  });
+  const handle = app.callback();
+  const server = createServer((incoming, response) => void handle(incoming, response));
+  const port = await listen(server, { host: '127.0.0.1', port: 0 });
+  const agent = new Agent({ keepAlive: true });
+
+  return {
+    health,
+    problems: () => messages().filter((message) => !message.startsWith('info:')),
+    send: (method, path, sent = {}) => exchange({ agent, port, method, path }, sent),
+    async close() {
+      agent.destroy();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      health.close();
+      await sessions.close();
+    },
+  };
+}
+
+interface Target {
+  agent: Agent;
+  port: number;
+  method: string;
+  path: string;
+}
+
+async function exchange(target: Target, { headers = {}, body }: Sent): Promise<Received> {
+  const parts = body === undefined ? [] : Array.isArray(body) ? (body as Buffer[]) : [body];
+  const whole = parts.length === 1 ? Buffer.byteLength(parts[0] as Buffer | string) : undefined;
+  const length = body === undefined ? 0 : whole;
+  const announced = length === undefined ? {} : { 'Content-Length': String(length) };
+  const bodyless = target.method === 'GET' || target.method === 'HEAD';
+  return await new Promise((resolve, reject) => {
+    const outgoing = request(
+      { host: '127.0.0.1', ...target, headers: { ...(bodyless ? {} : announced), ...headers } },
+      (incoming) => {
+        const chunks: Buffer[] = [];
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+        incoming.once('error', reject);
+        incoming.once('end', () => {
+          const received = Buffer.concat(chunks);
+          const text = received.toString('utf8');
+          resolve({
+            status: incoming.statusCode ?? 0,
+            headers: incoming.headers,
+            body: received,
+            text,
+            codes: codesOf(text),
+          });
+        });
+      },
+    );
+    // After an answer that came early the rest of the request may meet a closed connection.
+    outgoing.on('error', reject);
+    for (const part of parts) outgoing.write(part);
+    outgoing.end();
+  });
+}
+
+function codesOf(text: string): string[] {
+  try {
+    const { errors } = JSON.parse(text) as { errors?: { code: string }[] };
+    return (errors ?? []).map(({ code }) => code);
+  } catch {
+    return [];
+  }
+}
+
+/** Pushes one blob in one request. */
+export async function pushBlob(
+  core: Core,
+  name: string,
+  { bytes, descriptor }: Fixture,
+  headers: Record<string, string> = {},
+): Promise<Received> {
+  const path = `/v2/${name}/blobs/uploads/?digest=${descriptor.digest}`;
+  return await core.send('POST', path, { body: bytes, headers });
+}
+
+/** Pushes a manifest; its blobs must be there. */
+export async function pushManifest(
+  core: Core,
+  name: string,
+  { bytes, descriptor }: Fixture,
+  reference: string = descriptor.digest,
+  headers: Record<string, string> = {},
+): Promise<Received> {
+  return await core.send('PUT', `/v2/${name}/manifests/${reference}`, {
+    body: bytes,
+    headers: { 'Content-Type': descriptor.mediaType, ...headers },
+  });
+}
+
+/** Pushes an image whole. */
+export async function pushImage(
+  core: Core,
+  name: string,
+  image: ImageFixture,
+  reference?: string,
+): Promise<Received> {
+  for (const blob of image.blobs) await pushBlob(core, name, blob);
+  return await pushManifest(core, name, image, reference);
+}

@@ -1,0 +1,87 @@
+import {
+  type StorageDriver,
+  StorageError,
+  type StorageErrorCode,
+  type StoragePath,
+  type StorageWriter,
+} from '../../services/core/storage/driver.ts';
+
+type Operation =
+  | 'stat'
+  | 'read'
+  | 'put'
+  | 'openWriter'
+  | 'write'
+  | 'sync'
+  | 'list'
+  | 'move'
+  | 'remove';
+
+export interface FailingDriver extends StorageDriver {
+  /** From now on operations for which `when` is true fail with this code, before they do anything. */
+  failOn(code: StorageErrorCode, when: (operation: Operation, path: StoragePath) => boolean): void;
+  /** Everything works again. */
+  recover(): void;
+}
+
+/** A real driver whose operations fail on cue, as those of a full disk or a lost mount do. */
+export function createFailingDriver(driver: StorageDriver): FailingDriver {
+  let check = (_operation: Operation, _path: StoragePath): void => {};
+
+  const watch = (path: StoragePath, writer: StorageWriter): StorageWriter => ({
+    get size() {
+      return writer.size;
+    },
+    async write(bytes) {
+      check('write', path);
+      await writer.write(bytes);
+    },
+    async sync() {
+      check('sync', path);
+      await writer.sync();
+    },
+    state: () => writer.state(),
+    close: () => writer.close(),
+  });
+
+  return {
+    name: driver.name,
+    failOn(code, when) {
+      check = (operation, path) => {
+        if (when(operation, path)) throw new StorageError(code, path);
+      };
+    },
+    recover() {
+      check = () => {};
+    },
+    async stat(path) {
+      check('stat', path);
+      return await driver.stat(path);
+    },
+    async read(path, range) {
+      check('read', path);
+      return await driver.read(path, range);
+    },
+    async put(path, bytes) {
+      check('put', path);
+      await driver.put(path, bytes);
+    },
+    async openWriter(path, state) {
+      check('openWriter', path);
+      return watch(path, await driver.openWriter(path, state));
+    },
+    async list(path, page) {
+      check('list', path);
+      return await driver.list(path, page);
+    },
+    async move(from, to) {
+      check('move', to);
+      await driver.move(from, to);
+    },
+    async remove(path) {
+      check('remove', path);
+      await driver.remove(path);
+    },
+    close: () => driver.close(),
+  };
+}
