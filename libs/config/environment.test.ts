@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { applyEnvironment } from './environment.ts';
+import { configurationSchema } from './schema/configuration.ts';
+
+type Tree = Record<string, unknown>;
+
+function apply(env: Record<string, string>, tree: Tree = {}): { tree: Tree; warnings: string[] } {
+  return { tree, warnings: applyEnvironment(tree, configurationSchema, env) };
+}
+
+test('a variable sets the key of its name, and the value is YAML', () => {
+  const { tree, warnings } = apply({
+    REGISTRY_HTTP_ADDR: ':8080',
+    REGISTRY_STORAGE_DELETE_ENABLED: 'true',
+    REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: '/srv',
+    REGISTRY_HTTP_TLS_CIPHERSUITES: '[A, B]',
+    REGISTRY_PORTCULLIS_TOKEN_TTL: '10m',
+    UNRELATED: 'x',
+    REGISTRY_CONFIGURATION_PATH: '/x',
+  });
+  assert.deepEqual(warnings, []);
+  assert.deepEqual(tree, {
+    http: { addr: ':8080', tls: { ciphersuites: ['A', 'B'] } },
+    storage: { delete: { enabled: true }, filesystem: { rootdirectory: '/srv' } },
+    portcullis: { token: { ttl: '10m' } },
+  });
+});
+
+test('where text is meant it stays as it is written', () => {
+  const { tree } = apply({ REGISTRY_HTTP_SECRET: '0123', REGISTRY_HTTP_HOST: 'https://a: b' });
+  assert.deepEqual(tree, { http: { secret: '0123', host: 'https://a: b' } });
+});
+
+test('a variable wins over the file and leaves its neighbours alone', () => {
+  const tree = { http: { addr: ':5000', host: 'x' } };
+  assert.deepEqual(apply({ REGISTRY_HTTP_ADDR: ':1' }, tree).tree, {
+    http: { addr: ':1', host: 'x' },
+  });
+});
+
+test('list entries go by number, spelt after the file or after the original’s fields', () => {
+  for (const name of ['FILE', 'FILECHECKERS']) {
+    const { tree } = apply({ [`REGISTRY_HEALTH_${name}_0_FILE`]: '/x' });
+    assert.deepEqual(tree, { health: { file: [{ file: '/x' }] } });
+  }
+  const hooks = apply({ REGISTRY_LOG_HOOKS_0_MAILOPTIONS_SMTP_ADDR: 'mail:25' }).tree;
+  assert.deepEqual(hooks, { log: { hooks: [{ options: { smtp: { addr: 'mail:25' } } }] } });
+  const events = apply({ REGISTRY_NOTIFICATIONS_EVENTCONFIG_INCLUDEREFERENCES: 'true' }).tree;
+  assert.deepEqual(events, { notifications: { events: { includereferences: true } } });
+});
+
+test('a list entry beyond the end is an error that names the variable', () => {
+  assert.throws(
+    () => apply({ REGISTRY_HEALTH_FILE_1_FILE: '/x' }),
+    /REGISTRY_HEALTH_FILE_1_FILE: index 1 leaves a gap/,
+  );
+});
+
+test('a bare name replaces the whole section, and later variables fill it', () => {
+  const { tree } = apply(
+    { REGISTRY_AUTH: 'htpasswd', REGISTRY_AUTH_HTPASSWD_PATH: '/h', REGISTRY_STORAGE: 's3' },
+    { storage: { filesystem: {}, delete: { enabled: true } } },
+  );
+  assert.deepEqual(tree, { auth: { htpasswd: { path: '/h' } }, storage: 's3' });
+});
+
+test('read-only mode can be set in both ways', () => {
+  const expected = { storage: { maintenance: { readonly: { enabled: true } } } };
+  const long = { REGISTRY_STORAGE_MAINTENANCE_READONLY_ENABLED: 'true' };
+  assert.deepEqual(apply(long).tree, expected);
+  const short = { REGISTRY_STORAGE_MAINTENANCE_READONLY: '{"enabled":true}' };
+  assert.deepEqual(apply(short).tree, expected);
+});
+
+test('headers are found whatever their case', () => {
+  const { tree } = apply(
+    {
+      'REGISTRY_HTTP_HEADERS_Access-Control-Allow-Origin': '["*"]',
+      REGISTRY_HTTP_HEADERS_NEW: '[x]',
+    },
+    { http: { headers: { 'access-control-allow-origin': ['y'] } } },
+  );
+  assert.deepEqual(tree, {
+    http: { headers: { 'access-control-allow-origin': ['*'], new: ['x'] } },
+  });
+});
+
+test('a variable that names no setting warns and changes nothing', () => {
+  for (const name of [
+    'REGISTRY_HTPP_ADDR',
+    'REGISTRY_HTTP_ADDR_PORT',
+    'REGISTRY_LOG_',
+    'REGISTRY_',
+  ]) {
+    const { tree, warnings } = apply({ [name]: 'x' });
+    assert.equal(warnings.length, 1, name);
+    assert.match(warnings[0] ?? '', new RegExp(`^${name}: `));
+    assert.deepEqual(
+      Object.values(tree).filter((value) => typeof value !== 'object'),
+      [],
+    );
+  }
+});
+
+test('no variable reaches the prototype', () => {
+  apply({ REGISTRY___PROTO___X: 'x', REGISTRY_HTTP_HEADERS___PROTO__: '[x]' });
+  assert.equal(Object.hasOwn(Object.prototype, 'x'), false);
+});

@@ -1,0 +1,212 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { loadConfiguration } from './load-configuration.ts';
+import { configurationSchema } from './schema/configuration.ts';
+import { parseDuration } from './schema/values.ts';
+import { starSecrets } from './schema/walk.ts';
+import { parseAddress, toSettings } from './settings.ts';
+
+const htpasswdWithTls = `version: 0.1
+log:
+  accesslog:
+    disabled: true
+  level: debug
+  formatter: text
+  fields:
+    service: registry
+    environment: staging
+storage:
+  delete:
+    enabled: true
+  cache:
+    blobdescriptor: inmemory
+  filesystem:
+    rootdirectory: /var/lib/registry
+auth:
+  htpasswd:
+    realm: basic-realm
+    path: /etc/docker/registry/auth/nginx.htpasswd
+http:
+  addr: :443
+  host: https://docker.gt.com
+  headers:
+    X-Content-Type-Options: [nosniff]
+  http2:
+    disabled: false
+  tls:
+    certificate: /etc/docker/registry/ssl/docker.gt.com.crt
+    key: /etc/docker/registry/ssl/docker.gt.com.key
+health:
+  storagedriver:
+    enabled: true
+    interval: 10s
+threshold: 3
+`;
+
+const swift = `version: 0.1
+log:
+  level: info
+  fromatter: text
+  fields:
+    service: registry
+storage:
+  cache:
+    blobdescriptor: inmemory
+  delete:
+    enabled: true
+  swift:
+    authurl: http://172.27.132.66:7480/auth/v1
+    username: demo:swift
+    password: ttQcU1O17DFQ4I9x
+    container: registry
+auth:
+  htpasswd:
+    realm: basic-realm
+    path: /auth/htpasswd
+http:
+  addr: 0.0.0.0:8000
+`;
+
+describe('loading a configuration', () => {
+  let dir: string;
+
+  before(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'portcullis-config-'));
+  });
+
+  after(async () => {
+    await rm(dir, { recursive: true });
+  });
+
+  const load = async (text: string, env: Record<string, string> = {}) => {
+    const path = join(dir, 'config.yml');
+    await writeFile(path, text);
+    return await loadConfiguration(path, env);
+  };
+  const minimal = (more: string) => `version: 0.1\nstorage: { filesystem: {} }\n${more}\n`;
+  const messages = async (text: string, level: string) =>
+    (await load(text)).remarks.filter((one) => one.level === level).map(({ path }) => path);
+
+  test('a file of the original is taken as it is, a stray key is warned of by name', async () => {
+    const loaded = await load(htpasswdWithTls);
+    const settings = toSettings(loaded);
+    assert.deepEqual(settings.http.listen, { port: 443 });
+    assert.equal(settings.http.publicUrl, 'https://docker.gt.com');
+    assert.equal(settings.log.access, false);
+    assert.equal(settings.deleteEnabled, true);
+    assert.deepEqual(settings.storage, { driver: 'filesystem', root: '/var/lib/registry' });
+    assert.deepEqual(settings.health, { interval: 10_000, threshold: 3 });
+    assert.equal(settings.auth?.realm, 'basic-realm');
+    const levels = loaded.remarks.map(({ level, path }) => `${level} ${path}`);
+    assert.deepEqual(levels, ['warn threshold', 'note http.http2', 'warn storage.cache']);
+  });
+
+  test('a driver that we lack stops the start by name, a misspelt key is warned of', async () => {
+    assert.deepEqual(await messages(swift, 'stop'), ['storage.swift']);
+    assert.ok((await messages(swift, 'warn')).includes('log.fromatter'));
+  });
+
+  const stopping: readonly [section: string, path: string][] = [
+    ['proxy: { remoteurl: https://x }', 'proxy'],
+    ['middleware: { storage: [{ name: redirect }] }', 'middleware'],
+    ['http: { tls: { certificate: a, key: b, clientcas: [c] } }', 'http.tls.clientcas'],
+    ['http: { tls: { letsencrypt: { hosts: [a] } } }', 'http.tls.letsencrypt'],
+    ['notifications: { endpoints: [{ name: a, url: http://x }] }', 'notifications'],
+    ['auth: { token: { realm: https://x } }', 'auth.token'],
+    ['auth: { silly: { realm: x } }', 'auth.silly'],
+    ['validation: { disabled: true }', 'validation.disabled'],
+  ];
+  for (const [section, path] of stopping) {
+    test(`${path} stops the start`, async () => {
+      assert.deepEqual(await messages(minimal(section), 'stop'), [path]);
+    });
+  }
+
+  test('what is switched off or waived does not stop', async () => {
+    for (const section of [
+      'middleware: { storage: [{ name: redirect, disabled: true }] }',
+      'notifications: { endpoints: [{ name: a, disabled: true }] }',
+      'notifications: { endpoints: [{ name: a }] }\nportcullis: { ignore: [notifications] }',
+      'validation: { disabled: false }',
+    ]) {
+      assert.deepEqual(await messages(minimal(section), 'stop'), [], section);
+    }
+  });
+
+  test('problems are told together, each with its key', async () => {
+    await assert.rejects(
+      load('version: 0.2\nhttp: { net: pigeon, draintimeout: soon }\n'),
+      (error) => {
+        assert.match(String(error), /version must be 0\.1/);
+        assert.match(String(error), /http\.net: /);
+        assert.match(String(error), /http\.draintimeout: "soon" is not a duration/);
+        return true;
+      },
+    );
+  });
+
+  test('no driver, and more than one, are refused', async () => {
+    await assert.rejects(load('version: 0.1\n'), /storage: name one driver/);
+    await assert.rejects(
+      load(minimal(''), { REGISTRY_STORAGE_S3_BUCKET: 'x' }),
+      /several drivers are named \(filesystem, s3\)/,
+    );
+  });
+
+  test('a bare name is that section with its defaults', async () => {
+    const loaded = await load('version: 0.1\nstorage: inmemory\n');
+    assert.deepEqual(toSettings(loaded).storage, { driver: 'inmemory' });
+    const { configuration } = await load('version: 0.1\nstorage:\n  filesystem:\n');
+    assert.equal(configuration.storage.filesystem?.rootdirectory, '/var/lib/registry');
+  });
+
+  test('an auth section that names nothing is refused: it never means an open registry', async () => {
+    await assert.rejects(load(minimal('auth: {}')), /auth: name exactly one method/);
+    await assert.rejects(load(minimal('auth: { htpasswd: {} }')), /auth\.htpasswd\.path/);
+    assert.equal(toSettings(await load(minimal(''))).auth, undefined);
+  });
+
+  test('what is no mapping, no YAML or no file is one sentence', async () => {
+    await assert.rejects(load('- a\n'), /not a mapping of settings/);
+    await assert.rejects(load('a: [\n'), /config\.yml: line \d+: /);
+    await assert.rejects(loadConfiguration(join(dir, 'absent.yml'), {}), /there is no such file/);
+  });
+
+  test('the path may come from the environment', async () => {
+    await load(minimal(''));
+    const env = { REGISTRY_CONFIGURATION_PATH: join(dir, 'config.yml') };
+    assert.equal((await loadConfiguration(undefined, env)).path, join(dir, 'config.yml'));
+  });
+
+  test('secrets are starred when a configuration is shown', async () => {
+    const { configuration } = await load(
+      minimal('http: { secret: s1 }\nredis: { password: s2 }\nproxy: { password: s3 }'),
+    );
+    const shown = JSON.stringify(starSecrets(configuration, configurationSchema));
+    assert.doesNotMatch(shown, /s1|s2|s3/);
+    assert.match(shown, /\*\*\*/);
+  });
+});
+
+test('durations are Go’s', () => {
+  assert.equal(parseDuration('10s'), 10_000);
+  assert.equal(parseDuration('1h30m'), 5_400_000);
+  assert.equal(parseDuration('1.5s'), 1500);
+  assert.equal(parseDuration('250ms'), 250);
+  assert.equal(parseDuration('0'), 0);
+  for (const text of ['', '10', 's', '10 s', '-1s', '1d']) {
+    assert.equal(parseDuration(text), undefined, text);
+  }
+});
+
+test('addresses are read as Go reads them', () => {
+  assert.deepEqual(parseAddress(':5000'), { port: 5000 });
+  assert.deepEqual(parseAddress('0.0.0.0:8000'), { host: '0.0.0.0', port: 8000 });
+  assert.deepEqual(parseAddress('[::1]:443'), { host: '::1', port: 443 });
+  for (const text of ['5000', 'a', ':99999', '::1:443', '']) {
+    assert.throws(() => parseAddress(text), /is not an address/, text);
+  }
+});

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import bcrypt from 'bcryptjs';
+import { createLogger } from '#libs/log/logger.ts';
+import { type HtpasswdUsers, openHtpasswd } from './htpasswd-users.ts';
+
+describe('users of an htpasswd file', () => {
+  let dir: string;
+  let path: string;
+  let users: HtpasswdUsers | undefined;
+  let lines = '';
+  const log = createLogger(
+    { level: 'info', format: 'text', fields: {}, process: 'test' },
+    {
+      write(line) {
+        lines += line;
+      },
+    },
+  );
+
+  before(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'portcullis-users-'));
+    path = join(dir, 'htpasswd');
+  });
+
+  afterEach(async () => {
+    await users?.close();
+    users = undefined;
+  });
+
+  after(async () => {
+    await rm(dir, { recursive: true });
+  });
+
+  const line = (name: string, password: string, prefix = '$2b$') =>
+    `${name}:${bcrypt.hashSync(password, 4).replace('$2b$', prefix)}\n`;
+  const open = async (text: string) => {
+    await writeFile(path, text);
+    users = await openHtpasswd({ path, log, onChange: async () => {} });
+    return users;
+  };
+
+  test('the right password, and only that, is taken, for every kind of bcrypt', async () => {
+    const opened = await open(
+      line('a', 'pass a', '$2a$') + line('b', 'pass b', '$2b$') + line('y', 'pass y', '$2y$'),
+    );
+    for (const name of ['a', 'b', 'y']) {
+      assert.equal(await opened.verify(name, `pass ${name}`), true);
+      assert.equal(await opened.verify(name, `pass ${name}`), true, 'again, from the cache');
+      assert.equal(await opened.verify(name, 'wrong'), false);
+      assert.equal(await opened.verify(name, ''), false);
+    }
+  });
+
+  test('an unknown user and a password without end are refused', async () => {
+    const opened = await open(line('a', 'x'));
+    assert.equal(await opened.verify('nobody', 'x'), false);
+    assert.equal(await opened.verify('', ''), false);
+    assert.equal(await opened.verify('__proto__', 'x'), false);
+    assert.equal(await opened.verify('a', 'x'.repeat(10_000)), false);
+  });
+
+  test('many logins at once are all answered', async () => {
+    const opened = await open(line('a', 'x'));
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, index) =>
+        opened.verify('a', index % 2 === 0 ? 'x' : `${index}`),
+      ),
+    );
+    assert.deepEqual(
+      answers,
+      answers.map((_, index) => index % 2 === 0),
+    );
+  });
+
+  test('another kind of hash is refused by the user’s name when the file is read', async () => {
+    const opened = await open(`md5:$apr1$x$y\n${line('a', 'x')}`);
+    assert.match(lines, /user \\"md5\\" is refused: the hash is not bcrypt/);
+    assert.equal(await opened.verify('md5', 'x'), false);
+    assert.equal(await opened.verify('a', 'x'), true);
+  });
+
+  test('a changed file is taken, and the old password is not', async () => {
+    const opened = await open(line('a', 'old'));
+    assert.equal(await opened.verify('a', 'old'), true);
+    await writeFile(path, line('a', 'new'));
+    await opened.reload();
+    assert.equal(await opened.verify('a', 'old'), false);
+    assert.equal(await opened.verify('a', 'new'), true);
+  });
+
+  test('a file that is gone later leaves the users as they were', async () => {
+    const opened = await open(line('a', 'x'));
+    await rm(path);
+    await opened.reload();
+    assert.equal(await opened.verify('a', 'x'), true);
+    assert.match(lines, /the old state stays/);
+  });
+
+  test('a file that is not there at the start is one clear sentence', async () => {
+    await assert.rejects(
+      openHtpasswd({ path: join(dir, 'absent'), log, onChange: async () => {} }),
+      /absent does not exist; make a user with: portcullis user add/,
+    );
+  });
+});

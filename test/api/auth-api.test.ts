@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import bcrypt from 'bcryptjs';
+import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
+import { createFirstKey, loadKeys } from '#libs/auth/signing-keys.ts';
+import { listen } from '#libs/http/serve.ts';
+import { createAuthApp } from '../../services/auth/app.ts';
+import { createAclPolicy } from '../../services/auth/policy/acl.ts';
+import { openRevocations } from '../../services/auth/revocations.ts';
+import { type HtpasswdUsers, openHtpasswd } from '../../services/auth/users/htpasswd-users.ts';
+import { createRecordingLog } from '../support/recording-log.ts';
+import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
+
+interface TokenAnswer {
+  token: string;
+  access_token: string;
+  expires_in: number;
+  issued_at: string;
+  scope?: string;
+}
+
+describe('the token service', () => {
+  let folder: TemporaryFolder;
+  let users: HtpasswdUsers;
+  let server: Server;
+  let url: string;
+
+  before(async () => {
+    folder = await createTemporaryFolder();
+    const { log } = createRecordingLog();
+    const state = join(folder.path, 'state');
+    await createFirstKey(state);
+    const keys = await loadKeys(state);
+    const [key] = keys;
+    assert.ok(key !== undefined);
+    const htpasswd = join(folder.path, 'htpasswd');
+    await writeFile(htpasswd, `bob:${bcrypt.hashSync('secret', 4)}\n`);
+    const revocations = await openRevocations({ stateFolder: state, secret: 'x', log });
+    users = await openHtpasswd({ path: htpasswd, log, onChange: (all) => revocations.follow(all) });
+    const app = createAuthApp({
+      log,
+      users,
+      revocations,
+      keys,
+      policy: createAclPolicy(
+        [
+          { match: { account: '/.+/', name: '${account}/**' }, actions: ['pull', 'push'] },
+          { match: { name: 'public/**' }, actions: ['pull'] },
+        ],
+        {},
+      ),
+      privateHop: true,
+      realm: 'Test',
+      issue: { key, issuer: 'portcullis', service: 'registry', ttl: 300_000 },
+    });
+    const handle = app.callback();
+    server = createServer((request, response) => void handle(request, response));
+    url = `http://127.0.0.1:${await listen(server, { host: '127.0.0.1', port: 0 })}`;
+  });
+
+  after(async () => {
+    server.closeAllConnections();
+    server.close();
+    await users.close();
+    await folder.remove();
+  });
+
+  const basic = (account: string, password: string) => ({
+    Authorization: `Basic ${Buffer.from(`${account}:${password}`).toString('base64')}`,
+  });
+  const get = (query: string, headers: Record<string, string> = {}) =>
+    fetch(`${url}/auth/token?${query}`, { headers });
+  const post = (form: string) =>
+    fetch(`${url}/v2/_token`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+      body: form,
+    });
+
+  /** Checks a token with the published keys, as any verifier would. */
+  async function claimsOf(response: Response) {
+    assert.equal(response.status, 200);
+    const answer = (await response.json()) as TokenAnswer;
+    assert.equal(answer.token, answer.access_token);
+    assert.equal(answer.expires_in, 300);
+    assert.ok(Math.abs(Date.parse(answer.issued_at) - Date.now()) < 60_000);
+    const jwks = (await (await fetch(`${url}/auth/jwks`)).json()) as JSONWebKeySet;
+    const { payload, protectedHeader } = await jwtVerify(answer.token, createLocalJWKSet(jwks), {
+      issuer: 'portcullis',
+      audience: 'registry',
+    });
+    assert.equal(protectedHeader.alg, 'ES256');
+    assert.equal(protectedHeader.kid, jwks.keys[0]?.kid);
+    return { subject: payload.sub, access: payload.access, scope: answer.scope };
+  }
+
+  const own = { type: 'repository', name: 'bob/app', actions: ['pull', 'push'] };
+
+  test('Basic credentials and scopes by GET give a token for what is allowed', async () => {
+    const scopes = 'scope=repository:bob/app:pull,push&scope=repository:eve/app:pull';
+    const { subject, access } = await claimsOf(await get(scopes, basic('bob', 'secret')));
+    assert.equal(subject, 'bob');
+    assert.deepEqual(access, [own]);
+  });
+
+  test('scopes may be repeated or stand in one value, and are merged', async () => {
+    const joined = `scope=${encodeURIComponent('repository:bob/app:pull repository:bob/app:push')}`;
+    for (const query of [joined, 'scope=repository:bob/app:pull&scope=repository:bob/app:push']) {
+      assert.deepEqual((await claimsOf(await get(query, basic('bob', 'secret')))).access, [own]);
+    }
+  });
+
+  test('login as docker does it: no scope, and what it adds is read over', async () => {
+    const query = 'account=bob&client_id=docker&offline_token=true&service=registry';
+    const response = await get(query, basic('bob', 'secret'));
+    assert.equal(Object.hasOwn((await response.clone().json()) as object, 'refresh_token'), false);
+    assert.deepEqual((await claimsOf(response)).access, []);
+  });
+
+  test('a caller without login gets what the rules give to everybody', async () => {
+    const { subject, access } = await claimsOf(
+      await get('scope=repository:public/x:pull,push&scope=repository:bob/app:pull'),
+    );
+    assert.equal(subject, '');
+    assert.deepEqual(access, [{ type: 'repository', name: 'public/x', actions: ['pull'] }]);
+  });
+
+  test('POST with the password gives a token and says its scope', async () => {
+    const { access, scope } = await claimsOf(
+      await post(
+        'grant_type=password&username=bob&password=secret&service=registry&client_id=x&scope=repository:bob/app:pull,push',
+      ),
+    );
+    assert.deepEqual(access, [own]);
+    assert.equal(scope, 'repository:bob/app:pull,push');
+  });
+
+  test('a grant that we do not know is 400 with an OAuth error, so that clients fall back to GET', async () => {
+    for (const form of ['grant_type=refresh_token&refresh_token=x', 'grant_type=magic', '']) {
+      const response = await post(form);
+      assert.equal(response.status, 400);
+      const { error } = (await response.json()) as { error: string };
+      assert.equal(error, 'unsupported_grant_type');
+    }
+    const incomplete = await post('grant_type=password&username=bob');
+    assert.equal(((await incomplete.json()) as { error: string }).error, 'invalid_request');
+  });
+
+  test('wrong, unknown and endless credentials are 401, by GET and by POST', async () => {
+    const refused = [
+      await get('', basic('bob', 'wrong')),
+      await get('', basic('nobody', 'secret')),
+      await get('', basic('bob', 'x'.repeat(10_000))),
+      await get('', { Authorization: 'Basic !!!' }),
+      await get('', { Authorization: 'Bearer x' }),
+      await post('grant_type=password&username=bob&password=wrong'),
+    ];
+    for (const response of refused) {
+      assert.equal(response.status, 401);
+      assert.match(await response.text(), /UNAUTHORIZED/);
+      assert.match(response.headers.get('www-authenticate') ?? '', /^Basic realm="Test"/);
+    }
+  });
+
+  test('a form without end is 413, a hundred scopes are enough', async () => {
+    assert.equal((await post('x'.repeat(70_000))).status, 413);
+    const many = Array.from({ length: 150 }, (_, index) => `scope=repository:a${index}:pull`);
+    assert.equal((await get(many.join('&'))).status, 400);
+  });
+
+  test('the catalog filter tells for each name whether it may be pulled', async () => {
+    const response = await fetch(`${url}/internal/filter`, {
+      method: 'POST',
+      body: JSON.stringify({ subject: 'bob', names: ['bob/app', 'eve/app', 'public/x'] }),
+    });
+    assert.deepEqual(await response.json(), { allowed: '101' });
+  });
+
+  test('other methods and paths are refused', async () => {
+    assert.equal((await fetch(`${url}/auth/token`, { method: 'DELETE' })).status, 405);
+    assert.equal((await fetch(`${url}/auth/nothing`)).status, 404);
+  });
+});
