@@ -18,13 +18,10 @@ fi
 names=
 for name in "$@"; do
   case $name in
-    *[!0-9.]*)
-      case $name in
-        *:*) kind=IP ;;
-        *) kind=DNS ;;
-      esac
-      ;;
-    *) kind=IP ;;
+    *:*) kind=IP ;;
+    *[!0-9.]*) kind=DNS ;;
+    *.*.*.*) kind=IP ;;
+    *) kind=DNS ;;
   esac
   names="${names:+$names,}$kind:$name"
 done
