@@ -218,8 +218,9 @@ describe('starting and stopping', () => {
   });
 
   test('the command line helps, and refuses what it does not know', async () => {
-    assert.match(await mustRun(launcher, ['--help']), /Usage: portcullis COMMAND/);
-    assert.match(await mustRun(launcher, ['serve', '--help']), /Usage: portcullis COMMAND/);
+    for (const args of [['--help'], ['serve', '--help'], ['user', '-h'], ['core', '--help'], []]) {
+      assert.match(await mustRun(launcher, args), /Usage: portcullis COMMAND/);
+    }
     assert.match(await mustRun(launcher, ['--version']), /^portcullis \d+\.\d+\.\d+\n$/);
     const unknown = await run(launcher, ['launch']);
     assert.equal(unknown.code, 2);

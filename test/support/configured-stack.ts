@@ -9,6 +9,10 @@ import { launcher, type Stack, startStack } from './stack.ts';
 export interface ConfiguredOptions {
   /** Sections laid over a plain HTTP registry with a filesystem below `dir`. */
   sections?: (dir: string) => Record<string, unknown>;
+  /** Laid over the section `http`. */
+  http?: Record<string, unknown>;
+  /** Called when the folder is there, before the start. */
+  prepare?: () => Promise<void>;
   /** Users to make, with their passwords; htpasswd is configured if there are any. */
   users?: Record<string, string>;
   env?: Record<string, string>;
@@ -17,6 +21,8 @@ export interface ConfiguredOptions {
 /** A stack with a configuration of the test's own, on 127.0.0.1 without TLS unless it says otherwise. */
 export async function startConfigured({
   sections = () => ({}),
+  http = {},
+  prepare = async () => {},
   users = {},
   env = {},
 }: ConfiguredOptions = {}): Promise<Stack> {
@@ -30,7 +36,7 @@ export async function startConfigured({
   const config = {
     version: '0.1',
     storage: { filesystem: { rootdirectory: join(dir, 'registry') }, delete: { enabled: true } },
-    http: { addr: `127.0.0.1:${port}` },
+    http: { addr: `127.0.0.1:${port}`, ...http },
     ...(Object.keys(users).length === 0
       ? {}
       : { auth: { htpasswd: { realm: 'Test', path: htpasswd } } }),
@@ -38,6 +44,7 @@ export async function startConfigured({
   };
   const path = join(dir, 'config.yml');
   await writeFile(path, stringify(config));
+  await prepare();
   const stack = await startStack({ dir, port, env, args: ['serve', path] });
   return {
     ...stack,
