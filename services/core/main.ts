@@ -31,6 +31,7 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
       health.fail(reason);
     },
   });
+  await driver.clearLeftovers?.();
   const sessions = createSessionStore();
   const trust = auth === undefined ? undefined : followTrust(sockets.auth, log);
   const catalogFilter = auth === undefined ? undefined : createCatalogFilter(sockets.auth);

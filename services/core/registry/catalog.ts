@@ -33,7 +33,7 @@ export async function* walkRepositories(
 }
 
 /** What the original calls a repository: a folder with layers, or with manifests. */
-async function isRepository(driver: StorageDriver, path: string): Promise<boolean> {
+export async function isRepository(driver: StorageDriver, path: string): Promise<boolean> {
   const names = await driver.list(paths.namespace(path), { after: '_' });
   return names.some((name) => name === '_layers' || name === '_manifests');
 }

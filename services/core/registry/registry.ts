@@ -1,10 +1,9 @@
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { SessionStore } from '../sessions/session-store.ts';
-import { ifPresent, type StorageDriver } from '../storage/driver.ts';
+import type { StorageDriver } from '../storage/driver.ts';
 import { type BlobStore, createBlobStore } from './blob-store.ts';
-import { walkRepositories } from './catalog.ts';
+import { isRepository, walkRepositories } from './catalog.ts';
 import { createManifestStore, type ManifestStore } from './manifest-store.ts';
-import { paths } from './paths.ts';
 import { createTagStore, type TagStore } from './tag-store.ts';
 import { createUploadService, type UploadService } from './uploads/upload-service.ts';
 
@@ -29,8 +28,6 @@ export function createRegistry(driver: StorageDriver, sessions: SessionStore): R
     manifests: createManifestStore({ driver, blobs, tags }),
     uploads: createUploadService({ driver, sessions, blobs }),
     repositories: (last) => walkRepositories(driver, last),
-    async hasRepository(name) {
-      return (await ifPresent(driver.stat(paths.namespace(name)))) !== undefined;
-    },
+    hasRepository: (name) => isRepository(driver, name),
   };
 }

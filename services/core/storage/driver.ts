@@ -70,6 +70,11 @@ export interface StorageDriver {
   move(from: StoragePath, to: StoragePath): Promise<void>;
   /** Removes a file or a directory with all it holds; an absent path is no error. */
   remove(path: StoragePath): Promise<void>;
+  /**
+   * An ability: removes what a crash left half written, which was never acknowledged. Only for whoever
+   * owns the tree, before it serves.
+   */
+  clearLeftovers?(): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -50,10 +50,6 @@ export async function createFilesystemDriver(root: string): Promise<StorageDrive
       { cause: error },
     );
   }
-  // What a crash left half written was never acknowledged.
-  for (const name of await readdir(join(root, temporaryFolder))) {
-    await rm(join(root, temporaryFolder, name), { force: true });
-  }
   return new FilesystemDriver(root);
 }
 
@@ -137,6 +133,11 @@ class FilesystemDriver implements StorageDriver {
         if (error.code !== 'ENOENT') throw error;
       });
     });
+  }
+
+  async clearLeftovers(): Promise<void> {
+    const folder = join(this.#root, temporaryFolder);
+    for (const name of await readdir(folder)) await rm(join(folder, name), { force: true });
   }
 
   async close(): Promise<void> {}

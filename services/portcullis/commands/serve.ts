@@ -1,3 +1,4 @@
+import { rmdir } from 'node:fs/promises';
 import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { createLogger } from '#libs/log/logger.ts';
@@ -66,5 +67,7 @@ export async function supervise(
   await told;
   log.info('stopping: what runs may end first');
   await supervisor.stop();
+  // Only if it is empty: others may have put theirs beside our sockets.
+  await rmdir(settings.sockets.folder).catch(() => {});
   return 0;
 }

@@ -10,7 +10,7 @@ import {
   type SessionStore,
   type UploadSession,
 } from '../../sessions/session-store.ts';
-import type { StorageDriver, StoragePath } from '../../storage/driver.ts';
+import { type StorageDriver, StorageError, type StoragePath } from '../../storage/driver.ts';
 import type { BlobStore } from '../blob-store.ts';
 import { paths } from '../paths.ts';
 import { digestFile, Holding } from './holding.ts';
@@ -167,12 +167,60 @@ export function createUploadService({
     );
   }
 
-  async function forget(lock: SessionLock): Promise<void> {
-    const { repository, id } = lock.session;
+  /** Checks the whole and makes it the repository's blob. */
+  async function finish(
+    lock: SessionLock,
+    digest: Digest,
+    chunk: UploadChunk | undefined,
+    releaseAsked: AbortSignal,
+  ): Promise<void> {
+    const holding = await hold(lock);
+    if (chunk !== undefined) await take(lock, holding, chunk, releaseAsked);
+    const { algorithm } = digestParts(digest);
+    await holding.sync();
+    await holding.release();
+    const actual =
+      algorithm === lock.session.algorithm
+        ? holding.digest()
+        : await digestFile(driver, holding.path, algorithm);
+    if (actual !== digest) {
+      await forget(lock);
+      throw new RegistryError('DIGEST_INVALID', {
+        message: `the uploaded bytes have the digest ${actual}, not ${digest}`,
+        detail: { digest: actual },
+      });
+    }
+    await driver.move(holding.path, paths.blob(digest));
+    await blobs.link(lock.session.repository, digest);
+    await forget(lock);
+  }
+
+  /**
+   * Our file may be gone: removed with its folder, as the original registry's purge does, or by a core
+   * that has taken the upload over. What is there now is not ours to remove.
+   */
+  async function ifStillThere<T>(lock: SessionLock, action: () => Promise<T>): Promise<T> {
+    try {
+      return await action();
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.code !== 'not-found') throw error;
+      await letGo(lock);
+      throw unknownUpload(lock.session.id);
+    }
+  }
+
+  /** Forgets the session here; storage stays as it is. */
+  async function letGo(lock: SessionLock): Promise<void> {
+    const { id } = lock.session;
     await holdings.get(id)?.release();
     holdings.delete(id);
     await translateLockErrors(() => lock.remove());
-    await driver.remove(paths.upload(repository, id));
+  }
+
+  /** Ends the session and removes what it left in storage. */
+  async function forget(lock: SessionLock): Promise<void> {
+    await letGo(lock);
+    await driver.remove(paths.upload(lock.session.repository, lock.session.id));
   }
 
   return {
@@ -203,33 +251,17 @@ export function createUploadService({
     async append(key, chunk) {
       const release = new AbortController();
       await using lock = await acquire(key, () => release.abort());
-      const holding = await hold(lock);
-      await take(lock, holding, chunk, release.signal);
-      return holding.size;
+      return await ifStillThere(lock, async () => {
+        const holding = await hold(lock);
+        await take(lock, holding, chunk, release.signal);
+        return holding.size;
+      });
     },
 
     async complete(key, digest, chunk) {
       const release = new AbortController();
       await using lock = await acquire(key, () => release.abort());
-      const holding = await hold(lock);
-      if (chunk !== undefined) await take(lock, holding, chunk, release.signal);
-      const { algorithm } = digestParts(digest);
-      await holding.sync();
-      await holding.release();
-      const actual =
-        algorithm === lock.session.algorithm
-          ? holding.digest()
-          : await digestFile(driver, holding.path, algorithm);
-      if (actual !== digest) {
-        await forget(lock);
-        throw new RegistryError('DIGEST_INVALID', {
-          message: `the uploaded bytes have the digest ${actual}, not ${digest}`,
-          detail: { digest: actual },
-        });
-      }
-      await driver.move(holding.path, paths.blob(digest));
-      await blobs.link(key.repository, digest);
-      await forget(lock);
+      await ifStillThere(lock, () => finish(lock, digest, chunk, release.signal));
     },
 
     async cancel(key) {
