@@ -106,19 +106,25 @@ export function createUploadService({
 
   /** The file of ours that goes on from what the session has. */
   async function hold({ session }: SessionLock): Promise<Holding> {
-    const { repository, id, fence, algorithm } = session;
+    const { repository, id, fence, algorithm, offset } = session;
     const path = paths.uploadData(repository, id, fence);
     const known = holdings.get(id);
     if (known !== undefined && known.path === path && known.usable) return known;
-    await known?.release();
-    holdings.delete(id);
-    const holding = await openHolding(path);
+    await dropHolding(id);
+    const holding = await translateLockErrors(() => openHolding(path));
     holdings.set(id, holding);
     return holding;
 
     async function openHolding(own: StoragePath): Promise<Holding> {
       const { newestData } = await readHolderFiles(driver, repository, id);
-      if (newestData === 0) return await Holding.create(driver, own, algorithm);
+      if (newestData > fence) {
+        throw new SessionLostError('another core has taken this upload over');
+      }
+      if (newestData === 0) {
+        // A folder that somebody removed cannot be gone on with.
+        if (offset > 0) throw new StorageError('not-found', own);
+        return await Holding.create(driver, own, algorithm);
+      }
       if (newestData === fence) return await Holding.reread(driver, own, algorithm);
       const from = paths.uploadData(repository, id, newestData);
       const copy = paths.uploadCopy(repository, id, fence);
@@ -204,7 +210,62 @@ export function createUploadService({
       return await action();
     } catch (error) {
       if (!(error instanceof StorageError) || error.code !== 'not-found') throw error;
-      await letGo(lock);
+      await dropHolding(lock.session.id);
+      throw unknownUpload(lock.session.id);
+    }
+  }
+
+  /** Ends the session and removes what it left in storage. */
+  async function forget(lock: SessionLock): Promise<void> {
+    const { repository, id } = lock.session;
+    await dropHolding(id);
+    await translateLockErrors(() => lock.remove());
+    await driver.remove(paths.upload(repository, id));
+  }
+
+  async function dropHolding(id: UploadId): Promise<void> {
+    await holdings.get(id)?.release();
+    holdings.delete(id);
+  }
+
+  /** Checks the whole and makes it the repository's blob. */
+  async function finish(
+    lock: SessionLock,
+    digest: Digest,
+    chunk: UploadChunk | undefined,
+    releaseAsked: AbortSignal,
+  ): Promise<void> {
+    const holding = await hold(lock);
+    if (chunk !== undefined) await take(lock, holding, chunk, releaseAsked);
+    const { algorithm } = digestParts(digest);
+    await holding.sync();
+    await holding.release();
+    const actual =
+      algorithm === lock.session.algorithm
+        ? holding.digest()
+        : await digestFile(driver, holding.path, algorithm);
+    if (actual !== digest) {
+      await forget(lock);
+      throw new RegistryError('DIGEST_INVALID', {
+        message: `the uploaded bytes have the digest ${actual}, not ${digest}`,
+        detail: { digest: actual },
+      });
+    }
+    await driver.move(holding.path, paths.blob(digest));
+    await blobs.link(lock.session.repository, digest);
+    await forget(lock);
+  }
+
+  /**
+   * Our file may be gone: removed with its folder, as the original registry's purge does, or by a core
+   * that has taken the upload over. What is there now is not ours to remove.
+   */
+  async function ifStillThere<T>(lock: SessionLock, action: () => Promise<T>): Promise<T> {
+    try {
+      return await action();
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.code !== 'not-found') throw error;
+      await dropHolding(lock.session.id);
       throw unknownUpload(lock.session.id);
     }
   }
