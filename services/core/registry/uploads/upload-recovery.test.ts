@@ -158,6 +158,27 @@ describe('an upload that a core left behind', () => {
     await assertComplete(core);
   });
 
+  test('keeps the newer holder’s bytes whatever the overtaken core does', async () => {
+    const [old, core] = [restart(), restart()];
+    const key = await begin(old);
+    await core.uploads.append(key, chunkOf(middle, { start: 3000 }));
+    for (const attempt of [1, 2, 3]) {
+      await assert.rejects(old.uploads.append(key, chunkOf(tail)), String(attempt));
+    }
+    await core.uploads.complete(key, digest, chunkOf(tail, { start: 6000 }));
+    await assertComplete(core);
+  });
+
+  test('is unknown once somebody removed its folder, to the core that wrote it and to others', async () => {
+    const core = restart();
+    const key = await begin(core);
+    await driver.remove(paths.upload(key.repository, key.id));
+    for (const asked of [core, core, restart()]) {
+      await assert.rejects(asked.uploads.append(key, chunkOf(middle)), unknown);
+    }
+    assert.deepEqual(await folder.files(), []);
+  });
+
   test('is taken over once when two requests find it at the same time', async () => {
     const key = await begin(restart());
     const core = restart();

@@ -10,10 +10,11 @@ import {
   type SessionStore,
   type UploadSession,
 } from '../../sessions/session-store.ts';
-import { type StorageDriver, StorageError, type StoragePath } from '../../storage/driver.ts';
+import { type StorageDriver, StorageError } from '../../storage/driver.ts';
 import type { BlobStore } from '../blob-store.ts';
 import { paths } from '../paths.ts';
-import { digestFile, Holding } from './holding.ts';
+import { digestFile, type Holding } from './holding.ts';
+import { createHoldings } from './holdings.ts';
 import { readHolderFiles, recoverSession, writeSessionFiles } from './session-files.ts';
 
 /** Which upload is meant, and who asks. */
@@ -75,8 +76,7 @@ export function createUploadService({
 }: Dependencies): UploadService {
   /** This core, as the session store knows it. */
   const holder = randomUUID();
-  /** The files this core holds, by upload. */
-  const holdings = new Map<UploadId, Holding>();
+  const holdings = createHoldings(driver);
 
   async function find({ repository, id, subject }: UploadKey): Promise<UploadSession> {
     let session = await sessions.read(id);
@@ -97,41 +97,12 @@ export function createUploadService({
       session.holder === holder
         ? session.fence
         : (await readHolderFiles(driver, key.repository, key.id)).highestFence;
-    const lock = await translateLockErrors(() =>
-      sessions.acquire(key.id, { holder, seenFence, onReleaseRequested }),
-    );
+    const lock = await sessions.acquire(key.id, { holder, seenFence, onReleaseRequested });
     if (lock === undefined) throw unknownUpload(key.id);
     return lock;
   }
 
-  /** The file of ours that goes on from what the session has. */
-  async function hold({ session }: SessionLock): Promise<Holding> {
-    const { repository, id, fence, algorithm, offset } = session;
-    const path = paths.uploadData(repository, id, fence);
-    const known = holdings.get(id);
-    if (known !== undefined && known.path === path && known.usable) return known;
-    await dropHolding(id);
-    const holding = await translateLockErrors(() => openHolding(path));
-    holdings.set(id, holding);
-    return holding;
-
-    async function openHolding(own: StoragePath): Promise<Holding> {
-      const { newestData } = await readHolderFiles(driver, repository, id);
-      if (newestData > fence) {
-        throw new SessionLostError('another core has taken this upload over');
-      }
-      if (newestData === 0) {
-        // A folder that somebody removed cannot be gone on with.
-        if (offset > 0) throw new StorageError('not-found', own);
-        return await Holding.create(driver, own, algorithm);
-      }
-      if (newestData === fence) return await Holding.reread(driver, own, algorithm);
-      const from = paths.uploadData(repository, id, newestData);
-      const copy = paths.uploadCopy(repository, id, fence);
-      return await Holding.takeOver(driver, from, copy, own, algorithm);
-    }
-  }
-
+  /** Appends a chunk to our file, and records how far we got, also if the chunk breaks off. */
   async function take(
     lock: SessionLock,
     holding: Holding,
@@ -148,7 +119,9 @@ export function createUploadService({
     try {
       for await (const chunk of source(releaseAsked)) await holding.write(chunk);
     } finally {
-      await record(lock, holding);
+      await holding.release();
+      const digest = holding.usable ? holding.digest() : undefined;
+      await lock.update({ offset: holding.size, writer: {}, digest });
     }
     if (releaseAsked.aborted) {
       throw new RegistryError('UNAVAILABLE', {
@@ -165,23 +138,8 @@ export function createUploadService({
     }
   }
 
-  async function record(lock: SessionLock, holding: Holding): Promise<void> {
-    await holding.release();
-    const progress = { offset: holding.size, writer: {} };
-    await translateLockErrors(() =>
-      lock.update({ ...progress, digest: holding.usable ? holding.digest() : undefined }),
-    );
-  }
-
   /** Checks the whole and makes it the repository's blob. */
-  async function finish(
-    lock: SessionLock,
-    digest: Digest,
-    chunk: UploadChunk | undefined,
-    releaseAsked: AbortSignal,
-  ): Promise<void> {
-    const holding = await hold(lock);
-    if (chunk !== undefined) await take(lock, holding, chunk, releaseAsked);
+  async function finish(lock: SessionLock, holding: Holding, digest: Digest): Promise<void> {
     const { algorithm } = digestParts(digest);
     await holding.sync();
     await holding.release();
@@ -190,7 +148,7 @@ export function createUploadService({
         ? holding.digest()
         : await digestFile(driver, holding.path, algorithm);
     if (actual !== digest) {
-      await forget(lock);
+      await end(lock);
       throw new RegistryError('DIGEST_INVALID', {
         message: `the uploaded bytes have the digest ${actual}, not ${digest}`,
         detail: { digest: actual },
@@ -198,90 +156,39 @@ export function createUploadService({
     }
     await driver.move(holding.path, paths.blob(digest));
     await blobs.link(lock.session.repository, digest);
-    await forget(lock);
-  }
-
-  /**
-   * Our file may be gone: removed with its folder, as the original registry's purge does, or by a core
-   * that has taken the upload over. What is there now is not ours to remove.
-   */
-  async function ifStillThere<T>(lock: SessionLock, action: () => Promise<T>): Promise<T> {
-    try {
-      return await action();
-    } catch (error) {
-      if (!(error instanceof StorageError) || error.code !== 'not-found') throw error;
-      await dropHolding(lock.session.id);
-      throw unknownUpload(lock.session.id);
-    }
+    await end(lock);
   }
 
   /** Ends the session and removes what it left in storage. */
-  async function forget(lock: SessionLock): Promise<void> {
+  async function end(lock: SessionLock): Promise<void> {
     const { repository, id } = lock.session;
-    await dropHolding(id);
-    await translateLockErrors(() => lock.remove());
+    await holdings.drop(id);
+    await lock.remove();
     await driver.remove(paths.upload(repository, id));
   }
 
-  async function dropHolding(id: UploadId): Promise<void> {
-    await holdings.get(id)?.release();
-    holdings.delete(id);
-  }
-
-  /** Checks the whole and makes it the repository's blob. */
-  async function finish(
-    lock: SessionLock,
-    digest: Digest,
-    chunk: UploadChunk | undefined,
-    releaseAsked: AbortSignal,
-  ): Promise<void> {
-    const holding = await hold(lock);
-    if (chunk !== undefined) await take(lock, holding, chunk, releaseAsked);
-    const { algorithm } = digestParts(digest);
-    await holding.sync();
-    await holding.release();
-    const actual =
-      algorithm === lock.session.algorithm
-        ? holding.digest()
-        : await digestFile(driver, holding.path, algorithm);
-    if (actual !== digest) {
-      await forget(lock);
-      throw new RegistryError('DIGEST_INVALID', {
-        message: `the uploaded bytes have the digest ${actual}, not ${digest}`,
-        detail: { digest: actual },
-      });
-    }
-    await driver.move(holding.path, paths.blob(digest));
-    await blobs.link(lock.session.repository, digest);
-    await forget(lock);
-  }
-
-  /**
-   * Our file may be gone: removed with its folder, as the original registry's purge does, or by a core
-   * that has taken the upload over. What is there now is not ours to remove.
-   */
-  async function ifStillThere<T>(lock: SessionLock, action: () => Promise<T>): Promise<T> {
+  /** Runs an action with the session's lock and says in the client's words why it cannot be. */
+  async function withLock<T>(
+    key: UploadKey,
+    action: (lock: SessionLock, releaseAsked: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const release = new AbortController();
     try {
-      return await action();
+      await using lock = await acquire(key, () => release.abort());
+      return await action(lock, release.signal);
     } catch (error) {
-      if (!(error instanceof StorageError) || error.code !== 'not-found') throw error;
-      await dropHolding(lock.session.id);
-      throw unknownUpload(lock.session.id);
+      if (error instanceof SessionBusyError || error instanceof SessionLostError) {
+        const { message } = error;
+        throw new RegistryError('UNAVAILABLE', { message, retryAfter: 2, cause: error });
+      }
+      if (error instanceof StorageError && error.code === 'not-found') {
+        // Our file is gone: with its folder, as the original registry's purge does, or taken over by
+        // another core. What is there now is not ours to remove.
+        await holdings.drop(key.id);
+        throw unknownUpload(key.id);
+      }
+      throw error;
     }
-  }
-
-  /** Forgets the session here; storage stays as it is. */
-  async function letGo(lock: SessionLock): Promise<void> {
-    const { id } = lock.session;
-    await holdings.get(id)?.release();
-    holdings.delete(id);
-    await translateLockErrors(() => lock.remove());
-  }
-
-  /** Ends the session and removes what it left in storage. */
-  async function forget(lock: SessionLock): Promise<void> {
-    await letGo(lock);
-    await driver.remove(paths.upload(lock.session.repository, lock.session.id));
   }
 
   return {
@@ -305,48 +212,28 @@ export function createUploadService({
 
     async status(key) {
       const session = await find(key);
-      const holding = session.holder === holder ? holdings.get(key.id) : undefined;
-      return holding === undefined ? session : { ...session, offset: holding.size };
+      const size = session.holder === holder ? holdings.sizeOf(key.id) : undefined;
+      return size === undefined ? session : { ...session, offset: size };
     },
 
-    async append(key, chunk) {
-      const release = new AbortController();
-      await using lock = await acquire(key, () => release.abort());
-      return await ifStillThere(lock, async () => {
-        const holding = await hold(lock);
-        await take(lock, holding, chunk, release.signal);
+    append: (key, chunk) =>
+      withLock(key, async (lock, releaseAsked) => {
+        const holding = await holdings.hold(lock.session);
+        await take(lock, holding, chunk, releaseAsked);
         return holding.size;
-      });
-    },
+      }),
 
-    async complete(key, digest, chunk) {
-      const release = new AbortController();
-      await using lock = await acquire(key, () => release.abort());
-      await ifStillThere(lock, () => finish(lock, digest, chunk, release.signal));
-    },
+    complete: (key, digest, chunk) =>
+      withLock(key, async (lock, releaseAsked) => {
+        const holding = await holdings.hold(lock.session);
+        if (chunk !== undefined) await take(lock, holding, chunk, releaseAsked);
+        await finish(lock, holding, digest);
+      }),
 
-    async cancel(key) {
-      await using lock = await acquire(key, () => {});
-      await forget(lock);
-    },
+    cancel: (key) => withLock(key, end),
   };
 }
 
 function unknownUpload(id: UploadId): RegistryError {
   return new RegistryError('BLOB_UPLOAD_UNKNOWN', { detail: { id } });
-}
-
-async function translateLockErrors<T>(action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    if (error instanceof SessionBusyError || error instanceof SessionLostError) {
-      throw new RegistryError('UNAVAILABLE', {
-        message: error.message,
-        retryAfter: 2,
-        cause: error,
-      });
-    }
-    throw error;
-  }
 }
