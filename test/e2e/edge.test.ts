@@ -175,6 +175,30 @@ describe('the edge', () => {
     assert.equal(await get('/v2/', 'DELETE'), '405 UNSUPPORTED');
   });
 
+  test('a token is good for what it grants, and clients are told which way it fell short', async () => {
+    const issued = await fetch(`${stack.url}/v2/_token?scope=repository:team/app:pull`, {
+      headers: { Authorization: basic },
+    });
+    const { token } = (await issued.json()) as { token: string };
+    const ask = async (bearer: string, path: string, method = 'GET') => {
+      const answer = await fetch(stack.url + path, {
+        method,
+        headers: { Authorization: `Bearer ${bearer}` },
+      });
+      return `${answer.status} ${/error="(\w+)"/.exec(answer.headers.get('www-authenticate') ?? '')?.[1]}`;
+    };
+    const uploads = '/v2/team/app/blobs/uploads/';
+    assert.equal(await ask(token, '/v2/'), '200 undefined');
+    assert.equal(await ask(token, uploads, 'POST'), '401 insufficient_scope');
+    assert.equal(await ask(token, '/v2/team/other/tags/list'), '401 insufficient_scope');
+    assert.equal(await ask(token, '/v2/_catalog'), '401 insufficient_scope');
+    const [, payload, signature] = token.split('.');
+    const none = Buffer.from('{"alg":"none","typ":"JWT"}').toString('base64url');
+    assert.equal(await ask(`${none}.${payload}.`, '/v2/'), '401 invalid_token');
+    assert.equal(await ask(`${none}.${payload}.${signature}`, '/v2/'), '401 invalid_token');
+    assert.equal(await ask('nonsense', '/v2/'), '401 invalid_token');
+  });
+
   test('what only our processes may say is not taken from a client', async () => {
     const response = await fetch(`${stack.url}/v2/_catalog`, {
       headers: {
