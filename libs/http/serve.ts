@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import type { Server } from 'node:http';
+import { connect } from 'node:net';
 
 /** Where a server listens. */
 export type ListenAddress = { socket: string } | { host?: string; port: number };
@@ -28,7 +29,14 @@ export function applyTimeouts(server: Server, { headers, keepAlive }: ServerTime
  * @throws Error with one clear sentence if the address cannot be had
  */
 export async function listen(server: Server, address: ListenAddress): Promise<number> {
-  if ('socket' in address) await rm(address.socket, { force: true });
+  if ('socket' in address) {
+    if (await isServed(address.socket)) {
+      throw new Error(
+        `${address.socket} is served by another process; is this registry running already?`,
+      );
+    }
+    await rm(address.socket, { force: true });
+  }
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(explain(error, address)));
     if ('socket' in address) server.listen(address.socket, resolve);
@@ -53,6 +61,18 @@ export async function drain(server: Server, drainTime: number): Promise<void> {
   await closed;
   clearTimeout(timer);
   clearInterval(sweep);
+}
+
+/** A socket's file outlives its process; only a connection tells whether anybody is there. */
+async function isServed(socket: string): Promise<boolean> {
+  return await new Promise((resolve) => {
+    const connection = connect(socket);
+    connection.once('connect', () => {
+      connection.destroy();
+      resolve(true);
+    });
+    connection.once('error', () => resolve(false));
+  });
 }
 
 function explain(error: NodeJS.ErrnoException, address: ListenAddress): Error {

@@ -1,9 +1,8 @@
-import { createServer } from 'node:http';
 import { createFirstKey, loadKeys, type SigningKey } from '#libs/auth/signing-keys.ts';
 import type { AuthSettings, Settings } from '#libs/config/settings.ts';
-import { applyTimeouts, drain, listen, serverOptions } from '#libs/http/serve.ts';
+import { servePrivately } from '#libs/http/private-server.ts';
+import { drain } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { ensurePrivateFolder } from '#libs/process/private-folder.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createAuthApp } from './app.ts';
 import { createAclPolicy, everyUserPolicy } from './policy/acl.ts';
@@ -12,16 +11,12 @@ import type { Policy } from './policy/policy.ts';
 import { openRevocations } from './revocations.ts';
 import { openHtpasswd } from './users/htpasswd-users.ts';
 
-/** Longer than our agents keep a connection. */
-const keepAlive = 75_000;
-
 /** The token service, on a Unix socket. */
 async function startAuth(settings: Settings, log: Logger): Promise<RunningProcess> {
   const { auth, sockets } = settings;
   if (auth === undefined) {
     throw new Error('the configuration has no auth.htpasswd, so there is nothing to log in to');
   }
-  await ensurePrivateFolder(sockets.folder);
   const policy = createPolicy(auth, log);
   const keys = await openKeys(auth, log);
   const [signing] = keys;
@@ -47,12 +42,7 @@ async function startAuth(settings: Settings, log: Logger): Promise<RunningProces
     realm: auth.realm,
     issue: { key: signing, issuer: auth.issuer, service: auth.service, ttl: auth.tokenTtl },
   });
-  const handle = app.callback();
-  const server = createServer(serverOptions, (request, response) => {
-    void handle(request, response);
-  });
-  applyTimeouts(server, { headers: settings.http.headersTimeout, keepAlive });
-  await listen(server, { socket: sockets.auth });
+  const server = await servePrivately(app, sockets.auth, settings.http.headersTimeout);
 
   return {
     address: sockets.auth,

@@ -1,10 +1,9 @@
-import { createServer } from 'node:http';
 import { followTrust } from '#libs/auth/remote-trust.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { applyTimeouts, drain, listen, serverOptions } from '#libs/http/serve.ts';
+import { servePrivately } from '#libs/http/private-server.ts';
+import { drain } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { ensurePrivateFolder } from '#libs/process/private-folder.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createCoreApp } from './app.ts';
 import { createCatalogFilter } from './auth-client.ts';
@@ -14,13 +13,9 @@ import { createRegistry } from './registry/registry.ts';
 import { createSessionStore } from './sessions/create-session-store.ts';
 import { createDriver } from './storage/create-driver.ts';
 
-/** Longer than the gateway's agent keeps a connection, so that no request meets a closing one. */
-const keepAlive = 75_000;
-
 /** The storage core: the V2 API over one storage tree, on a Unix socket. */
 async function startCore(settings: Settings, log: Logger): Promise<RunningProcess> {
   const { sockets, auth } = settings;
-  await ensurePrivateFolder(sockets.folder);
   const driver = await createDriver(settings.storage);
   const health = createHealth({ driver, log, storage: settings.health });
   const ownership = await takeOwnership({
@@ -50,12 +45,7 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
     pageSize: settings.pageSize,
     catalogFilter,
   });
-  const handle = app.callback();
-  const server = createServer(serverOptions, (request, response) => {
-    void handle(request, response);
-  });
-  applyTimeouts(server, { headers: settings.http.headersTimeout, keepAlive });
-  await listen(server, { socket: sockets.core });
+  const server = await servePrivately(app, sockets.core, settings.http.headersTimeout);
 
   return {
     address: sockets.core,

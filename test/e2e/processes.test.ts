@@ -142,6 +142,20 @@ describe('starting and stopping', () => {
     assert.equal(stdout, '');
   });
 
+  test('starting the same registry twice is one clear sentence, and the first goes on', async () => {
+    const stack = await startConfigured({ users: { admin: 'secret' } });
+    try {
+      await failsWith(
+        /auth\.sock is served by another process; is this registry running already\?/,
+        [join(stack.dir, 'config.yml')],
+      );
+      const login = ['--user', 'admin:secret'];
+      assert.equal(await mustRun('curl', ['-sS', ...login, `${stack.url}/v2/`]), '{}');
+    } finally {
+      await stack.remove();
+    }
+  });
+
   test('a missing or useless key is one clear sentence', async () => {
     const http = (key: string) =>
       `http: { addr: "127.0.0.1:0", tls: { certificate: ${dir}/x.crt, key: ${key} } }`;
