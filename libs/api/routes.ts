@@ -18,6 +18,7 @@ const table = [
   ['getManifest', 'GET', '/v2/<name>/manifests/<reference>', 'pull', 'end-3'],
   ['putManifest', 'PUT', '/v2/<name>/manifests/<reference>', 'pull,push', 'end-7'],
   ['deleteManifest', 'DELETE', '/v2/<name>/manifests/<reference>', 'delete', 'end-9'],
+  ['listReferrers', 'GET', '/v2/<name>/referrers/<digest>', 'pull', 'end-12'],
   ['startUpload', 'POST', '/v2/<name>/blobs/uploads/', 'pull,push', 'end-4'],
   ['uploadStatus', 'GET', '/v2/<name>/blobs/uploads/<session>', 'push', 'end-13'],
   ['appendUpload', 'PATCH', '/v2/<name>/blobs/uploads/<session>', 'pull,push', 'end-5'],

@@ -17,6 +17,7 @@ const answersOfNothing: Record<RouteId, [status: number, code?: string]> = {
   getManifest: [404, 'MANIFEST_UNKNOWN'],
   putManifest: [400, 'MANIFEST_INVALID'],
   deleteManifest: [404, 'MANIFEST_UNKNOWN'],
+  listReferrers: [200],
   startUpload: [202],
   uploadStatus: [404, 'BLOB_UPLOAD_UNKNOWN'],
   appendUpload: [404, 'BLOB_UPLOAD_UNKNOWN'],

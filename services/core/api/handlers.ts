@@ -5,6 +5,7 @@ import { deleteBlob, getBlob } from './blobs.ts';
 import { type CatalogFilter, listCatalog } from './catalog.ts';
 import type { Handler } from './handler.ts';
 import { deleteManifest, getManifest, putManifest } from './manifests.ts';
+import { listReferrers } from './referrers.ts';
 import { listTags } from './tags.ts';
 import {
   appendUpload,
@@ -32,6 +33,7 @@ export function createHandlers(options: HandlerOptions): Record<RouteId, Handler
     getManifest: getManifest(registry),
     putManifest: putManifest(registry),
     deleteManifest: deleteManifest(registry, deleteEnabled),
+    listReferrers: listReferrers(registry, pageSize.tags),
     startUpload: startUpload(registry),
     uploadStatus: uploadStatus(registry),
     appendUpload: appendUpload(registry),

@@ -21,10 +21,18 @@ export function getManifest({ manifests }: Registry): Handler {
 export function putManifest({ manifests }: Registry): Handler {
   return async (ctx, { name, reference }) => {
     const bytes = await readBody(ctx.req, maxManifestSize);
-    const { digest } = await manifests.put(name, reference, bytes, ctx.get('Content-Type'));
+    const { digest, manifest } = await manifests.put(
+      name,
+      reference,
+      bytes,
+      ctx.get('Content-Type'),
+    );
     ctx.status = 201;
     ctx.set('Location', `/v2/${name}/manifests/${digest}`);
     ctx.set('Docker-Content-Digest', digest);
+    // Tells the client that it need not keep the fallback tag (distribution-spec, "Pushing Manifests
+    // with Subject").
+    if (manifest.subject !== undefined) ctx.set('OCI-Subject', manifest.subject.digest);
     ctx.state.log.info(
       { repository: name, reference: formatReference(reference), digest },
       'manifest stored',

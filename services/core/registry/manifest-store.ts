@@ -12,6 +12,7 @@ import {
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import type { BlobStore } from './blob-store.ts';
 import { paths } from './paths.ts';
+import type { ReferrersIndex } from './referrers-index.ts';
 import { readAll, readLink, writeLink } from './small-files.ts';
 import type { TagStore } from './tag-store.ts';
 
@@ -47,9 +48,10 @@ interface Stores {
   driver: StorageDriver;
   blobs: BlobStore;
   tags: TagStore;
+  referrers: ReferrersIndex;
 }
 
-export function createManifestStore({ driver, blobs, tags }: Stores): ManifestStore {
+export function createManifestStore({ driver, blobs, tags, referrers }: Stores): ManifestStore {
   async function resolve(repository: RepositoryName, reference: Reference): Promise<Digest> {
     const digest =
       reference.kind === 'digest'
@@ -64,6 +66,15 @@ export function createManifestStore({ driver, blobs, tags }: Stores): ManifestSt
     const target = await readLink(driver, paths.revisionLink(repository, digest));
     if (target === undefined) return false;
     return (await ifPresent(driver.stat(paths.blob(target)))) !== undefined;
+  }
+
+  async function get(repository: RepositoryName, reference: Reference): Promise<StoredManifest> {
+    const digest = await resolve(repository, reference);
+    const target = await readLink(driver, paths.revisionLink(repository, digest));
+    const bytes =
+      target === undefined ? undefined : await ifPresent(readAll(driver, paths.blob(target)));
+    if (bytes === undefined) throw unknown(repository, reference);
+    return { digest, bytes, mediaType: mediaTypeOf(bytes) };
   }
 
   async function assertReferences(repository: RepositoryName, manifest: Manifest): Promise<void> {
@@ -86,14 +97,7 @@ export function createManifestStore({ driver, blobs, tags }: Stores): ManifestSt
   }
 
   return {
-    async get(repository, reference) {
-      const digest = await resolve(repository, reference);
-      const target = await readLink(driver, paths.revisionLink(repository, digest));
-      const bytes =
-        target === undefined ? undefined : await ifPresent(readAll(driver, paths.blob(target)));
-      if (bytes === undefined) throw unknown(repository, reference);
-      return { digest, bytes, mediaType: mediaTypeOf(bytes) };
-    },
+    get,
 
     async put(repository, reference, bytes, contentType) {
       const manifest = parseManifest(bytes, bareMediaType(contentType));
@@ -109,6 +113,9 @@ export function createManifestStore({ driver, blobs, tags }: Stores): ManifestSt
       await assertReferences(repository, manifest);
       await driver.put(paths.blob(digest), bytes);
       await writeLink(driver, paths.revisionLink(repository, digest), digest);
+      if (manifest.subject !== undefined) {
+        await referrers.add(repository, manifest.subject.digest, digest);
+      }
       if (reference.kind === 'tag') await tags.point(repository, reference.tag, digest);
       return { digest, manifest };
     },
@@ -122,6 +129,9 @@ export function createManifestStore({ driver, blobs, tags }: Stores): ManifestSt
         throw unknown(repository, { kind: 'digest', digest });
       }
       await tags.removePointingAt(repository, digest);
+      const { bytes } = await get(repository, { kind: 'digest', digest });
+      const subject = subjectOf(bytes);
+      if (subject !== undefined) await referrers.remove(repository, subject, digest);
       await driver.remove(paths.revisionFolder(repository, digest));
     },
   };
@@ -137,6 +147,15 @@ function unknown(repository: RepositoryName, reference: Reference): RegistryErro
     message: `${repository} has no manifest ${formatReference(reference)}`,
     detail: { name: repository, reference: formatReference(reference) },
   });
+}
+
+/** What a stored manifest is about; undefined also for one that an older registry let through broken. */
+function subjectOf(bytes: Buffer): Digest | undefined {
+  try {
+    return parseManifest(bytes, mediaTypeOf(bytes)).subject?.digest;
+  } catch {
+    return undefined;
+  }
 }
 
 /** OCI manifests need not name their own type; then what they hold tells it. */

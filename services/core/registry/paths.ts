@@ -18,6 +18,7 @@ import type { StoragePath } from '../storage/driver.ts';
  *         _uploads/<id>/session          ours: whose upload it is
  *         _uploads/<id>/data.<fence>     ours: the bytes one holder wrote
  *         _uploads/<id>/copy.<fence>     ours: what a new holder is taking over, until it is whole
+ *         _portcullis/referrers/<alg>/<subject hex>/<alg>-<hex>   ours: a manifest with that subject
  *       _portcullis/                     ours: owner, temporary files
  */
 const root = '/docker/registry/v2';
@@ -60,6 +61,14 @@ export const paths = {
     inRepository(name, `_manifests/tags/${tag}/current/link`),
   tagIndex: (name: RepositoryName, tag: Tag, digest: Digest) =>
     inRepository(name, `_manifests/tags/${tag}/index/${linkFolder(digest)}/link`),
+
+  referrers: (name: RepositoryName, subject: Digest) =>
+    inRepository(name, `_portcullis/referrers/${linkFolder(subject)}`),
+  referrer: (name: RepositoryName, subject: Digest, digest: Digest) =>
+    inRepository(
+      name,
+      `_portcullis/referrers/${linkFolder(subject)}/${linkFolder(digest).replace('/', '-')}`,
+    ),
 
   upload: (name: RepositoryName, id: UploadId) => inRepository(name, `_uploads/${id}`),
   uploadStartedAt: (name: RepositoryName, id: UploadId) =>

@@ -4,6 +4,8 @@ import type { StorageDriver } from '../storage/driver.ts';
 import { type BlobStore, createBlobStore } from './blob-store.ts';
 import { isRepository, walkRepositories } from './catalog.ts';
 import { createManifestStore, type ManifestStore } from './manifest-store.ts';
+import { createReferrers, type Referrers } from './referrers.ts';
+import { createReferrersIndex } from './referrers-index.ts';
 import { createTagStore, type TagStore } from './tag-store.ts';
 import { createUploadService, type UploadService } from './uploads/upload-service.ts';
 
@@ -13,6 +15,7 @@ export interface Registry {
   manifests: ManifestStore;
   tags: TagStore;
   uploads: UploadService;
+  referrers: Referrers;
   /** All repositories in byte order after `last`. */
   repositories(last: string): AsyncIterable<RepositoryName>;
   /** True if the repository has ever been pushed to. */
@@ -22,10 +25,13 @@ export interface Registry {
 export function createRegistry(driver: StorageDriver, sessions: SessionStore): Registry {
   const blobs = createBlobStore(driver);
   const tags = createTagStore(driver);
+  const index = createReferrersIndex(driver);
+  const manifests = createManifestStore({ driver, blobs, tags, referrers: index });
   return {
     blobs,
     tags,
-    manifests: createManifestStore({ driver, blobs, tags }),
+    manifests,
+    referrers: createReferrers({ index, tags, manifests }),
     uploads: createUploadService({ driver, sessions, blobs }),
     repositories: (last) => walkRepositories(driver, last),
     hasRepository: (name) => isRepository(driver, name),
