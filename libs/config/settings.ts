@@ -31,6 +31,10 @@ export interface Settings {
   auth: AuthSettings | undefined;
   storage: { driver: 'filesystem'; root: string } | { driver: 'inmemory' };
   deleteEnabled: boolean;
+  /** Nothing is written, and no other core is in the way. */
+  readOnly: boolean;
+  /** Abandoned uploads: how old, how often; undefined leaves them. */
+  uploadPurging: { age: number; interval: number; dryRun: boolean } | undefined;
   health: { interval: number; threshold: number } | undefined;
   pageSize: { catalog: number; tags: number };
   sockets: { folder: string; auth: string; core: string };
@@ -87,6 +91,8 @@ export function toSettings({ configuration, path }: LoadedConfiguration): Settin
     auth: authSettings(configuration),
     storage: storage.filesystem ? { driver: 'filesystem', root } : { driver: 'inmemory' },
     deleteEnabled: storage.delete.enabled,
+    readOnly: storage.maintenance.readonly.enabled,
+    uploadPurging: purgingSettings(storage.maintenance.uploadpurging),
     health: storagedriver?.enabled
       ? { interval: storagedriver.interval, threshold: Math.max(1, storagedriver.threshold) }
       : undefined,
@@ -111,6 +117,15 @@ function authSettings({ auth, portcullis }: LoadedConfiguration['configuration']
     groups: portcullis.groups,
     rules: portcullis.acl,
   };
+}
+
+function purgingSettings({
+  enabled,
+  age,
+  interval,
+  dryrun,
+}: LoadedConfiguration['configuration']['storage']['maintenance']['uploadpurging']) {
+  return enabled ? { age, interval: Math.max(1000, interval), dryRun: dryrun } : undefined;
 }
 
 function tlsSettings(tls: LoadedConfiguration['configuration']['http']['tls']) {

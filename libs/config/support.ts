@@ -39,12 +39,6 @@ const rules: readonly Rule[] = [
   ],
   ['http.tls.letsencrypt', 'stop', 'certificates are not fetched yet', (c) => hasLetsEncrypt(c)],
   [
-    'storage.maintenance.readonly',
-    'stop',
-    'read-only mode is not built yet',
-    (c) => c.storage.maintenance?.readonly?.enabled,
-  ],
-  [
     'notifications',
     'stop',
     'events are not sent yet; portcullis.ignore: [notifications] starts without them',
@@ -119,12 +113,6 @@ const rules: readonly Rule[] = [
     (c) => c.storage.cache,
   ],
   ['storage.tag', 'warn', 'look-ups of tags have no limit to set', (c) => c.storage.tag],
-  [
-    'storage.maintenance.uploadpurging',
-    'warn',
-    'abandoned uploads are not purged yet',
-    (c) => c.storage.maintenance?.uploadpurging,
-  ],
   [
     'storage.filesystem.maxthreads',
     'warn',

@@ -14,13 +14,15 @@ export interface CoreOptions extends HandlerOptions {
   /** Undefined: an open registry. */
   verifier: Verifier | undefined;
   health: Health;
+  /** Whether everything that would write is refused. */
+  readOnly: boolean;
   /** Whether request id and client address can be believed. */
   privateHop: boolean;
 }
 
 /** The V2 API over a registry. */
 export function createCoreApp(options: CoreOptions): Koa<CoreState> {
-  const { log, verifier, health, privateHop, registry } = options;
+  const { log, verifier, health, privateHop, registry, readOnly } = options;
   const app = createApp({ log, privateHop, accessLog: 'debug', translate }) as Koa<CoreState>;
   const handlers = createHandlers(options);
 
@@ -32,6 +34,11 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
   app.use(authorize(verifier, registry));
   app.use(async (ctx) => {
     const { route, params } = ctx.state.match;
+    if (readOnly && route.method !== 'GET') {
+      throw new RegistryError('UNSUPPORTED', {
+        message: 'this registry is in read-only mode (storage.maintenance.readonly)',
+      });
+    }
     await handlers[route.id](ctx, params);
     // Koa would write the status' name into a body that has nothing to say.
     if (ctx.body === undefined && (ctx.status === 201 || ctx.status === 202)) {

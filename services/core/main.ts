@@ -7,27 +7,26 @@ import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createCoreApp } from './app.ts';
 import { createCatalogFilter } from './auth-client.ts';
-import { createHealth } from './health.ts';
-import { takeOwnership } from './owner.ts';
+import { createHealth, type Health } from './health.ts';
+import { type Ownership, takeOwnership } from './owner.ts';
+import { purgeRegularly } from './purge-regularly.ts';
 import { createRegistry } from './registry/registry.ts';
 import { createSessionStore } from './sessions/create-session-store.ts';
 import { createDriver } from './storage/create-driver.ts';
+import type { StorageDriver } from './storage/driver.ts';
 
 /** The storage core: the V2 API over one storage tree, on a Unix socket. */
 async function startCore(settings: Settings, log: Logger): Promise<RunningProcess> {
   const { sockets, auth } = settings;
-  const driver = await createDriver(settings.storage);
+  const driver = await createDriver(settings);
   const health = createHealth({ driver, log, storage: settings.health });
-  const ownership = await takeOwnership({
-    driver,
-    log,
-    onLost(reason) {
-      log.error(reason);
-      health.fail(reason);
-    },
-  });
-  await driver.clearLeftovers?.();
+  const ownership = settings.readOnly ? undefined : await own(driver, log, health);
   const sessions = createSessionStore();
+  const registry = createRegistry(driver, sessions);
+  const purging =
+    settings.readOnly || settings.uploadPurging === undefined
+      ? undefined
+      : purgeRegularly(registry.uploads, settings.uploadPurging, log);
   const trust = auth === undefined ? undefined : followTrust(sockets.auth, log);
   const catalogFilter = auth === undefined ? undefined : createCatalogFilter(sockets.auth);
   const verifier =
@@ -40,7 +39,8 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
     verifier,
     health,
     privateHop: true,
-    registry: createRegistry(driver, sessions),
+    registry,
+    readOnly: settings.readOnly,
     deleteEnabled: settings.deleteEnabled,
     pageSize: settings.pageSize,
     catalogFilter,
@@ -54,11 +54,26 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
       trust?.close();
       catalogFilter?.close();
       health.close();
+      purging?.close();
       await sessions.close();
-      await ownership.release();
+      await ownership?.release();
       await driver.close();
     },
   };
+}
+
+/** Makes the tree ours alone, and clears what the last owner left half written. */
+async function own(driver: StorageDriver, log: Logger, health: Health): Promise<Ownership> {
+  const ownership = await takeOwnership({
+    driver,
+    log,
+    onLost(reason) {
+      log.error(reason);
+      health.fail(reason);
+    },
+  });
+  await driver.clearLeftovers?.();
+  return ownership;
 }
 
 await runProcess('core', startCore);

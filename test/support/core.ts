@@ -15,6 +15,7 @@ export interface CoreSetup {
   verifier?: Verifier;
   catalogFilter?: CatalogFilter;
   deleteEnabled?: boolean;
+  readOnly?: boolean;
   pageSize?: { catalog: number; tags: number };
 }
 
@@ -54,6 +55,7 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
     verifier: setup.verifier,
     catalogFilter: setup.catalogFilter,
     deleteEnabled: setup.deleteEnabled ?? true,
+    readOnly: setup.readOnly ?? false,
     pageSize: setup.pageSize ?? { catalog: 1000, tags: 1000 },
   });
   const handle = app.callback();

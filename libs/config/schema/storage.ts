@@ -68,15 +68,15 @@ export const storageSchema = z.object({
     .object({
       uploadpurging: z
         .object({
-          enabled: flag.optional(),
-          age: duration.optional(),
-          interval: duration.optional(),
-          dryrun: flag.optional(),
+          enabled: flag.default(true),
+          age: duration.default(168 * 3_600_000),
+          interval: duration.default(24 * 3_600_000),
+          dryrun: flag.default(false),
         })
-        .optional(),
-      readonly: z.object({ enabled: flag.optional() }).optional(),
+        .prefault({}),
+      readonly: z.object({ enabled: flag.default(false) }).prefault({}),
     })
-    .optional(),
+    .prefault({}),
 });
 
 export const middlewareSchema = z.record(

@@ -70,6 +70,7 @@ export const paths = {
       `_portcullis/referrers/${linkFolder(subject)}/${linkFolder(digest).replace('/', '-')}`,
     ),
 
+  uploads: (name: RepositoryName) => inRepository(name, '_uploads'),
   upload: (name: RepositoryName, id: UploadId) => inRepository(name, `_uploads/${id}`),
   uploadStartedAt: (name: RepositoryName, id: UploadId) =>
     inRepository(name, `_uploads/${id}/startedat`),

@@ -3,11 +3,14 @@ import type { StorageDriver } from './driver.ts';
 import { createFilesystemDriver } from './filesystem.ts';
 import { createMemoryDriver } from './memory.ts';
 
-/** The driver that the configuration names, open and checked. */
-export async function createDriver(storage: Settings['storage']): Promise<StorageDriver> {
+/** The driver that the configuration names, open, and checked to be writable unless it need not be. */
+export async function createDriver({
+  storage,
+  readOnly,
+}: Pick<Settings, 'storage' | 'readOnly'>): Promise<StorageDriver> {
   switch (storage.driver) {
     case 'filesystem':
-      return await createFilesystemDriver(storage.root);
+      return await createFilesystemDriver(storage.root, { readOnly });
     case 'inmemory':
       return createMemoryDriver();
   }

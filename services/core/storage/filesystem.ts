@@ -34,9 +34,14 @@ const codes: Readonly<Record<string, StorageErrorCode>> = {
 /**
  * Opens a tree on a local or shared filesystem.
  * @param root the folder that distribution calls `rootdirectory`; created if absent
+ * @param readOnly nothing will be written, so the folder need not be writable
  * @throws Error with one clear sentence if it cannot be written to
  */
-export async function createFilesystemDriver(root: string): Promise<StorageDriver> {
+export async function createFilesystemDriver(
+  root: string,
+  { readOnly = false } = {},
+): Promise<StorageDriver> {
+  if (readOnly) return new FilesystemDriver(root);
   try {
     await mkdir(root, { recursive: true });
     await access(root, constants.W_OK | constants.X_OK);

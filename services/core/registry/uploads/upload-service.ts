@@ -16,6 +16,7 @@ import { paths } from '../paths.ts';
 import { digestFile, type Holding } from './holding.ts';
 import { createHoldings } from './holdings.ts';
 import { readHolderFiles, recoverSession, writeSessionFiles } from './session-files.ts';
+import { walkUploads } from './walk-uploads.ts';
 
 /** Which upload is meant, and who asks. */
 export interface UploadKey {
@@ -59,6 +60,12 @@ export interface UploadService {
   complete(key: UploadKey, digest: Digest, chunk?: UploadChunk): Promise<void>;
   /** Ends a session and removes its bytes. @throws RegistryError BLOB_UPLOAD_UNKNOWN */
   cancel(key: UploadKey): Promise<void>;
+  /**
+   * Ends uploads that were opened before a time, also those that an older registry left. One that
+   * another request does not let go of stays for the next time.
+   * @returns how many were ended, or would be
+   */
+  purge(openedBefore: Date, options: { dryRun: boolean }): Promise<number>;
 }
 
 interface Dependencies {
@@ -191,6 +198,19 @@ export function createUploadService({
     }
   }
 
+  /** @returns false if somebody is at it */
+  async function purgeOne(repository: RepositoryName, id: UploadId): Promise<boolean> {
+    const session = await sessions.read(id);
+    try {
+      if (session === undefined) await driver.remove(paths.upload(repository, id));
+      else await withLock({ repository, id, subject: session.subject }, end);
+      return true;
+    } catch (error) {
+      if (error instanceof RegistryError) return false;
+      throw error;
+    }
+  }
+
   return {
     async start(repository, subject) {
       const session: UploadSession = {
@@ -231,6 +251,15 @@ export function createUploadService({
       }),
 
     cancel: (key) => withLock(key, end),
+
+    async purge(openedBefore, { dryRun }) {
+      let found = 0;
+      for await (const { repository, id, openedAt } of walkUploads(driver)) {
+        if (openedAt >= openedBefore) continue;
+        if (dryRun || (await purgeOne(repository, id))) found += 1;
+      }
+      return found;
+    },
   };
 }
 

@@ -1,0 +1,30 @@
+import type { Logger } from '#libs/log/logger.ts';
+import type { UploadService } from './registry/uploads/upload-service.ts';
+
+export interface PurgeOptions {
+  /** Milliseconds an upload may be open. */
+  age: number;
+  /** Milliseconds between two looks. */
+  interval: number;
+  /** Only count. */
+  dryRun: boolean;
+}
+
+/** `storage.maintenance.uploadpurging`: removes abandoned uploads, now and every interval. */
+export function purgeRegularly(
+  uploads: UploadService,
+  { age, interval, dryRun }: PurgeOptions,
+  log: Logger,
+): { close(): void } {
+  const purge = async () => {
+    try {
+      const found = await uploads.purge(new Date(Date.now() - age), { dryRun });
+      if (found > 0) log.info({ uploads: found, dryRun }, 'abandoned uploads purged');
+    } catch (error) {
+      log.warn({ err: error }, 'abandoned uploads could not be purged');
+    }
+  };
+  void purge();
+  const timer = setInterval(() => void purge(), interval).unref();
+  return { close: () => clearInterval(timer) };
+}
