@@ -78,8 +78,10 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
       closeAfter(response);
     }
     response.flushHeaders();
-    incoming.once('error', () => response.destroy());
-    incoming.once('aborted', () => response.destroy());
+    // A broken transfer shows as a broken connection, never as an answer that looks whole.
+    incoming.on('error', () => response.destroy());
+    incoming.on('aborted', () => response.destroy());
+    response.on('error', () => incoming.destroy());
     incoming.pipe(response, { end: false });
     incoming.once('end', () => {
       if (early) {
