@@ -30,6 +30,14 @@ export function parseDigest(text: string): Digest {
   });
 }
 
+/** @throws RegistryError DIGEST_INVALID for an algorithm that we cannot compute */
+export function parseDigestAlgorithm(text: string): DigestAlgorithm {
+  if (Object.hasOwn(hexLength, text)) return text as DigestAlgorithm;
+  throw new RegistryError('DIGEST_INVALID', {
+    message: `"${clip(text)}" is not a supported digest algorithm: use ${Object.keys(hexLength).join(' or ')}`,
+  });
+}
+
 /** The two halves of a digest. */
 export function digestParts(digest: Digest): { algorithm: DigestAlgorithm; hex: string } {
   const colon = digest.indexOf(':');

@@ -1,6 +1,7 @@
 import { readBody } from '#libs/http/body.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
-import { formatReference } from '#libs/oci/reference.ts';
+import { formatReference, parseTag, type Tag } from '#libs/oci/reference.ts';
 import type { Registry } from '../registry/registry.ts';
 import { describeContent, isNotModified } from './caching.ts';
 import { assertDeleteEnabled } from './deletion.ts';
@@ -17,16 +18,22 @@ export function getManifest({ manifests }: Registry): Handler {
   };
 }
 
-/** PUT of a manifest (distribution-spec, "Pushing Manifests"). */
+/** Tags of one push; each costs two durable writes. */
+const maxTags = 100;
+
+/** PUT of a manifest, by digest with any number of tags (distribution-spec, "Pushing Manifests"). */
 export function putManifest({ manifests }: Registry): Handler {
   return async (ctx, { name, reference }) => {
+    const tags = reference.kind === 'digest' ? tagsOf(ctx.querystring) : [];
     const bytes = await readBody(ctx.req, maxManifestSize);
     const { digest, manifest } = await manifests.put(
       name,
       reference,
       bytes,
       ctx.get('Content-Type'),
+      tags,
     );
+    if (tags.length > 0) ctx.set('OCI-Tag', tags.join(', '));
     ctx.status = 201;
     ctx.set('Location', `/v2/${name}/manifests/${digest}`);
     ctx.set('Docker-Content-Digest', digest);
@@ -38,6 +45,17 @@ export function putManifest({ manifests }: Registry): Handler {
       'manifest stored',
     );
   };
+}
+
+/** @throws RegistryError TAG_INVALID, REQUEST_INVALID; before anything is stored */
+function tagsOf(querystring: string): Tag[] {
+  const tags = [...new Set(new URLSearchParams(querystring).getAll('tag'))];
+  if (tags.length > maxTags) {
+    throw new RegistryError('REQUEST_INVALID', {
+      message: `a push may set at most ${maxTags} tags, not ${tags.length}`,
+    });
+  }
+  return tags.map(parseTag);
 }
 
 /** DELETE of one tag, or of a manifest with all its tags (distribution-spec, "Deleting manifests"). */

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { optionalAccess } from '#libs/api/required-access.ts';
 import { covers } from '#libs/auth/scope.ts';
 import { parseChunkRange } from '#libs/http/range.ts';
-import { type Digest, parseDigest } from '#libs/oci/digest.ts';
+import { type Digest, digestParts, parseDigest, parseDigestAlgorithm } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { parseRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
@@ -31,13 +31,14 @@ export function startUpload({ blobs, uploads }: Registry): Handler {
     const { subject } = ctx.state.caller;
     const whole = query.get('digest');
     if (whole === null) {
-      const { id } = await uploads.start(name, subject);
+      const algorithm = parseDigestAlgorithm(query.get('digest-algorithm') ?? 'sha256');
+      const { id } = await uploads.start(name, subject, algorithm);
       describeUpload(ctx, name, id, 0);
       ctx.status = 202;
       return;
     }
     const digest = parseDigest(whole);
-    const { id } = await uploads.start(name, subject);
+    const { id } = await uploads.start(name, subject, digestParts(digest).algorithm);
     const key = { repository: name, id, subject };
     try {
       await uploads.complete(key, digest, readChunk(ctx));

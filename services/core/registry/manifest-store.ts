@@ -29,6 +29,7 @@ export interface ManifestStore {
   /**
    * Stores a manifest after checking it and what it refers to; durable when it resolves.
    * @param contentType the Content-Type it came under
+   * @param moreTags what shall point at it beside a tag that is the reference
    * @throws RegistryError MANIFEST_INVALID; DIGEST_INVALID if the bytes are not those of a digest
    *   reference; MANIFEST_BLOB_UNKNOWN if a blob or child is not in this repository
    */
@@ -37,6 +38,7 @@ export interface ManifestStore {
     reference: Reference,
     bytes: Buffer,
     contentType: string,
+    moreTags?: readonly Tag[],
   ): Promise<{ digest: Digest; manifest: Manifest }>;
   /** Removes one tag. @throws RegistryError MANIFEST_UNKNOWN */
   removeTag(repository: RepositoryName, tag: Tag): Promise<void>;
@@ -99,7 +101,7 @@ export function createManifestStore({ driver, blobs, tags, referrers }: Stores):
   return {
     get,
 
-    async put(repository, reference, bytes, contentType) {
+    async put(repository, reference, bytes, contentType, moreTags = []) {
       const manifest = parseManifest(bytes, bareMediaType(contentType));
       const algorithm =
         reference.kind === 'digest' ? digestParts(reference.digest).algorithm : 'sha256';
@@ -117,6 +119,7 @@ export function createManifestStore({ driver, blobs, tags, referrers }: Stores):
         await referrers.add(repository, manifest.subject.digest, digest);
       }
       if (reference.kind === 'tag') await tags.point(repository, reference.tag, digest);
+      for (const tag of moreTags) await tags.point(repository, tag, digest);
       return { digest, manifest };
     },
 

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Digest, digestParts } from '#libs/oci/digest.ts';
+import { type Digest, type DigestAlgorithm, digestParts } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import { createUploadId, type UploadId } from '#libs/oci/upload-id.ts';
@@ -40,8 +40,15 @@ export interface UploadChunk {
  * another repository, is BLOB_UPLOAD_UNKNOWN to everybody else.
  */
 export interface UploadService {
-  /** Opens a session; it outlives this process when it resolves. */
-  start(repository: RepositoryName, subject: string): Promise<UploadSession>;
+  /**
+   * Opens a session; it outlives this process when it resolves.
+   * @param algorithm what is computed while bytes arrive; another digest at the end costs a re-read
+   */
+  start(
+    repository: RepositoryName,
+    subject: string,
+    algorithm?: DigestAlgorithm,
+  ): Promise<UploadSession>;
   /** @throws RegistryError BLOB_UPLOAD_UNKNOWN */
   status(key: UploadKey): Promise<UploadSession>;
   /**
@@ -212,12 +219,12 @@ export function createUploadService({
   }
 
   return {
-    async start(repository, subject) {
+    async start(repository, subject, algorithm = 'sha256') {
       const session: UploadSession = {
         id: createUploadId(),
         repository,
         subject,
-        algorithm: 'sha256',
+        algorithm,
         startedAt: now(),
         holder: undefined,
         fence: 0,
