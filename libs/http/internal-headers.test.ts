@@ -18,3 +18,8 @@ test('headers of the connection, those it lists, and internal ones are stripped;
     ['authorization', 'accept'],
   );
 });
+
+test('listing the framing of a body in Connection does not strip it', () => {
+  const headers = { connection: 'content-length, Host, authorization', 'content-length': '5' };
+  assert.deepEqual(namesToStrip({ ...headers, host: 'x', authorization: 'y' }), ['connection']);
+});

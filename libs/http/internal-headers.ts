@@ -22,12 +22,23 @@ const hopByHop: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
+/**
+ * Headers that say where a message begins and ends, and whose it is. A client that lists them in
+ * Connection must not make us drop them: a body without its framing is read as the next request.
+ */
+const neverListed: ReadonlySet<string> = new Set([
+  'content-length',
+  'transfer-encoding',
+  'host',
+  'authorization',
+]);
+
 /** Names that must not cross our gateway, either way; `connection` may list more. */
 export function namesToStrip(headers: Readonly<Record<string, unknown>>): string[] {
   const listed = String(headers.connection ?? '')
     .split(',')
     .map((name) => name.trim().toLowerCase())
-    .filter((name) => name !== '');
+    .filter((name) => name !== '' && !neverListed.has(name));
   return Object.keys(headers).filter((name) => {
     const lower = name.toLowerCase();
     return hopByHop.has(lower) || lower.startsWith(internalPrefix) || listed.includes(lower);

@@ -45,6 +45,7 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
   });
 
   app.use(async (ctx) => {
+    assertNoUnwantedBody(ctx);
     // A browser asks for permission without credentials; http.headers holds the answer.
     if (ctx.method === 'OPTIONS') {
       ctx.status = 204;
@@ -112,6 +113,18 @@ function withoutPrefix(path: string, prefix: string): string | undefined {
   if (prefix === '') return path;
   if (path === prefix) return '/';
   return path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : undefined;
+}
+
+/**
+ * Methods without a use for a body get none past us: where a client, the proxy and the upstream could
+ * disagree on whether there is one, the rest of it would be read as somebody else's request.
+ * @throws RegistryError REQUEST_INVALID
+ */
+function assertNoUnwantedBody(ctx: GatewayContext): void {
+  if (ctx.method === 'POST' || ctx.method === 'PUT' || ctx.method === 'PATCH') return;
+  const { 'transfer-encoding': encoding, 'content-length': length = '0' } = ctx.req.headers;
+  if (encoding === undefined && Number(length) === 0) return;
+  throw new RegistryError('REQUEST_INVALID', { message: `${ctx.method} takes no body here` });
 }
 
 /** Only blobs may be large. @throws RegistryError CONTENT_TOO_LARGE */

@@ -50,6 +50,8 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
   proxy.on('proxyReq', (outgoing: ClientRequest, request, response) => {
     const exchange = exchanges.get(request);
     if (exchange !== undefined) exchange.outgoing = outgoing;
+    // The upstream may refuse by the headers alone, and must not wait for a slow first byte.
+    if (hasUnreadBody(request)) outgoing.flushHeaders();
     // A client that leaves takes its upstream request with it.
     response.once('close', () => outgoing.destroy());
     watchIdle(request, response, outgoing, idle);
@@ -125,7 +127,7 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
 /** Makes the request what the upstream is to see. */
 function prepare({ req, state }: GatewayContext, { url, token }: ForwardOptions): void {
   for (const name of namesToStrip(req.headers)) {
-    // Node sets the body's framing anew from these two.
+    // The body goes on framed as it came.
     if (name !== 'transfer-encoding') delete req.headers[name];
   }
   delete req.headers.expect;

@@ -141,6 +141,61 @@ describe('the edge', () => {
     });
   }
 
+  for (const target of ['http://[', 'http://a:abc/v2/', '//[', 'http://[::1/v2/']) {
+    test(`a request for ${target} is refused, and the server lives`, async () => {
+      const client = await rawClient(stack.port);
+      client.send(`GET ${target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+      assert.match(await client.untilClosed(), /^HTTP\/1\.1 40[04] /);
+      assert.equal((await fetch(`${stack.url}/`)).status, 200);
+      assert.doesNotMatch(stack.output(), /a process died/);
+    });
+  }
+
+  test('no body is ever read as the next request by the processes behind', async () => {
+    const upload = await startUpload();
+    const targets: readonly [method: string, path: string][] = [
+      ['GET', '/v2/team/app/tags/list'],
+      ['HEAD', '/v2/team/app/tags/list'],
+      ['DELETE', `/v2/team/app/blobs/sha256:${'0'.repeat(64)}`],
+      ['POST', '/v2/team/app/blobs/uploads/'],
+      ['PATCH', upload],
+      ['PUT', '/v2/team/app/manifests/x'],
+      ['GET', '/v2/_token'],
+      ['POST', '/v2/_token'],
+      ['OPTIONS', '/v2/'],
+    ];
+    const framings = ['length', 'chunked'].flatMap((framing) =>
+      ['', 'Connection: content-length\r\n', 'Connection: transfer-encoding\r\n'].map(
+        (listed) => [framing, listed] as const,
+      ),
+    );
+    await Promise.all(
+      targets.flatMap(([method, path]) =>
+        framings.map(async ([framing, listed]) => {
+          const inner = `GET /v2/smuggled/tags/list HTTP/1.1\r\nHost: x\r\nX-Request-Id: smuggled\r\n\r\n`;
+          const [header, body] =
+            framing === 'length'
+              ? [`Content-Length: ${inner.length}`, inner]
+              : [
+                  'Transfer-Encoding: chunked',
+                  `${inner.length.toString(16)}\r\n${inner}\r\n0\r\n\r\n`,
+                ];
+          const client = await rawClient(stack.port);
+          client.send(
+            `${method} ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic}\r\n${listed}${header}\r\n\r\n${body}`,
+          );
+          assert.match(await client.until(/HTTP\/1\.1 \d/), /^HTTP\/1\.1 \d/);
+          client.socket.destroy();
+        }),
+      ),
+    );
+    // A request of its own on every kept connection would flush out what still lies there.
+    for (let count = 0; count < 20; count += 1) {
+      await fetch(`${stack.url}/v2/_catalog`, { headers: { Authorization: basic } });
+    }
+    assert.doesNotMatch(stack.output(), /smuggled/);
+  });
+
   test('headers over the limit are 431', async () => {
     const client = await rawClient(stack.port);
     client.send(`GET /v2/ HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(20_000)}\r\n\r\n`);
