@@ -19,6 +19,8 @@ export interface RequestState {
   log: Logger;
   /** The peer as the gateway saw it. */
   client: string;
+  /** Set for a request target that cannot be read; it is refused. */
+  malformed: boolean;
   /** Filled in on the way, for the access line. */
   access: { route?: string; repository?: string; subject?: string };
 }
@@ -45,6 +47,9 @@ export function createApp({
   app.on('error', (error: unknown) => log.debug({ err: error }, 'response ended badly'));
 
   app.use(async (ctx, next) => {
+    const malformed = !hasReadableTarget(ctx);
+    // Whoever looks at the target from here on finds one that can be read.
+    if (malformed) ctx.req.url = '/';
     const given = privateHop ? ctx.get(internalHeaders.requestId) : '';
     const requestId = given === '' ? randomUUID() : given;
     const client = privateHop ? ctx.get(internalHeaders.clientAddress) : '';
@@ -53,6 +58,7 @@ export function createApp({
       log: log.child({ requestId }),
       client: client === '' ? (ctx.req.socket.remoteAddress ?? '') : client,
       access: {},
+      malformed,
     };
     if (accessLog !== undefined) logAccess(ctx, accessLog);
     await next();
@@ -60,6 +66,9 @@ export function createApp({
 
   app.use(async (ctx, next) => {
     try {
+      if (ctx.state.malformed) {
+        throw new RegistryError('REQUEST_INVALID', { message: 'the request target is no path' });
+      }
       await next();
     } catch (error) {
       showError(ctx, translate === undefined ? error : translate(error));
@@ -71,14 +80,23 @@ export function createApp({
   return app;
 }
 
+function hasReadableTarget(ctx: Context): boolean {
+  try {
+    return typeof ctx.path === 'string' && typeof ctx.querystring === 'string';
+  } catch {
+    return false;
+  }
+}
+
 function logAccess(ctx: Context, level: 'info' | 'debug'): void {
   const started = performance.now();
+  const { method, path } = ctx;
   ctx.res.once('close', () => {
     const { access, client, log } = ctx.state as RequestState;
     log[level](
       {
-        method: ctx.method,
-        path: ctx.path,
+        method,
+        path,
         status: ctx.res.statusCode,
         bytes: Number(ctx.res.getHeader('content-length') ?? 0),
         durationMs: Math.round(performance.now() - started),
