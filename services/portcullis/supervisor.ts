@@ -43,9 +43,13 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const { services, log } = options;
   const children = new Map<ServiceName, ChildProcess>();
   const failures = new Map<ServiceName, number>();
+  /** Those that are ready. */
+  const running = new Set<ChildProcess>();
   let stopping = false;
 
-  function launch(name: ServiceName): Promise<string> {
+  async function launch(name: ServiceName): Promise<string> {
+    // Told to stop while another was starting: nobody would end this one.
+    if (stopping) throw new StartFailed(`${name} was not started: everything is stopping`);
     const script = fileURLToPath(new URL(`../${name}/main.ts`, import.meta.url));
     const child = fork(script, options.config === undefined ? [] : [options.config], {
       // A group of its own: Ctrl-C reaches the supervisor, which stops its children in order.
@@ -56,14 +60,16 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     children.set(name, child);
     const startedAt = performance.now();
     let ready = false;
-    return new Promise((resolve, reject) => {
+    return await new Promise((resolve, reject) => {
       child.on('message', (message: ProcessMessage) => {
         if (message.type !== 'ready') return;
         ready = true;
+        running.add(child);
         resolve(message.address);
       });
       child.once('error', reject);
       child.once('exit', (code, signal) => {
+        running.delete(child);
         if (children.get(name) === child) children.delete(name);
         if (stopping) return;
         if (ready) restart(name, startedAt, signal ?? `exit code ${code}`);
@@ -117,7 +123,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     },
     stop,
     reload() {
-      for (const child of children.values()) child.kill('SIGHUP');
+      // One that is still starting reads the files anyway, and has no ear for the signal yet.
+      for (const child of running) child.kill('SIGHUP');
     },
     kill() {
       stopping = true;
