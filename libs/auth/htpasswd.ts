@@ -53,5 +53,7 @@ export function parseHtpasswd(text: string): ParsedHtpasswd {
 
 /** True for a name that may log in: no colon, no control characters, not too long. */
 export function isAccountName(name: string): boolean {
-  return name.length > 0 && name.length <= maxAccountLength && /^[^:\p{Cc}]+$/u.test(name);
+  if (name.length === 0 || name.length > maxAccountLength) return false;
+  // A line that begins with # is a comment, and blanks around a name would be cut.
+  return /^[^:\p{Cc}]+$/u.test(name) && !name.startsWith('#') && name.trim() === name;
 }

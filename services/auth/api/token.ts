@@ -87,7 +87,7 @@ async function login(
   account: string,
   password: string,
 ): Promise<string> {
-  if (!(await options.users.verify(account, password))) {
+  if (!(await options.users.verify(account, password, ctx.state.client))) {
     ctx.state.log.info({ subject: account, client: ctx.state.client }, 'login refused');
     refuse(ctx, options, 'incorrect username or password');
   }

@@ -43,31 +43,34 @@ describe('users of an htpasswd file', () => {
     return users;
   };
 
+  const verify = (opened: HtpasswdUsers, account: string, password: string, client = 'a client') =>
+    opened.verify(account, password, client);
+
   test('the right password, and only that, is taken, for every kind of bcrypt', async () => {
     const opened = await open(
       line('a', 'pass a', '$2a$') + line('b', 'pass b', '$2b$') + line('y', 'pass y', '$2y$'),
     );
     for (const name of ['a', 'b', 'y']) {
-      assert.equal(await opened.verify(name, `pass ${name}`), true);
-      assert.equal(await opened.verify(name, `pass ${name}`), true, 'again, from the cache');
-      assert.equal(await opened.verify(name, 'wrong'), false);
-      assert.equal(await opened.verify(name, ''), false);
+      assert.equal(await verify(opened, name, `pass ${name}`), true);
+      assert.equal(await verify(opened, name, `pass ${name}`), true, 'again, from the cache');
+      assert.equal(await verify(opened, name, 'wrong'), false);
+      assert.equal(await verify(opened, name, ''), false);
     }
   });
 
   test('an unknown user and a password without end are refused', async () => {
     const opened = await open(line('a', 'x'));
-    assert.equal(await opened.verify('nobody', 'x'), false);
-    assert.equal(await opened.verify('', ''), false);
-    assert.equal(await opened.verify('__proto__', 'x'), false);
-    assert.equal(await opened.verify('a', 'x'.repeat(10_000)), false);
+    assert.equal(await verify(opened, 'nobody', 'x'), false);
+    assert.equal(await verify(opened, '', ''), false);
+    assert.equal(await verify(opened, '__proto__', 'x'), false);
+    assert.equal(await verify(opened, 'a', 'x'.repeat(10_000)), false);
   });
 
   test('many logins at once are all answered', async () => {
     const opened = await open(line('a', 'x'));
     const answers = await Promise.all(
       Array.from({ length: 40 }, (_, index) =>
-        opened.verify('a', index % 2 === 0 ? 'x' : `${index}`),
+        verify(opened, 'a', index % 2 === 0 ? 'x' : `${index}`, `client ${index}`),
       ),
     );
     assert.deepEqual(
@@ -76,27 +79,38 @@ describe('users of an htpasswd file', () => {
     );
   });
 
+  test('one client with many guesses is told to wait, others are not', async () => {
+    const opened = await open(line('a', 'x'));
+    const guesses = await Promise.allSettled(
+      Array.from({ length: 40 }, (_, index) => verify(opened, 'a', `${index}`, 'guesser')),
+    );
+    const refused = guesses.filter(({ status }) => status === 'rejected');
+    assert.equal(refused.length, 24);
+    assert.equal(await verify(opened, 'a', 'x', 'somebody else'), true);
+    assert.equal(await verify(opened, 'a', 'x', 'guesser'), true);
+  });
+
   test('another kind of hash is refused by the user’s name when the file is read', async () => {
     const opened = await open(`md5:$apr1$x$y\n${line('a', 'x')}`);
     assert.match(lines, /user \\"md5\\" is refused: the hash is not bcrypt/);
-    assert.equal(await opened.verify('md5', 'x'), false);
-    assert.equal(await opened.verify('a', 'x'), true);
+    assert.equal(await verify(opened, 'md5', 'x'), false);
+    assert.equal(await verify(opened, 'a', 'x'), true);
   });
 
   test('a changed file is taken, and the old password is not', async () => {
     const opened = await open(line('a', 'old'));
-    assert.equal(await opened.verify('a', 'old'), true);
+    assert.equal(await verify(opened, 'a', 'old'), true);
     await writeFile(path, line('a', 'new'));
     await opened.reload();
-    assert.equal(await opened.verify('a', 'old'), false);
-    assert.equal(await opened.verify('a', 'new'), true);
+    assert.equal(await verify(opened, 'a', 'old'), false);
+    assert.equal(await verify(opened, 'a', 'new'), true);
   });
 
   test('a file that is gone later leaves the users as they were', async () => {
     const opened = await open(line('a', 'x'));
     await rm(path);
     await opened.reload();
-    assert.equal(await opened.verify('a', 'x'), true);
+    assert.equal(await verify(opened, 'a', 'x'), true);
     assert.match(lines, /the old state stays/);
   });
 

@@ -3,12 +3,16 @@ import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { type Accounts, costOf, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
 import { watchFile } from '#libs/process/watch-file.ts';
 import { createBcryptPool } from './bcrypt-pool.ts';
 import type { UserStore } from './user-store.ts';
 
 /** Longest password that is compared, in bytes; bcrypt itself reads 72. */
 const maxPasswordLength = 1024;
+
+/** Comparisons one client may have waiting; one that is right is remembered and needs none. */
+const maxPerClient = 16;
 
 export interface HtpasswdUsers extends UserStore {
   /** Reads the file again now. */
@@ -38,6 +42,8 @@ export async function openHtpasswd({
   const cacheKey = randomBytes(32);
   /** Outcomes of comparisons that succeeded or still run, under a keyed hash of what was compared. */
   const verified = new LRUCache<string, Promise<boolean>>({ max: 10_000, ttl: 10 * 60_000 });
+  /** Comparisons that wait or run, by client. */
+  const comparisons = new Map<string, number>();
   let accounts: Accounts = new Map();
   let dummyHash = '';
 
@@ -62,14 +68,33 @@ export async function openHtpasswd({
   }
   const watch = watchFile(path, load, log);
 
+  /** A comparison in the name of a client, of which each may have a few waiting. */
+  async function compare(client: string, password: string, hash: string): Promise<boolean> {
+    const waiting = comparisons.get(client) ?? 0;
+    if (waiting >= maxPerClient) {
+      throw new RegistryError('TOOMANYREQUESTS', {
+        message: 'too many logins at once from your address; try again',
+        retryAfter: 1,
+      });
+    }
+    comparisons.set(client, waiting + 1);
+    try {
+      return await pool.compare(password, hash);
+    } finally {
+      const left = (comparisons.get(client) ?? 1) - 1;
+      if (left > 0) comparisons.set(client, left);
+      else comparisons.delete(client);
+    }
+  }
+
   return {
     accounts: () => accounts,
     reload: watch.reload,
 
-    async verify(account, password) {
+    async verify(account, password, client) {
       const hash = accounts.get(account);
       if (hash === undefined || Buffer.byteLength(password) > maxPasswordLength) {
-        await pool.compare(password.slice(0, 72), dummyHash);
+        await compare(client, password.slice(0, 72), dummyHash);
         return false;
       }
       const key = createHmac('sha256', cacheKey)
@@ -77,7 +102,7 @@ export async function openHtpasswd({
         .digest('base64');
       const known = verified.get(key);
       if (known !== undefined) return await known;
-      const comparing = pool.compare(password, hash);
+      const comparing = compare(client, password, hash);
       verified.set(key, comparing);
       // A wrong password is compared anew each time, so that guessing never gets cheaper.
       void comparing.then(
