@@ -17,8 +17,8 @@ export function watchIdle(
   const timer = setInterval(
     () => {
       const moved = socket.bytesRead + socket.bytesWritten;
-      const clientsTurn =
-        response.writableNeedDrain || (!request.complete && !upstream.writableNeedDrain);
+      const unread = response.writableLength > 0 || socket.writableLength > 0;
+      const clientsTurn = unread || (!request.complete && !upstream.writableNeedDrain);
       if (moved !== seen || !clientsTurn) {
         seen = moved;
         since = performance.now();
