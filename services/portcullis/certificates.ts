@@ -24,8 +24,10 @@ export async function ensureCertificates(
   for (const name of names) assertName(name);
   const hasCa = await exists(join(folder, 'ca.key'));
   if (!hasCa) await script('create-ca.sh', [folder]);
-  const site = await readCertificate(join(folder, 'site.crt'));
-  if (site !== undefined && isGood(site, names) && (await exists(join(folder, 'site.key')))) {
+  const [ca, site] = await Promise.all(
+    ['ca.crt', 'site.crt'].map((name) => readCertificate(join(folder, name))),
+  );
+  if (ca && site && isGood(site, ca, names) && (await exists(join(folder, 'site.key')))) {
     return { ca: hasCa ? 'kept' : 'made', site: 'kept' };
   }
   await script('create-site.sh', [folder, ...names]);
@@ -39,7 +41,12 @@ function assertName(name: string): void {
   throw new Error(`"${name}" is neither a host name nor an address`);
 }
 
-function isGood(certificate: X509Certificate, names: readonly string[]): boolean {
+function isGood(
+  certificate: X509Certificate,
+  ca: X509Certificate,
+  names: readonly string[],
+): boolean {
+  if (!certificate.verify(ca.publicKey)) return false;
   if (certificate.validToDate.getTime() - Date.now() < renewBefore) return false;
   return names.every((name) =>
     isIP(name) === 0

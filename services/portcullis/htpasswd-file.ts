@@ -73,13 +73,13 @@ function noUser(path: string, name: string): Error {
 async function write(path: string, lines: readonly string[]): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const target = await realpath(path).catch(() => path);
-  const mode = await stat(target).then(
-    (found) => found.mode & 0o777,
-    () => 0o600,
-  );
+  const before = await stat(target).catch(() => undefined);
+  const mode = before === undefined ? 0o600 : before.mode & 0o777;
   const temporary = `${target}.${process.pid}.tmp`;
   const handle = await open(temporary, 'w', mode);
   try {
+    // The service that reads it may be another user than the one who types this.
+    if (before !== undefined) await handle.chown(before.uid, before.gid);
     await handle.writeFile(lines.map((line) => `${line}\n`).join(''));
     await handle.sync();
   } finally {

@@ -7,7 +7,8 @@ Usage: portcullis COMMAND [ARGUMENTS]
 
 Run it
   quickstart [--dir DIR] [--host NAME]... [--port PORT]
-                          make what is missing (CA, certificate, first user, configuration) and serve
+                          make what is missing (CA, certificate, first user, configuration) and
+                          serve; a port counts when config.yml is made, the file decides later
   serve [CONFIG]          gateway, auth and core under one supervisor; "serve" may be left out
   gateway|auth|core [CONFIG]
                           one process alone, for containers

@@ -23,7 +23,9 @@ export const quickstart: Command = async (args) => {
   const dir = resolve(values.dir);
   const hosts = values.host.filter((name) => name !== '');
   const port = values.port === undefined || values.port === '' ? undefined : values.port;
-  if (port !== undefined && !/^\d{1,5}$/.test(port)) throw new Error(`"${port}" is no port`);
+  if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65_535)) {
+    throw new Error(`"${port}" is no port: a whole number up to 65535`);
+  }
   const config = join(dir, 'config.yml');
   const certificates = join(dir, 'certs');
 
