@@ -18,6 +18,9 @@ const tls = z.object({
     .optional(),
 });
 
+/** What may stand before the colon (RFC 9110 section 5.1). */
+const headerName = z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/, 'is no header name');
+
 export const httpSchema = z.object({
   addr: text.default(':5000'),
   net: z.enum(['tcp', 'unix']).default('tcp'),
@@ -26,7 +29,7 @@ export const httpSchema = z.object({
   secret: secret.optional(),
   relativeurls: flag.optional(),
   draintimeout: duration.default(10_000),
-  headers: z.record(z.string(), textList).default({}),
+  headers: z.record(headerName, textList).default({}),
   http2: z.object({ disabled: flag.optional() }).optional(),
   h2c: z.object({ enabled: flag.optional() }).optional(),
   tls: tls.optional(),

@@ -22,7 +22,10 @@ export const portcullisSchema = z.object({
   acl: z.array(rule).optional(),
   token: z
     .object({
-      ttl: duration.default(300_000),
+      /** At most a day: revocations are kept for two. */
+      ttl: duration
+        .refine((ms) => ms >= 60_000 && ms <= 86_400_000, { message: 'must be from 1m to 24h' })
+        .default(300_000),
       issuer: text.default('portcullis'),
       service: text.default('portcullis'),
     })
