@@ -37,7 +37,9 @@ function isPlain(value: unknown): boolean {
 }
 
 function quote(value: unknown): string {
-  return JSON.stringify(typeof value === 'string' ? value : JSON.stringify(value));
+  const text = JSON.stringify(typeof value === 'string' ? value : JSON.stringify(value)) ?? '""';
+  // What a client sends must not move the cursor, or the order of the letters, of who reads the log.
+  return text.replace(/[\p{Cc}\p{Cf}]/gu, (odd) => `\\u{${odd.codePointAt(0)?.toString(16)}}`);
 }
 
 function describeError(value: unknown): string {

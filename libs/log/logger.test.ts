@@ -1,0 +1,66 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type LogFormat, logFormats } from './format-line.ts';
+import { createLogger } from './logger.ts';
+
+function lineOf(format: LogFormat, write: (log: ReturnType<typeof createLogger>) => void): string {
+  let text = '';
+  const log = createLogger(
+    { level: 'info', format, fields: { service: 'registry' }, process: 'core' },
+    {
+      write(line) {
+        text += line;
+      },
+    },
+  );
+  write(log);
+  return text;
+}
+
+test('text is what distribution’s users know', () => {
+  const line = lineOf('text', (log) =>
+    log.info({ status: 200, path: '/v2/', agent: 'a b' }, 'request'),
+  );
+  assert.match(
+    line,
+    /^time="[^"]+" level=info msg="request" service=registry process=core status=200 path=\/v2\/ agent="a b"\n$/,
+  );
+});
+
+test('json and logstash are one object a line', () => {
+  const json = JSON.parse(lineOf('json', (log) => log.warn('x'))) as Record<string, unknown>;
+  assert.deepEqual([json.level, json.msg, json.service], ['warn', 'x', 'registry']);
+  const logstash = JSON.parse(lineOf('logstash', (log) => log.warn('x'))) as Record<
+    string,
+    unknown
+  >;
+  assert.deepEqual([logstash['@version'], logstash.message], ['1', 'x']);
+});
+
+test('secrets are starred in every format', () => {
+  for (const format of logFormats) {
+    const line = lineOf(format, (log) =>
+      log.info({ password: 'pw1', headers: { authorization: 'Basic pw2', cookie: 'pw3' } }, 'x'),
+    );
+    assert.doesNotMatch(line, /pw\d/);
+  }
+});
+
+test('what a client sends cannot forge a line or move the cursor', () => {
+  const odd = 'a\r\nlevel=error\u009b2J\u202e\u007f';
+  const line = lineOf('text', (log) => log.info({ agent: odd }, odd));
+  assert.equal(line.split('\n').length, 2);
+  assert.doesNotMatch(line.trimEnd(), /[\p{Cc}\p{Cf}]/u);
+});
+
+test('an error is written with its cause, below the level nothing is', () => {
+  const failed = new Error('outer', { cause: new Error('inner') });
+  assert.match(
+    lineOf('text', (log) => log.error({ err: failed }, 'x')),
+    /outer.*inner/,
+  );
+  assert.equal(
+    lineOf('text', (log) => log.debug('x')),
+    '',
+  );
+});
