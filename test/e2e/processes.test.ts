@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -126,6 +127,36 @@ describe('starting and stopping', () => {
     await stack.stop('SIGKILL');
     await waitFor('the children to end', () => !pids.flat().some(isAlive));
     await stack.remove();
+  });
+
+  test('a stop in the middle of the start ends everything', async () => {
+    const config = await configure('early', 'http: { addr: "127.0.0.1:0" }');
+    for (const line of ['core is ready', 'core is ready', 'gateway is ready']) {
+      const child = spawn(launcher, [config], { stdio: ['ignore', 'pipe', 'inherit'] });
+      let output = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+      await waitFor(line, () => output.includes(line));
+      child.kill('SIGTERM');
+      await waitFor('the end', () => child.exitCode !== null);
+      assert.equal(child.exitCode, 0);
+    }
+    assert.equal((await run('pgrep', ['-f', config])).stdout, '');
+  });
+
+  test('a changed configuration is named as not in force when files are reloaded', async () => {
+    const stack = await startConfigured({ users: { admin: 'x' } });
+    try {
+      const config = join(stack.dir, 'config.yml');
+      await writeFile(config, `${await readFile(config, 'utf8')}catalog: { maxentries: 5 }\n`);
+      stack.child.kill('SIGHUP');
+      await waitFor('the warning', () =>
+        stack.output().includes('changed and not in force until a restart: catalog'),
+      );
+    } finally {
+      await stack.remove();
+    }
   });
 
   test('a port in use is one clear sentence, and nothing keeps running', async () => {

@@ -1,7 +1,12 @@
 import { rmdir } from 'node:fs/promises';
-import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
+import {
+  ConfigurationError,
+  type LoadedConfiguration,
+  loadConfiguration,
+} from '#libs/config/load-configuration.ts';
+import type { Configuration } from '#libs/config/schema/configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
-import { createLogger } from '#libs/log/logger.ts';
+import { createLogger, type Logger } from '#libs/log/logger.ts';
 import type { Command } from '../command.ts';
 import { createSupervisor, type ServiceName, StartFailed } from '../supervisor.ts';
 import { UsageError } from '../usage-error.ts';
@@ -53,7 +58,11 @@ export async function supervise(
     process.on('SIGINT', stop);
     process.on('SIGTERM', stop);
     // A closed terminal sends it as well; without one it means: take the changed files.
-    process.on('SIGHUP', () => (process.stdin.isTTY ? stop() : supervisor.reload()));
+    process.on('SIGHUP', () => {
+      if (process.stdin.isTTY) return stop();
+      supervisor.reload();
+      void warnOfChanges(loaded, log);
+    });
   });
   process.on('exit', () => supervisor.kill());
 
@@ -70,4 +79,20 @@ export async function supervise(
   // Only if it is empty: others may have put theirs beside our sockets.
   await rmdir(settings.sockets.folder).catch(() => {});
   return 0;
+}
+
+/** Users and certificates are taken while it runs; the configuration itself is not. */
+async function warnOfChanges(running: LoadedConfiguration, log: Logger): Promise<void> {
+  try {
+    const { configuration } = await loadConfiguration(running.path);
+    const changed = Object.keys(configuration).filter(
+      (key) =>
+        JSON.stringify(configuration[key as keyof Configuration]) !==
+        JSON.stringify(running.configuration[key as keyof Configuration]),
+    );
+    if (changed.length === 0) return;
+    log.warn(`changed and not in force until a restart: ${changed.join(', ')}`);
+  } catch (error) {
+    log.error({ err: error }, 'the changed configuration cannot be used; a restart would fail');
+  }
 }
