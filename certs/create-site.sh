@@ -7,7 +7,7 @@ set -eu
 
 dir=${1:?usage: create-site.sh DIR NAME_OR_ADDRESS...}
 shift
-first=${1:?create-site: give at least one name or address}
+: "${1:?create-site: give at least one name or address}"
 
 if [ ! -e "$dir/ca.key" ]; then
   echo "create-site: there is no CA in $dir; make one with create-ca.sh $dir" >&2
@@ -40,10 +40,10 @@ subjectKeyIdentifier = hash
 CNF
 
 openssl ecparam -name prime256v1 -genkey -noout -out "$dir/site.key.new"
-openssl req -new -sha256 -key "$dir/site.key.new" -subj "/CN=$first" -out "$dir/site.csr"
+openssl req -new -sha256 -key "$dir/site.key.new" -subj "/CN=Portcullis site" -out "$dir/site.csr"
 openssl x509 -req -sha256 -days 397 -in "$dir/site.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" \
   -set_serial "0x$(openssl rand -hex 16)" -extfile "$settings" -extensions site \
-  -out "$dir/site.crt.new" 2>/dev/null
+  -out "$dir/site.crt.new"
 chmod 644 "$dir/site.crt.new"
 mv "$dir/site.key.new" "$dir/site.key"
 mv "$dir/site.crt.new" "$dir/site.crt"

@@ -130,7 +130,8 @@ async function answerEarly(ctx: Context, limits: DrainLimits): Promise<void> {
   const body = typeof ctx.body === 'string' ? ctx.body : '';
   res.setHeader('Content-Length', Buffer.byteLength(body));
   closeAfter(res);
-  if (body === '') res.flushHeaders();
+  // A HEAD sends no body, and without one nothing else would send the headers now.
+  if (body === '' || ctx.method === 'HEAD') res.flushHeaders();
   else res.write(body);
   await endEarly(req, res, limits);
 }
