@@ -16,15 +16,18 @@ export interface ConfiguredOptions {
   /** Users to make, with their passwords; htpasswd is configured if there are any. */
   users?: Record<string, string>;
   env?: Record<string, string>;
+  /** Serves `https://localhost` with a certificate of a CA of its own, which is `ca`. */
+  tls?: boolean;
 }
 
-/** A stack with a configuration of the test's own, on 127.0.0.1 without TLS unless it says otherwise. */
+/** A stack with a configuration of the test's own, on 127.0.0.1, without TLS unless it says otherwise. */
 export async function startConfigured({
   sections = () => ({}),
   http = {},
   prepare = async () => {},
   users = {},
   env = {},
+  tls = false,
 }: ConfiguredOptions = {}): Promise<Stack> {
   const dir = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
   const port = await freePort();
@@ -33,10 +36,13 @@ export async function startConfigured({
   for (const [name, password] of Object.entries(users)) {
     await mustRun(launcher, ['user', 'add', '--file', htpasswd, name], { input: password });
   }
+  const certificates = join(dir, 'certs');
+  if (tls) await mustRun(launcher, ['certs', certificates, 'localhost']);
+  const pair = { certificate: join(certificates, 'site.crt'), key: join(certificates, 'site.key') };
   const config = {
     version: '0.1',
     storage: { filesystem: { rootdirectory: join(dir, 'registry') }, delete: { enabled: true } },
-    http: { addr: `127.0.0.1:${port}`, ...http },
+    http: { addr: `127.0.0.1:${port}`, ...(tls ? { tls: pair } : {}), ...http },
     ...(Object.keys(users).length === 0
       ? {}
       : { auth: { htpasswd: { realm: 'Test', path: htpasswd } } }),
@@ -48,7 +54,7 @@ export async function startConfigured({
   const stack = await startStack({ dir, port, env, args: ['serve', path] });
   return {
     ...stack,
-    url: `http://127.0.0.1:${port}`,
+    url: tls ? `https://localhost:${port}` : `http://127.0.0.1:${port}`,
     async remove() {
       await stack.stop();
       await rm(dir, { recursive: true, force: true });
