@@ -16,7 +16,7 @@ node_modules/.installed: package.json package-lock.json
 
 .PHONY: help
 help: ## this list
-	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
 install: node_modules/.installed ## what the project needs, from the lockfile
@@ -34,6 +34,10 @@ test: node_modules/.installed ## unit, contract, property and architecture tests
 .PHONY: e2e
 e2e: node_modules/.installed ## the stack as `make run` starts it, driven by docker, skopeo and curl
 	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/e2e/**/*.test.ts'
+
+.PHONY: conformance
+conformance: node_modules/.installed ## the specification's own program (PROGRAM=), over TLS with login
+	@exec $(run_node) test/conformance/run.ts $(PROGRAM)
 
 .PHONY: check
 check: node_modules/.installed ## types, lint and format, dead code, promises, architecture

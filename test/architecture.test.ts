@@ -69,9 +69,9 @@ const forbidden: readonly [from: RegExp, to: RegExp, why: string][] = [
     'drivers are named in create-driver only',
   ],
   [
-    /^services\/core\/(?!sessions\/create-session-store)/,
+    /^services\/core\/(?!sessions\/create-coordination)/,
     /^services\/core\/sessions\/embedded/,
-    'stores are named in create-session-store only',
+    'stores are named in create-coordination only',
   ],
   [/^services\/core\/api\//, /^services\/core\/storage\//, 'handlers speak to the domain'],
   [

@@ -117,7 +117,6 @@ describe('loading a configuration', () => {
     ['notifications: { endpoints: [{ name: a, url: http://x }] }', 'notifications'],
     ['auth: { token: { realm: https://x } }', 'auth.token'],
     ['auth: { silly: { realm: x } }', 'auth.silly'],
-    ['validation: { disabled: true }', 'validation.disabled'],
   ];
   for (const [section, path] of stopping) {
     test(`${path} stops the start`, async () => {

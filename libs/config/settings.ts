@@ -35,6 +35,13 @@ export interface Settings {
   readOnly: boolean;
   /** Abandoned uploads: how old, how often; undefined leaves them. */
   uploadPurging: { age: number; interval: number; dryRun: boolean } | undefined;
+  /** Collection of garbage, times in ms; without an interval only the command collects. */
+  garbage: { interval: number | undefined; delay: number; grace: number; untagged: boolean };
+  /** What a manifest refers to and must find in its repository. */
+  references: {
+    blobs: boolean;
+    children: 'all' | 'none' | { os: string; architecture: string }[];
+  };
   health: { interval: number; threshold: number } | undefined;
   pageSize: { catalog: number; tags: number };
   sockets: { folder: string; auth: string; core: string };
@@ -93,6 +100,8 @@ export function toSettings({ configuration, path }: LoadedConfiguration): Settin
     deleteEnabled: storage.delete.enabled,
     readOnly: storage.maintenance.readonly.enabled,
     uploadPurging: purgingSettings(storage.maintenance.uploadpurging),
+    garbage: { ...portcullis.gc, interval: portcullis.gc.interval || undefined },
+    references: referenceSettings(configuration.validation),
     health: storagedriver?.enabled
       ? { interval: storagedriver.interval, threshold: Math.max(1, storagedriver.threshold) }
       : undefined,
@@ -126,6 +135,19 @@ function purgingSettings({
   dryrun,
 }: LoadedConfiguration['configuration']['storage']['maintenance']['uploadpurging']) {
   return enabled ? { age, interval: Math.max(1000, interval), dryRun: dryrun } : undefined;
+}
+
+function referenceSettings(
+  validation: LoadedConfiguration['configuration']['validation'],
+): Settings['references'] {
+  if (validation?.disabled === true) return { blobs: false, children: 'none' };
+  const { platforms = 'all', platformlist = [] } = validation?.manifests?.indexes ?? {};
+  if (platforms !== 'list') return { blobs: true, children: platforms };
+  const children = platformlist.map(({ os = '', architecture = '' }) => ({ os, architecture }));
+  if (children.length === 0) {
+    throw new Error('validation.manifests.indexes: platforms is "list", but platformlist is empty');
+  }
+  return { blobs: true, children };
 }
 
 function tlsSettings(tls: LoadedConfiguration['configuration']['http']['tls']) {

@@ -56,18 +56,11 @@ const rules: readonly Rule[] = [
     'silly accepts everyone who sends any password; leave auth out for an open registry',
     (c) => c.auth?.silly,
   ],
-  ['validation.disabled', 'stop', 'manifests are always validated', (c) => c.validation?.disabled],
   [
     'validation.manifests.urls',
     'stop',
     'URLs of foreign layers are not checked yet',
     (c) => c.validation?.manifests?.urls,
-  ],
-  [
-    'validation.manifests.indexes',
-    'stop',
-    'an index must have all its images',
-    (c) => isPartialIndex(c),
   ],
   [
     'policy.repository.classes',
@@ -128,7 +121,7 @@ const rules: readonly Rule[] = [
   [
     'validation.enabled',
     'warn',
-    'deprecated; manifests are always validated',
+    'deprecated; validation.disabled is what counts',
     (c) => c.validation?.enabled,
   ],
   [
@@ -166,9 +159,4 @@ function hasEndpoints(configuration: Configuration): boolean {
 function hasLetsEncrypt(configuration: Configuration): boolean {
   const settings = configuration.http.tls?.letsencrypt;
   return settings?.cachefile !== undefined || (settings?.hosts ?? []).length > 0;
-}
-
-function isPartialIndex(configuration: Configuration): boolean {
-  const platforms = configuration.validation?.manifests?.indexes?.platforms;
-  return platforms !== undefined && platforms !== 'all';
 }

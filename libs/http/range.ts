@@ -1,30 +1,98 @@
+import { randomBytes } from 'node:crypto';
+
 /** Bytes from `start` up to and with `end`. */
 export interface ByteRange {
   start: number;
   end: number;
 }
 
+/** More ranges than this in one request are an attack or a mistake; the whole is sent instead. */
+const maxRanges = 16;
+
 /**
  * Reads a Range header against a known size (RFC 9110 section 14.2).
- * @returns the range; `unsatisfiable` for 416; undefined where the header is to be ignored: absent,
- *   malformed, another unit, or several ranges
+ * @returns the ranges that can be sent, in the order asked for, those that overlap or touch made one;
+ *   `unsatisfiable` for 416 if there is none; undefined where the header is to be ignored: absent,
+ *   malformed, another unit, or too many ranges
  */
-export function parseRange(
+export function parseRanges(
   header: string | undefined,
   size: number,
-): ByteRange | 'unsatisfiable' | undefined {
-  const match = /^bytes=\s*(\d*)\s*-\s*(\d*)\s*$/i.exec(header ?? '');
-  if (match === null) return undefined;
-  const [, first = '', last = ''] = match;
-  if (first === '' && last === '') return undefined;
+): ByteRange[] | 'unsatisfiable' | undefined {
+  const set = /^bytes=(.*)$/i.exec(header ?? '')?.[1];
+  const wanted =
+    set
+      ?.split(',')
+      .map((text) => text.trim())
+      .filter((text) => text !== '') ?? [];
+  if (wanted.length === 0 || wanted.length > maxRanges) return undefined;
+  const ranges: ByteRange[] = [];
+  for (const text of wanted) {
+    const range = parseOne(text, size);
+    if (range === undefined) return undefined;
+    if (range !== 'unsatisfiable') merge(ranges, range);
+  }
+  return ranges.length === 0 ? 'unsatisfiable' : ranges;
+}
+
+function parseOne(text: string, size: number): ByteRange | 'unsatisfiable' | undefined {
+  const match = /^(\d*)\s*-\s*(\d*)$/.exec(text);
+  const [, first = '', last = ''] = match ?? [];
+  if (match === null || (first === '' && last === '')) return undefined;
   if (first === '') {
     const length = Math.min(Number(last), size);
     return length === 0 ? 'unsatisfiable' : { start: size - length, end: size - 1 };
   }
   const start = Number(first);
   const end = last === '' ? size - 1 : Math.min(Number(last), size - 1);
-  if (last !== '' && Number(last) < start) return undefined;
+  if (last !== '' && Number(last) < start) return 'unsatisfiable';
   return start >= size ? 'unsatisfiable' : { start, end };
+}
+
+/** Nobody gets the same byte twice by asking for it twice. */
+function merge(ranges: ByteRange[], range: ByteRange): void {
+  let merged = range;
+  for (;;) {
+    const { start, end } = merged;
+    const index = ranges.findIndex((other) => other.start <= end + 1 && start <= other.end + 1);
+    const [other] = index === -1 ? [] : ranges.splice(index, 1);
+    if (other === undefined) break;
+    merged = { start: Math.min(other.start, start), end: Math.max(other.end, end) };
+  }
+  ranges.push(merged);
+}
+
+/** The value of Content-Range. */
+export function formatRange({ start, end }: ByteRange, size: number): string {
+  return `bytes ${start}-${end}/${size}`;
+}
+
+/** An answer with several ranges (RFC 9110 section 14.6): what stands before each, and at the end. */
+export interface Multipart {
+  contentType: string;
+  /** Bytes of the whole body. */
+  length: number;
+  parts: { head: Buffer; range: ByteRange }[];
+  end: Buffer;
+}
+
+export function multipart(
+  ranges: readonly ByteRange[],
+  { type, size }: { type: string; size: number },
+): Multipart {
+  const boundary = randomBytes(16).toString('hex');
+  const parts = ranges.map((range) => ({
+    head: Buffer.from(
+      `\r\n--${boundary}\r\nContent-Type: ${type}\r\nContent-Range: ${formatRange(range, size)}\r\n\r\n`,
+    ),
+    range,
+  }));
+  const end = Buffer.from(`\r\n--${boundary}--\r\n`);
+  const length = parts.reduce(
+    (sum, { head, range }) => sum + head.length + range.end - range.start + 1,
+    end.length,
+  );
+  return { contentType: `multipart/byteranges; boundary=${boundary}`, length, parts, end };
 }
 
 /**

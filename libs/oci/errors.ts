@@ -20,6 +20,7 @@ export const errorCodes = {
   TAG_INVALID: { status: 400, message: 'manifest tag is not valid' },
   RANGE_INVALID: { status: 416, message: 'invalid content range' },
   PAGINATION_NUMBER_INVALID: { status: 400, message: 'invalid number of results requested' },
+  PRECONDITION_FAILED: { status: 412, message: 'the condition of the request does not hold' },
   CONTENT_TOO_LARGE: { status: 413, message: 'request body too large' },
   REQUEST_INVALID: { status: 400, message: 'the request is malformed' },
   NOT_FOUND: { status: 404, message: 'no such endpoint' },

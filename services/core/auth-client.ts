@@ -2,7 +2,7 @@ import { Agent } from 'node:http';
 import { z } from 'zod';
 import { call } from '#libs/http/call.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import type { CatalogFilter } from './api/catalog.ts';
+import type { PullFilter } from './api/pull-filter.ts';
 
 const answerSchema = z.object({ allowed: z.string().regex(/^[01]*$/) });
 
@@ -10,7 +10,7 @@ const answerSchema = z.object({ allowed: z.string().regex(/^[01]*$/) });
  * Asks auth which names of a batch a subject may pull (`POST /internal/filter`).
  * @param socketPath auth's Unix socket
  */
-export function createCatalogFilter(socketPath: string): CatalogFilter & { close(): void } {
+export function createPullFilter(socketPath: string): PullFilter & { close(): void } {
   const agent = new Agent({ keepAlive: true });
   return {
     async mayPull(subject, names) {

@@ -6,12 +6,12 @@ import { drain } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createCoreApp } from './app.ts';
-import { createCatalogFilter } from './auth-client.ts';
+import { createPullFilter } from './auth-client.ts';
 import { createHealth, type Health } from './health.ts';
 import { type Ownership, takeOwnership } from './owner.ts';
 import { purgeRegularly } from './purge-regularly.ts';
 import { createRegistry } from './registry/registry.ts';
-import { createSessionStore } from './sessions/create-session-store.ts';
+import { createCoordination } from './sessions/create-coordination.ts';
 import { createDriver } from './storage/create-driver.ts';
 import type { StorageDriver } from './storage/driver.ts';
 
@@ -21,14 +21,14 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
   const driver = await createDriver(settings);
   const health = createHealth({ driver, log, storage: settings.health });
   const ownership = settings.readOnly ? undefined : await own(driver, log, health);
-  const sessions = createSessionStore();
-  const registry = createRegistry(driver, sessions);
+  const { sessions, locks } = createCoordination();
+  const registry = createRegistry({ driver, sessions, locks, rules: settings.references });
   const purging =
     settings.readOnly || settings.uploadPurging === undefined
       ? undefined
       : purgeRegularly(registry.uploads, settings.uploadPurging, log);
   const trust = auth === undefined ? undefined : followTrust(sockets.auth, log);
-  const catalogFilter = auth === undefined ? undefined : createCatalogFilter(sockets.auth);
+  const pullFilter = auth === undefined ? undefined : createPullFilter(sockets.auth);
   const verifier =
     auth === undefined || trust === undefined
       ? undefined
@@ -43,7 +43,7 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
     readOnly: settings.readOnly,
     deleteEnabled: settings.deleteEnabled,
     pageSize: settings.pageSize,
-    catalogFilter,
+    pullFilter,
   });
   const server = await servePrivately(app, sockets.core, settings.http.headersTimeout);
 
@@ -52,7 +52,7 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
     async stop() {
       await drain(server, settings.http.drainTimeout);
       trust?.close();
-      catalogFilter?.close();
+      pullFilter?.close();
       health.close();
       purging?.close();
       await sessions.close();

@@ -146,7 +146,7 @@ describeEachStorage('the V2 API', (open) => {
     });
   }
 
-  for (const range of ['bytes=1000-', 'bytes=5000-6000', 'bytes=-0']) {
+  for (const range of ['bytes=1000-', 'bytes=5000-6000', 'bytes=-0', 'bytes=9-3']) {
     test(`Range ${range} of 1000 bytes cannot be satisfied, and the size is told`, async () => {
       const { path } = await pushedBlob();
       const answer = await core.send('GET', path, { headers: { range } });
@@ -155,7 +155,7 @@ describeEachStorage('the V2 API', (open) => {
     });
   }
 
-  for (const range of ['bytes=', 'bytes=9-3', 'bytes=0-1,5-6', 'lines=1-2', 'nonsense']) {
+  for (const range of ['bytes=', 'bytes=0-1,a-b', 'lines=1-2', 'nonsense']) {
     test(`Range "${range}" is passed over`, async () => {
       const { path } = await pushedBlob();
       const { status, body } = await core.send('GET', path, { headers: { range } });

@@ -24,7 +24,7 @@ describe('a core that verifies tokens', () => {
     core = await startCore({
       driver: createMemoryDriver(),
       verifier: tokens.verifier,
-      catalogFilter: {
+      pullFilter: {
         async mayPull(subject, names) {
           asked.push([subject, ...names]);
           return names.map((name) => name.startsWith(`${subject}/`));

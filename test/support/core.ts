@@ -1,11 +1,13 @@
 import { Agent, createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { Verifier } from '#libs/auth/verify.ts';
 import { listen } from '#libs/http/serve.ts';
-import type { CatalogFilter } from '../../services/core/api/catalog.ts';
+import type { PullFilter } from '../../services/core/api/pull-filter.ts';
 import { createCoreApp } from '../../services/core/app.ts';
 import { createHealth, type Health } from '../../services/core/health.ts';
+import type { ReferenceRules } from '../../services/core/registry/references.ts';
 import { createRegistry } from '../../services/core/registry/registry.ts';
 import { createEmbeddedSessionStore } from '../../services/core/sessions/embedded.ts';
+import { createEmbeddedLocks } from '../../services/core/sessions/embedded-locks.ts';
 import type { StorageDriver } from '../../services/core/storage/driver.ts';
 import type { Fixture, ImageFixture } from './images.ts';
 import { createRecordingLog } from './recording-log.ts';
@@ -13,9 +15,11 @@ import { createRecordingLog } from './recording-log.ts';
 export interface CoreSetup {
   driver: StorageDriver;
   verifier?: Verifier;
-  catalogFilter?: CatalogFilter;
+  pullFilter?: PullFilter;
   deleteEnabled?: boolean;
   readOnly?: boolean;
+  /** What a manifest may lack. */
+  rules?: ReferenceRules;
   pageSize?: { catalog: number; tags: number };
 }
 
@@ -47,13 +51,14 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
   const { log, messages } = createRecordingLog();
   const health = createHealth({ driver, log, storage: undefined });
   const sessions = createEmbeddedSessionStore();
+  const rules = setup.rules === undefined ? {} : { rules: setup.rules };
   const app = createCoreApp({
     log,
     health,
     privateHop: true,
-    registry: createRegistry(driver, sessions),
+    registry: createRegistry({ driver, sessions, locks: createEmbeddedLocks(), ...rules }),
     verifier: setup.verifier,
-    catalogFilter: setup.catalogFilter,
+    pullFilter: setup.pullFilter,
     deleteEnabled: setup.deleteEnabled ?? true,
     readOnly: setup.readOnly ?? false,
     pageSize: setup.pageSize ?? { catalog: 1000, tags: 1000 },

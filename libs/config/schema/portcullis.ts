@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { count, duration, text, textList } from './values.ts';
+import { count, duration, flag, text, textList } from './values.ts';
 
 const match = z.strictObject({
   account: text.optional(),
@@ -38,6 +38,21 @@ export const portcullisSchema = z.object({
       idletimeout: duration.default(60_000),
       /** Time for a request's headers to arrive. */
       headerstimeout: duration.default(20_000),
+    })
+    .prefault({}),
+  /** Garbage collection; see docs/garbage-collection.md. */
+  gc: z
+    .object({
+      /** Time between two collections of the core; without it only the command collects. */
+      interval: duration
+        .refine((ms) => ms === 0 || ms >= 1000, { message: 'must be at least 1s' })
+        .optional(),
+      /** Nothing younger than this is garbage. */
+      delay: duration.default(3_600_000),
+      /** How long the trash keeps what was collected. */
+      grace: duration.default(86_400_000),
+      /** Also collects manifests that no tag, index or subject keeps. */
+      untagged: flag.default(false),
     })
     .prefault({}),
   /** Folder of the Unix sockets between our processes; only our user may enter it. */

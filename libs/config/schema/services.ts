@@ -75,7 +75,7 @@ export const validationSchema = z.object({
       urls: z.object({ allow: textList.optional(), deny: textList.optional() }).optional(),
       indexes: z
         .object({
-          platforms: text.optional(),
+          platforms: z.enum(['all', 'none', 'list']).optional(),
           platformlist: z
             .array(z.object({ architecture: text.optional(), os: text.optional() }))
             .optional(),

@@ -4,12 +4,7 @@ import { nextPageLink, type Page, parsePage } from '#libs/http/pagination.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Caller, Handler } from './handler.ts';
-
-/** Tells which repositories a subject may pull. */
-export interface CatalogFilter {
-  /** @returns one answer for each name, in order; at most 1000 names a call */
-  mayPull(subject: string, names: readonly string[]): Promise<boolean[]>;
-}
+import type { PullFilter } from './pull-filter.ts';
 
 /** How many names are asked about at once. */
 const batchSize = 1000;
@@ -17,7 +12,7 @@ const batchSize = 1000;
 /** GET of the repositories that the caller may pull, in byte order. */
 export function listCatalog(
   registry: Registry,
-  filter: CatalogFilter | undefined,
+  filter: PullFilter | undefined,
   pageSize: number,
 ): Handler {
   return async (ctx) => {
@@ -31,7 +26,7 @@ export function listCatalog(
 
 type Visible = (names: RepositoryName[]) => Promise<RepositoryName[]>;
 
-function visibleTo({ subject, granted }: Caller, filter: CatalogFilter | undefined): Visible {
+function visibleTo({ subject, granted }: Caller, filter: PullFilter | undefined): Visible {
   if (granted === undefined || filter === undefined || covers(granted, fullCatalog)) {
     return async (names) => names;
   }

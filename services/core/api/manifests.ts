@@ -3,14 +3,16 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
 import { formatReference, parseTag, type Tag } from '#libs/oci/reference.ts';
 import type { Registry } from '../registry/registry.ts';
-import { describeContent, isNotModified } from './caching.ts';
+import { describeContent, isNotModified, writeCondition } from './conditions.ts';
 import { assertDeleteEnabled } from './deletion.ts';
 import type { Handler } from './handler.ts';
+import { negotiate } from './negotiate.ts';
+import { warn } from './warnings.ts';
 
 /** GET and HEAD of a manifest by tag or digest (distribution-spec, "Pulling manifests"). */
 export function getManifest({ manifests }: Registry): Handler {
   return async (ctx, { name, reference }) => {
-    const { digest, mediaType, bytes } = await manifests.get(name, reference);
+    const { digest, mediaType, bytes } = await negotiate(ctx, manifests, name, reference);
     describeContent(ctx, digest);
     if (isNotModified(ctx, digest)) return;
     ctx.set('Content-Type', mediaType);
@@ -26,13 +28,16 @@ export function putManifest({ manifests }: Registry): Handler {
   return async (ctx, { name, reference }) => {
     const tags = reference.kind === 'digest' ? tagsOf(ctx.querystring) : [];
     const bytes = await readBody(ctx.req, maxManifestSize);
-    const { digest, manifest } = await manifests.put(
-      name,
+    const { digest, manifest, missing } = await manifests.put(name, {
       reference,
       bytes,
-      ctx.get('Content-Type'),
-      tags,
-    );
+      contentType: ctx.get('Content-Type'),
+      moreTags: tags,
+      condition: writeCondition(ctx),
+    });
+    if (missing.length > 0) {
+      warn(ctx, `stored, though ${name} lacks ${missing.length} of what it refers to`);
+    }
     if (tags.length > 0) ctx.set('OCI-Tag', tags.join(', '));
     ctx.status = 201;
     ctx.set('Location', `/v2/${name}/manifests/${digest}`);
@@ -62,7 +67,8 @@ function tagsOf(querystring: string): Tag[] {
 export function deleteManifest({ manifests }: Registry, deleteEnabled: boolean): Handler {
   return async (ctx, { name, reference }) => {
     assertDeleteEnabled(deleteEnabled);
-    if (reference.kind === 'tag') await manifests.removeTag(name, reference.tag);
+    const condition = writeCondition(ctx);
+    if (reference.kind === 'tag') await manifests.removeTag(name, reference.tag, condition);
     else await manifests.remove(name, reference.digest);
     ctx.status = 202;
   };

@@ -10,20 +10,21 @@ import { chunksOf } from '#libs/streams/chunks-of.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { UploadChunk, UploadKey } from '../registry/uploads/upload-service.ts';
 import type { CoreContext, Handler } from './handler.ts';
+import type { PullFilter } from './pull-filter.ts';
 
 /**
- * POST: opens a session, or with `mount` and `from` takes the blob from there, or with `digest` takes
- * the whole blob from the body (distribution-spec, "Pushing blobs"). A mount that cannot be is no
- * error: the client gets a session and uploads.
+ * POST: opens a session, or with `mount` takes the blob from another repository, or with `digest`
+ * takes the whole blob from the body (distribution-spec, "Pushing blobs"). A mount that cannot be is
+ * no error: the client gets a session and uploads.
  */
-export function startUpload({ blobs, uploads }: Registry): Handler {
+export function startUpload(registry: Registry, pullFilter: PullFilter | undefined): Handler {
+  const { uploads } = registry;
   return async (ctx, { name }) => {
     const query = new URLSearchParams(ctx.querystring);
     const mount = query.get('mount');
     if (mount !== null) {
       const digest = parseDigest(mount);
-      const from = mountSource(ctx, query);
-      if (from !== undefined && (await blobs.mount(from, name, digest))) {
+      if (await mountBlob(ctx, registry, pullFilter, { to: name, digest, query })) {
         created(ctx, name, digest);
         return;
       }
@@ -34,6 +35,9 @@ export function startUpload({ blobs, uploads }: Registry): Handler {
       const algorithm = parseDigestAlgorithm(query.get('digest-algorithm') ?? 'sha256');
       const { id } = await uploads.start(name, subject, algorithm);
       describeUpload(ctx, name, id, 0);
+      if (uploads.chunkMinLength > 0) {
+        ctx.set('OCI-Chunk-Min-Length', String(uploads.chunkMinLength));
+      }
       ctx.status = 202;
       return;
     }
@@ -98,17 +102,35 @@ function keyOf(ctx: CoreContext, repository: RepositoryName, id: UploadId): Uplo
   return { repository, id, subject: ctx.state.caller.subject };
 }
 
-/** The source of a mount, if the caller may pull from it. */
-function mountSource(ctx: CoreContext, query: URLSearchParams): RepositoryName | undefined {
-  const from = query.get('from');
-  if (from === null) return undefined;
-  const source = parseRepositoryName(from);
-  const { granted } = ctx.state.caller;
-  if (granted === undefined) return source;
+interface WantedMount {
+  to: RepositoryName;
+  digest: Digest;
+  query: URLSearchParams;
+}
+
+/** Mounts from the repository that is named, or from any the caller may pull if none is. */
+async function mountBlob(
+  ctx: CoreContext,
+  { blobs }: Registry,
+  pullFilter: PullFilter | undefined,
+  { to, digest, query }: WantedMount,
+): Promise<boolean> {
+  const { subject, granted } = ctx.state.caller;
+  const mayPull = async (names: readonly RepositoryName[]) =>
+    granted === undefined || pullFilter === undefined
+      ? names.map(() => granted === undefined)
+      : await pullFilter.mayPull(subject, names);
+  const named = query.get('from');
+  if (named === null) return await blobs.mountFromAnywhere(to, digest, mayPull);
+  const from = parseRepositoryName(named);
   const wanted = optionalAccess(ctx.state.match, query);
-  return wanted.length > 0 && wanted.every((access) => covers(granted, access))
-    ? source
-    : undefined;
+  // Not every client asks for a token that covers the source; then the rules decide.
+  const mayUse =
+    (granted !== undefined &&
+      wanted.length > 0 &&
+      wanted.every((access) => covers(granted, access))) ||
+    (await mayPull([from]))[0] === true;
+  return mayUse && (await blobs.mount(from, to, digest));
 }
 
 function readChunk(ctx: CoreContext): UploadChunk {

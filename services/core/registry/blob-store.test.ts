@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { type Digest, digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
+import { openRegistry } from '../../../test/support/open-registry.ts';
 import type { StorageDriver } from '../storage/driver.ts';
 import { createMemoryDriver } from '../storage/memory.ts';
-import { type BlobStore, createBlobStore } from './blob-store.ts';
+import type { BlobStore } from './blob-store.ts';
 import { paths } from './paths.ts';
 import { readAll } from './small-files.ts';
 
@@ -20,7 +21,7 @@ describe('the blobs of a repository', () => {
 
   beforeEach(async () => {
     driver = createMemoryDriver();
-    blobs = createBlobStore(driver);
+    blobs = openRegistry(driver).blobs;
     await driver.put(paths.blob(digest), bytes);
   });
 

@@ -2,7 +2,10 @@ import type { Readable } from 'node:stream';
 import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
+import type { Locks } from '../sessions/locks.ts';
 import { ifPresent, type ReadRange, type StorageDriver } from '../storage/driver.ts';
+import { findBytes, readLinkOrRecover, type Trash } from './garbage/trash.ts';
+import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
 
@@ -30,17 +33,36 @@ export interface BlobStore {
    * @returns false if `from` does not have it
    */
   mount(from: RepositoryName, to: RepositoryName, digest: Digest): Promise<boolean>;
+  /**
+   * Gives `to` what it, or a repository that the caller may pull, is known to have. What is found and
+   * what is not costs the same operations, so that nobody learns from the time what others have.
+   * @param mayPull asked exactly once, for {@link sourcesPerBlob} names
+   * @returns false if nothing is found
+   */
+  mountFromAnywhere(
+    to: RepositoryName,
+    digest: Digest,
+    mayPull: (names: readonly RepositoryName[]) => Promise<readonly boolean[]>,
+  ): Promise<boolean>;
   /** Takes the blob from this repository only. @throws RegistryError BLOB_UNKNOWN */
   remove(repository: RepositoryName, digest: Digest): Promise<void>;
 }
 
-export function createBlobStore(driver: StorageDriver): BlobStore {
+interface Dependencies {
+  driver: StorageDriver;
+  trash: Trash;
+  locks: Locks;
+  sources: KnownSources;
+}
+
+export function createBlobStore({ driver, trash, locks, sources }: Dependencies): BlobStore {
   /** Where the bytes are: the link's text decides, since the original stores sha512 under sha256. */
   async function find(repository: RepositoryName, digest: Digest) {
-    const target = await readLink(driver, paths.layerLink(repository, digest));
-    if (target === undefined) return undefined;
-    const info = await ifPresent(driver.stat(paths.blob(target)));
-    return info === undefined ? undefined : { path: paths.blob(target), size: info.size };
+    const target = await readLinkOrRecover(driver, trash, { kind: 'layer', repository, digest });
+    const found = target === undefined ? undefined : await findBytes(driver, trash, target);
+    if (target === undefined || found === undefined) return undefined;
+    sources.remember(repository, digest);
+    return { ...found, target };
   }
 
   async function get(repository: RepositoryName, digest: Digest) {
@@ -51,40 +73,63 @@ export function createBlobStore(driver: StorageDriver): BlobStore {
     return found;
   }
 
-  const store: BlobStore = {
+  async function give(to: RepositoryName, digest: Digest, target: Digest): Promise<void> {
+    await writeLink(driver, paths.layerLink(to, digest), target);
+    sources.remember(to, digest);
+  }
+
+  return {
     async stat(repository, digest) {
       return { digest, size: (await get(repository, digest)).size };
     },
 
     async open(repository, digest, range) {
-      const { path } = await get(repository, digest);
-      const stream = await ifPresent(driver.read(path, range));
-      if (stream === undefined) throw new RegistryError('BLOB_UNKNOWN', { detail: { digest } });
-      return stream;
+      // A collection may take the bytes away between the two steps; then they come back.
+      for (let attempt = 1; attempt <= 3; attempt += 1) {
+        const { path } = await get(repository, digest);
+        const stream = await ifPresent(driver.read(path, range));
+        if (stream !== undefined) return stream;
+      }
+      throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
     },
 
     async has(repository, digest) {
       return (await find(repository, digest)) !== undefined;
     },
 
-    async link(repository, digest) {
-      await writeLink(driver, paths.layerLink(repository, digest), digest);
-    },
+    link: (repository, digest) => give(repository, digest, digest),
 
     async mount(from, to, digest) {
-      const target = await readLink(driver, paths.layerLink(from, digest));
-      if (target === undefined) return false;
-      if ((await ifPresent(driver.stat(paths.blob(target)))) === undefined) return false;
-      await writeLink(driver, paths.layerLink(to, digest), target);
+      const found = await find(from, digest);
+      if (found === undefined) return false;
+      await give(to, digest, found.target);
+      return true;
+    },
+
+    async mountFromAnywhere(to, digest, mayPull) {
+      const known = sources.find(digest).filter((name) => name !== to);
+      const candidates = Array.from({ length: sourcesPerBlob }, (_, index) => known[index] ?? to);
+      const allowed = await mayPull(candidates);
+      let source: Digest | undefined;
+      for (const [index, name] of candidates.entries()) {
+        const target = await readLink(driver, paths.layerLink(name, digest));
+        const info = await ifPresent(driver.stat(paths.blob(target ?? digest)));
+        const usable = allowed[index] === true && target !== undefined && info !== undefined;
+        if (usable) source ??= target;
+      }
+      if (source === undefined) return false;
+      await give(to, digest, source);
       return true;
     },
 
     async remove(repository, digest) {
-      if ((await readLink(driver, paths.layerLink(repository, digest))) === undefined) {
+      using _alone = await locks.exclusive(repository);
+      const item = { kind: 'layer', repository, digest } as const;
+      if ((await readLinkOrRecover(driver, trash, item)) === undefined) {
         throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
       }
-      await driver.remove(paths.layerFolder(repository, digest));
+      await driver.remove(paths.layerLink(repository, digest));
+      await driver.prune?.(paths.layerFolder(repository, digest));
     },
   };
-  return store;
 }

@@ -12,10 +12,10 @@ import {
   makeLayer,
   mediaTypes,
 } from '../../../test/support/images.ts';
-import { createEmbeddedSessionStore } from '../sessions/embedded.ts';
+import { openRegistry } from '../../../test/support/open-registry.ts';
 import { createMemoryDriver } from '../storage/memory.ts';
 import { paths } from './paths.ts';
-import { createRegistry, type Registry } from './registry.ts';
+import type { Registry } from './registry.ts';
 
 const app = parseRepositoryName('team/app');
 const other = parseRepositoryName('team/other');
@@ -28,7 +28,7 @@ describe('the manifests of a repository', () => {
 
   beforeEach(() => {
     driver = createFailingDriver(createMemoryDriver());
-    registry = createRegistry(driver, createEmbeddedSessionStore());
+    registry = openRegistry(driver);
   });
 
   async function giveBlobs({ blobs }: ImageFixture, repository = app): Promise<void> {
@@ -39,7 +39,7 @@ describe('the manifests of a repository', () => {
   }
 
   const put = ({ bytes, descriptor }: Fixture, reference = latest, repository = app) =>
-    registry.manifests.put(repository, reference, bytes, descriptor.mediaType);
+    registry.manifests.put(repository, { reference, bytes, contentType: descriptor.mediaType });
 
   const byDigest = ({ descriptor }: Fixture) => parseReference(descriptor.digest);
 

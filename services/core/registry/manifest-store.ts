@@ -1,17 +1,20 @@
-import type { Descriptor } from '#libs/oci/descriptor.ts';
 import { type Digest, digestOf, digestParts } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
-import { bareMediaType, isNonDistributable } from '#libs/oci/media-types.ts';
+import { bareMediaType } from '#libs/oci/media-types.ts';
 import {
   formatReference,
   type Reference,
   type RepositoryName,
   type Tag,
 } from '#libs/oci/reference.ts';
+import { exclusiveAll, type Locks } from '../sessions/locks.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import type { BlobStore } from './blob-store.ts';
+import { assertCondition, type Condition } from './condition.ts';
+import { findBytes, readLinkOrRecover, type Trash } from './garbage/trash.ts';
 import { paths } from './paths.ts';
+import { type ReferenceRules, referencesOf } from './references.ts';
 import type { ReferrersIndex } from './referrers-index.ts';
 import { readAll, readLink, writeLink } from './small-files.ts';
 import type { TagStore } from './tag-store.ts';
@@ -23,37 +26,62 @@ export interface StoredManifest {
   bytes: Buffer;
 }
 
+/** A manifest as it comes. */
+export interface PushedManifest {
+  reference: Reference;
+  bytes: Buffer;
+  /** The Content-Type it came under. */
+  contentType: string;
+  /** What shall point at it beside a tag that is the reference. */
+  moreTags?: readonly Tag[];
+  /** What must hold of each tag that would move, or of the manifest if none would. */
+  condition?: Condition | undefined;
+}
+
+export interface PutResult {
+  digest: Digest;
+  manifest: Manifest;
+  /** What it refers to and need not have, and does not. */
+  missing: Digest[];
+}
+
 export interface ManifestStore {
   /** @throws RegistryError MANIFEST_UNKNOWN */
   get(repository: RepositoryName, reference: Reference): Promise<StoredManifest>;
+  /** What is in its place; unlike `get` brings nothing back from the trash. */
+  peek(repository: RepositoryName, digest: Digest): Promise<StoredManifest | undefined>;
   /**
    * Stores a manifest after checking it and what it refers to; durable when it resolves.
-   * @param contentType the Content-Type it came under
-   * @param moreTags what shall point at it beside a tag that is the reference
    * @throws RegistryError MANIFEST_INVALID; DIGEST_INVALID if the bytes are not those of a digest
-   *   reference; MANIFEST_BLOB_UNKNOWN if a blob or child is not in this repository
+   *   reference; MANIFEST_BLOB_UNKNOWN if a required blob or child is not in this repository;
+   *   PRECONDITION_FAILED
    */
-  put(
-    repository: RepositoryName,
-    reference: Reference,
-    bytes: Buffer,
-    contentType: string,
-    moreTags?: readonly Tag[],
-  ): Promise<{ digest: Digest; manifest: Manifest }>;
-  /** Removes one tag. @throws RegistryError MANIFEST_UNKNOWN */
-  removeTag(repository: RepositoryName, tag: Tag): Promise<void>;
+  put(repository: RepositoryName, pushed: PushedManifest): Promise<PutResult>;
+  /** Removes one tag. @throws RegistryError MANIFEST_UNKNOWN, PRECONDITION_FAILED */
+  removeTag(repository: RepositoryName, tag: Tag, condition?: Condition): Promise<void>;
   /** Removes a manifest and every tag that points at it. @throws RegistryError MANIFEST_UNKNOWN */
   remove(repository: RepositoryName, digest: Digest): Promise<void>;
 }
 
-interface Stores {
+interface Dependencies {
   driver: StorageDriver;
+  trash: Trash;
+  locks: Locks;
   blobs: BlobStore;
   tags: TagStore;
   referrers: ReferrersIndex;
+  rules: ReferenceRules;
 }
 
-export function createManifestStore({ driver, blobs, tags, referrers }: Stores): ManifestStore {
+export function createManifestStore({
+  driver,
+  trash,
+  locks,
+  blobs,
+  tags,
+  referrers,
+  rules,
+}: Dependencies): ManifestStore {
   async function resolve(repository: RepositoryName, reference: Reference): Promise<Digest> {
     const digest =
       reference.kind === 'digest'
@@ -63,45 +91,73 @@ export function createManifestStore({ driver, blobs, tags, referrers }: Stores):
     return digest;
   }
 
-  /** True if the manifest belongs to this repository and its bytes are there. */
-  async function has(repository: RepositoryName, digest: Digest): Promise<boolean> {
-    const target = await readLink(driver, paths.revisionLink(repository, digest));
-    if (target === undefined) return false;
-    return (await ifPresent(driver.stat(paths.blob(target)))) !== undefined;
+  /** Where the bytes of a manifest of this repository are. */
+  async function find(repository: RepositoryName, digest: Digest) {
+    const target = await readLinkOrRecover(driver, trash, { kind: 'manifest', repository, digest });
+    return target === undefined ? undefined : await findBytes(driver, trash, target);
   }
 
   async function get(repository: RepositoryName, reference: Reference): Promise<StoredManifest> {
     const digest = await resolve(repository, reference);
-    const target = await readLink(driver, paths.revisionLink(repository, digest));
-    const bytes =
-      target === undefined ? undefined : await ifPresent(readAll(driver, paths.blob(target)));
-    if (bytes === undefined) throw unknown(repository, reference);
-    return { digest, bytes, mediaType: mediaTypeOf(bytes) };
+    // A collection may take the bytes away between the two steps; then they come back.
+    for (let attempt = 1; attempt <= 3; attempt += 1) {
+      const found = await find(repository, digest);
+      if (found === undefined) break;
+      const bytes = await ifPresent(readAll(driver, found.path));
+      if (bytes !== undefined) return { digest, bytes, mediaType: mediaTypeOf(bytes) };
+    }
+    throw unknown(repository, reference);
   }
 
-  async function assertReferences(repository: RepositoryName, manifest: Manifest): Promise<void> {
-    const missing: Digest[] = [];
-    if (manifest.kind === 'index') {
-      for (const { digest } of manifest.manifests) {
-        if (!(await has(repository, digest))) missing.push(digest);
-      }
-    } else {
-      for (const { digest } of blobsOf(manifest.config, manifest.layers)) {
-        if (!(await blobs.has(repository, digest))) missing.push(digest);
-      }
+  async function peek(repository: RepositoryName, digest: Digest) {
+    const target = await readLink(driver, paths.revisionLink(repository, digest));
+    const found = target === undefined ? undefined : await findBytes(driver, trash, target);
+    const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
+    return bytes === undefined ? undefined : { digest, bytes, mediaType: mediaTypeOf(bytes) };
+  }
+
+  /** @returns what is missing and may be */
+  async function checkReferences(
+    repository: RepositoryName,
+    manifest: Manifest,
+  ): Promise<Digest[]> {
+    const missing = { required: [] as Digest[], optional: [] as Digest[] };
+    for (const { kind, digest, required } of referencesOf(manifest, rules)) {
+      const present =
+        kind === 'blob'
+          ? await blobs.has(repository, digest)
+          : (await find(repository, digest)) !== undefined;
+      if (!present) missing[required ? 'required' : 'optional'].push(digest);
     }
-    if (missing.length === 0) return;
+    const { required } = missing;
+    if (required.length === 0) return missing.optional;
     const what = manifest.kind === 'index' ? 'manifests' : 'blobs';
     throw new RegistryError('MANIFEST_BLOB_UNKNOWN', {
-      message: `the manifest refers to ${what} that ${repository} does not have: ${missing.slice(0, 3).join(', ')}${missing.length > 3 ? ', …' : ''}`,
-      detail: { missing: missing.slice(0, 100) },
+      message: `the manifest refers to ${what} that ${repository} does not have: ${required.slice(0, 3).join(', ')}${required.length > 3 ? ', …' : ''}`,
+      detail: { missing: required.slice(0, 100) },
     });
+  }
+
+  async function assertConditions(
+    repository: RepositoryName,
+    digest: Digest,
+    wanted: readonly Tag[],
+    condition: Condition | undefined,
+  ): Promise<void> {
+    if (condition === undefined) return;
+    for (const tag of wanted) {
+      assertCondition(condition, await tags.resolve(repository, tag), `tag "${tag}"`);
+    }
+    if (wanted.length > 0) return;
+    const present = (await find(repository, digest)) !== undefined;
+    assertCondition(condition, present ? digest : undefined, `manifest ${digest}`);
   }
 
   return {
     get,
+    peek,
 
-    async put(repository, reference, bytes, contentType, moreTags = []) {
+    async put(repository, { reference, bytes, contentType, moreTags = [], condition }) {
       const manifest = parseManifest(bytes, bareMediaType(contentType));
       const algorithm =
         reference.kind === 'digest' ? digestParts(reference.digest).algorithm : 'sha256';
@@ -112,23 +168,36 @@ export function createManifestStore({ driver, blobs, tags, referrers }: Stores):
           detail: { digest },
         });
       }
-      await assertReferences(repository, manifest);
+      const wanted = reference.kind === 'tag' ? [reference.tag, ...moreTags] : moreTags;
+      // Nothing of this repository is deleted meanwhile, and nobody else moves these tags.
+      using _repository = await locks.shared(repository);
+      using _tags = await exclusiveAll(
+        locks,
+        wanted.map((tag) => tagKey(repository, tag)),
+      );
+      await assertConditions(repository, digest, wanted, condition);
+      const missing = await checkReferences(repository, manifest);
       await driver.put(paths.blob(digest), bytes);
       await writeLink(driver, paths.revisionLink(repository, digest), digest);
       if (manifest.subject !== undefined) {
         await referrers.add(repository, manifest.subject.digest, digest);
       }
-      if (reference.kind === 'tag') await tags.point(repository, reference.tag, digest);
-      for (const tag of moreTags) await tags.point(repository, tag, digest);
-      return { digest, manifest };
+      for (const tag of wanted) await tags.point(repository, tag, digest);
+      return { digest, manifest, missing };
     },
 
-    async removeTag(repository, tag) {
+    async removeTag(repository, tag, condition) {
+      using _repository = await locks.shared(repository);
+      using _tag = await locks.exclusive(tagKey(repository, tag));
+      if (condition !== undefined) {
+        assertCondition(condition, await tags.resolve(repository, tag), `tag "${tag}"`);
+      }
       await tags.remove(repository, tag);
     },
 
     async remove(repository, digest) {
-      if (!(await has(repository, digest))) {
+      using _alone = await locks.exclusive(repository);
+      if ((await find(repository, digest)) === undefined) {
         throw unknown(repository, { kind: 'digest', digest });
       }
       await tags.removePointingAt(repository, digest);
@@ -140,10 +209,7 @@ export function createManifestStore({ driver, blobs, tags, referrers }: Stores):
   };
 }
 
-/** The blobs that must be here; layers that may not be handed on live elsewhere. */
-function blobsOf(config: Descriptor, layers: readonly Descriptor[]): Descriptor[] {
-  return [config, ...layers.filter(({ mediaType }) => !isNonDistributable(mediaType))];
-}
+const tagKey = (repository: RepositoryName, tag: Tag) => `${repository}:${tag}`;
 
 function unknown(repository: RepositoryName, reference: Reference): RegistryError {
   return new RegistryError('MANIFEST_UNKNOWN', {

@@ -19,7 +19,13 @@ import type { StoragePath } from '../storage/driver.ts';
  *         _uploads/<id>/data.<fence>     ours: the bytes one holder wrote
  *         _uploads/<id>/copy.<fence>     ours: what a new holder is taking over, until it is whole
  *         _portcullis/referrers/<alg>/<subject hex>/<alg>-<hex>   ours: a manifest with that subject
- *       _portcullis/                     ours: owner, temporary files
+ *       _portcullis/owner                ours
+ *       _portcullis/tmp/                 ours: small files on their way
+ *       _portcullis/trash/<epoch>/       ours: what a collection took away, until its grace is over
+ *         blobs/<alg>/<hex>
+ *         repositories/<name>/_layers/<alg>/<hex>
+ *         repositories/<name>/_manifests/<alg>/<hex>
+ *       _portcullis/damaged/<alg>/<hex>  ours: blobs that were not what their name says
  */
 const root = '/docker/registry/v2';
 
@@ -40,16 +46,30 @@ export const paths = {
   namespace: (relative: string) =>
     relative === '' ? at('/repositories') : at(`/repositories/${relative}`),
 
-  blob(digest: Digest): StoragePath {
+  /** Folders of the blobs, as far down as is named. */
+  blobs: (algorithm = '', prefix = '') =>
+    at(['/blobs', algorithm, prefix].filter((part) => part !== '').join('/')),
+  blobFolder(digest: Digest): StoragePath {
     const { algorithm, hex } = digestParts(digest);
-    return at(`/blobs/${algorithm}/${hex.slice(0, 2)}/${hex}/data`);
+    return at(`/blobs/${algorithm}/${hex.slice(0, 2)}/${hex}`);
   },
+  blob: (digest: Digest) => `${paths.blobFolder(digest)}/data` as StoragePath,
+  damaged: (digest: Digest) => at(`/_portcullis/damaged/${linkFolder(digest)}`),
 
+  trash: at('/_portcullis/trash'),
+  trashEpoch: (epoch: string) => at(`/_portcullis/trash/${epoch}`),
+  /** What stands in a folder that one of the others named. */
+  below: (folder: StoragePath, name: string) => `${folder}/${name}` as StoragePath,
+  /** A place in the trash; `relative` begins with `blobs` or `repositories`. */
+  inTrash: (epoch: string, relative: string) => at(`/_portcullis/trash/${epoch}/${relative}`),
+
+  layers: (name: RepositoryName) => inRepository(name, '_layers'),
   layerLink: (name: RepositoryName, digest: Digest) =>
     inRepository(name, `_layers/${linkFolder(digest)}/link`),
   layerFolder: (name: RepositoryName, digest: Digest) =>
     inRepository(name, `_layers/${linkFolder(digest)}`),
 
+  revisions: (name: RepositoryName) => inRepository(name, '_manifests/revisions'),
   revisionLink: (name: RepositoryName, digest: Digest) =>
     inRepository(name, `_manifests/revisions/${linkFolder(digest)}/link`),
   revisionFolder: (name: RepositoryName, digest: Digest) =>
@@ -62,6 +82,7 @@ export const paths = {
   tagIndex: (name: RepositoryName, tag: Tag, digest: Digest) =>
     inRepository(name, `_manifests/tags/${tag}/index/${linkFolder(digest)}/link`),
 
+  allReferrers: (name: RepositoryName) => inRepository(name, '_portcullis/referrers'),
   referrers: (name: RepositoryName, subject: Digest) =>
     inRepository(name, `_portcullis/referrers/${linkFolder(subject)}`),
   referrer: (name: RepositoryName, subject: Digest, digest: Digest) =>

@@ -1,6 +1,5 @@
 import type { Descriptor } from '#libs/oci/descriptor.ts';
 import { type Digest, digestParts } from '#libs/oci/digest.ts';
-import { RegistryError } from '#libs/oci/errors.ts';
 import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
 import { parseTag, type RepositoryName } from '#libs/oci/reference.ts';
 import type { ManifestStore, StoredManifest } from './manifest-store.ts';
@@ -28,25 +27,13 @@ interface Stores {
 }
 
 export function createReferrers({ index, tags, manifests }: Stores): Referrers {
-  async function find(
-    repository: RepositoryName,
-    digest: Digest,
-  ): Promise<StoredManifest | undefined> {
-    try {
-      return await manifests.get(repository, { kind: 'digest', digest });
-    } catch (error) {
-      if (error instanceof RegistryError && error.code === 'MANIFEST_UNKNOWN') return undefined;
-      throw error;
-    }
-  }
-
   /** Digests in the index that a client keeps under the tag `<alg>-<hex>` of the subject. */
   async function underFallbackTag(repository: RepositoryName, subject: Digest): Promise<Digest[]> {
     const { algorithm, hex } = digestParts(subject);
     // The scheme cuts what is longer than 64 digits (distribution-spec, "Referrers Tag Schema").
     const tag = parseTag(`${algorithm}-${hex.slice(0, 64)}`);
     const digest = await tags.resolve(repository, tag);
-    const stored = digest === undefined ? undefined : await find(repository, digest);
+    const stored = digest === undefined ? undefined : await manifests.peek(repository, digest);
     const manifest = stored === undefined ? undefined : parseStored(stored);
     return manifest?.kind === 'index' ? manifest.manifests.map((one) => one.digest) : [];
   }
@@ -59,7 +46,7 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
       ]);
       const found: Referrer[] = [];
       for (const digest of [...digests].sort()) {
-        const stored = await find(repository, digest);
+        const stored = await manifests.peek(repository, digest);
         const manifest = stored === undefined ? undefined : parseStored(stored);
         if (stored === undefined || manifest?.subject?.digest !== subject) continue;
         found.push(describe(stored, manifest));

@@ -1,9 +1,13 @@
 import type { RepositoryName } from '#libs/oci/reference.ts';
+import type { Locks } from '../sessions/locks.ts';
 import type { SessionStore } from '../sessions/session-store.ts';
 import type { StorageDriver } from '../storage/driver.ts';
 import { type BlobStore, createBlobStore } from './blob-store.ts';
 import { isRepository, walkRepositories } from './catalog.ts';
+import { createTrash } from './garbage/trash.ts';
+import { createKnownSources } from './known-sources.ts';
 import { createManifestStore, type ManifestStore } from './manifest-store.ts';
+import { type ReferenceRules, strictReferences } from './references.ts';
 import { createReferrers, type Referrers } from './referrers.ts';
 import { createReferrersIndex } from './referrers-index.ts';
 import { createTagStore, type TagStore } from './tag-store.ts';
@@ -22,17 +26,41 @@ export interface Registry {
   hasRepository(name: RepositoryName): Promise<boolean>;
 }
 
-export function createRegistry(driver: StorageDriver, sessions: SessionStore): Registry {
-  const blobs = createBlobStore(driver);
+export interface RegistryOptions {
+  driver: StorageDriver;
+  sessions: SessionStore;
+  locks: Locks;
+  /** What a manifest may lack; nothing without it. */
+  rules?: ReferenceRules;
+  now?: () => Date;
+}
+
+export function createRegistry({
+  driver,
+  sessions,
+  locks,
+  rules = strictReferences,
+  now = () => new Date(),
+}: RegistryOptions): Registry {
+  const trash = createTrash(driver);
+  const blobs = createBlobStore({ driver, trash, locks, sources: createKnownSources() });
   const tags = createTagStore(driver);
   const index = createReferrersIndex(driver);
-  const manifests = createManifestStore({ driver, blobs, tags, referrers: index });
+  const manifests = createManifestStore({
+    driver,
+    trash,
+    locks,
+    blobs,
+    tags,
+    referrers: index,
+    rules,
+  });
   return {
     blobs,
     tags,
     manifests,
     referrers: createReferrers({ index, tags, manifests }),
-    uploads: createUploadService({ driver, sessions, blobs }),
+    uploads: createUploadService({ driver, sessions, blobs, now }),
     repositories: (last) => walkRepositories(driver, last),
     hasRepository: (name) => isRepository(driver, name),
   };

@@ -46,6 +46,8 @@ export interface StorageWriter {
  */
 export interface StorageDriver {
   readonly name: string;
+  /** Bytes below which a part of an upload costs this storage more than it should. */
+  readonly chunkMinLength?: number;
   /** @throws StorageError not-found */
   stat(path: StoragePath): Promise<StorageInfo>;
   /**
@@ -75,6 +77,11 @@ export interface StorageDriver {
    * owns the tree, before it serves.
    */
   clearLeftovers?(): Promise<void>;
+  /**
+   * An ability of storages that have directories: removes the empty ones at and below a path. Files
+   * stay, also one that is put there meanwhile.
+   */
+  prune?(path: StoragePath): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -1,6 +1,16 @@
 import { randomUUID } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { access, type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import {
+  access,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  rmdir,
+  stat,
+} from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import {
@@ -105,10 +115,7 @@ class FilesystemDriver implements StorageDriver {
   async openWriter(path: StoragePath, state?: object): Promise<StorageWriter> {
     const target = this.#at(path);
     return await guard(path, async () => {
-      if (state === undefined) await mkdir(dirname(target), { recursive: true });
-      const flags = constants.O_WRONLY | constants.O_APPEND;
-      const create = state === undefined ? constants.O_CREAT | constants.O_EXCL : 0;
-      const handle = await open(target, flags | create, 0o644);
+      const handle = state === undefined ? await createFile(target) : await open(target, appending);
       return new FilesystemWriter(path, handle, (await handle.stat()).size);
     });
   }
@@ -145,6 +152,12 @@ class FilesystemDriver implements StorageDriver {
     for (const name of await readdir(folder)) await rm(join(folder, name), { force: true });
   }
 
+  async prune(path: StoragePath): Promise<void> {
+    const target = this.#at(path);
+    await guard(path, () => pruneDirectory(target));
+    this.#directories.forget(target);
+  }
+
   async close(): Promise<void> {}
 
   /** Renames a synced file to its place, for good. */
@@ -154,13 +167,15 @@ class FilesystemDriver implements StorageDriver {
       await this.#directories.ensure(parent);
       await rename(from, to);
     };
-    try {
-      await place();
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-      // Somebody removed a directory that we had made; or the source is gone, and this fails again.
-      this.#directories.forget(parent);
-      await place();
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await place();
+        break;
+      } catch (error) {
+        // Somebody removed a directory that we had made; or the source is gone, and this fails again.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === 3) throw error;
+        this.#directories.forget(parent);
+      }
     }
     await syncDirectory(parent);
   }
@@ -206,6 +221,33 @@ class FilesystemWriter implements StorageWriter {
     if (this.#closed) return;
     this.#closed = true;
     await guard(this.#path, () => this.#handle.close());
+  }
+}
+
+const appending = constants.O_WRONLY | constants.O_APPEND;
+
+/** Opens a new file for appending, and makes its directory, which may be pruned meanwhile. */
+async function createFile(path: string): Promise<FileHandle> {
+  for (let attempt = 1; ; attempt += 1) {
+    await mkdir(dirname(path), { recursive: true });
+    try {
+      return await open(path, appending | constants.O_CREAT | constants.O_EXCL, 0o644);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === 3) throw error;
+    }
+  }
+}
+
+/** Removes a directory and those below it as far as they are empty. */
+async function pruneDirectory(path: string): Promise<void> {
+  try {
+    for (const entry of await readdir(path, { withFileTypes: true })) {
+      if (entry.isDirectory()) await pruneDirectory(join(path, entry.name));
+    }
+    await rmdir(path);
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (!['ENOENT', 'ENOTDIR', 'ENOTEMPTY', 'EEXIST'].includes(code)) throw error;
   }
 }
 

@@ -2,17 +2,16 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
 import { createUploadId } from '#libs/oci/upload-id.ts';
+import { openRegistry } from '../../../../test/support/open-registry.ts';
 import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../../../test/support/temporary-folder.ts';
 import { chunkOf } from '../../../../test/support/upload-chunks.ts';
-import { createEmbeddedSessionStore } from '../../sessions/embedded.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
 import { createFilesystemDriver } from '../../storage/filesystem.ts';
-import { createBlobStore } from '../blob-store.ts';
 import { paths } from '../paths.ts';
-import { createUploadService, type UploadService } from './upload-service.ts';
+import type { UploadService } from './upload-service.ts';
 
 const app = parseRepositoryName('team/app');
 const hour = 3_600_000;
@@ -34,13 +33,7 @@ describe('purging uploads', () => {
     await folder.remove();
   });
 
-  const restart = () =>
-    createUploadService({
-      driver,
-      sessions: createEmbeddedSessionStore(),
-      blobs: createBlobStore(driver),
-      now: () => now,
-    });
+  const restart = () => openRegistry(driver, { now: () => now }).uploads;
   async function begin(openedAgo: number) {
     const start = now;
     now = new Date(start.getTime() - openedAgo);

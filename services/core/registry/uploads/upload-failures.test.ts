@@ -7,15 +7,15 @@ import {
   createFailingDriver,
   type FailingDriver,
 } from '../../../../test/support/failing-driver.ts';
+import { openRegistry } from '../../../../test/support/open-registry.ts';
 import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../../../test/support/temporary-folder.ts';
 import { chunkOf } from '../../../../test/support/upload-chunks.ts';
-import { createEmbeddedSessionStore } from '../../sessions/embedded.ts';
 import { createFilesystemDriver } from '../../storage/filesystem.ts';
 import { paths } from '../paths.ts';
-import { createRegistry, type Registry } from '../registry.ts';
+import type { Registry } from '../registry.ts';
 import { readAll } from '../small-files.ts';
 import type { UploadKey } from './upload-service.ts';
 
@@ -29,7 +29,7 @@ describe('an upload whose storage fails', () => {
   let driver: FailingDriver;
   let registry: Registry;
 
-  const restart = () => createRegistry(driver, createEmbeddedSessionStore());
+  const restart = () => openRegistry(driver);
 
   beforeEach(async () => {
     folder = await createTemporaryFolder();

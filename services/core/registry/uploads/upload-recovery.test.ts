@@ -3,16 +3,16 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
+import { openRegistry } from '../../../../test/support/open-registry.ts';
 import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../../../test/support/temporary-folder.ts';
 import { chunkOf } from '../../../../test/support/upload-chunks.ts';
-import { createEmbeddedSessionStore } from '../../sessions/embedded.ts';
 import type { StorageDriver, StoragePath } from '../../storage/driver.ts';
 import { createFilesystemDriver } from '../../storage/filesystem.ts';
 import { paths } from '../paths.ts';
-import { createRegistry, type Registry } from '../registry.ts';
+import type { Registry } from '../registry.ts';
 import { readAll } from '../small-files.ts';
 import type { UploadKey } from './upload-service.ts';
 
@@ -41,7 +41,7 @@ describe('an upload that a core left behind', () => {
   });
 
   /** A core that remembers nothing. */
-  const restart = (): Registry => createRegistry(driver, createEmbeddedSessionStore());
+  const restart = (): Registry => openRegistry(driver);
 
   async function begin({ uploads }: Registry, content = head, subject = 'a'): Promise<UploadKey> {
     const { id } = await uploads.start(app, subject);

@@ -5,16 +5,16 @@ import fc from 'fast-check';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
 import { createUploadId } from '#libs/oci/upload-id.ts';
+import { openRegistry } from '../../../../test/support/open-registry.ts';
 import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../../../test/support/temporary-folder.ts';
 import { brokenChunkOf, chunkOf, hangingChunkOf } from '../../../../test/support/upload-chunks.ts';
-import { createEmbeddedSessionStore } from '../../sessions/embedded.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
 import { createFilesystemDriver } from '../../storage/filesystem.ts';
 import { paths } from '../paths.ts';
-import { createRegistry, type Registry } from '../registry.ts';
+import type { Registry } from '../registry.ts';
 import { readAll } from '../small-files.ts';
 import type { UploadKey, UploadService } from './upload-service.ts';
 
@@ -33,7 +33,7 @@ describe('an upload', () => {
   beforeEach(async () => {
     folder = await createTemporaryFolder();
     driver = await createFilesystemDriver(folder.path);
-    registry = createRegistry(driver, createEmbeddedSessionStore());
+    registry = openRegistry(driver);
     uploads = registry.uploads;
   });
 

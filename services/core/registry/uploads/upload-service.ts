@@ -40,6 +40,8 @@ export interface UploadChunk {
  * another repository, is BLOB_UPLOAD_UNKNOWN to everybody else.
  */
 export interface UploadService {
+  /** Bytes that a chunk should at least have (distribution-spec, "Pushing a blob in chunks"); 0 for any. */
+  readonly chunkMinLength: number;
   /**
    * Opens a session; it outlives this process when it resolves.
    * @param algorithm what is computed while bytes arrive; another digest at the end costs a re-read
@@ -219,6 +221,8 @@ export function createUploadService({
   }
 
   return {
+    chunkMinLength: driver.chunkMinLength ?? 0,
+
     async start(repository, subject, algorithm = 'sha256') {
       const session: UploadSession = {
         id: createUploadId(),

@@ -1,0 +1,62 @@
+import { RegistryError } from '#libs/oci/errors.ts';
+import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
+import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
+import type { ManifestStore, StoredManifest } from '../registry/manifest-store.ts';
+import type { CoreContext } from './handler.ts';
+import { warn } from './warnings.ts';
+
+/**
+ * Whether an Accept header takes a type (RFC 9110 section 12.5.1). No header takes everything, and so
+ * does a wildcard; `q=0` takes nothing.
+ */
+export function accepts(header: string, mediaType: string): boolean {
+  if (header.trim() === '') return true;
+  const [type = ''] = mediaType.split('/', 1);
+  return header.split(',').some((entry) => {
+    const [range = '', ...parameters] = entry.split(';').map((part) => part.trim().toLowerCase());
+    if (parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))) return false;
+    return range === mediaType || range === '*/*' || range === `${type}/*`;
+  });
+}
+
+/**
+ * What a client that reads only some types gets, as the original registry has it: instead of a list
+ * or index that it asked for by tag and cannot read, the image for linux/amd64 in it; Docker types as
+ * they are; no OCI type that it does not accept.
+ * @throws RegistryError MANIFEST_UNKNOWN if there is nothing that it can read
+ */
+export async function negotiate(
+  ctx: CoreContext,
+  manifests: ManifestStore,
+  repository: RepositoryName,
+  reference: Reference,
+): Promise<StoredManifest> {
+  const accept = ctx.get('Accept');
+  const stored = await manifests.get(repository, reference);
+  ctx.vary('Accept');
+  if (accepts(accept, stored.mediaType)) return stored;
+  const child = reference.kind === 'tag' ? imageForAmd64(stored) : undefined;
+  if (child !== undefined && accepts(accept, child.mediaType)) {
+    warn(ctx, `${formatReference(reference)} is a list; this is its image for linux/amd64`);
+    return await manifests.get(repository, { kind: 'digest', digest: child.digest });
+  }
+  const isOci = stored.mediaType.startsWith('application/vnd.oci.');
+  if (!isOci && (child === undefined || reference.kind === 'digest')) return stored;
+  throw new RegistryError('MANIFEST_UNKNOWN', {
+    message: `${repository} has ${formatReference(reference)} as ${stored.mediaType}, which the request does not accept; use a client that reads it, or send Accept`,
+    detail: { name: repository, mediaType: stored.mediaType },
+  });
+}
+
+function imageForAmd64(stored: StoredManifest) {
+  let manifest: Manifest;
+  try {
+    manifest = parseManifest(stored.bytes, stored.mediaType);
+  } catch {
+    return undefined;
+  }
+  if (manifest.kind !== 'index') return undefined;
+  return manifest.manifests.find(
+    ({ platform }) => platform?.os === 'linux' && platform.architecture === 'amd64',
+  );
+}

@@ -1,0 +1,186 @@
+import { randomBytes } from 'node:crypto';
+import { type Digest, digestParts, isDigest } from '#libs/oci/digest.ts';
+import { isRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
+import {
+  ifPresent,
+  type StorageDriver,
+  StorageError,
+  type StoragePath,
+} from '../../storage/driver.ts';
+import { paths } from '../paths.ts';
+import { readLink } from '../small-files.ts';
+
+/** One thing of the tree that a collection may take away and a request may want back. */
+export type Discardable =
+  | { kind: 'blob'; digest: Digest }
+  | { kind: 'layer' | 'manifest'; repository: RepositoryName; digest: Digest };
+
+/** Where it stands in the tree. */
+export function placeOf(item: Discardable): StoragePath {
+  switch (item.kind) {
+    case 'blob':
+      return paths.blob(item.digest);
+    case 'layer':
+      return paths.layerLink(item.repository, item.digest);
+    case 'manifest':
+      return paths.revisionLink(item.repository, item.digest);
+  }
+}
+
+function trashPath(epoch: string, item: Discardable): StoragePath {
+  const { algorithm, hex } = digestParts(item.digest);
+  if (item.kind === 'blob') return paths.inTrash(epoch, `blobs/${algorithm}/${hex}`);
+  const folder = item.kind === 'layer' ? '_layers' : '_manifests';
+  return paths.inTrash(epoch, `repositories/${item.repository}/${folder}/${algorithm}/${hex}`);
+}
+
+/**
+ * What collections took away. Nothing of it is lost before its grace is over: whatever misses a file
+ * of the tree looks here and takes it back. Items lie below the epoch in which they came, which says
+ * when; any number of processes may use one trash at once.
+ */
+export interface Trash {
+  /** Takes an item away. @returns false if it is not in its place (any more) */
+  discard(epoch: string, item: Discardable): Promise<boolean>;
+  /**
+   * Puts an item back that somebody misses.
+   * @returns where it can be read now: in its place, or, where nothing can be written, in the trash;
+   *   undefined if there is no such thing
+   */
+  recover(item: Discardable): Promise<StoragePath | undefined>;
+  /** The epochs there are, oldest first. */
+  epochs(): Promise<string[]>;
+  /** All items of an epoch. */
+  items(epoch: string): AsyncIterable<Discardable>;
+  /** Removes an item for good. @returns its size in bytes; undefined if somebody took it back */
+  destroy(epoch: string, item: Discardable): Promise<number | undefined>;
+}
+
+/** A new epoch that begins now. */
+export function createEpoch(now: Date): string {
+  return `${String(now.getTime()).padStart(15, '0')}-${randomBytes(4).toString('hex')}`;
+}
+
+/** When an epoch began; undefined for a name that is no epoch's. */
+export function epochBegan(epoch: string): Date | undefined {
+  const match = /^(\d{15})-[0-9a-f]{8}$/.exec(epoch);
+  return match === null ? undefined : new Date(Number(match[1]));
+}
+
+export function createTrash(driver: StorageDriver): Trash {
+  async function epochs(): Promise<string[]> {
+    const names = await driver.list(paths.trash);
+    return names.filter((name) => epochBegan(name) !== undefined);
+  }
+
+  /** One look through all epochs, the newest first. */
+  async function takeBack(item: Discardable): Promise<StoragePath | undefined> {
+    const place = placeOf(item);
+    for (const epoch of (await epochs()).reverse()) {
+      const from = trashPath(epoch, item);
+      try {
+        await driver.move(from, place);
+        return place;
+      } catch (error) {
+        if (!(error instanceof StorageError)) throw error;
+        if (error.code === 'not-found') continue;
+        if (error.code !== 'read-only') throw error;
+        if ((await ifPresent(driver.stat(from))) !== undefined) return from;
+      }
+    }
+    // Somebody else may have put it back since the caller looked.
+    return (await ifPresent(driver.stat(place))) === undefined ? undefined : place;
+  }
+
+  return {
+    epochs,
+
+    async discard(epoch, item) {
+      try {
+        await driver.move(placeOf(item), trashPath(epoch, item));
+        return true;
+      } catch (error) {
+        if (error instanceof StorageError && error.code === 'not-found') return false;
+        throw error;
+      }
+    },
+
+    async recover(item) {
+      // Between two looks it can have been put back and taken away once more, hardly twice.
+      return (await takeBack(item)) ?? (await takeBack(item));
+    },
+
+    async *items(epoch) {
+      for await (const digest of digestsIn(driver, paths.inTrash(epoch, 'blobs'))) {
+        yield { kind: 'blob', digest };
+      }
+      yield* linksIn(driver, epoch, '');
+    },
+
+    async destroy(epoch, item) {
+      const path = trashPath(epoch, item);
+      const info = await ifPresent(driver.stat(path));
+      if (info === undefined) return undefined;
+      await driver.remove(path);
+      return info.size;
+    },
+  };
+}
+
+async function* linksIn(
+  driver: StorageDriver,
+  epoch: string,
+  folder: string,
+): AsyncGenerator<Discardable> {
+  const here = folder === '' ? 'repositories' : `repositories/${folder}`;
+  for (const name of await driver.list(paths.inTrash(epoch, here))) {
+    const kind = name === '_layers' ? 'layer' : name === '_manifests' ? 'manifest' : undefined;
+    if (kind === undefined) {
+      yield* linksIn(driver, epoch, folder === '' ? name : `${folder}/${name}`);
+    } else if (isRepositoryName(folder)) {
+      const links = paths.inTrash(epoch, `${here}/${name}`);
+      for await (const digest of digestsIn(driver, links)) {
+        yield { kind, repository: folder, digest };
+      }
+    }
+  }
+}
+
+/** The digests that the entries `<alg>/<hex>` of a folder name. */
+export async function* digestsIn(
+  driver: StorageDriver,
+  folder: StoragePath,
+): AsyncGenerator<Digest> {
+  for (const algorithm of await driver.list(folder)) {
+    for (const hex of await driver.list(paths.below(folder, algorithm))) {
+      const digest = `${algorithm}:${hex}`;
+      if (isDigest(digest)) yield digest;
+    }
+  }
+}
+
+/** The digest that an item's link names, also if the link has to come back from the trash. */
+export async function readLinkOrRecover(
+  driver: StorageDriver,
+  trash: Trash,
+  item: Discardable,
+): Promise<Digest | undefined> {
+  const target = await readLink(driver, placeOf(item));
+  if (target !== undefined) return target;
+  const path = await trash.recover(item);
+  return path === undefined ? undefined : await readLink(driver, path);
+}
+
+/** Where a blob's bytes are and how many, also if they have to come back from the trash. */
+export async function findBytes(
+  driver: StorageDriver,
+  trash: Trash,
+  digest: Digest,
+): Promise<{ path: StoragePath; size: number } | undefined> {
+  const place = paths.blob(digest);
+  const info = await ifPresent(driver.stat(place));
+  if (info !== undefined) return { path: place, size: info.size };
+  const path = await trash.recover({ kind: 'blob', digest });
+  const found = path === undefined ? undefined : await ifPresent(driver.stat(path));
+  return path === undefined || found === undefined ? undefined : { path, size: found.size };
+}
