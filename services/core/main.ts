@@ -7,6 +7,7 @@ import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createCoreApp } from './app.ts';
 import { createPullFilter } from './auth-client.ts';
+import { collectRegularly } from './collect-regularly.ts';
 import { createHealth, type Health } from './health.ts';
 import { type Ownership, takeOwnership } from './owner.ts';
 import { purgeRegularly } from './purge-regularly.ts';
@@ -27,6 +28,9 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
     settings.readOnly || settings.uploadPurging === undefined
       ? undefined
       : purgeRegularly(registry.uploads, settings.uploadPurging, log);
+  const collecting = settings.readOnly
+    ? undefined
+    : collectRegularly(driver, settings.garbage, log);
   const trust = auth === undefined ? undefined : followTrust(sockets.auth, log);
   const pullFilter = auth === undefined ? undefined : createPullFilter(sockets.auth);
   const verifier =
@@ -55,6 +59,7 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
       pullFilter?.close();
       health.close();
       purging?.close();
+      collecting?.close();
       await sessions.close();
       await ownership?.release();
       await driver.close();

@@ -1,14 +1,14 @@
 import { parseArgs } from 'node:util';
+import { runCommand } from '#libs/process/run-command.ts';
+import { UsageError } from '#libs/process/usage-error.ts';
 import type { Command } from './command.ts';
 import { certs } from './commands/certs.ts';
 import { configCheck } from './commands/config-check.ts';
-import { garbageCollect } from './commands/garbage-collect.ts';
 import { help, version } from './commands/help.ts';
 import { keysCreate } from './commands/keys.ts';
 import { quickstart } from './commands/quickstart.ts';
 import { serve } from './commands/serve.ts';
 import { user } from './commands/user.ts';
-import { UsageError } from './usage-error.ts';
 
 const commands: Readonly<Record<string, Command>> = {
   serve,
@@ -17,7 +17,6 @@ const commands: Readonly<Record<string, Command>> = {
   certs,
   config: configCheck,
   keys: keysCreate,
-  'garbage-collect': garbageCollect,
   help,
 };
 
@@ -37,14 +36,7 @@ function choose(args: string[]): { run: Command; rest: string[] } {
   return values.help === true ? { run: help, rest: [first] } : { run: command, rest };
 }
 
-try {
-  const { run, rest } = choose(process.argv.slice(2));
-  process.exitCode = await run(rest);
-} catch (error) {
-  const isUsage =
-    error instanceof UsageError ||
-    String((error as NodeJS.ErrnoException).code).startsWith('ERR_PARSE_ARGS');
-  process.stderr.write(`portcullis: ${(error as Error).message}\n`);
-  if (isUsage) process.stderr.write("Try 'portcullis --help'.\n");
-  process.exitCode = isUsage ? 2 : 1;
-}
+await runCommand(async (args) => {
+  const { run, rest } = choose(args);
+  return await run(rest);
+});

@@ -67,7 +67,7 @@ async function runProfile(program: string, profile: Profile): Promise<boolean> {
     });
     const junit = await readFile(join(folder, 'results', 'junit.xml'), 'utf8').catch(() => '');
     const [tests, failed, skipped, errors] = ['tests', 'failures', 'skipped', 'errors'].map((key) =>
-      Number(new RegExp(`<testsuite [^>]*?${key}="(\\d+)"`).exec(junit)?.[1] ??? 0),
+      Number(new RegExp(`<testsuite [^>]*?${key}="(\\d+)"`).exec(junit)?.[1] ?? 0),
     );
     const what = `${profile.name}, HTTP/${profile.http2 ? '2' : '1.1'}`;
     process.stdout.write(

@@ -79,6 +79,8 @@ export const paths = {
   tag: (name: RepositoryName, tag: Tag) => inRepository(name, `_manifests/tags/${tag}`),
   tagCurrent: (name: RepositoryName, tag: Tag) =>
     inRepository(name, `_manifests/tags/${tag}/current/link`),
+  tagHistory: (name: RepositoryName, tag: Tag) =>
+    inRepository(name, `_manifests/tags/${tag}/index`),
   tagIndex: (name: RepositoryName, tag: Tag, digest: Digest) =>
     inRepository(name, `_manifests/tags/${tag}/index/${linkFolder(digest)}/link`),
 

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
+import { UsageError } from '#libs/process/usage-error.ts';
 import { ensureCertificates } from '../certificates.ts';
 import type { Command } from '../command.ts';
-import { UsageError } from '../usage-error.ts';
 
 /** `certs DIR NAME…`: a CA, unless there is one, and a site certificate for the names. */
 export const certs: Command = async ([folder, ...names]) => {

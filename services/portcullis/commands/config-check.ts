@@ -3,8 +3,8 @@ import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { configurationSchema } from '#libs/config/schema/configuration.ts';
 import { starSecrets } from '#libs/config/schema/walk.ts';
 import { toSettings } from '#libs/config/settings.ts';
+import { UsageError } from '#libs/process/usage-error.ts';
 import type { Command } from '../command.ts';
-import { UsageError } from '../usage-error.ts';
 
 /** `config check [CONFIG]`: what is in effect, and what of it will not be acted on. */
 export const configCheck: Command = async ([action, path, ...more]) => {

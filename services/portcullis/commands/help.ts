@@ -25,12 +25,15 @@ Manage it
   certs DIR NAME...       a CA in DIR, unless there is one, and a site certificate for these names
   keys create STATE       the first signing key in auth's state folder
   garbage-collect [-d] [-m] [-q] CONFIG
-                          not built yet
+                          takes away what nothing refers to, while the registry serves
+  fsck [--repair] [--quick] CONFIG
+                          what is wrong with the storage, ours or the original registry's
 
   -h, --help              this text
   -v, --version           the version
 
-Exit codes: 0 success; 1 it failed, and one sentence says why; 2 the command line is wrong.
+Exit codes: 0 success; 1 it failed, and one sentence says why; 2 the command line is wrong; 4 fsck
+found something. 'portcullis COMMAND --help' tells more of the last two commands.
 `;
 
 export const help: Command = async () => {

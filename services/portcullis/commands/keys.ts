@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { createFirstKey, loadKeys } from '#libs/auth/signing-keys.ts';
+import { UsageError } from '#libs/process/usage-error.ts';
 import type { Command } from '../command.ts';
-import { UsageError } from '../usage-error.ts';
 
 /** `keys create STATE`: the first signing key. */
 export const keysCreate: Command = async ([action, folder, ...more]) => {

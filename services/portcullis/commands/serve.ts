@@ -7,9 +7,9 @@ import {
 import type { Configuration } from '#libs/config/schema/configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
+import { UsageError } from '#libs/process/usage-error.ts';
 import type { Command } from '../command.ts';
 import { createSupervisor, type ServiceName, StartFailed } from '../supervisor.ts';
-import { UsageError } from '../usage-error.ts';
 
 /** `serve [CONFIG]`: one of each process until a signal ends it. */
 export const serve: Command = async (args) => {

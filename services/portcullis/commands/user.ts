@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
+import { UsageError } from '#libs/process/usage-error.ts';
 import type { Command } from '../command.ts';
 import { listUsers, removeUser, setPassword } from '../htpasswd-file.ts';
 import { readPassword } from '../read-password.ts';
-import { UsageError } from '../usage-error.ts';
 
 const usage =
   'usage: portcullis user add|passwd|remove|list [--file HTPASSWD | --config CONFIG] [NAME]';

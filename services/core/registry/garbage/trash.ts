@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Digest, digestParts, isDigest } from '#libs/oci/digest.ts';
+import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import { isRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
 import {
   ifPresent,
@@ -7,6 +7,7 @@ import {
   StorageError,
   type StoragePath,
 } from '../../storage/driver.ts';
+import { digestsIn } from '../digests-in.ts';
 import { paths } from '../paths.ts';
 import { readLink } from '../small-files.ts';
 
@@ -14,6 +15,11 @@ import { readLink } from '../small-files.ts';
 export type Discardable =
   | { kind: 'blob'; digest: Digest }
   | { kind: 'layer' | 'manifest'; repository: RepositoryName; digest: Digest };
+
+/** Names an item in a set. */
+export function keyOf(item: Discardable): string {
+  return item.kind === 'blob' ? item.digest : `${item.kind} ${item.repository} ${item.digest}`;
+}
 
 /** Where it stands in the tree. */
 export function placeOf(item: Discardable): StoragePath {
@@ -78,14 +84,14 @@ export function createTrash(driver: StorageDriver): Trash {
     const place = placeOf(item);
     for (const epoch of (await epochs()).reverse()) {
       const from = trashPath(epoch, item);
+      if ((await ifPresent(driver.stat(from))) === undefined) continue;
       try {
         await driver.move(from, place);
         return place;
       } catch (error) {
         if (!(error instanceof StorageError)) throw error;
-        if (error.code === 'not-found') continue;
-        if (error.code !== 'read-only') throw error;
-        if ((await ifPresent(driver.stat(from))) !== undefined) return from;
+        if (error.code === 'read-only') return from;
+        if (error.code !== 'not-found') throw error;
       }
     }
     // Somebody else may have put it back since the caller looked.
@@ -142,19 +148,6 @@ async function* linksIn(
       for await (const digest of digestsIn(driver, links)) {
         yield { kind, repository: folder, digest };
       }
-    }
-  }
-}
-
-/** The digests that the entries `<alg>/<hex>` of a folder name. */
-export async function* digestsIn(
-  driver: StorageDriver,
-  folder: StoragePath,
-): AsyncGenerator<Digest> {
-  for (const algorithm of await driver.list(folder)) {
-    for (const hex of await driver.list(paths.below(folder, algorithm))) {
-      const digest = `${algorithm}:${hex}`;
-      if (isDigest(digest)) yield digest;
     }
   }
 }

@@ -1,0 +1,28 @@
+import type { Settings } from '#libs/config/settings.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import { collectGarbage } from './registry/garbage/collect.ts';
+import type { StorageDriver } from './storage/driver.ts';
+
+/** `portcullis.gc`: collects garbage every interval; never, if there is none. */
+export function collectRegularly(
+  driver: StorageDriver,
+  { interval, ...options }: Settings['garbage'],
+  log: Logger,
+): { close(): void } {
+  let running = false;
+  const collect = async () => {
+    if (running) return;
+    running = true;
+    try {
+      const { garbage, freed, kept } = await collectGarbage(driver, { ...options, dryRun: false });
+      log.info({ garbage, freed, kept }, 'garbage collected');
+    } catch (error) {
+      log.warn({ err: error }, 'garbage could not be collected');
+    } finally {
+      running = false;
+    }
+  };
+  const timer =
+    interval === undefined ? undefined : setInterval(() => void collect(), interval).unref();
+  return { close: () => clearInterval(timer) };
+}

@@ -1,0 +1,36 @@
+import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
+import { type Settings, toSettings } from '#libs/config/settings.ts';
+import { UsageError } from '#libs/process/usage-error.ts';
+import { paths } from '../registry/paths.ts';
+import { createDriver } from '../storage/create-driver.ts';
+import { ifPresent, type StorageDriver } from '../storage/driver.ts';
+
+export interface OpenStorage {
+  driver: StorageDriver;
+  settings: Settings;
+}
+
+/**
+ * Opens the storage of the configuration that a command names.
+ * @throws UsageError unless there is exactly one argument
+ */
+export async function openStorage(
+  [path, ...more]: readonly string[],
+  usage: string,
+  { readOnly }: { readOnly: boolean },
+): Promise<OpenStorage> {
+  if (path === undefined || more.length > 0) throw new UsageError(usage.trimEnd());
+  const loaded = await loadConfiguration(path);
+  const stops = loaded.remarks.filter(
+    ({ level, path: key }) => level === 'stop' && key.startsWith('storage'),
+  );
+  if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
+  const settings = toSettings(loaded);
+  const driver = await createDriver({ storage: settings.storage, readOnly });
+  if ((await ifPresent(driver.stat(paths.root))) === undefined) {
+    const { storage } = settings;
+    const where = storage.driver === 'filesystem' ? storage.root : storage.driver;
+    throw new Error(`${where} holds no registry; is storage.filesystem.rootdirectory right?`);
+  }
+  return { driver, settings };
+}

@@ -1,0 +1,268 @@
+import { type Digest, isDigest } from '#libs/oci/digest.ts';
+import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
+import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
+import { ifPresent, type StorageDriver, type StoragePath } from '../../storage/driver.ts';
+import { digestsIn } from '../digests-in.ts';
+import { namedDigests } from '../garbage/named-digests.ts';
+import { type Discardable, keyOf, placeOf } from '../garbage/trash.ts';
+import { paths } from '../paths.ts';
+import { referencesOf, strictReferences } from '../references.ts';
+import { createReferrersIndex } from '../referrers-index.ts';
+import { readAll, writeLink } from '../small-files.ts';
+import type { NamedBlobs, Report, TreeSummary } from './finding.ts';
+
+export interface CheckContext {
+  driver: StorageDriver;
+  /** What lies in the trash, by its key: it is not missing, it comes back. */
+  trashed: ReadonlySet<string>;
+  report: Report;
+  summary: TreeSummary;
+  /** Filled with every digest that a repository links or names. */
+  named: NamedBlobs;
+}
+
+/** Looks at everything of one repository but its uploads. */
+export async function checkRepository(
+  context: CheckContext,
+  repository: RepositoryName,
+): Promise<void> {
+  context.summary.repositories += 1;
+  await checkLinks(context, repository, 'layer');
+  const manifests = await checkLinks(context, repository, 'manifest');
+  for (const { digest, target } of manifests) {
+    await checkManifest(context, repository, digest, target);
+  }
+  await checkTags(context, repository);
+  await checkReferrers(context, repository);
+}
+
+type Link = Digest | 'absent' | 'torn';
+
+async function readLinkState(driver: StorageDriver, path: StoragePath): Promise<Link> {
+  const bytes = await ifPresent(readAll(driver, path));
+  if (bytes === undefined) return 'absent';
+  const text = bytes.toString('utf8').trim();
+  return isDigest(text) ? text : 'torn';
+}
+
+async function isThere({ driver, trashed }: CheckContext, item: Discardable): Promise<boolean> {
+  return (await ifPresent(driver.stat(placeOf(item)))) !== undefined || trashed.has(keyOf(item));
+}
+
+const hasBytes = (context: CheckContext, digest: Digest) =>
+  isThere(context, { kind: 'blob', digest });
+
+/** Links of layers or manifests. @returns those that lead somewhere */
+async function checkLinks(
+  context: CheckContext,
+  repository: RepositoryName,
+  kind: 'layer' | 'manifest',
+): Promise<{ digest: Digest; target: Digest }[]> {
+  const { driver, report, named } = context;
+  const sound: { digest: Digest; target: Digest }[] = [];
+  const folder = kind === 'layer' ? paths.layers(repository) : paths.revisions(repository);
+  for await (const digest of digestsIn(driver, folder)) {
+    const path = placeOf({ kind, repository, digest });
+    const state = await readLinkState(driver, path);
+    if (state === 'absent') continue;
+    const remove = () => driver.remove(path);
+    if (state === 'torn') {
+      const isStillSo = async () => (await readLinkState(driver, path)) === 'torn';
+      const message = `the link to a ${kind} is empty or torn; it counts as absent`;
+      report({
+        kind: 'torn-link',
+        repository,
+        subject: digest,
+        message,
+        isStillSo,
+        repair: remove,
+      });
+      continue;
+    }
+    named.add(state);
+    if (await hasBytes(context, state)) {
+      sound.push({ digest, target: state });
+      continue;
+    }
+    report({
+      kind: 'dangling-link',
+      repository,
+      subject: digest,
+      message: `the ${kind} is linked, but its bytes are not stored`,
+      isStillSo: async () =>
+        (await readLinkState(driver, path)) === state && !(await hasBytes(context, state)),
+      repair: remove,
+    });
+  }
+  return sound;
+}
+
+/** What a manifest names, and whether the index of referrers knows it. */
+async function checkManifest(
+  context: CheckContext,
+  repository: RepositoryName,
+  digest: Digest,
+  target: Digest,
+): Promise<void> {
+  const { driver, report, named, summary } = context;
+  summary.manifests += 1;
+  const bytes = await ifPresent(readAll(driver, paths.blob(target)));
+  if (bytes === undefined) return;
+  const names = namedDigests(bytes);
+  for (const one of names.all) named.add(one);
+  const manifest = parseLeniently(bytes);
+  for (const reference of manifest === undefined ? [] : referencesOf(manifest, strictReferences)) {
+    const isMissing = () => lacks(context, repository, reference);
+    if (await isMissing()) {
+      report({
+        kind: 'missing-content',
+        repository,
+        subject: digest,
+        message: `the manifest refers to ${reference.digest}, which the repository does not have; push it again`,
+        isStillSo: async () =>
+          (await isThere(context, { kind: 'manifest', repository, digest })) && (await isMissing()),
+      });
+    }
+  }
+  for (const { digest: part, size } of manifest === undefined ? [] : partsOf(manifest)) {
+    const info = await ifPresent(driver.stat(paths.blob(part)));
+    if (info === undefined || info.size === size) continue;
+    const message = `the manifest says that ${part} has ${size} bytes, it has ${info.size}`;
+    report({
+      kind: 'wrong-size',
+      repository,
+      subject: digest,
+      message,
+      isStillSo: async () => true,
+    });
+  }
+  if (names.subject !== undefined) await checkListed(context, repository, digest, names.subject);
+}
+
+async function checkListed(
+  { driver, report }: CheckContext,
+  repository: RepositoryName,
+  digest: Digest,
+  subject: Digest,
+): Promise<void> {
+  const path = paths.referrer(repository, subject, digest);
+  const isUnlisted = async () => (await ifPresent(driver.stat(path))) === undefined;
+  if (!(await isUnlisted())) return;
+  report({
+    kind: 'unlisted-referrer',
+    repository,
+    subject: digest,
+    message: `the manifest is about ${subject}, but is not listed among its referrers`,
+    isStillSo: isUnlisted,
+    repair: () => createReferrersIndex(driver).add(repository, subject, digest),
+  });
+}
+
+async function lacks(
+  context: CheckContext,
+  repository: RepositoryName,
+  reference: { kind: 'blob' | 'manifest'; digest: Digest },
+): Promise<boolean> {
+  const kind = reference.kind === 'blob' ? 'layer' : 'manifest';
+  const item = { kind, repository, digest: reference.digest } as const;
+  if (context.trashed.has(keyOf(item))) return false;
+  const target = await readLinkState(context.driver, placeOf(item));
+  return target === 'absent' || target === 'torn' || !(await hasBytes(context, target));
+}
+
+function partsOf(manifest: Manifest): { digest: Digest; size: number }[] {
+  return manifest.kind === 'index' ? manifest.manifests : [manifest.config, ...manifest.layers];
+}
+
+/** What an older registry let through may not be ours to judge. */
+function parseLeniently(bytes: Buffer): Manifest | undefined {
+  try {
+    const { mediaType } = JSON.parse(bytes.toString('utf8')) as { mediaType?: unknown };
+    return parseManifest(bytes, typeof mediaType === 'string' ? mediaType : guessType(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+function guessType(bytes: Buffer): string {
+  const isIndex = 'manifests' in (JSON.parse(bytes.toString('utf8')) as object);
+  return `application/vnd.oci.image.${isIndex ? 'index' : 'manifest'}.v1+json`;
+}
+
+async function checkTags(context: CheckContext, repository: RepositoryName): Promise<void> {
+  const { driver, report, summary } = context;
+  for (const tag of await driver.list(paths.tags(repository))) {
+    if (!isTag(tag)) continue;
+    summary.tags += 1;
+    const path = paths.tagCurrent(repository, tag);
+    const state = await readLinkState(driver, path);
+    const isSame = async () => (await readLinkState(driver, path)) === state;
+    if (state === 'absent' || state === 'torn') {
+      const only = await onlyTarget(context, repository, tag);
+      report({
+        kind: 'torn-link',
+        repository,
+        subject: tag,
+        message:
+          only === undefined
+            ? 'the tag’s link is empty, torn or absent; push the tag again, or delete it'
+            : `the tag’s link is empty, torn or absent; it only ever pointed at ${only}`,
+        // A tag that was deleted meanwhile is no tag any more.
+        isStillSo: async () =>
+          (await isSame()) &&
+          (await ifPresent(driver.stat(paths.tag(repository, tag)))) !== undefined,
+        ...(only === undefined ? {} : { repair: () => writeLink(driver, path, only) }),
+      });
+      continue;
+    }
+    const isDangling = async () =>
+      !(await isThere(context, { kind: 'manifest', repository, digest: state }));
+    if (!(await isDangling())) continue;
+    report({
+      kind: 'dangling-tag',
+      repository,
+      subject: tag,
+      message: `the tag points at ${state}, which the repository does not have`,
+      isStillSo: async () => (await isSame()) && (await isDangling()),
+      repair: () => driver.remove(paths.tag(repository, tag)),
+    });
+  }
+}
+
+/** What a tag points at, if its history names one manifest only, and that is here. */
+async function onlyTarget(
+  context: CheckContext,
+  repository: RepositoryName,
+  tag: Tag,
+): Promise<Digest | undefined> {
+  const history: Digest[] = [];
+  for await (const digest of digestsIn(context.driver, paths.tagHistory(repository, tag))) {
+    history.push(digest);
+  }
+  const [only, ...others] = history;
+  if (only === undefined || others.length > 0) return undefined;
+  const item = { kind: 'manifest', repository, digest: only } as const;
+  return (await isThere(context, item)) ? only : undefined;
+}
+
+/** Entries of the referrers index whose manifest is not here. */
+async function checkReferrers(context: CheckContext, repository: RepositoryName): Promise<void> {
+  const { driver, report } = context;
+  for await (const subject of digestsIn(driver, paths.allReferrers(repository))) {
+    for (const name of await driver.list(paths.referrers(repository, subject))) {
+      const digest = name.replace('-', ':');
+      if (!isDigest(digest)) continue;
+      const isStale = async () =>
+        !(await isThere(context, { kind: 'manifest', repository, digest }));
+      if (!(await isStale())) continue;
+      report({
+        kind: 'stale-referrer',
+        repository,
+        subject: digest,
+        message: `it is listed among the referrers of ${subject}, but is not here`,
+        isStillSo: isStale,
+        repair: () => driver.remove(paths.referrer(repository, subject, digest)),
+      });
+    }
+  }
+}

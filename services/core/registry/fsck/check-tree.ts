@@ -1,0 +1,145 @@
+import { type Digest, digestParts, isDigest } from '#libs/oci/digest.ts';
+import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
+import { walkRepositories } from '../catalog.ts';
+import { createTrash, keyOf } from '../garbage/trash.ts';
+import { paths } from '../paths.ts';
+import { digestFile } from '../uploads/holding.ts';
+import { walkUploads } from '../uploads/walk-uploads.ts';
+import { type CheckContext, checkRepository } from './check-repository.ts';
+import type { Finding, Suspicion, TreeSummary } from './finding.ts';
+
+export interface CheckOptions {
+  /** Whether every blob is read and compared with its digest. */
+  hash: boolean;
+  /** Whether what can be made right safely is. */
+  repair: boolean;
+  /** Uploads opened before are orphans. */
+  uploadsBefore: Date;
+  onProgress?: (progress: CheckProgress) => void;
+}
+
+export interface CheckProgress {
+  phase: 'repositories' | 'uploads' | 'blobs' | 'looking again';
+  done: number;
+  /** Undefined where it is not known beforehand. */
+  total?: number;
+}
+
+export interface CheckReport {
+  findings: (Finding & { repaired: boolean; repairable: boolean })[];
+  summary: TreeSummary;
+}
+
+/**
+ * Looks through a tree, ours or the original registry's, while it is served (docs/fsck.md). What looks
+ * wrong is looked at again at the end, so that a push in the middle is no finding.
+ */
+export async function checkTree(
+  driver: StorageDriver,
+  options: CheckOptions,
+): Promise<CheckReport> {
+  const suspicions: Suspicion[] = [];
+  const context: CheckContext = {
+    driver,
+    trashed: await listTrash(driver),
+    report: (suspicion) => suspicions.push(suspicion),
+    summary: {
+      repositories: 0,
+      manifests: 0,
+      tags: 0,
+      blobs: { count: 0, bytes: 0 },
+      unreferenced: { count: 0, bytes: 0 },
+      trash: { count: 0 },
+    },
+    named: new Set(),
+  };
+  context.summary.trash.count = context.trashed.size;
+  for await (const repository of walkRepositories(driver, '')) {
+    await checkRepository(context, repository);
+    options.onProgress?.({ phase: 'repositories', done: context.summary.repositories });
+  }
+  await checkUploads(context, options);
+  await checkBlobs(context, options);
+
+  const report: CheckReport = { findings: [], summary: context.summary };
+  for (const [index, { isStillSo, repair, ...finding }] of suspicions.entries()) {
+    options.onProgress?.({ phase: 'looking again', done: index + 1, total: suspicions.length });
+    if (!(await isStillSo())) continue;
+    const repaired = options.repair && repair !== undefined;
+    if (repaired) await repair();
+    report.findings.push({ ...finding, repaired, repairable: repair !== undefined });
+  }
+  return report;
+}
+
+async function listTrash(driver: StorageDriver): Promise<Set<string>> {
+  const trash = createTrash(driver);
+  const trashed = new Set<string>();
+  for (const epoch of await trash.epochs()) {
+    for await (const item of trash.items(epoch)) trashed.add(keyOf(item));
+  }
+  return trashed;
+}
+
+async function checkUploads(
+  { driver, report }: CheckContext,
+  { uploadsBefore, onProgress }: CheckOptions,
+): Promise<void> {
+  let done = 0;
+  for await (const { repository, id, openedAt } of walkUploads(driver)) {
+    done += 1;
+    onProgress?.({ phase: 'uploads', done });
+    if (openedAt >= uploadsBefore) continue;
+    const path = paths.upload(repository, id);
+    report({
+      kind: 'orphan-upload',
+      repository,
+      subject: id,
+      message: `opened ${openedAt.toISOString()}, and never finished`,
+      isStillSo: async () => (await ifPresent(driver.stat(path))) !== undefined,
+      repair: () => driver.remove(path),
+    });
+  }
+}
+
+async function checkBlobs(context: CheckContext, options: CheckOptions): Promise<void> {
+  const { driver, report, named, summary } = context;
+  const algorithms = await driver.list(paths.blobs());
+  // Digests spread evenly over their first two digits, so these tell how far we are.
+  const prefixes: [algorithm: string, prefix: string][] = [];
+  for (const algorithm of algorithms) {
+    for (const prefix of await driver.list(paths.blobs(algorithm))) {
+      prefixes.push([algorithm, prefix]);
+    }
+  }
+  for (const [index, [algorithm, prefix]] of prefixes.entries()) {
+    for (const hex of await driver.list(paths.blobs(algorithm, prefix))) {
+      const digest = `${algorithm}:${hex}`;
+      const info = isDigest(digest) ? await ifPresent(driver.stat(paths.blob(digest))) : undefined;
+      if (!isDigest(digest) || info === undefined) continue;
+      count(summary.blobs, info.size);
+      if (!named.has(digest)) count(summary.unreferenced, info.size);
+      if (!options.hash || !(await isDamaged(driver, digest))) continue;
+      report({
+        kind: 'damaged-blob',
+        subject: digest,
+        message: `the ${info.size} bytes stored under this digest have another one; push the content again`,
+        isStillSo: () => isDamaged(driver, digest),
+        // Out of the way, not away: so that it can be pushed again, and looked at.
+        repair: () => driver.move(paths.blob(digest), paths.damaged(digest)),
+      });
+    }
+    options.onProgress?.({ phase: 'blobs', done: index + 1, total: prefixes.length });
+  }
+}
+
+function count(sum: { count: number; bytes: number }, size: number): void {
+  sum.count += 1;
+  sum.bytes += size;
+}
+
+async function isDamaged(driver: StorageDriver, digest: Digest): Promise<boolean> {
+  const { algorithm } = digestParts(digest);
+  const actual = await ifPresent(digestFile(driver, paths.blob(digest), algorithm));
+  return actual !== undefined && actual !== digest;
+}

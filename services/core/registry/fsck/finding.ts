@@ -1,0 +1,45 @@
+import type { Digest } from '#libs/oci/digest.ts';
+import type { RepositoryName } from '#libs/oci/reference.ts';
+
+/** What can be wrong with a tree; docs/fsck.md explains each. */
+export type FindingKind =
+  | 'torn-link'
+  | 'dangling-link'
+  | 'dangling-tag'
+  | 'missing-content'
+  | 'wrong-size'
+  | 'damaged-blob'
+  | 'orphan-upload'
+  | 'unlisted-referrer'
+  | 'stale-referrer';
+
+/** Something that is wrong. */
+export interface Finding {
+  kind: FindingKind;
+  repository?: RepositoryName;
+  /** Tag, upload or digest that is meant. */
+  subject: string;
+  message: string;
+}
+
+/** What was seen, until it is certain that it was no moment in the middle of a push. */
+export interface Suspicion extends Finding {
+  /** Looks again. */
+  isStillSo: () => Promise<boolean>;
+  /** Makes it right without losing anything; undefined where only a person can. */
+  repair?: () => Promise<void>;
+}
+
+export interface TreeSummary {
+  repositories: number;
+  manifests: number;
+  tags: number;
+  /** Blobs in their place, and what they take. */
+  blobs: { count: number; bytes: number };
+  /** Of those, what no repository names: what a collection would take. */
+  unreferenced: { count: number; bytes: number };
+  trash: { count: number };
+}
+
+export type Report = (suspicion: Suspicion) => void;
+export type NamedBlobs = Set<Digest>;

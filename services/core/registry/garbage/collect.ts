@@ -1,0 +1,242 @@
+import { type Digest, isDigest } from '#libs/oci/digest.ts';
+import type { RepositoryName } from '#libs/oci/reference.ts';
+import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
+import { walkRepositories } from '../catalog.ts';
+import { paths } from '../paths.ts';
+import { type MarkedRepository, markRepository } from './mark.ts';
+import {
+  createEpoch,
+  createTrash,
+  type Discardable,
+  epochBegan,
+  keyOf,
+  placeOf,
+  type Trash,
+} from './trash.ts';
+
+export interface CollectOptions {
+  /** Also manifests that no tag, index or subject keeps are garbage. */
+  untagged: boolean;
+  /** Only find out; nothing is taken away. */
+  dryRun: boolean;
+  /** Milliseconds; nothing younger is garbage. */
+  delay: number;
+  /** Milliseconds the trash keeps what came; 0 empties it at once, when nobody pushes. */
+  grace: number;
+  /** Called for each thing that is garbage, before it goes. */
+  onGarbage?: (item: Discardable, size: number) => void;
+  onProgress?: (progress: CollectProgress) => void;
+  now?: () => Date;
+}
+
+export interface CollectProgress {
+  phase: 'marking' | 'sweeping' | 'emptying';
+  /** Repositories marked, blobs looked at, or items removed so far. */
+  done: number;
+}
+
+/** What a collection did, or would do. Sizes in bytes. */
+export interface CollectReport {
+  repositories: number;
+  kept: { manifests: number; blobs: number };
+  /** Taken to the trash. */
+  garbage: { manifests: number; layers: number; blobs: number; bytes: number };
+  /** Removed for good, from earlier collections. */
+  freed: { items: number; bytes: number };
+  /** Repositories that were empty, and are gone. */
+  removedRepositories: number;
+}
+
+/** New items go to a new epoch after so long, so that an epoch's name tells when they came. */
+const epochLength = 60_000;
+
+/**
+ * Collects garbage while the registry serves (docs/garbage-collection.md). Candidates are moved to the
+ * trash, not removed; what is missed comes back. A later collection empties what has been there for
+ * longer than `grace`, after it has marked anew.
+ */
+export async function collectGarbage(
+  driver: StorageDriver,
+  options: CollectOptions,
+): Promise<CollectReport> {
+  const { now = () => new Date() } = options;
+  const trash = createTrash(driver);
+  const report: CollectReport = {
+    repositories: 0,
+    kept: { manifests: 0, blobs: 0 },
+    garbage: { manifests: 0, layers: 0, blobs: 0, bytes: 0 },
+    freed: { items: 0, bytes: 0 },
+    removedRepositories: 0,
+  };
+  const discard = createDiscard(trash, options, now);
+
+  // Decided before marking begins: what came later may still be in the middle of a push.
+  const due = await epochsBefore(trash, now().getTime() - options.grace);
+  const needed = await mark({ driver, trash, options, report, discard, now });
+  await sweep({ driver, options, report, discard, now, needed });
+  if (!options.dryRun && options.grace === 0) {
+    await mark({ driver, trash, options, report, discard: undefined, now });
+    due.push(...(await epochsBefore(trash, Number.POSITIVE_INFINITY)));
+  }
+  if (!options.dryRun) await empty(driver, trash, new Set(due), options, report);
+  return report;
+}
+
+type Discard = (item: Discardable, size: number) => Promise<void>;
+
+interface Step {
+  driver: StorageDriver;
+  options: CollectOptions;
+  report: CollectReport;
+  discard: Discard | undefined;
+  now: () => Date;
+}
+
+function createDiscard(trash: Trash, options: CollectOptions, now: () => Date): Discard {
+  let epoch = createEpoch(now());
+  return async (item, size) => {
+    options.onGarbage?.(item, size);
+    if (options.dryRun) return;
+    if (now().getTime() - (epochBegan(epoch)?.getTime() ?? 0) > epochLength) {
+      epoch = createEpoch(now());
+    }
+    await trash.discard(epoch, item);
+  };
+}
+
+async function epochsBefore(trash: Trash, time: number): Promise<string[]> {
+  const epochs = await trash.epochs();
+  return epochs.filter((epoch) => (epochBegan(epoch)?.getTime() ?? 0) <= time);
+}
+
+/** Goes through all repositories; takes their garbage away if told to. @returns the blobs they need */
+async function mark({
+  driver,
+  trash,
+  options,
+  report,
+  discard,
+  now,
+}: Step & { trash: Trash }): Promise<Set<Digest>> {
+  const trashed = new Set<string>();
+  for (const epoch of await trash.epochs()) {
+    // Of an epoch from which everything was taken back only folders are left.
+    if (!options.dryRun) await driver.prune?.(paths.trashEpoch(epoch));
+    for await (const item of trash.items(epoch)) trashed.add(keyOf(item));
+  }
+  const olderThan = new Date(now().getTime() - options.delay);
+  const needed = new Set<Digest>();
+  let done = 0;
+  for await (const repository of walkRepositories(driver, '')) {
+    const { untagged } = options;
+    const marked = await markRepository(driver, trash, repository, {
+      untagged,
+      olderThan,
+      trashed,
+    });
+    for (const digest of marked.needed) needed.add(digest);
+    done += 1;
+    options.onProgress?.({ phase: 'marking', done });
+    if (discard === undefined) continue;
+    report.repositories += 1;
+    report.kept.manifests += marked.keptManifests;
+    await clearRepository(driver, repository, marked, discard, options.dryRun, report);
+  }
+  return needed;
+}
+
+async function clearRepository(
+  driver: StorageDriver,
+  repository: RepositoryName,
+  { garbage, staleReferrers, empty }: MarkedRepository,
+  discard: Discard,
+  dryRun: boolean,
+  report: CollectReport,
+): Promise<void> {
+  for (const { kind, digest } of garbage) {
+    report.garbage[kind === 'manifest' ? 'manifests' : 'layers'] += 1;
+    await discard({ kind, repository, digest }, 0);
+    if (dryRun) continue;
+    const folder = kind === 'manifest' ? paths.revisionFolder : paths.layerFolder;
+    await driver.prune?.(folder(repository, digest));
+  }
+  if (!dryRun) {
+    for (const { subject, digest } of staleReferrers) {
+      await driver.remove(paths.referrer(repository, subject, digest));
+    }
+  }
+  if (!empty) return;
+  report.removedRepositories += 1;
+  if (dryRun) return;
+  // Folders only: whatever is pushed meanwhile makes its own again.
+  await driver.prune?.(paths.namespace(repository));
+}
+
+/** Takes blobs away that no repository needs. */
+async function sweep({
+  driver,
+  options,
+  report,
+  discard,
+  now,
+  needed,
+}: Step & { needed: ReadonlySet<Digest> }): Promise<void> {
+  const olderThan = new Date(now().getTime() - options.delay);
+  let done = 0;
+  for (const algorithm of await driver.list(paths.blobs())) {
+    for (const prefix of await driver.list(paths.blobs(algorithm))) {
+      for await (const digest of blobsIn(driver, algorithm, prefix)) {
+        done += 1;
+        if (done % 1000 === 0) options.onProgress?.({ phase: 'sweeping', done });
+        if (needed.has(digest)) {
+          report.kept.blobs += 1;
+          continue;
+        }
+        const item = { kind: 'blob', digest } as const;
+        const info = await ifPresent(driver.stat(placeOf(item)));
+        if (info !== undefined && info.modified >= olderThan) {
+          report.kept.blobs += 1;
+          continue;
+        }
+        if (info !== undefined) {
+          report.garbage.blobs += 1;
+          report.garbage.bytes += info.size;
+          await discard?.(item, info.size);
+        }
+        if (!options.dryRun) await driver.prune?.(paths.blobFolder(digest));
+      }
+    }
+  }
+  options.onProgress?.({ phase: 'sweeping', done });
+}
+
+async function* blobsIn(
+  driver: StorageDriver,
+  algorithm: string,
+  prefix: string,
+): AsyncGenerator<Digest> {
+  for (const hex of await driver.list(paths.blobs(algorithm, prefix))) {
+    const digest = `${algorithm}:${hex}`;
+    if (isDigest(digest) && hex.startsWith(prefix)) yield digest;
+  }
+}
+
+/** Removes for good what has been in the trash for long enough, and nobody took back. */
+async function empty(
+  driver: StorageDriver,
+  trash: Trash,
+  due: ReadonlySet<string>,
+  options: CollectOptions,
+  report: CollectReport,
+): Promise<void> {
+  for (const epoch of due) {
+    for await (const item of trash.items(epoch)) {
+      const size = await trash.destroy(epoch, item);
+      if (size === undefined) continue;
+      report.freed.items += 1;
+      report.freed.bytes += size;
+      options.onProgress?.({ phase: 'emptying', done: report.freed.items });
+    }
+    await driver.prune?.(paths.trashEpoch(epoch));
+  }
+}

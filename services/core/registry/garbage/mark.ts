@@ -1,0 +1,197 @@
+import { type Digest, digestParts, isDigest } from '#libs/oci/digest.ts';
+import { isTag, type RepositoryName } from '#libs/oci/reference.ts';
+import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
+import { digestsIn } from '../digests-in.ts';
+import { paths } from '../paths.ts';
+import { readAll, readLink } from '../small-files.ts';
+import { namedDigests } from './named-digests.ts';
+import { findBytes, keyOf, readLinkOrRecover, type Trash } from './trash.ts';
+
+/** What a repository needs of what it has, and what it does not. */
+export interface MarkedRepository {
+  /** Blobs that must stay for it: manifests, and what they name. */
+  needed: Set<Digest>;
+  keptManifests: number;
+  /** Manifests and layers that nothing keeps, old enough to go. */
+  garbage: { kind: 'manifest' | 'layer'; digest: Digest }[];
+  /** Entries of the referrers index whose manifest is gone. */
+  staleReferrers: { subject: Digest; digest: Digest }[];
+  /** Nothing would be left but folders. */
+  empty: boolean;
+}
+
+export interface MarkOptions {
+  /** Also manifests that no tag, index or subject keeps are garbage. */
+  untagged: boolean;
+  /** Only what is older than this is garbage. */
+  olderThan: Date;
+  /** What lies in the trash, by {@link keyOf}: what is needed of it comes back. */
+  trashed: ReadonlySet<string>;
+}
+
+interface Revision {
+  target: Digest;
+  names: ReturnType<typeof namedDigests>;
+}
+
+/** Finds out what a repository needs; what it needs and lies in the trash comes back. */
+export async function markRepository(
+  driver: StorageDriver,
+  trash: Trash,
+  repository: RepositoryName,
+  options: MarkOptions,
+): Promise<MarkedRepository> {
+  const revisions = await readRevisions(driver, trash, repository);
+  const kept = await keepManifests(driver, trash, repository, revisions, options);
+  const needed = new Set<Digest>();
+  const named = new Set<Digest>();
+  for (const { target, names } of kept.values()) {
+    needed.add(target);
+    for (const digest of names.all) named.add(digest);
+  }
+  for (const digest of named) {
+    needed.add(digest);
+    const layer = { kind: 'layer', repository, digest } as const;
+    if (options.trashed.has(keyOf(layer))) await trash.recover(layer);
+  }
+
+  const garbage: MarkedRepository['garbage'] = [];
+  for (const digest of revisions.keys()) {
+    if (!kept.has(digest)) garbage.push({ kind: 'manifest', digest });
+  }
+  let layers = 0;
+  for await (const digest of digestsIn(driver, paths.layers(repository))) {
+    layers += 1;
+    const link = paths.layerLink(repository, digest);
+    const young = !named.has(digest) && (await isYoung(driver, link, options.olderThan));
+    if (!named.has(digest) && !young) {
+      garbage.push({ kind: 'layer', digest });
+      continue;
+    }
+    // A sha512 layer of the original registry stands under another name.
+    const { algorithm } = digestParts(digest);
+    const target = young || algorithm !== 'sha256' ? await readLink(driver, link) : digest;
+    if (target !== undefined) needed.add(target);
+  }
+  for (const digest of needed) {
+    const blob = { kind: 'blob', digest } as const;
+    if (options.trashed.has(keyOf(blob))) await trash.recover(blob);
+  }
+  return {
+    needed,
+    keptManifests: kept.size,
+    garbage,
+    staleReferrers: await findStaleReferrers(driver, repository, options.trashed),
+    empty:
+      kept.size === 0 &&
+      layers === garbage.filter(({ kind }) => kind === 'layer').length &&
+      (await driver.list(paths.tags(repository))).length === 0 &&
+      (await driver.list(paths.uploads(repository))).length === 0,
+  };
+}
+
+async function readRevisions(
+  driver: StorageDriver,
+  trash: Trash,
+  repository: RepositoryName,
+): Promise<Map<Digest, Revision>> {
+  const revisions = new Map<Digest, Revision>();
+  for await (const digest of digestsIn(driver, paths.revisions(repository))) {
+    const target = await readLink(driver, paths.revisionLink(repository, digest));
+    const revision = target === undefined ? undefined : await readRevision(driver, trash, target);
+    if (revision !== undefined) revisions.set(digest, revision);
+  }
+  return revisions;
+}
+
+async function readRevision(
+  driver: StorageDriver,
+  trash: Trash,
+  target: Digest,
+): Promise<Revision> {
+  // Its bytes must be seen, wherever they are: what it names depends on them.
+  const found = await findBytes(driver, trash, target);
+  const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
+  return { target, names: namedDigests(bytes ?? Buffer.alloc(0)) };
+}
+
+/**
+ * The manifests that stay: all, or those that a tag points at, with what they name and what is about
+ * them, as far as it goes.
+ */
+async function keepManifests(
+  driver: StorageDriver,
+  trash: Trash,
+  repository: RepositoryName,
+  revisions: Map<Digest, Revision>,
+  { untagged, olderThan, trashed }: MarkOptions,
+): Promise<Map<Digest, Revision>> {
+  const kept = new Map<Digest, Revision>();
+  const about = new Map<Digest, Digest[]>();
+  for (const [digest, { names }] of revisions) {
+    if (names.subject === undefined) continue;
+    about.set(names.subject, [...(about.get(names.subject) ?? []), digest]);
+  }
+  /** A manifest by its digest, fetched from the trash if it is there. */
+  const find = async (digest: Digest): Promise<Revision | undefined> => {
+    const known = revisions.get(digest);
+    const item = { kind: 'manifest', repository, digest } as const;
+    if (known !== undefined || !trashed.has(keyOf(item))) return known;
+    const target = await readLinkOrRecover(driver, trash, item);
+    return target === undefined ? undefined : await readRevision(driver, trash, target);
+  };
+
+  const roots = new Set<Digest>();
+  for (const name of await driver.list(paths.tags(repository))) {
+    const digest = isTag(name)
+      ? await readLink(driver, paths.tagCurrent(repository, name))
+      : undefined;
+    if (digest !== undefined) roots.add(digest);
+  }
+  for (const digest of revisions.keys()) {
+    const link = paths.revisionLink(repository, digest);
+    if (!untagged || (await isYoung(driver, link, olderThan))) roots.add(digest);
+  }
+  const queue = [...roots];
+  const seen = new Set(queue);
+  for (let digest = queue.pop(); digest !== undefined; digest = queue.pop()) {
+    const revision = await find(digest);
+    if (revision === undefined) continue;
+    kept.set(digest, revision);
+    for (const next of [...revision.names.all, ...(about.get(digest) ?? [])]) {
+      if (seen.has(next)) continue;
+      seen.add(next);
+      queue.push(next);
+    }
+  }
+  return kept;
+}
+
+async function findStaleReferrers(
+  driver: StorageDriver,
+  repository: RepositoryName,
+  trashed: ReadonlySet<string>,
+): Promise<MarkedRepository['staleReferrers']> {
+  const stale: MarkedRepository['staleReferrers'] = [];
+  for await (const subject of digestsIn(driver, paths.allReferrers(repository))) {
+    for (const name of await driver.list(paths.referrers(repository, subject))) {
+      const digest = name.replace('-', ':');
+      if (!isDigest(digest)) continue;
+      // What lies in the trash may come back, and is listed again then.
+      if (trashed.has(keyOf({ kind: 'manifest', repository, digest }))) continue;
+      const link = await ifPresent(driver.stat(paths.revisionLink(repository, digest)));
+      if (link === undefined) stale.push({ subject, digest });
+    }
+  }
+  return stale;
+}
+
+/** True for what is not older, and for what is gone meanwhile. */
+async function isYoung(
+  driver: StorageDriver,
+  path: ReturnType<typeof paths.layerLink>,
+  olderThan: Date,
+): Promise<boolean> {
+  const info = await ifPresent(driver.stat(path));
+  return info === undefined || info.modified >= olderThan;
+}

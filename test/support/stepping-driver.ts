@@ -1,0 +1,81 @@
+import type {
+  StorageDriver,
+  StoragePath,
+  StorageWriter,
+} from '../../services/core/storage/driver.ts';
+
+/** One operation of the storage, about to happen. */
+export interface Step {
+  /** Counted from 1. */
+  number: number;
+  operation: string;
+  path: StoragePath;
+}
+
+/** A real driver that stops before each operation, so that a test can do something in between. */
+export function createSteppingDriver(
+  driver: StorageDriver,
+  before: (step: Step) => Promise<void>,
+): StorageDriver {
+  let number = 0;
+  const step = async (operation: string, path: StoragePath) => {
+    number += 1;
+    await before({ number, operation, path });
+  };
+  const watch = (path: StoragePath, writer: StorageWriter): StorageWriter => ({
+    get size() {
+      return writer.size;
+    },
+    async write(bytes) {
+      await step('write', path);
+      await writer.write(bytes);
+    },
+    async sync() {
+      await step('sync', path);
+      await writer.sync();
+    },
+    state: () => writer.state(),
+    close: () => writer.close(),
+  });
+  const { prune } = driver;
+  return {
+    name: driver.name,
+    async stat(path) {
+      await step('stat', path);
+      return await driver.stat(path);
+    },
+    async read(path, range) {
+      await step('read', path);
+      return await driver.read(path, range);
+    },
+    async put(path, bytes) {
+      await step('put', path);
+      await driver.put(path, bytes);
+    },
+    async openWriter(path, state) {
+      await step('openWriter', path);
+      return watch(path, await driver.openWriter(path, state));
+    },
+    async list(path, page) {
+      await step('list', path);
+      return await driver.list(path, page);
+    },
+    async move(from, to) {
+      await step('move', from);
+      await driver.move(from, to);
+    },
+    async remove(path) {
+      await step('remove', path);
+      await driver.remove(path);
+    },
+    ...(prune === undefined
+      ? {}
+      : {
+          async prune(path: StoragePath) {
+            await step('prune', path);
+            await prune.call(driver, path);
+          },
+        }),
+    close: () => driver.close(),
+  };
+}
