@@ -35,6 +35,14 @@ test: node_modules/.installed ## unit, contract, property and architecture tests
 e2e: node_modules/.installed ## the stack as `make run` starts it, driven by docker, skopeo and curl
 	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/e2e/**/*.test.ts'
 
+.PHONY: crash
+crash: node_modules/.installed ## ends and fails the core at steps of its storage, and checks what is left
+	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/crash/**/*.test.ts'
+
+.PHONY: chaos
+chaos: node_modules/.installed ## the same at every step, and for longer: about half an hour
+	@CHAOS=1 exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/crash/**/*.test.ts'
+
 .PHONY: conformance
 conformance: node_modules/.installed ## the specification's own program (PROGRAM=), over TLS with login
 	@exec $(run_node) test/conformance/run.ts $(PROGRAM)

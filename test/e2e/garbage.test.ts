@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -75,15 +75,18 @@ describe('garbage collected while the registry serves', () => {
   test('fifty clients never miss a blob, while collectors come, go and are killed', async () => {
     // Few images for many clients: each relies on what another one's moved tag made garbage.
     const images = Array.from({ length: 5 }, () => makeImage('oci', [4000, 300]));
+    const errors: unknown[] = [];
     let working = true;
-    const collectors: ChildProcess[] = [];
     let finished = 0;
     let killed = 0;
     const collecting = (async () => {
       while (working) {
         const args = ['garbage-collect', '-m', '-q', '--delay', '0s', config];
         const child = spawn(launcher, args, { stdio: ['ignore', 'ignore', 'pipe'] });
-        collectors.push(child);
+        let said = '';
+        child.stderr?.on('data', (text: Buffer) => {
+          said += text.toString();
+        });
         const kill = Math.random() < 0.5;
         const timer = kill
           ? setTimeout(() => child.kill('SIGKILL'), randomInt(150, 900))
@@ -92,10 +95,9 @@ describe('garbage collected while the registry serves', () => {
         clearTimeout(timer);
         if (code === 0) finished += 1;
         else if (child.signalCode === 'SIGKILL') killed += 1;
-        else assert.fail(`the collector ended with ${String(code)}`);
+        else errors.push(new Error(`the collector ended with ${String(code)}: ${said}`));
       }
     })();
-    const errors: unknown[] = [];
     await Promise.all(
       Array.from({ length: clients }, async (_, client) => {
         for (let round = 0; round < rounds; round += 1) {

@@ -37,7 +37,7 @@ export function createSteppingDriver(
     state: () => writer.state(),
     close: () => writer.close(),
   });
-  const { prune } = driver;
+  const { prune, touch } = driver;
   return {
     name: driver.name,
     async stat(path) {
@@ -74,6 +74,14 @@ export function createSteppingDriver(
           async prune(path: StoragePath) {
             await step('prune', path);
             await prune.call(driver, path);
+          },
+        }),
+    ...(touch === undefined
+      ? {}
+      : {
+          async touch(path: StoragePath) {
+            await step('touch', path);
+            await touch.call(driver, path);
           },
         }),
     close: () => driver.close(),

@@ -178,10 +178,11 @@ export function createManifestStore({
       await assertConditions(repository, digest, wanted, condition);
       const missing = await checkReferences(repository, manifest);
       await driver.put(paths.blob(digest), bytes);
-      await writeLink(driver, paths.revisionLink(repository, digest), digest);
+      // Listed first: an entry without its manifest is passed over, a manifest without it is lost.
       if (manifest.subject !== undefined) {
         await referrers.add(repository, manifest.subject.digest, digest);
       }
+      await writeLink(driver, paths.revisionLink(repository, digest), digest);
       for (const tag of wanted) await tags.point(repository, tag, digest);
       return { digest, manifest, missing };
     },
@@ -203,8 +204,8 @@ export function createManifestStore({
       await tags.removePointingAt(repository, digest);
       const { bytes } = await get(repository, { kind: 'digest', digest });
       const subject = subjectOf(bytes);
-      if (subject !== undefined) await referrers.remove(repository, subject, digest);
       await driver.remove(paths.revisionFolder(repository, digest));
+      if (subject !== undefined) await referrers.remove(repository, subject, digest);
     },
   };
 }

@@ -29,13 +29,20 @@ export function createTagStore(driver: StorageDriver): TagStore {
   const resolve = (repository: RepositoryName, tag: Tag) =>
     readLink(driver, paths.tagCurrent(repository, tag));
 
+  /** The link first: from then on there is no such tag, whatever happens to its history. */
+  async function untag(repository: RepositoryName, tag: Tag): Promise<void> {
+    await driver.remove(paths.tagCurrent(repository, tag));
+    await driver.remove(paths.tag(repository, tag));
+  }
+
   return {
     resolve,
 
     async point(repository, tag, digest) {
+      // First, so that no crash leaves the folder of a tag that is none: the original would list it.
+      await writeLink(driver, paths.tagCurrent(repository, tag), digest);
       // The original walks a tag's index for its history, and expects the current digest there.
       await writeLink(driver, paths.tagIndex(repository, tag, digest), digest);
-      await writeLink(driver, paths.tagCurrent(repository, tag), digest);
     },
 
     async remove(repository, tag) {
@@ -45,14 +52,14 @@ export function createTagStore(driver: StorageDriver): TagStore {
           detail: { name: repository, tag },
         });
       }
-      await driver.remove(paths.tag(repository, tag));
+      await untag(repository, tag);
     },
 
     async removePointingAt(repository, digest) {
       for (const name of await driver.list(paths.tags(repository))) {
         if (!isTag(name)) continue;
         if ((await resolve(repository, name)) === digest) {
-          await driver.remove(paths.tag(repository, name));
+          await untag(repository, name);
         }
       }
     },

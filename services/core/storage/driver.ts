@@ -82,6 +82,8 @@ export interface StorageDriver {
    * stay, also one that is put there meanwhile.
    */
   prune?(path: StoragePath): Promise<void>;
+  /** An ability: makes a file as young as if it were written now. @throws StorageError not-found */
+  touch?(path: StoragePath): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -10,6 +10,7 @@ import {
   rm,
   rmdir,
   stat,
+  utimes,
 } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -158,6 +159,11 @@ class FilesystemDriver implements StorageDriver {
     this.#directories.forget(target);
   }
 
+  async touch(path: StoragePath): Promise<void> {
+    const now = new Date();
+    await guard(path, () => utimes(this.#at(path), now, now));
+  }
+
   async close(): Promise<void> {}
 
   /** Renames a synced file to its place, for good. */
@@ -172,12 +178,16 @@ class FilesystemDriver implements StorageDriver {
         await place();
         break;
       } catch (error) {
-        // Somebody removed a directory that we had made; or the source is gone, and this fails again.
+        // The source is gone, and the look at it fails; or somebody removed a directory that we had made.
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === 3) throw error;
+        await stat(from);
         this.#directories.forget(parent);
       }
     }
-    await syncDirectory(parent);
+    await syncDirectory(parent).catch((error: NodeJS.ErrnoException) => {
+      // It arrived, and a collection took it and its directory away.
+      if (error.code !== 'ENOENT') throw error;
+    });
   }
 }
 

@@ -70,6 +70,10 @@ export function createMemoryDriver(): StorageDriver {
       for (const name of [path, ...below(path)]) files.delete(name);
     },
 
+    async touch(path: StoragePath): Promise<void> {
+      find(path).modified = new Date();
+    },
+
     async close(): Promise<void> {},
   };
 }

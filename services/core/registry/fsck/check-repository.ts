@@ -197,7 +197,20 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
     const path = paths.tagCurrent(repository, tag);
     const state = await readLinkState(driver, path);
     const isSame = async () => (await readLinkState(driver, path)) === state;
-    if (state === 'absent' || state === 'torn') {
+    if (state === 'absent') {
+      const folder = paths.tag(repository, tag);
+      report({
+        kind: 'stale-tag',
+        repository,
+        subject: tag,
+        message: 'the tag was deleted, or never finished; its folder is left',
+        isStillSo: async () =>
+          (await isSame()) && (await ifPresent(driver.stat(folder))) !== undefined,
+        repair: () => driver.remove(folder),
+      });
+      continue;
+    }
+    if (state === 'torn') {
       const only = await onlyTarget(context, repository, tag);
       report({
         kind: 'torn-link',
@@ -205,12 +218,9 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
         subject: tag,
         message:
           only === undefined
-            ? 'the tag’s link is empty, torn or absent; push the tag again, or delete it'
-            : `the tag’s link is empty, torn or absent; it only ever pointed at ${only}`,
-        // A tag that was deleted meanwhile is no tag any more.
-        isStillSo: async () =>
-          (await isSame()) &&
-          (await ifPresent(driver.stat(paths.tag(repository, tag)))) !== undefined,
+            ? 'the tag’s link is empty or torn; push the tag again, or delete it'
+            : `the tag’s link is empty or torn; it only ever pointed at ${only}`,
+        isStillSo: isSame,
         ...(only === undefined ? {} : { repair: () => writeLink(driver, path, only) }),
       });
       continue;

@@ -89,6 +89,12 @@ describeEachStorage('looking for damage', (open) => {
     assert.equal(headers['docker-content-digest'], image.descriptor.digest);
   });
 
+  test('the folder of a tag that is none', async () => {
+    await storage.driver.remove(paths.tagCurrent(app, latest));
+    await assertFinds(['stale-tag']);
+    assert.deepEqual(await storage.driver.list(paths.tags(app)), []);
+  });
+
   test('a torn tag that has moved before is left for a person', async () => {
     const next = makeImage();
     await pushImage(core, app, next, latest);

@@ -6,6 +6,7 @@ export type FindingKind =
   | 'torn-link'
   | 'dangling-link'
   | 'dangling-tag'
+  | 'stale-tag'
   | 'missing-content'
   | 'wrong-size'
   | 'damaged-blob'

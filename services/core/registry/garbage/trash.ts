@@ -86,6 +86,8 @@ export function createTrash(driver: StorageDriver): Trash {
       const from = trashPath(epoch, item);
       if ((await ifPresent(driver.stat(from))) === undefined) continue;
       try {
+        // Young again, so that the next collection leaves it to whoever relies on it now.
+        await driver.touch?.(from);
         await driver.move(from, place);
         return place;
       } catch (error) {
@@ -111,10 +113,7 @@ export function createTrash(driver: StorageDriver): Trash {
       }
     },
 
-    async recover(item) {
-      // Between two looks it can have been put back and taken away once more, hardly twice.
-      return (await takeBack(item)) ?? (await takeBack(item));
-    },
+    recover: takeBack,
 
     async *items(epoch) {
       for await (const digest of digestsIn(driver, paths.inTrash(epoch, 'blobs'))) {
@@ -152,16 +151,25 @@ async function* linksIn(
   }
 }
 
+/**
+ * How often something that was put back is looked for again: between two looks a collection can have
+ * taken it away once more, but it takes a whole collection for each time.
+ */
+const looks = 5;
+
 /** The digest that an item's link names, also if the link has to come back from the trash. */
 export async function readLinkOrRecover(
   driver: StorageDriver,
   trash: Trash,
   item: Discardable,
 ): Promise<Digest | undefined> {
-  const target = await readLink(driver, placeOf(item));
-  if (target !== undefined) return target;
-  const path = await trash.recover(item);
-  return path === undefined ? undefined : await readLink(driver, path);
+  let path: StoragePath | undefined = placeOf(item);
+  for (let look = 1; look <= looks && path !== undefined; look += 1) {
+    const target = await readLink(driver, path);
+    if (target !== undefined) return target;
+    path = await trash.recover(item);
+  }
+  return undefined;
 }
 
 /** Where a blob's bytes are and how many, also if they have to come back from the trash. */
@@ -170,10 +178,11 @@ export async function findBytes(
   trash: Trash,
   digest: Digest,
 ): Promise<{ path: StoragePath; size: number } | undefined> {
-  const place = paths.blob(digest);
-  const info = await ifPresent(driver.stat(place));
-  if (info !== undefined) return { path: place, size: info.size };
-  const path = await trash.recover({ kind: 'blob', digest });
-  const found = path === undefined ? undefined : await ifPresent(driver.stat(path));
-  return path === undefined || found === undefined ? undefined : { path, size: found.size };
+  let path: StoragePath | undefined = paths.blob(digest);
+  for (let look = 1; look <= looks && path !== undefined; look += 1) {
+    const info = await ifPresent(driver.stat(path));
+    if (info !== undefined) return { path, size: info.size };
+    path = await trash.recover({ kind: 'blob', digest });
+  }
+  return undefined;
 }
