@@ -1,34 +1,68 @@
 import { isRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
-import type { StorageDriver } from '../storage/driver.ts';
+import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import { paths } from './paths.ts';
 
+/** Names read at once. */
+const batch = 256;
+
 /**
- * All repositories in byte order of their full names, from the first after `last`.
+ * All repositories in byte order of their full names, from the first after `last`. It looks only at what
+ * it passes, so a page costs the same wherever it begins and however many there are.
  *
  * A folder may be a repository, hold others, or both: `a` and `a/b`. In byte order `a-x` stands
- * between those two, so a folder counts twice in its parent's order: as itself (`a`) and as what is
- * below it (`a/`).
+ * between those two, so a folder counts twice: as itself (`a`), and later as what is below it (`a/`).
+ * What is below waits on a stack meanwhile; each folder that waits is a beginning of the next.
  */
 export async function* walkRepositories(
   driver: StorageDriver,
   last: string,
   parent = '',
 ): AsyncGenerator<RepositoryName> {
-  const names = await driver.list(paths.namespace(parent));
-  const steps = names
-    .filter((name) => !name.startsWith('_'))
-    .map((name) => (parent === '' ? name : `${parent}/${name}`))
-    .flatMap((path) => [path, `${path}/`])
-    .sort();
-  for (const step of steps) {
-    if (step.endsWith('/')) {
-      const path = step.slice(0, -1);
-      // Everything below comes before `last` unless `last` itself is below or comes before.
-      if (step < last && !last.startsWith(step)) continue;
-      yield* walkRepositories(driver, last, path);
-    } else if (step > last && isRepositoryName(step) && (await isRepository(driver, step))) {
-      yield step;
+  const prefix = parent === '' ? '' : `${parent}/`;
+  // As it is called in this folder; empty where all of the folder comes after it.
+  const from = last.startsWith(prefix) ? last.slice(prefix.length) : '';
+  const waiting = await foldersAround(driver, prefix, from.split('/', 1)[0] ?? '');
+  for await (const name of namesAfter(driver, parent, from)) {
+    for (let top = waiting.at(-1); top !== undefined && `${top}/` < name; top = waiting.at(-1)) {
+      waiting.pop();
+      yield* walkRepositories(driver, last, prefix + top);
     }
+    const path = prefix + name;
+    if (isRepositoryName(path) && (await isRepository(driver, path))) yield path;
+    waiting.push(name);
+  }
+  for (let top = waiting.pop(); top !== undefined; top = waiting.pop()) {
+    yield* walkRepositories(driver, last, prefix + top);
+  }
+}
+
+/** The folders at or before a name below which something comes after it, the outermost first. */
+async function foldersAround(
+  driver: StorageDriver,
+  prefix: string,
+  from: string,
+): Promise<string[]> {
+  const found: string[] = [];
+  for (let length = 1; length <= from.length; length += 1) {
+    const name = from.slice(0, length);
+    const comesLater = length === from.length || `${name}/` > from;
+    if (!comesLater || !isRepositoryName(prefix + name)) continue;
+    const info = await ifPresent(driver.stat(paths.namespace(prefix + name)));
+    if (info?.kind === 'directory') found.push(name);
+  }
+  return found;
+}
+
+async function* namesAfter(
+  driver: StorageDriver,
+  parent: string,
+  from: string,
+): AsyncGenerator<string> {
+  for (let after = from; ; ) {
+    const names = await driver.list(paths.namespace(parent), { after, limit: batch });
+    yield* names.filter((name) => !name.startsWith('_'));
+    if (names.length < batch) return;
+    after = names.at(-1) ?? '';
   }
 }
 

@@ -25,9 +25,23 @@ export interface TagStore {
   ): Promise<{ tags: Tag[]; more: boolean }>;
 }
 
+/** Links read at once. */
+const atOnce = 16;
+
 export function createTagStore(driver: StorageDriver): TagStore {
   const resolve = (repository: RepositoryName, tag: Tag) =>
     readLink(driver, paths.tagCurrent(repository, tag));
+
+  /** Those of the names that are tags and point at something. */
+  async function existing(repository: RepositoryName, names: readonly string[]): Promise<Tag[]> {
+    const found: Tag[] = [];
+    for (let start = 0; start < names.length; start += atOnce) {
+      const tags = names.slice(start, start + atOnce).filter(isTag);
+      const digests = await Promise.all(tags.map((tag) => resolve(repository, tag)));
+      found.push(...tags.filter((_, index) => digests[index] !== undefined));
+    }
+    return found;
+  }
 
   /** The link first: from then on there is no such tag, whatever happens to its history. */
   async function untag(repository: RepositoryName, tag: Tag): Promise<void> {
@@ -39,10 +53,10 @@ export function createTagStore(driver: StorageDriver): TagStore {
     resolve,
 
     async point(repository, tag, digest) {
-      // First, so that no crash leaves the folder of a tag that is none: the original would list it.
-      await writeLink(driver, paths.tagCurrent(repository, tag), digest);
       // The original walks a tag's index for its history, and expects the current digest there.
       await writeLink(driver, paths.tagIndex(repository, tag, digest), digest);
+      // Last: until this is written the tag is what it was.
+      await writeLink(driver, paths.tagCurrent(repository, tag), digest);
     },
 
     async remove(repository, tag) {
@@ -56,10 +70,12 @@ export function createTagStore(driver: StorageDriver): TagStore {
     },
 
     async removePointingAt(repository, digest) {
-      for (const name of await driver.list(paths.tags(repository))) {
-        if (!isTag(name)) continue;
-        if ((await resolve(repository, name)) === digest) {
-          await untag(repository, name);
+      const names = (await driver.list(paths.tags(repository))).filter(isTag);
+      for (let start = 0; start < names.length; start += atOnce) {
+        const tags = names.slice(start, start + atOnce);
+        const digests = await Promise.all(tags.map((tag) => resolve(repository, tag)));
+        for (const [index, tag] of tags.entries()) {
+          if (digests[index] === digest) await untag(repository, tag);
         }
       }
     },
@@ -67,14 +83,16 @@ export function createTagStore(driver: StorageDriver): TagStore {
     async list(repository, { last, limit }) {
       if (limit === 0) return { tags: [], more: false };
       const tags: Tag[] = [];
-      for (const name of await driver.list(paths.tags(repository), { after: last })) {
-        if (!isTag(name)) continue;
-        const digest = await resolve(repository, name);
-        if (digest === undefined) continue;
-        if (tags.length === limit) return { tags, more: true };
-        tags.push(name);
+      let after = last;
+      // One more than the page: whether there is more must not be guessed.
+      for (;;) {
+        const wanted = limit + 1 - tags.length;
+        const names = await driver.list(paths.tags(repository), { after, limit: wanted });
+        tags.push(...(await existing(repository, names)));
+        if (tags.length > limit) return { tags: tags.slice(0, limit), more: true };
+        after = names.at(-1) ?? '';
+        if (names.length < wanted) return { tags, more: false };
       }
-      return { tags, more: false };
     },
   };
 }

@@ -24,6 +24,7 @@ import {
   type StorageWriter,
 } from './driver.ts';
 import { DurableDirectories, syncDirectory } from './durable-directories.ts';
+import { ListingCache, pageOf } from './listing-cache.ts';
 
 /** Bytes read at a time when a file is sent. */
 const readSize = 1024 * 1024;
@@ -73,6 +74,7 @@ class FilesystemDriver implements StorageDriver {
   readonly name = 'filesystem';
   readonly #root: string;
   readonly #directories: DurableDirectories;
+  readonly #listings = new ListingCache();
 
   constructor(root: string) {
     this.#root = resolve(root);
@@ -122,15 +124,13 @@ class FilesystemDriver implements StorageDriver {
   }
 
   async list(path: StoragePath, { after = '', limit = Infinity } = {}): Promise<string[]> {
-    let names: string[];
     try {
-      names = await guard(path, () => readdir(this.#at(path)));
+      const names = await guard(path, () => this.#listings.names(this.#at(path)));
+      return pageOf(names, after, limit);
     } catch (error) {
       if (error instanceof StorageError && error.code === 'not-found') return [];
       throw error;
     }
-    const later = names.filter((name) => name > after).sort();
-    return later.length > limit ? later.slice(0, limit) : later;
   }
 
   async move(from: StoragePath, to: StoragePath): Promise<void> {
