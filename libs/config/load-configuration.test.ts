@@ -101,7 +101,7 @@ describe('loading a configuration', () => {
     assert.deepEqual(settings.health, { interval: 10_000, threshold: 3 });
     assert.equal(settings.auth?.realm, 'basic-realm');
     const levels = loaded.remarks.map(({ level, path }) => `${level} ${path}`);
-    assert.deepEqual(levels, ['warn threshold', 'note http.http2', 'warn storage.cache']);
+    assert.deepEqual(levels, ['warn threshold', 'warn storage.cache']);
   });
 
   test('a driver that we lack stops the start by name, a misspelt key is warned of', async () => {
