@@ -67,6 +67,8 @@ export class Http2Request extends Http2ServerRequest {
 export class Http2Response extends Http2ServerResponse<Http2Request> {
   /** True as soon as there is nobody to answer any more. */
   override closed = false;
+  /** True once the whole answer is with the client; settled when the stream is over. */
+  override writableFinished = false;
   #written = 0;
 
   constructor(stream: ServerHttp2Stream) {
@@ -78,9 +80,12 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
     stream.once('aborted', () => {
       this.closed = true;
     });
+    stream.prependOnceListener('close', () => {
+      this.closed = true;
+      this.writableFinished = this.writableEnded && !stream.aborted && stream.rstCode === 0;
+    });
     // Node's own says nothing of a HEAD that is cancelled before its answer.
     stream.once('close', () => {
-      this.closed = true;
       if (!told) this.emit('close');
     });
   }
@@ -126,13 +131,13 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
   endEarly(): void {
     const { stream } = this;
     const stop = () => {
-      if (!stream.destroyed) stream.close(constants.NGHTTP2_NO_ERROR);
+      if (stream.closed) return;
+      // A reset before the end of the answer is out would cut it off.
+      if (stream.state.localClose === 1) stream.close(constants.NGHTTP2_NO_ERROR);
+      else setTimeout(stop, 5);
     };
-    // Node sends the end of the stream a turn after this event, and a reset before it would cut it off.
-    stream.once('wantTrailers', () => setImmediate(stop));
-    const endsWithHeaders = stream.writableEnded;
     this.end();
     this.req.resume();
-    if (endsWithHeaders) stop();
+    setImmediate(stop);
   }
 }
