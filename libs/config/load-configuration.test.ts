@@ -101,7 +101,18 @@ describe('loading a configuration', () => {
     assert.deepEqual(settings.health, { interval: 10_000, threshold: 3 });
     assert.equal(settings.auth?.realm, 'basic-realm');
     const levels = loaded.remarks.map(({ level, path }) => `${level} ${path}`);
-    assert.deepEqual(levels, ['warn threshold', 'note http.http2', 'warn storage.cache']);
+    assert.deepEqual(levels, ['warn threshold', 'warn storage.cache']);
+  });
+
+  test('where HTTP/2 is not spoken and not declined, it is said how it would be', async () => {
+    const pair = 'tls: { certificate: a, key: b }';
+    const noted = async (http: string) =>
+      (await messages(minimal(`http: { ${http} }`), 'note')).includes('http.http2');
+    assert.equal(await noted(pair), true);
+    assert.equal(await noted('http2: { disabled: false }'), true);
+    assert.equal(await noted(`${pair}, http2: { disabled: false }`), false);
+    assert.equal(await noted(`${pair}, http2: { disabled: true }`), false);
+    assert.equal(toSettings(await load(minimal(`http: { ${pair} }`))).http.http2, false);
   });
 
   test('a driver that we lack stops the start by name, a misspelt key is warned of', async () => {

@@ -20,6 +20,8 @@ export interface Settings {
     /** Scheme and host that clients use, if it is fixed: `https://registry.example.com`. */
     publicUrl: string | undefined;
     tls: TlsSettings | undefined;
+    /** HTTP/2 beside HTTP/1.1; without `tls` of no effect. */
+    http2: boolean;
     /** Sent with every answer. */
     headers: Record<string, string[]>;
     drainTimeout: number;
@@ -89,6 +91,7 @@ export function toSettings({ configuration, path }: LoadedConfiguration): Settin
       prefix: http.prefix.replace(/^\/*/, '/').replace(/\/+$/, ''),
       publicUrl: http.host === undefined ? undefined : parsePublicUrl(http.host),
       tls: tlsSettings(http.tls),
+      http2: http.http2?.disabled === false,
       headers: http.headers,
       drainTimeout: http.draintimeout,
       idleTimeout: portcullis.gateway.idletimeout,

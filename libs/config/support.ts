@@ -84,14 +84,14 @@ const rules: readonly Rule[] = [
   [
     'http.h2c',
     'warn',
-    'HTTP/2 is not spoken yet; clients use HTTP/1.1',
+    'HTTP/2 without TLS is not spoken; clients use HTTP/1.1',
     (c) => c.http.h2c?.enabled,
   ],
   [
     'http.http2',
     'note',
-    'HTTP/2 is not spoken yet; clients use HTTP/1.1',
-    (c) => c.http.http2?.disabled !== true,
+    'HTTP/1.1 is spoken; `http2: {disabled: false}` and http.tls bring HTTP/2',
+    (c) => !asksForHttp1(c) && !hasHttp2(c),
   ],
   ['health.file', 'warn', 'this checker is not built yet', (c) => c.health.file],
   ['health.http', 'warn', 'this checker is not built yet', (c) => c.health.http],
@@ -144,6 +144,14 @@ export function checkSupport(configuration: Configuration): Remark[] {
       return value !== undefined && value !== null && value !== false && !waived;
     })
     .map(([path, level, why]) => ({ level, path, message: `${path}: ${why}` }));
+}
+
+function asksForHttp1({ http }: Configuration): boolean {
+  return http.http2?.disabled === true;
+}
+
+function hasHttp2({ http }: Configuration): boolean {
+  return http.http2?.disabled === false && http.tls?.certificate !== undefined;
 }
 
 function hasMiddleware(configuration: Configuration): boolean {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Http2Response } from './http2-messages.ts';
 
 /** How much of an unwanted body is read before the connection goes. */
 export interface DrainLimits {
@@ -31,7 +32,8 @@ export function closeAfter(response: ServerResponse): void {
 /**
  * Ends a response whose request body was not wanted. Left alone, Node would swallow the whole body;
  * closing at once would reset the connection under a client that is still writing, and the answer
- * would be lost. So a little is read and thrown away, and then the connection is closed.
+ * would be lost. So a little is read and thrown away, and then the connection is closed. HTTP/2 can
+ * tell the client to stop, and needs none of that.
  * The response must announce its length, and all of it but the end must be written.
  */
 export async function endEarly(
@@ -39,6 +41,10 @@ export async function endEarly(
   response: ServerResponse,
   { bytes, time }: DrainLimits,
 ): Promise<void> {
+  if (response instanceof Http2Response) {
+    response.endEarly();
+    return;
+  }
   await new Promise<void>((resolve) => {
     let seen = 0;
     const timer = setTimeout(resolve, time);

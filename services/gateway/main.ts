@@ -9,6 +9,7 @@ import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createGatewayApp } from './app.ts';
 import { createAuthenticator } from './authenticate.ts';
 import { createTrustedProxies } from './client-address.ts';
+import { createHttp2Server } from './http2.ts';
 import { createProxy } from './proxy.ts';
 import { followTls, loadTls } from './tls.ts';
 import { createTokenExchange } from './token-exchange.ts';
@@ -77,12 +78,17 @@ async function startGateway(settings: Settings, log: Logger): Promise<RunningPro
 }
 
 async function createServer({ http }: Settings, listener: RequestListener): Promise<Server> {
+  const tls = http.tls === undefined ? undefined : await loadTls(http.tls);
+  if (tls !== undefined && http.http2) {
+    const { headersTimeout, idleTimeout: idle } = http;
+    return createHttp2Server({ tls, handshake, headersTimeout, keepAlive, idle }, listener);
+  }
   const server =
-    http.tls === undefined
+    tls === undefined
       ? createHttpServer(serverOptions)
       : createHttpsServer({
           ...serverOptions,
-          ...(await loadTls(http.tls)),
+          ...tls,
           handshakeTimeout: handshake,
           ALPNProtocols: ['http/1.1'],
         });

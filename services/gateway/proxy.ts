@@ -98,6 +98,8 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
     async forward(ctx, options) {
       prepare(ctx, options);
       ctx.respond = false;
+      // Whoever left while we asked who it is: its body, cut short, must not go on as if it were whole.
+      if (ctx.res.closed) return;
       exchanges.set(ctx.req, { ctx, options });
       await new Promise<void>((resolve, reject) => {
         ctx.res.once('close', resolve);

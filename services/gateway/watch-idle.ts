@@ -1,9 +1,21 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import { constants } from 'node:http2';
+import { Http2Request, Http2Response } from '#libs/http/http2-messages.ts';
+
+/** A transfer's side towards the client: the whole connection's in HTTP/1.1, a stream's in HTTP/2. */
+interface ClientSide {
+  /** Grows with each byte, either way. */
+  moved(): number;
+  /** True while there is something for the client to take. */
+  hasUntaken(): boolean;
+  giveUp(): void;
+}
 
 /**
  * Gives up a transfer that stands still: no byte either way for `idle` milliseconds while it is the
  * client's turn, to send more of the body or to take more of the answer. A core that takes its time is
- * never cut, however long it does.
+ * never cut, however long it does. Of an answer over HTTP/2 a piece counts when all of it is gone; pieces
+ * are 64 KiB at most.
  */
 export function watchIdle(
   request: IncomingMessage,
@@ -11,22 +23,37 @@ export function watchIdle(
   upstream: ClientRequest,
   idle: number,
 ): void {
-  const { socket } = request;
+  const client = clientSide(request, response);
   let seen = -1;
   let since = performance.now();
   const timer = setInterval(
     () => {
-      const moved = socket.bytesRead + socket.bytesWritten;
-      const unread = response.writableLength > 0 || socket.writableLength > 0;
-      const clientsTurn = unread || (!request.complete && !upstream.writableNeedDrain);
+      const moved = client.moved();
+      const clientsTurn = client.hasUntaken() || (!request.complete && !upstream.writableNeedDrain);
       if (moved !== seen || !clientsTurn) {
         seen = moved;
         since = performance.now();
       } else if (performance.now() - since >= idle) {
-        socket.destroy();
+        client.giveUp();
       }
     },
     Math.max(10, idle / 4),
   );
   response.once('close', () => clearInterval(timer));
+}
+
+function clientSide(request: IncomingMessage, response: ServerResponse): ClientSide {
+  if (request instanceof Http2Request && response instanceof Http2Response) {
+    return {
+      moved: () => request.received + response.taken,
+      hasUntaken: () => response.untaken > 0,
+      giveUp: () => response.reset(constants.NGHTTP2_CANCEL),
+    };
+  }
+  const { socket } = request;
+  return {
+    moved: () => socket.bytesRead + socket.bytesWritten,
+    hasUntaken: () => response.writableLength > 0 || socket.writableLength > 0,
+    giveUp: () => socket.destroy(),
+  };
 }

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import type { RequestListener } from 'node:http';
+import { type ClientHttp2Session, connect } from 'node:http2';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { drain } from '#libs/http/serve.ts';
+import { mustRun } from '../../test/support/run.ts';
+import { launcher } from '../../test/support/stack.ts';
+import {
+  createTemporaryFolder,
+  type TemporaryFolder,
+} from '../../test/support/temporary-folder.ts';
+import { createHttp2Server } from './http2.ts';
+
+describe('createHttp2Server', () => {
+  let folder: TemporaryFolder;
+  let tls: { cert: Buffer; key: Buffer };
+
+  before(async () => {
+    folder = await createTemporaryFolder();
+    await mustRun(launcher, ['certs', folder.path, 'localhost']);
+    const [cert, key] = await Promise.all(
+      ['site.crt', 'site.key'].map((name) => readFile(join(folder.path, name))),
+    );
+    tls = { cert: cert ?? Buffer.alloc(0), key: key ?? Buffer.alloc(0) };
+  });
+
+  after(async () => {
+    await folder?.remove();
+  });
+
+  const hour = 3_600_000;
+  const serve = async (listener: RequestListener, times: { keepAlive?: number } = {}) => {
+    const limits = { handshake: hour, headersTimeout: hour, keepAlive: hour, idle: hour, ...times };
+    const server = createHttp2Server({ tls, ...limits }, listener);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    const session = connect(`https://localhost:${port}`, { rejectUnauthorized: false });
+    session.on('error', () => {});
+    return { server, session };
+  };
+  const ask = async (session: ClientHttp2Session) => {
+    const stream = session.request({ ':path': '/' });
+    const [headers] = await once(stream, 'response');
+    stream.resume();
+    await once(stream, 'close');
+    return headers[':status'];
+  };
+
+  test('a session without a stream is told to go when its time is over', async () => {
+    const { server, session } = await serve((_, response) => response.end(), { keepAlive: 20 });
+    const told = once(session, 'goaway');
+    assert.equal(await ask(session), 200);
+    assert.equal((await told)[0], 0);
+    if (!session.destroyed) await once(session, 'close');
+    await drain(server, 0);
+  });
+
+  test('a session with a stream stays', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const { server, session } = await serve(
+      (request, response) => void promise.then(() => response.end(request.url)),
+      { keepAlive: 1 },
+    );
+    const [first, second] = [
+      session.request({ ':path': '/a' }),
+      session.request({ ':path': '/b' }),
+    ];
+    second.close();
+    await once(second, 'close');
+    await new Promise((pong) => session.ping(pong));
+    resolve();
+    const [headers] = await once(first, 'response');
+    assert.equal(headers[':status'], 200);
+    session.destroy();
+    await drain(server, 0);
+  });
+
+  test('what is sent of the connection in an answer is left out', async () => {
+    const { server, session } = await serve((_, response) => {
+      response.setHeader('Connection', 'close');
+      response.setHeader('Keep-Alive', 'timeout=5');
+      response.setHeader('X-Kept', ['a', 'b']);
+      response.end();
+    });
+    const stream = session.request({ ':path': '/' });
+    const [headers] = await once(stream, 'response');
+    assert.equal(headers['keep-alive'], undefined);
+    assert.equal(headers['x-kept'], 'a, b');
+    session.destroy();
+    await drain(server, 0);
+  });
+
+  test('an answer broken off is an error to the client', async () => {
+    const { server, session } = await serve((_, response) => {
+      response.write('half', () => response.destroy());
+    });
+    const stream = session.request({ ':path': '/' });
+    stream.resume();
+    const [error] = await once(stream, 'error');
+    assert.match((error as Error).message, /INTERNAL_ERROR/);
+    session.destroy();
+    await drain(server, 0);
+  });
+
+  test('a drain that is over cuts what still runs', async () => {
+    const { server, session } = await serve((_, response) => response.flushHeaders());
+    const stream = session.request({ ':path': '/' });
+    stream.on('error', () => {});
+    await once(stream, 'response');
+    const closed = once(session, 'close');
+    await drain(server, 20);
+    await closed;
+  });
+});
