@@ -7,7 +7,7 @@ import { type ErrorCode, errorCodes, RegistryError } from '#libs/oci/errors.ts';
 import type { Received } from '../../support/core.ts';
 import { makeImage, mediaTypes } from '../../support/images.ts';
 import { createTokenServer } from '../../support/tokens.ts';
-import { anyImage, objects } from './data-sets.ts';
+import { kinds } from './data-sets.ts';
 import { expectStatus, type Ground } from './ground.ts';
 import { may, must, once, type Requirement, should } from './requirement.ts';
 
@@ -107,9 +107,9 @@ export const api: readonly Requirement[] = [
   may(
     'Registry Proxying',
     'the host that a proxy is told about changes nothing',
-    objects,
-    async (ground, object) => {
-      await ground.push(object, 'v1');
+    kinds,
+    async ({ holding }, object) => {
+      const ground = await holding(object);
       const answer = await ground.send('GET', 'manifests/v1?ns=registry.example');
       expectStatus(answer, 200);
       assert.ok(answer.body.equals(object.root.bytes));
@@ -173,7 +173,6 @@ export const api: readonly Requirement[] = [
   }),
 
   should('API', 'HEAD of a refusal has no body', once, async (ground) => {
-    await ground.push(anyImage);
     for (const path of ['manifests/v1', 'tags/list/more', `blobs/${absent}`]) {
       const answer = await ground.send('HEAD', path);
       assert.deepEqual([answer.status, answer.body.length], [404, 0]);

@@ -232,6 +232,18 @@ export const objects: readonly ObjectSet[] = [
 export const documentOf = ({ root }: ObjectSet): Document =>
   JSON.parse(root.bytes.toString()) as Document;
 
+/** One object of each kind, for what depends on the kind alone. */
+export const kinds = [
+  'an image',
+  'an image under its sha512, of blobs under theirs',
+  'a Docker image',
+  'an index of an index',
+  'a Docker manifest list',
+  'an image with a subject',
+  'an artifact with a subject, under its sha512',
+  'an index with a subject',
+].map((name) => objects.find((one) => one.name === name) as ObjectSet);
+
 /** Objects that are about another one. */
 export const referrers = objects.filter((one) => documentOf(one).subject !== undefined);
 

@@ -11,7 +11,7 @@ import {
   startCore,
 } from '../../support/core.ts';
 import type { Fixture } from '../../support/images.ts';
-import type { ObjectSet } from './data-sets.ts';
+import type { BlobSet, ObjectSet } from './data-sets.ts';
 
 /** Where one case is played: a registry, and a repository that no other case uses. */
 export interface Ground {
@@ -23,6 +23,13 @@ export interface Ground {
   send(method: string, path: string, sent?: Sent): Promise<Received>;
   /** Pushes an object's parts and its root, by digest or under a tag, and gives the last answer. */
   push(object: ObjectSet, tag?: string): Promise<Received>;
+  /**
+   * A repository that has this, manifests by digest and as `v1`. Other cases use it too, so it must be
+   * left as it is.
+   */
+  holding(data: ObjectSet | BlobSet): Promise<Ground>;
+  /** Pushes the root of an object alone, under its own type unless another is given. */
+  put(object: ObjectSet, reference?: string, type?: string): Promise<Received>;
   /** Pushes a blob in one request. */
   pushBlob(blob: Fixture): Promise<Received>;
   /** Opens an upload session and gives its address. */
@@ -35,15 +42,19 @@ export interface GroundOptions {
   core: Core;
   driver: StorageDriver;
   name: string;
+  /** See {@link Ground.holding}. */
+  holding: Ground['holding'];
   /** Called with what must be closed after the case. */
   closeLater(core: Core): void;
 }
 
-export function createGround({ core, driver, name, closeLater }: GroundOptions): Ground {
+export function createGround(options: GroundOptions): Ground {
+  const { core, driver, name, closeLater, holding } = options;
   const ground: Ground = {
     core,
     driver,
     name,
+    holding,
     send: (method, path, sent) =>
       core.send(method, path.startsWith('/') ? path : `/v2/${name}/${path}`, sent),
 
@@ -54,6 +65,9 @@ export function createGround({ core, driver, name, closeLater }: GroundOptions):
       expectStatus(answer, 201);
       return answer;
     },
+
+    put: ({ root }, reference, type = root.descriptor.mediaType) =>
+      pushManifest(core, name, root, reference, { 'Content-Type': type }),
 
     async pushBlob(blob) {
       const answer = await pushBlob(core, name, blob);
@@ -72,10 +86,33 @@ export function createGround({ core, driver, name, closeLater }: GroundOptions):
     async servedBy(setup) {
       const other = await startCore({ driver, ...setup });
       closeLater(other);
-      return createGround({ core: other, driver, name, closeLater });
+      return createGround({ ...options, core: other });
     },
   };
   return ground;
+}
+
+/**
+ * Repositories that cases share, one for each data set that is asked for.
+ * @param ground makes the ground of a repository
+ */
+export function shareRepositories(ground: (name: string) => Ground): Ground['holding'] {
+  const shared = new Map<ObjectSet | BlobSet, Promise<Ground>>();
+  const stock = async (data: ObjectSet | BlobSet, name: string) => {
+    const place = ground(name);
+    if ('root' in data) {
+      await place.push(data);
+      await place.push(data, 'v1');
+    } else {
+      await place.pushBlob(data);
+    }
+    return place;
+  };
+  return (data) => {
+    const stocked = shared.get(data) ?? stock(data, `shared-${shared.size}/app`);
+    shared.set(data, stocked);
+    return stocked;
+  };
 }
 
 /** Asserts the status, and for a refusal the code of its one error. */

@@ -36,9 +36,8 @@ async function ask(ground: Ground, subject: string, query = ''): Promise<Receive
   return answer;
 }
 
-/** Pushes an object and gives its entry in the list of its subject. */
-async function pushAndFind(ground: Ground, object: ObjectSet): Promise<Listed> {
-  await ground.push(object);
+/** The entry of an object in the list of its subject. */
+async function entryOf(ground: Ground, object: ObjectSet): Promise<Listed> {
   const { digest } = object.root.descriptor;
   const found = listedIn(await ask(ground, subjectOf(object)));
   const entry = found.find((one) => one.digest === digest);
@@ -94,8 +93,8 @@ export const listingReferrers: readonly Requirement[] = [
     },
   ),
 
-  must(section, 'the list is an image index', referrers, async (ground, object) => {
-    await ground.push(object);
+  must(section, 'the list is an image index', referrers, async ({ holding }, object) => {
+    const ground = await holding(object);
     const answer = await ask(ground, subjectOf(object));
     assert.equal(answer.headers['content-type'], mediaTypes.ociIndex);
     const { schemaVersion, mediaType, manifests } = jsonOf<ReferrersList>(answer);
@@ -118,8 +117,9 @@ export const listingReferrers: readonly Requirement[] = [
     section,
     'a manifest is listed with its type, size and digest',
     referrers,
-    async (ground, object) => {
-      const { mediaType, size, digest } = await pushAndFind(ground, object);
+    async ({ holding }, object) => {
+      const ground = await holding(object);
+      const { mediaType, size, digest } = await entryOf(ground, object);
       assert.deepEqual({ mediaType, size, digest }, object.root.descriptor);
     },
   ),
@@ -134,8 +134,9 @@ export const listingReferrers: readonly Requirement[] = [
     section,
     'artifactType is the manifest’s own; else an image has that of its config, an index none',
     referrers,
-    async (ground, object) => {
-      const { artifactType } = await pushAndFind(ground, object);
+    async ({ holding }, object) => {
+      const ground = await holding(object);
+      const { artifactType } = await entryOf(ground, object);
       assert.equal(artifactType, typeOf(object));
     },
     {
@@ -144,8 +145,9 @@ export const listingReferrers: readonly Requirement[] = [
     },
   ),
 
-  must(section, 'annotations are the manifest’s', referrers, async (ground, object) => {
-    const { annotations } = await pushAndFind(ground, object);
+  must(section, 'annotations are the manifest’s', referrers, async ({ holding }, object) => {
+    const ground = await holding(object);
+    const { annotations } = await entryOf(ground, object);
     assert.deepEqual(annotations ?? {}, documentOf(object).annotations ?? {});
   }),
 
@@ -153,8 +155,8 @@ export const listingReferrers: readonly Requirement[] = [
     section,
     'a referrer is listed in its own repository only',
     referrers,
-    async (ground, object) => {
-      await ground.push(object);
+    async ({ holding }, object) => {
+      const ground = await holding(object);
       const elsewhere = `/v2/${ground.name}/elsewhere/referrers/${subjectOf(object)}`;
       const answer = await ground.send('GET', elsewhere);
       expectStatus(answer, 200);
@@ -163,7 +165,8 @@ export const listingReferrers: readonly Requirement[] = [
   ),
 
   must(section, 'a referrer that was deleted is not listed', referrers, async (ground, object) => {
-    const { digest } = await pushAndFind(ground, object);
+    await ground.push(object);
+    const { digest } = await entryOf(ground, object);
     expectStatus(await ground.send('DELETE', `manifests/${digest}`), 202);
     assert.deepEqual(digestsIn(await ask(ground, subjectOf(object))), []);
   }),
@@ -180,11 +183,12 @@ export const listingReferrers: readonly Requirement[] = [
     section,
     'artifactType as a parameter lists those of the type only',
     referrers,
-    async (ground, object) => {
-      const { digest, artifactType } = await pushAndFind(ground, object);
+    async ({ holding }, object) => {
+      const ground = await holding(object);
+      const { digest, artifactType } = await entryOf(ground, object);
       const query = (type: string) => `?artifactType=${encodeURIComponent(type)}`;
       const same = await ask(ground, subjectOf(object), query(artifactType ?? ''));
-      if (artifactType !== undefined) assert.deepEqual(digestsIn(same), [digest]);
+      assert.equal(digestsIn(same).includes(digest), artifactType !== undefined);
       const other = await ask(ground, subjectOf(object), query('application/vnd.example.other'));
       assert.deepEqual(digestsIn(other), []);
     },
@@ -249,7 +253,8 @@ export const listingReferrers: readonly Requirement[] = [
     'what was listed under the referrers tag before there was an API is listed',
     referrers,
     async (ground, object) => {
-      await pushAndFind(ground, object);
+      await ground.push(object);
+      await entryOf(ground, object);
       await forgetReferrers(ground, subjectOf(object));
       assert.deepEqual(digestsIn(await ask(ground, subjectOf(object))), []);
       await pushFallback(ground, subjectOf(object), [object.root]);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { digestOf } from '#libs/oci/digest.ts';
-import { anyBlob, anyImage, blobs, objects } from './data-sets.ts';
+import { anyBlob, anyImage, blobs, kinds } from './data-sets.ts';
 import { expectAbsent, expectStatus } from './ground.ts';
 import { must, once, type Requirement } from './requirement.ts';
 
@@ -12,7 +12,7 @@ const absent = digestOf(Buffer.from('nobody pushed this'));
 const absentLong = digestOf(Buffer.from('nobody pushed this'), 'sha512');
 
 export const management: readonly Requirement[] = [
-  must(tags, 'DELETE of a tag is 202, and the tag is gone', objects, async (ground, object) => {
+  must(tags, 'DELETE of a tag is 202, and the tag is gone', kinds, async (ground, object) => {
     await ground.push(object, 'v1');
     expectStatus(await ground.send('DELETE', 'manifests/v1'), 202);
     await expectAbsent(ground, 'manifests/v1');
@@ -20,7 +20,7 @@ export const management: readonly Requirement[] = [
     assert.deepEqual(JSON.parse(list.text), { name: ground.name, tags: [] });
   }),
 
-  must(tags, 'the manifest and its other tags stay', objects, async (ground, object) => {
+  must(tags, 'the manifest and its other tags stay', kinds, async (ground, object) => {
     const { headers } = await ground.push(object, 'v1');
     await ground.push(object, 'v2');
     expectStatus(await ground.send('DELETE', 'manifests/v1'), 202);
@@ -55,7 +55,7 @@ export const management: readonly Requirement[] = [
   must(
     manifests,
     'DELETE of a manifest is 202, and the manifest is gone',
-    objects,
+    kinds,
     async (ground, object) => {
       await ground.push(object);
       const path = `manifests/${object.root.descriptor.digest}`;
@@ -68,9 +68,9 @@ export const management: readonly Requirement[] = [
   must(
     manifests,
     'the tags that pointed at it are gone, others stay',
-    objects,
+    kinds,
     async (ground, object) => {
-      const other = object === anyImage ? objects[2] : anyImage;
+      const other = object === anyImage ? kinds[2] : anyImage;
       assert.ok(other);
       const { headers } = await ground.push(object, 'v1');
       await ground.push(object, 'v2');
@@ -86,7 +86,7 @@ export const management: readonly Requirement[] = [
   must(
     manifests,
     'a manifest that was deleted may be pushed again',
-    objects,
+    kinds,
     async (ground, object) => {
       await ground.push(object, 'v1');
       const path = `manifests/${object.root.descriptor.digest}`;

@@ -8,7 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { type Core, startCore } from '../../support/core.ts';
 import { describeEachStorage, type OpenStorage } from '../../support/each-storage.ts';
 import { api } from './api.ts';
-import { createGround } from './ground.ts';
+import { createGround, type Ground, shareRepositories } from './ground.ts';
 import { listingReferrers } from './listing-referrers.ts';
 import { listingTags } from './listing-tags.ts';
 import { management } from './management.ts';
@@ -53,24 +53,23 @@ describeEachStorage('the specification', (open) => {
     await storage.close();
   });
 
+  const at = (name: string, closeLater: (other: Core) => void = () => {}): Ground =>
+    createGround({ core, driver: storage.driver, name, holding, closeLater });
+  const holding = shareRepositories(at);
+
   async function play({ check }: Case): Promise<void> {
     played += 1;
     const others: Core[] = [];
-    const ground = createGround({
-      core,
-      driver: storage.driver,
-      name: `case-${played}/app`,
-      closeLater: (other) => others.push(other),
-    });
     try {
-      await check(ground);
+      await check(at(`case-${played}/app`, (other) => others.push(other)));
     } finally {
       for (const other of others) await other.close();
     }
   }
 
   for (const section of new Set(table.map((row) => row.section))) {
-    describe(section, () => {
+    // Cases mostly wait for the disk, and none sees what another one pushed.
+    describe(section, { concurrency: 8 }, () => {
       for (const { level, requirement, cases } of table.filter((row) => row.section === section)) {
         for (const one of cases) {
           const title = `${level}: ${requirement}${one.name === '' ? '' : `, with ${one.name}`}`;
