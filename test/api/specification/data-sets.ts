@@ -15,6 +15,8 @@ export interface ObjectSet {
   /** Manifests that come before the root, children first. */
   parts: readonly Fixture[];
   root: Fixture;
+  /** What it is tagged with where cases share it; `v1` unless given. */
+  tags?: readonly string[];
 }
 
 /** What the rows read of a manifest: the fields of image-spec, before anybody checked them. */
@@ -49,6 +51,9 @@ export const blobs: readonly BlobSet[] = [
   blob('the empty blob', 0),
   blob('the empty blob under its sha512', 0, 'sha512'),
 ];
+
+/** For what has nothing to do with size. */
+export const smallBlobs = blobs.filter(({ bytes }) => bytes.length <= 1000);
 
 /** For what cannot be said of no bytes: parts of them, and their order. */
 export const filledBlobs = blobs.filter(({ bytes }) => bytes.length > 0);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { digestOf } from '#libs/oci/digest.ts';
-import { anyBlob, anyImage, blobs, kinds } from './data-sets.ts';
+import { anyBlob, anyImage, kinds, smallBlobs } from './data-sets.ts';
 import { expectAbsent, expectStatus } from './ground.ts';
 import { must, once, type Requirement } from './requirement.ts';
 
@@ -139,7 +139,7 @@ export const management: readonly Requirement[] = [
     },
   ),
 
-  must(blob, 'DELETE of a blob is 202, and the blob is gone', blobs, async (ground, one) => {
+  must(blob, 'DELETE of a blob is 202, and the blob is gone', smallBlobs, async (ground, one) => {
     await ground.pushBlob(one);
     const path = `blobs/${one.descriptor.digest}`;
     expectStatus(await ground.send('DELETE', path), 202);
@@ -147,7 +147,7 @@ export const management: readonly Requirement[] = [
     expectStatus(await ground.send('DELETE', path), 404, 'BLOB_UNKNOWN');
   }),
 
-  must(blob, 'a blob that was deleted may be pushed again', blobs, async (ground, one) => {
+  must(blob, 'a blob that was deleted may be pushed again', smallBlobs, async (ground, one) => {
     const path = `blobs/${one.descriptor.digest}`;
     await ground.pushBlob(one);
     await ground.send('DELETE', path);
@@ -157,7 +157,7 @@ export const management: readonly Requirement[] = [
     assert.ok(answer.body.equals(one.bytes));
   }),
 
-  must(blob, 'the same blob of another repository stays', blobs, async (ground, one) => {
+  must(blob, 'the same blob of another repository stays', smallBlobs, async (ground, one) => {
     const path = `blobs/${one.descriptor.digest}`;
     await ground.pushBlob(one);
     const elsewhere = `/v2/${ground.name}/elsewhere`;

@@ -54,8 +54,8 @@ describeEachStorage('the specification', (open) => {
   });
 
   const at = (name: string, closeLater: (other: Core) => void = () => {}): Ground =>
-    createGround({ core, driver: storage.driver, name, holding, closeLater });
-  const holding = shareRepositories(at);
+    createGround({ core, driver: storage.driver, name, shared, closeLater });
+  const shared = shareRepositories(at);
 
   async function play({ check }: Case): Promise<void> {
     played += 1;
