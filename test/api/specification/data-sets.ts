@@ -57,6 +57,7 @@ export const smallBlobs = blobs.filter(({ bytes }) => bytes.length <= 1000);
 
 /** For what cannot be said of no bytes: parts of them, and their order. */
 export const filledBlobs = blobs.filter(({ bytes }) => bytes.length > 0);
+export const smallFilledBlobs = smallBlobs.filter(({ bytes }) => bytes.length > 0);
 
 interface Making {
   blobs?: readonly Fixture[];

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { digestOf } from '#libs/oci/digest.ts';
 import type { Received } from '../../support/core.ts';
 import type { Fixture } from '../../support/images.ts';
-import { anyBlob, blobs } from './data-sets.ts';
+import { anyBlob, blobs, smallBlobs } from './data-sets.ts';
 import {
   expectAbsent,
   expectPullable,
@@ -95,7 +95,7 @@ export const pushingBlobs: readonly Requirement[] = [
   must(
     twoSteps,
     'the digest need not be of the kind the session was opened for',
-    blobs,
+    smallBlobs,
     async (ground, blob) => {
       const { digest } = blob.descriptor;
       const opened = await ground.send('POST', 'blobs/uploads/?digest-algorithm=sha512');
@@ -118,7 +118,7 @@ export const pushingBlobs: readonly Requirement[] = [
   must(
     twoSteps,
     'a blob that is there already may be pushed again',
-    blobs,
+    smallBlobs,
     async (ground, blob) => {
       await ground.pushBlob(blob);
       const answer = await close(ground, await ground.open(blob), blob, blob.descriptor.digest);
@@ -155,7 +155,7 @@ export const pushingBlobs: readonly Requirement[] = [
   should(
     cancel,
     'a session that was cancelled is gone, and its bytes are no blob',
-    blobs,
+    smallBlobs,
     async (ground, blob) => {
       const location = await ground.open(blob);
       expectStatus(await ground.send('PATCH', location, { body: blob.bytes }), 202);
@@ -195,21 +195,26 @@ export const pushingBlobs: readonly Requirement[] = [
     await expectPullable(ground, answer, blob.bytes);
   }),
 
-  must(mount, 'what was mounted stays when its source is deleted', blobs, async (ground, blob) => {
-    const path = `blobs/${blob.descriptor.digest}`;
-    await ground.pushBlob(blob);
-    const query = `?mount=${blob.descriptor.digest}&from=${ground.name}`;
-    await ground.send('POST', `/v2/${ground.name}/target/blobs/uploads/${query}`);
-    expectStatus(await ground.send('DELETE', path), 202);
-    const kept = await ground.send('GET', `/v2/${ground.name}/target/${path}`);
-    expectStatus(kept, 200);
-    assert.ok(kept.body.equals(blob.bytes));
-  }),
+  must(
+    mount,
+    'what was mounted stays when its source is deleted',
+    smallBlobs,
+    async (ground, blob) => {
+      const path = `blobs/${blob.descriptor.digest}`;
+      await ground.pushBlob(blob);
+      const query = `?mount=${blob.descriptor.digest}&from=${ground.name}`;
+      await ground.send('POST', `/v2/${ground.name}/target/blobs/uploads/${query}`);
+      expectStatus(await ground.send('DELETE', path), 202);
+      const kept = await ground.send('GET', `/v2/${ground.name}/target/${path}`);
+      expectStatus(kept, 200);
+      assert.ok(kept.body.equals(blob.bytes));
+    },
+  ),
 
   should(
     mount,
     'a mount of what the source lacks is 202, and the upload goes on',
-    blobs,
+    smallBlobs,
     async (ground, blob) => {
       const { digest } = blob.descriptor;
       const query = `?mount=${digest}&from=${ground.name}/empty`;

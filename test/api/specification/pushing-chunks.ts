@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Received } from '../../support/core.ts';
 import type { Fixture } from '../../support/images.ts';
-import { anyBlob, blobs, filledBlobs } from './data-sets.ts';
+import { anyBlob, blobs, filledBlobs, smallBlobs, smallFilledBlobs } from './data-sets.ts';
 import {
   expectAbsent,
   expectPullable,
@@ -137,7 +137,7 @@ export const pushingChunks: readonly Requirement[] = [
     await expectPullable(ground, answer, blob.bytes);
   }),
 
-  must(chunks, 'the first chunk starts at 0', filledBlobs, async (ground, blob) => {
+  must(chunks, 'the first chunk starts at 0', smallFilledBlobs, async (ground, blob) => {
     const location = await ground.open(blob);
     const { length } = blob.bytes;
     const answer = await append(ground, location, { bytes: blob.bytes, start: 1, end: length });
@@ -147,7 +147,7 @@ export const pushingChunks: readonly Requirement[] = [
   must(
     chunks,
     'a chunk that comes twice, or too early, is 416',
-    filledBlobs,
+    smallFilledBlobs,
     async (ground, blob) => {
       const location = await ground.open(blob);
       const [first, ...others] = cut(blob);
@@ -183,7 +183,7 @@ export const pushingChunks: readonly Requirement[] = [
   must(
     chunks,
     'a last chunk out of order is 416, and nothing is stored',
-    filledBlobs,
+    smallFilledBlobs,
     async (ground, blob) => {
       const location = await ground.open(blob);
       const [first] = cut(blob);
@@ -225,7 +225,7 @@ export const pushingChunks: readonly Requirement[] = [
   must(
     chunks,
     'the status of a session is 204 with Location and Range',
-    filledBlobs,
+    smallFilledBlobs,
     async (ground, blob) => {
       let location = await ground.open(blob);
       assert.equal((await ground.send('GET', location)).status, 204);
@@ -248,7 +248,7 @@ export const pushingChunks: readonly Requirement[] = [
   must(
     chunks,
     'chunks that do not make up the digest are refused, and nothing is stored',
-    filledBlobs,
+    smallFilledBlobs,
     async (ground, blob) => {
       const parts = cut(blob);
       const [first] = parts;
@@ -260,7 +260,7 @@ export const pushingChunks: readonly Requirement[] = [
     },
   ),
 
-  must(chunks, 'a session that was closed is gone', blobs, async (ground, blob) => {
+  must(chunks, 'a session that was closed is gone', smallBlobs, async (ground, blob) => {
     const location = await ground.open(blob);
     expectStatus(await ground.send('PATCH', location, { body: blob.bytes }), 202);
     expectStatus(await close(ground, location, blob), 201);

@@ -60,7 +60,7 @@ export const pushingManifests: readonly Requirement[] = [
   must(
     manifests,
     'PUT by tag is 201, at a Location to pull from',
-    objects,
+    kinds,
     async (ground, object) => {
       await expectPullable(ground, await ground.push(object, 'v1'), object.root.bytes);
     },
