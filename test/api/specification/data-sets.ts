@@ -92,11 +92,11 @@ const artifact = { ...image, config: empty.descriptor, layers: [empty.descriptor
 const index = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] as unknown[] };
 
 /** A manifest for others to be about, or to hold. */
-const platforms = [makeImage(), makeImage()];
+const platforms = [makeImage('oci', [20]), makeImage('oci', [10])];
 const platformBlobs = platforms.flatMap((one) => one.blobs);
 const subject = platforms[0] as Fixture;
 const absent = makeImage();
-const dockerImage = makeImage('docker');
+const dockerImage = makeImage('docker', [20]);
 const inner = makeIndex(platforms);
 const many = { ...index, manifests: pointersTo(platforms) };
 const longBlobs = [30, 200].map((size) => describe(randomBytes(size), 'text/plain', 'sha512'));
