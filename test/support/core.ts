@@ -103,14 +103,18 @@ async function exchange(target: Target, { headers = {}, body }: Sent): Promise<R
         incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
         incoming.once('error', reject);
         incoming.once('end', () => {
-          const received = Buffer.concat(chunks);
-          const text = received.toString('utf8');
+          const body = Buffer.concat(chunks);
           resolve({
             status: incoming.statusCode ?? 0,
             headers: incoming.headers,
-            body: received,
-            text,
-            codes: codesOf(text),
+            body,
+            // Read when asked for: most bodies are large and no text.
+            get text() {
+              return body.toString('utf8');
+            },
+            get codes() {
+              return codesOf(body.toString('utf8'));
+            },
           });
         });
       },

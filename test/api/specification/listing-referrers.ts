@@ -1,0 +1,306 @@
+import assert from 'node:assert/strict';
+import { digestOf, parseDigest } from '#libs/oci/digest.ts';
+import { maxManifestSize } from '#libs/oci/manifest.ts';
+import { parseRepositoryName } from '#libs/oci/reference.ts';
+import { paths } from '../../../services/core/registry/paths.ts';
+import type { Received } from '../../support/core.ts';
+import { describeJson, type Fixture, makeIndex, mediaTypes } from '../../support/images.ts';
+import { anyImage, documentOf, type ObjectSet, referrers } from './data-sets.ts';
+import { expectStatus, type Ground, jsonOf, pagesFrom } from './ground.ts';
+import { must, once, type Requirement, should } from './requirement.ts';
+
+const section = 'Listing Referrers';
+const upgrade = 'Enabling the Referrers API';
+
+interface Listed {
+  mediaType: string;
+  digest: string;
+  size: number;
+  artifactType?: string;
+  annotations?: Record<string, string>;
+}
+
+interface ReferrersList {
+  schemaVersion: number;
+  mediaType: string;
+  manifests: Listed[];
+}
+
+const subjectOf = (object: ObjectSet) => documentOf(object).subject?.digest ?? '';
+const listedIn = (answer: Received) => jsonOf<ReferrersList>(answer).manifests;
+const digestsIn = (answer: Received) => listedIn(answer).map(({ digest }) => digest);
+
+async function ask(ground: Ground, subject: string, query = ''): Promise<Received> {
+  const answer = await ground.send('GET', `referrers/${subject}${query}`);
+  expectStatus(answer, 200);
+  return answer;
+}
+
+/** The entry of an object in the list of its subject. */
+async function entryOf(ground: Ground, object: ObjectSet): Promise<Listed> {
+  const { digest } = object.root.descriptor;
+  const found = listedIn(await ask(ground, subjectOf(object)));
+  const entry = found.find((one) => one.digest === digest);
+  assert.ok(entry, `listed: ${JSON.stringify(found)}`);
+  return entry;
+}
+
+/** What the list must show: the type it has, for an image else that of its config. */
+function typeOf(object: ObjectSet): string | undefined {
+  const { artifactType, config } = documentOf(object);
+  return artifactType || config?.mediaType || undefined;
+}
+
+/** Small artifacts about one image that is not there, with types and annotations in turn. */
+function artifactsAbout(count: number, annotations: Record<string, string> = {}): ObjectSet[] {
+  const [config] = anyImage.blobs as [Fixture];
+  return Array.from({ length: count }, (_, index) => ({
+    name: '',
+    blobs: [config],
+    parts: [],
+    root: describeJson(mediaTypes.ociManifest, {
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociManifest,
+      config: config.descriptor,
+      layers: [],
+      subject: anyImage.root.descriptor,
+      artifactType: `application/vnd.example.${index % 2 === 0 ? 'even+json' : 'odd'}`,
+      annotations: { number: String(index), ...annotations },
+    }),
+  }));
+}
+
+const subject = anyImage.root.descriptor.digest;
+const evenType = encodeURIComponent('application/vnd.example.even+json');
+const digestsOf = (objects: readonly ObjectSet[]) =>
+  objects.map(({ root }) => root.descriptor.digest as string).sort();
+
+const artifactTypeMissing = (name: string) => ({
+  [name]: 'an empty artifactType is listed as it is, not taken as missing',
+});
+
+export const listingReferrers: readonly Requirement[] = [
+  must(
+    section,
+    'a subject without referrers has an empty list, be it there or not',
+    [subject, digestOf(Buffer.from('?')), digestOf(Buffer.from('?'), 'sha512')].map((name) => ({
+      name,
+    })),
+    async (ground, { name }) => {
+      assert.deepEqual(listedIn(await ask(ground, name)), []);
+      await ground.push(anyImage);
+      assert.deepEqual(listedIn(await ask(ground, name)), []);
+    },
+  ),
+
+  must(section, 'the list is an image index', referrers, async ({ holding }, object) => {
+    const ground = await holding(object);
+    const answer = await ask(ground, subjectOf(object));
+    assert.equal(answer.headers['content-type'], mediaTypes.ociIndex);
+    const { schemaVersion, mediaType, manifests } = jsonOf<ReferrersList>(answer);
+    assert.deepEqual([schemaVersion, mediaType], [2, mediaTypes.ociIndex]);
+    assert.ok(Array.isArray(manifests));
+  }),
+
+  must(
+    section,
+    'a digest that is none is 400',
+    ['latest', 'sha256:', 'sha256:12', `sha256:${'G'.repeat(64)}`, `sha512:${'a'.repeat(64)}`].map(
+      (name) => ({ name }),
+    ),
+    async (ground, { name }) => {
+      assert.equal((await ground.send('GET', `referrers/${name}`)).status, 400);
+    },
+  ),
+
+  must(
+    section,
+    'a manifest is listed with its type, size and digest',
+    referrers,
+    async ({ holding }, object) => {
+      const ground = await holding(object);
+      const { mediaType, size, digest } = await entryOf(ground, object);
+      assert.deepEqual({ mediaType, size, digest }, object.root.descriptor);
+    },
+  ),
+
+  must(section, 'a manifest pushed by tag is listed as well', referrers, async (ground, object) => {
+    const { headers } = await ground.push(object, 'v1');
+    const listed = digestsIn(await ask(ground, subjectOf(object)));
+    assert.deepEqual(listed, [headers['docker-content-digest']]);
+  }),
+
+  must(
+    section,
+    'artifactType is the manifest’s own; else an image has that of its config, an index none',
+    referrers,
+    async ({ holding }, object) => {
+      const ground = await holding(object);
+      const { artifactType } = await entryOf(ground, object);
+      assert.equal(artifactType, typeOf(object));
+    },
+    {
+      ...artifactTypeMissing('an artifact with a subject and an empty artifactType'),
+      ...artifactTypeMissing('an index with a subject and an empty artifactType'),
+    },
+  ),
+
+  must(section, 'annotations are the manifest’s', referrers, async ({ holding }, object) => {
+    const ground = await holding(object);
+    const { annotations } = await entryOf(ground, object);
+    assert.deepEqual(annotations ?? {}, documentOf(object).annotations ?? {});
+  }),
+
+  must(
+    section,
+    'a referrer is listed in its own repository only',
+    referrers,
+    async ({ holding }, object) => {
+      const ground = await holding(object);
+      const elsewhere = `/v2/${ground.name}/elsewhere/referrers/${subjectOf(object)}`;
+      const answer = await ground.send('GET', elsewhere);
+      expectStatus(answer, 200);
+      assert.deepEqual(listedIn(answer), []);
+    },
+  ),
+
+  must(section, 'a referrer that was deleted is not listed', referrers, async (ground, object) => {
+    await ground.push(object);
+    const { digest } = await entryOf(ground, object);
+    expectStatus(await ground.send('DELETE', `manifests/${digest}`), 202);
+    assert.deepEqual(digestsIn(await ask(ground, subjectOf(object))), []);
+  }),
+
+  must(section, 'referrers stay when their subject is deleted', once, async (ground) => {
+    const all = artifactsAbout(2);
+    await ground.push(anyImage);
+    for (const one of all) await ground.push(one);
+    expectStatus(await ground.send('DELETE', `manifests/${subject}`), 202);
+    assert.deepEqual(digestsIn(await ask(ground, subject)).sort(), digestsOf(all));
+  }),
+
+  should(
+    section,
+    'artifactType as a parameter lists those of the type only',
+    referrers,
+    async ({ holding }, object) => {
+      const ground = await holding(object);
+      const { digest, artifactType } = await entryOf(ground, object);
+      const query = (type: string) => `?artifactType=${encodeURIComponent(type)}`;
+      const same = await ask(ground, subjectOf(object), query(artifactType ?? ''));
+      assert.equal(digestsIn(same).includes(digest), artifactType !== undefined);
+      const other = await ask(ground, subjectOf(object), query('application/vnd.example.other'));
+      assert.deepEqual(digestsIn(other), []);
+    },
+  ),
+
+  must(section, 'OCI-Filters-Applied tells that a filter was applied', once, async (ground) => {
+    const answer = await ask(ground, subject, `?artifactType=${evenType}`);
+    assert.equal(answer.headers['oci-filters-applied'], 'artifactType');
+  }),
+
+  must(
+    section,
+    'OCI-Filters-Applied is not sent where there was no filter',
+    once,
+    async (ground) => {
+      assert.equal((await ask(ground, subject)).headers['oci-filters-applied'], undefined);
+    },
+  ),
+
+  must(
+    section,
+    'a long list comes in pages, and these give every referrer once',
+    once,
+    async (ground) => {
+      const all = artifactsAbout(7);
+      for (const one of all) await ground.push(one);
+      const small = await ground.servedBy({ pageSize: { catalog: 1, tags: 2 } });
+      const pages = await pagesFrom(small, `referrers/${subject}`);
+      assert.ok(pages.length > 1);
+      assert.deepEqual(pages.flatMap(digestsIn).sort(), digestsOf(all));
+      for (const page of pages) assert.equal(page.headers['content-type'], mediaTypes.ociIndex);
+    },
+  ),
+
+  must(section, 'the pages of a filtered list are filtered, and say so', once, async (ground) => {
+    const all = artifactsAbout(7);
+    for (const one of all) await ground.push(one);
+    const small = await ground.servedBy({ pageSize: { catalog: 1, tags: 2 } });
+    const pages = await pagesFrom(small, `referrers/${subject}?artifactType=${evenType}`);
+    const even = all.filter((_, index) => index % 2 === 0);
+    assert.deepEqual(pages.flatMap(digestsIn).sort(), digestsOf(even));
+    for (const page of pages) assert.equal(page.headers['oci-filters-applied'], 'artifactType');
+  }),
+
+  must(
+    section,
+    'a list larger than a manifest may be comes in pages',
+    [{ name: 'three manifests of 2 MiB' }],
+    async (ground) => {
+      const all = artifactsAbout(3, { padding: 'x'.repeat(maxManifestSize / 2) });
+      for (const one of all) await ground.push(one);
+      const pages = await pagesFrom(ground, `referrers/${subject}`);
+      assert.deepEqual(pages.flatMap(digestsIn).sort(), digestsOf(all));
+      for (const { body } of pages)
+        assert.ok(body.length <= maxManifestSize, `${body.length} bytes`);
+    },
+    { 'three manifests of 2 MiB': 'pages are counted in entries only, not in bytes' },
+  ),
+
+  must(
+    upgrade,
+    'what was listed under the referrers tag before there was an API is listed',
+    referrers,
+    async (ground, object) => {
+      await ground.push(object);
+      await entryOf(ground, object);
+      await forgetReferrers(ground, subjectOf(object));
+      assert.deepEqual(digestsIn(await ask(ground, subjectOf(object))), []);
+      await pushFallback(ground, subjectOf(object), [object.root]);
+      assert.deepEqual(digestsIn(await ask(ground, subjectOf(object))), [
+        object.root.descriptor.digest,
+      ]);
+    },
+  ),
+
+  must(
+    upgrade,
+    'what the referrers tag lists without being about the subject is not listed',
+    once,
+    async (ground) => {
+      const [one] = artifactsAbout(1) as [ObjectSet];
+      await ground.push(anyImage);
+      await ground.push(one);
+      await pushFallback(ground, subject, [one.root, anyImage.root]);
+      assert.deepEqual(digestsIn(await ask(ground, subject)), digestsOf([one]));
+    },
+  ),
+
+  must(
+    upgrade,
+    'what is pushed from then on is listed with the older ones, each once',
+    once,
+    async (ground) => {
+      const all = artifactsAbout(4);
+      const [first, second] = all as [ObjectSet, ObjectSet];
+      for (const one of [first, second]) await ground.push(one);
+      await forgetReferrers(ground, subject);
+      await pushFallback(ground, subject, [first.root, second.root]);
+      for (const one of all.slice(1)) await ground.push(one);
+      assert.deepEqual(digestsIn(await ask(ground, subject)).sort(), digestsOf(all));
+    },
+  ),
+];
+
+/** Leaves the repository as a registry without the API would have it. */
+async function forgetReferrers({ driver, name }: Ground, subject: string): Promise<void> {
+  await driver.remove(paths.referrers(parseRepositoryName(name), parseDigest(subject)));
+}
+
+/** What a client does where there is no API ("Referrers Tag Schema"). */
+async function pushFallback(ground: Ground, subject: string, listed: Fixture[]): Promise<void> {
+  const [algorithm = '', encoded = ''] = subject.split(':');
+  const tag = `${algorithm.slice(0, 32)}-${encoded.slice(0, 64)}`;
+  await ground.push({ name: '', blobs: [], parts: [], root: makeIndex(listed) }, tag);
+}
