@@ -68,11 +68,16 @@ export function parseManifest(bytes: Uint8Array, contentType: string): Manifest 
   if (declared !== undefined && declared !== mediaType) {
     fail(`mediaType "${declared}" differs from the Content-Type "${mediaType}"`);
   }
+  if (declared === undefined && mediaType.startsWith('application/vnd.docker.')) {
+    fail('a Docker manifest must name its mediaType');
+  }
   if (document.schemaVersion !== 2) fail('schemaVersion must be 2');
   if ('layers' in document && 'manifests' in document) fail('has both layers and manifests');
 
   const common = parseCommon(document, mediaType);
   if (manifestTypes[mediaType] === 'index') {
+    // Without either, nobody who reads it later could tell that it is an index.
+    if (!('manifests' in document)) fail('has no list of manifests');
     return {
       ...common,
       kind: 'index',

@@ -51,20 +51,6 @@ function assertOrderly({ status, headers, text }: Received, method: string): voi
   }
 }
 
-/** What the case that is still to be done speaks of; the others leave it out. */
-function isUntypedIndex(bytes: Buffer, type: string): boolean {
-  try {
-    const document = JSON.parse(bytes.toString()) as Record<string, unknown>;
-    return (
-      type === mediaTypes.ociIndex &&
-      document.mediaType === undefined &&
-      !Array.isArray(document.manifests)
-    );
-  } catch {
-    return false;
-  }
-}
-
 describe('whatever is asked', () => {
   let core: Core;
   let closed: Core;
@@ -131,7 +117,6 @@ describe('whatever is asked', () => {
         mutationsOf([image, artifact, index, docker]),
         contentType,
         async (bytes, type) => {
-          fc.pre(!isUntypedIndex(bytes, type));
           await assertTakenOrRefused(bytes, type);
         },
       ),
@@ -139,11 +124,8 @@ describe('whatever is asked', () => {
     );
   });
 
-  test('an index that neither names its type nor has a list is taken whole or refused', {
-    todo: 'it is taken with OCI-Subject, then read as an image, and so not listed',
-  }, async () => {
+  test('an index that neither names its type nor has a list is taken whole or refused', async () => {
     const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, subject }));
-    assert.ok(isUntypedIndex(bytes, mediaTypes.ociIndex));
     await assertTakenOrRefused(bytes, mediaTypes.ociIndex);
   });
 

@@ -1,6 +1,11 @@
 import { nextPageLink, parsePage } from '#libs/http/pagination.ts';
+import { maxManifestSize } from '#libs/oci/manifest.ts';
+import type { Referrer } from '../registry/referrers.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Handler } from './handler.ts';
+
+/** Bytes of an index without its entries. */
+const envelope = 100;
 
 const indexType = 'application/vnd.oci.image.index.v1+json';
 
@@ -15,7 +20,7 @@ export function listReferrers({ referrers }: Registry, pageSize: number): Handle
       (one) =>
         one.digest > page.last && (artifactType === null || one.artifactType === artifactType),
     );
-    const manifests = wanted.slice(0, page.limit);
+    const manifests = firstOf(wanted, page.limit);
     const last = manifests.at(-1)?.digest;
     if (wanted.length > manifests.length && last !== undefined) {
       const filter = artifactType === null ? '' : encodeURIComponent(artifactType);
@@ -26,4 +31,14 @@ export function listReferrers({ referrers }: Registry, pageSize: number): Handle
     ctx.body = JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests });
     ctx.set('Content-Type', indexType);
   };
+}
+
+/** As many as a page may have and a manifest may be large, but at least one. */
+function firstOf(referrers: readonly Referrer[], limit: number): Referrer[] {
+  let bytes = envelope;
+  const end = referrers.findIndex((one, index) => {
+    bytes += Buffer.byteLength(JSON.stringify(one)) + 1;
+    return index >= limit || (index > 0 && bytes > maxManifestSize);
+  });
+  return end === -1 ? [...referrers] : referrers.slice(0, end);
 }

@@ -231,9 +231,9 @@ function subjectOf(bytes: Buffer): Digest | undefined {
 /** OCI manifests need not name their own type; then what they hold tells it. */
 function mediaTypeOf(bytes: Buffer): string {
   try {
-    const { mediaType, manifests } = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
-    if (typeof mediaType === 'string') return mediaType;
-    return Array.isArray(manifests)
+    const document = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
+    if (typeof document.mediaType === 'string') return document.mediaType;
+    return 'manifests' in document
       ? 'application/vnd.oci.image.index.v1+json'
       : 'application/vnd.oci.image.manifest.v1+json';
   } catch {

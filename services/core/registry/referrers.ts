@@ -66,8 +66,9 @@ function parseStored({ bytes, mediaType }: StoredManifest): Manifest | undefined
 }
 
 function describe({ digest, bytes }: StoredManifest, manifest: Manifest): Referrer {
-  const artifactType =
-    manifest.artifactType ?? (manifest.kind === 'image' ? manifest.config.mediaType : undefined);
+  // An empty type is none.
+  const own = manifest.artifactType === '' ? undefined : manifest.artifactType;
+  const artifactType = own ?? (manifest.kind === 'image' ? manifest.config.mediaType : undefined);
   return {
     mediaType: manifest.mediaType,
     digest,

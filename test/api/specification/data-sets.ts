@@ -157,11 +157,6 @@ export const objects: readonly ObjectSet[] = [
     blobs: dockerImage.blobs,
   }),
   object(
-    'a Docker image that does not name its type',
-    { ...(JSON.parse(dockerImage.bytes.toString()) as object), mediaType: undefined },
-    { blobs: dockerImage.blobs, mediaType: mediaTypes.dockerManifest },
-  ),
-  object(
     'an artifact of the empty layer',
     { ...artifact, artifactType: 'text/x-made-up' },
     { blobs: [empty] },

@@ -77,10 +77,6 @@ export const pulling: readonly Requirement[] = [
       const { headers } = await ground.send('GET', `manifests/${object.root.descriptor.digest}`);
       assert.equal(headers['content-type'], object.root.descriptor.mediaType);
     },
-    {
-      'a Docker image that does not name its type':
-        'the type it was pushed under is not kept, and what it holds tells OCI',
-    },
   ),
 
   must(
@@ -228,7 +224,7 @@ export const pulling: readonly Requirement[] = [
     [anyBlob],
     async ({ holding }, one) => {
       const ground = await holding(one);
-      for (const range of ['bytes=', 'bytes=-', 'bytes=5-3', 'bytes=a-b', 'lines=0-1', '0-1']) {
+      for (const range of ['bytes=', 'bytes=-', 'bytes=a-b', 'lines=0-1', '0-1']) {
         const headers = { Range: range };
         const answer = await ground.send('GET', `blobs/${one.descriptor.digest}`, { headers });
         expectStatus(answer, 200);

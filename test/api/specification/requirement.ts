@@ -16,17 +16,12 @@ export interface Requirement {
 export interface Case {
   /** Of the data set; empty where there is only one. */
   name: string;
-  /** Why it is not met yet; its failure is shown and is no failure of the run. */
-  todo: string | undefined;
   check(ground: Ground): Promise<void>;
 }
 
 export interface Named {
   name: string;
 }
-
-/** Data sets that a requirement does not meet yet: their names, and why. */
-export type Todo = Readonly<Record<string, string>>;
 
 /** For requirements that need no data. */
 export const once: readonly Named[] = [{ name: '' }];
@@ -38,19 +33,17 @@ const row =
     requirement: string,
     over: readonly Data[],
     check: (ground: Ground, data: Data) => Promise<void>,
-    todo: Todo = {},
   ): Requirement => ({
     section,
     level,
     requirement,
     cases: over.map((data) => ({
       name: data.name,
-      todo: todo[data.name],
       check: (ground) => check(ground, data),
     })),
   });
 
-/** A row of the table: section, requirement, data sets, how it is seen, and what is missing. */
+/** A row of the table: section, requirement, data sets and how it is seen. */
 export const must = row('MUST');
 export const should = row('SHOULD');
 export const may = row('MAY');
