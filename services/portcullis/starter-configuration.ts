@@ -50,6 +50,8 @@ portcullis:
     #   comment: also without login
   token:
     ttl: 5m
+  gc:
+    interval: 24h            # collects what nothing refers to; the trash keeps it for another day
   auth:
     state: ${path('auth/state')}     # signing keys; keep it private
 `;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import {
   type StorageDriver,
@@ -263,6 +264,58 @@ export function storageDriverContract({ name, create, skip = [] }: StorageDriver
     check('removing what is absent is no error', async () => {
       await driver.remove(at('absent'));
       await driver.remove(at('absent/deeper/still'));
+    });
+
+    check('pruning takes empty directories, and no file', async () => {
+      if (driver.prune === undefined) return;
+      await driver.put(at('a/kept/file'), Buffer.from('x'));
+      for (const name of ['a/b/c/d', 'a/e', 'a/kept/empty/f']) {
+        await driver.put(at(name), Buffer.from('x'));
+        await driver.remove(at(name));
+      }
+      await driver.prune(at('a'));
+      assert.deepEqual(await driver.list(at('a')), ['kept']);
+      assert.deepEqual(await driver.list(at('a/kept')), ['file']);
+      await driver.prune(at('absent'));
+      await driver.remove(at('a/kept/file'));
+      await driver.prune(at('a'));
+      await rejectsWith('not-found', () => driver.stat(at('a')));
+    });
+
+    check('files arrive in directories that are pruned at the same time', async () => {
+      if (driver.prune === undefined) return;
+      let done = false;
+      const pruning = (async () => {
+        while (!done) {
+          await driver.prune?.(at('busy'));
+          await sleep(1);
+        }
+      })();
+      try {
+        for (let index = 0; index < 30; index += 1) {
+          await driver.put(at(`busy/${index}/put`), Buffer.from('x'));
+          const writer = await driver.openWriter(at(`busy/${index}/deep/written`));
+          await writer.close();
+          await driver.move(at(`busy/${index}/put`), at(`busy/${index}/moved/put`));
+        }
+      } finally {
+        done = true;
+        await pruning;
+      }
+      for (let index = 0; index < 30; index += 1) {
+        assert.deepEqual(await driver.list(at(`busy/${index}`)), ['deep', 'moved']);
+      }
+    });
+
+    check('touching makes a file young', async () => {
+      if (driver.touch === undefined) return;
+      await driver.put(at('file'), Buffer.from('x'));
+      const { modified } = await driver.stat(at('file'));
+      await sleep(20);
+      await driver.touch(at('file'));
+      assert.ok((await driver.stat(at('file'))).modified > modified);
+      assert.equal((await contentOf(driver, 'file')).toString(), 'x');
+      await rejectsWith('not-found', async () => await driver.touch?.(at('absent')));
     });
 
     check('a path can be used again after it was removed', async () => {

@@ -20,6 +20,8 @@ export interface CoreSetup {
   readOnly?: boolean;
   /** What a manifest may lack. */
   rules?: ReferenceRules;
+  /** As if the storage disliked smaller parts. */
+  chunkMinLength?: number;
   pageSize?: { catalog: number; tags: number };
 }
 
@@ -56,7 +58,12 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
     log,
     health,
     privateHop: true,
-    registry: createRegistry({ driver, sessions, locks: createEmbeddedLocks(), ...rules }),
+    registry: createRegistry({
+      driver: withChunkMinLength(driver, setup.chunkMinLength),
+      sessions,
+      locks: createEmbeddedLocks(),
+      ...rules,
+    }),
     verifier: setup.verifier,
     pullFilter: setup.pullFilter,
     deleteEnabled: setup.deleteEnabled ?? true,
@@ -80,6 +87,18 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
       await sessions.close();
     },
   };
+}
+
+/** The driver itself, but for what it says of itself. */
+function withChunkMinLength(driver: StorageDriver, chunkMinLength?: number): StorageDriver {
+  if (chunkMinLength === undefined) return driver;
+  return new Proxy(driver, {
+    get(target, name) {
+      if (name === 'chunkMinLength') return chunkMinLength;
+      const member: unknown = Reflect.get(target, name, target);
+      return typeof member === 'function' ? (member.bind(target) as unknown) : member;
+    },
+  });
 }
 
 interface Target {

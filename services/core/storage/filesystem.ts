@@ -29,6 +29,9 @@ import { ListingCache, pageOf } from './listing-cache.ts';
 /** Bytes read at a time when a file is sent. */
 const readSize = 1024 * 1024;
 
+/** How often a directory is made again that a collection prunes at the same time. */
+const attempts = 10;
+
 /** Files being written by `put` stand here, where the original registry does not walk. */
 const temporaryFolder = 'docker/registry/v2/_portcullis/tmp';
 
@@ -179,7 +182,7 @@ class FilesystemDriver implements StorageDriver {
         break;
       } catch (error) {
         // The source is gone, and the look at it fails; or somebody removed a directory that we had made.
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === 3) throw error;
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === attempts) throw error;
         await stat(from);
         this.#directories.forget(parent);
       }
@@ -243,7 +246,7 @@ async function createFile(path: string): Promise<FileHandle> {
     try {
       return await open(path, appending | constants.O_CREAT | constants.O_EXCL, 0o644);
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === 3) throw error;
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === attempts) throw error;
     }
   }
 }

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Core, startCore } from '../../support/core.ts';
 import { describeEachStorage, type OpenStorage } from '../../support/each-storage.ts';
+import { abilities } from './abilities.ts';
 import { api } from './api.ts';
 import { createGround, type Ground, shareRepositories } from './ground.ts';
 import { listingReferrers } from './listing-referrers.ts';
@@ -27,6 +28,7 @@ const table: readonly Requirement[] = [
   ...listingReferrers,
   ...management,
   ...api,
+  ...abilities,
 ];
 
 test('each requirement has one row, and each row a case', () => {
