@@ -270,12 +270,17 @@ describe('starting and stopping', () => {
     const unknown = await run(launcher, ['launch']);
     assert.equal(unknown.code, 2);
     assert.match(unknown.stderr, /there is no command "launch"/);
-    const collect = await run(launcher, ['garbage-collect', 'config.yml']);
-    assert.equal(collect.code, 1);
-    assert.match(collect.stderr, /not built yet; nothing was removed/);
-    const asArgument = await run(launcher, ['user', 'add', '--file', join(dir, 'h'), 'bob', 'pw']);
-    assert.equal(asArgument.code, 2);
-    assert.match(asArgument.stderr, /a password is never an argument/);
+    for (const command of ['garbage-collect', 'fsck']) {
+      const helped = await run(launcher, [command, '--help']);
+      assert.equal(helped.code, 0);
+      assert.match(helped.stdout, new RegExp(`usage: portcullis ${command} `));
+      const without = await run(launcher, [command]);
+      assert.equal(without.code, 2);
+      assert.match(without.stderr, /usage: /);
+      const absent = await run(launcher, [command, 'absent.yml']);
+      assert.equal(absent.code, 1);
+      assert.match(absent.stderr, /absent\.yml: there is no such file/);
+    }
   });
 
   test('config check shows what is in effect, with secrets starred, and what is not supported', async () => {
