@@ -35,6 +35,11 @@ test: node_modules/.installed ## unit, contract, property and architecture tests
 e2e: node_modules/.installed ## the stack as `make run` starts it, driven by docker, skopeo and curl
 	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/e2e/**/*.test.ts'
 
+.PHONY: e2e-http2
+e2e-http2: node_modules/.installed ## the real clients once more, where HTTP/2 is spoken
+	@E2E_HTTP2=1 exec $(run_node) --test --test-reporter=spec --test-concurrency=1 \
+		test/e2e/docker.test.ts test/e2e/clients.test.ts test/e2e/behind-nginx.test.ts
+
 .PHONY: crash
 crash: node_modules/.installed ## ends and fails the core at steps of its storage, and checks what is left
 	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/crash/**/*.test.ts'

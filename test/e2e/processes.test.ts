@@ -281,6 +281,9 @@ describe('starting and stopping', () => {
       assert.equal(absent.code, 1);
       assert.match(absent.stderr, /absent\.yml: there is no such file/);
     }
+    const asArgument = await run(launcher, ['user', 'add', '--file', join(dir, 'h'), 'bob', 'pw']);
+    assert.equal(asArgument.code, 2);
+    assert.match(asArgument.stderr, /a password is never an argument/);
   });
 
   test('config check shows what is in effect, with secrets starred, and what is not supported', async () => {

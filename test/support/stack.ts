@@ -8,6 +8,10 @@ import { waitFor } from './wait-for.ts';
 
 export const launcher = fileURLToPath(new URL('../../bin/portcullis', import.meta.url));
 
+/** With E2E_HTTP2=1 every stack speaks HTTP/2 too. */
+const speaking: Record<string, string> =
+  process.env.E2E_HTTP2 === '1' ? { REGISTRY_HTTP_HTTP2_DISABLED: 'false' } : {};
+
 export interface StackOptions {
   /** Folder of an earlier stack to start again; a new temporary one without it. */
   dir?: string;
@@ -44,7 +48,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const host = options.host ?? 'localhost';
   const args = options.args ?? ['quickstart', '--dir', dir, '--host', host, '--port', `${port}`];
   const child = spawn(launcher, args, {
-    env: { ...process.env, ...options.env },
+    env: { ...process.env, ...speaking, ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
