@@ -48,6 +48,10 @@ crash: node_modules/.installed ## ends and fails the core at steps of its storag
 chaos: node_modules/.installed ## the same at every step, and for longer: about half an hour
 	@CHAOS=1 exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/crash/**/*.test.ts'
 
+.PHONY: bench
+bench: node_modules/.installed ## what things cost, as ratios in one run
+	@exec $(run_node) test/bench/listings.ts
+
 .PHONY: conformance
 conformance: node_modules/.installed ## the specification's own program (PROGRAM=), over TLS with login
 	@exec $(run_node) test/conformance/run.ts $(PROGRAM)
