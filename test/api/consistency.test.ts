@@ -308,3 +308,33 @@ describe('one upload, and two who end it', () => {
     }
   });
 });
+
+describe('pages of a list that changes meanwhile', () => {
+  test('what nobody changes appears exactly once, in order', async () => {
+    const core = await startCore({ driver: createMemoryDriver() });
+    try {
+      const image = makeImage();
+      await pushImage(core, app, image, 'first');
+      const stable = Array.from({ length: 30 }, (_, index) => `s${String(index).padStart(2, '0')}`);
+      for (const name of stable) await pushManifest(core, app, image, name);
+      const seen: string[] = [];
+      let path: string | undefined = `/v2/${app}/tags/list?n=4`;
+      for (let page = 0; path !== undefined; page += 1) {
+        const { text, headers } = await core.send('GET', path);
+        seen.push(...(JSON.parse(text).tags as string[]));
+        path = /<([^>]+)>/.exec(String(headers.link ?? ''))?.[1];
+        // Before, within and behind the page that was just read.
+        await pushManifest(core, app, image, `s${String(page * 4).padStart(2, '0')}-new`);
+        await pushManifest(core, app, image, `t${page}`);
+        if (page > 0) await core.send('DELETE', tag(`t${page - 1}`));
+      }
+      assert.deepEqual(
+        seen.filter((name) => stable.includes(name)),
+        stable,
+      );
+      assert.deepEqual(seen, [...new Set(seen)].sort());
+    } finally {
+      await core.close();
+    }
+  });
+});

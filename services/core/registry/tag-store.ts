@@ -25,6 +25,19 @@ export interface TagStore {
   ): Promise<{ tags: Tag[]; more: boolean }>;
 }
 
+/**
+ * Removes what is left of a tag that is none. Its history only, and folders: a push that makes the tag at
+ * this very moment keeps its link.
+ */
+export async function removeStaleTag(
+  driver: StorageDriver,
+  repository: RepositoryName,
+  tag: Tag,
+): Promise<void> {
+  await driver.remove(paths.tagHistory(repository, tag));
+  await driver.prune?.(paths.tag(repository, tag));
+}
+
 /** Links read at once. */
 const atOnce = 16;
 

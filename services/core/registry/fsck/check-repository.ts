@@ -9,6 +9,7 @@ import { paths } from '../paths.ts';
 import { referencesOf, strictReferences } from '../references.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
 import { readAll, writeLink } from '../small-files.ts';
+import { removeStaleTag } from '../tag-store.ts';
 import type { NamedBlobs, Report, TreeSummary } from './finding.ts';
 
 export interface CheckContext {
@@ -206,7 +207,7 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
         message: 'the tag was deleted, or never finished; its folder is left',
         isStillSo: async () =>
           (await isSame()) && (await ifPresent(driver.stat(folder))) !== undefined,
-        repair: () => driver.remove(folder),
+        repair: () => removeStaleTag(driver, repository, tag),
       });
       continue;
     }

@@ -134,6 +134,15 @@ describeEachStorage('collecting garbage', (open) => {
     assert.deepEqual(await folder(), []);
   });
 
+  test('the folder of a tag that a crash left goes, one that is torn stays for a person', async () => {
+    await pushImage(core, app, makeImage(), 'stale');
+    await pushImage(core, app, makeImage(), 'torn');
+    await storage.driver.remove(paths.tagCurrent(app as never, 'stale' as never));
+    await storage.driver.put(paths.tagCurrent(app as never, 'torn' as never), Buffer.alloc(0));
+    await collect();
+    assert.deepEqual(await storage.driver.list(paths.tags(app as never)), ['torn']);
+  });
+
   test('nothing young is garbage', async () => {
     const image = makeImage();
     for (const blob of image.blobs) await pushBlob(core, app, blob);

@@ -3,6 +3,7 @@ import type { RepositoryName } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { walkRepositories } from '../catalog.ts';
 import { paths } from '../paths.ts';
+import { removeStaleTag } from '../tag-store.ts';
 import { type MarkedRepository, markRepository } from './mark.ts';
 import {
   createEpoch,
@@ -148,7 +149,7 @@ async function mark({
 async function clearRepository(
   driver: StorageDriver,
   repository: RepositoryName,
-  { garbage, staleReferrers, empty }: MarkedRepository,
+  { garbage, staleReferrers, staleTags, empty }: MarkedRepository,
   discard: Discard,
   dryRun: boolean,
   report: CollectReport,
@@ -164,6 +165,7 @@ async function clearRepository(
     for (const { subject, digest } of staleReferrers) {
       await driver.remove(paths.referrer(repository, subject, digest));
     }
+    for (const tag of staleTags) await removeStaleTag(driver, repository, tag);
   }
   if (!empty) return;
   report.removedRepositories += 1;

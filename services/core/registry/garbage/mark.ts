@@ -1,5 +1,5 @@
 import { type Digest, digestParts, isDigest } from '#libs/oci/digest.ts';
-import { isTag, type RepositoryName } from '#libs/oci/reference.ts';
+import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
 import { paths } from '../paths.ts';
@@ -16,6 +16,8 @@ export interface MarkedRepository {
   garbage: { kind: 'manifest' | 'layer'; digest: Digest }[];
   /** Entries of the referrers index whose manifest is gone. */
   staleReferrers: { subject: Digest; digest: Digest }[];
+  /** Folders of tags that a crash left when they were made or deleted. */
+  staleTags: Tag[];
   /** Nothing would be left but folders. */
   empty: boolean;
 }
@@ -55,6 +57,7 @@ export async function markRepository(
     if (options.trashed.has(keyOf(layer))) await trash.recover(layer);
   }
 
+  const staleTags = await findStaleTags(driver, repository, options.olderThan);
   const garbage: MarkedRepository['garbage'] = [];
   for (const digest of revisions.keys()) {
     if (!kept.has(digest)) garbage.push({ kind: 'manifest', digest });
@@ -82,10 +85,11 @@ export async function markRepository(
     keptManifests: kept.size,
     garbage,
     staleReferrers: await findStaleReferrers(driver, repository, options.trashed),
+    staleTags,
     empty:
       kept.size === 0 &&
       layers === garbage.filter(({ kind }) => kind === 'layer').length &&
-      (await driver.list(paths.tags(repository))).length === 0 &&
+      (await driver.list(paths.tags(repository))).length === staleTags.length &&
       (await driver.list(paths.uploads(repository))).length === 0,
   };
 }
@@ -182,6 +186,21 @@ async function findStaleReferrers(
       const link = await ifPresent(driver.stat(paths.revisionLink(repository, digest)));
       if (link === undefined) stale.push({ subject, digest });
     }
+  }
+  return stale;
+}
+
+/** A link that is torn is a person's to judge; one that is not there is of no tag. */
+async function findStaleTags(
+  driver: StorageDriver,
+  repository: RepositoryName,
+  olderThan: Date,
+): Promise<Tag[]> {
+  const stale: Tag[] = [];
+  for (const tag of await driver.list(paths.tags(repository))) {
+    if (!isTag(tag)) continue;
+    if ((await ifPresent(driver.stat(paths.tagCurrent(repository, tag)))) !== undefined) continue;
+    if (!(await isYoung(driver, paths.tag(repository, tag), olderThan))) stale.push(tag);
   }
   return stale;
 }
