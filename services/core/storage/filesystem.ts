@@ -49,14 +49,14 @@ const codes: Readonly<Record<string, StorageErrorCode>> = {
 /**
  * Opens a tree on a local or shared filesystem.
  * @param root the folder that distribution calls `rootdirectory`; created if absent
- * @param readOnly nothing will be written, so the folder need not be writable
+ * @param readOnly nothing will be written, so the folder need not be writable; what would is refused
  * @throws Error with one clear sentence if it cannot be written to
  */
 export async function createFilesystemDriver(
   root: string,
   { readOnly = false } = {},
 ): Promise<StorageDriver> {
-  if (readOnly) return new FilesystemDriver(root);
+  if (readOnly) return new FilesystemDriver(root, true);
   try {
     await mkdir(root, { recursive: true });
     await access(root, constants.W_OK | constants.X_OK);
@@ -70,22 +70,30 @@ export async function createFilesystemDriver(
       { cause: error },
     );
   }
-  return new FilesystemDriver(root);
+  return new FilesystemDriver(root, false);
 }
 
 class FilesystemDriver implements StorageDriver {
   readonly name = 'filesystem';
   readonly #root: string;
+  readonly #readOnly: boolean;
   readonly #directories: DurableDirectories;
   readonly #listings = new ListingCache();
 
-  constructor(root: string) {
+  constructor(root: string, readOnly: boolean) {
     this.#root = resolve(root);
+    this.#readOnly = readOnly;
     this.#directories = new DurableDirectories(this.#root);
   }
 
   #at(path: StoragePath): string {
     return join(this.#root, path);
+  }
+
+  /** Where something may be changed. @throws StorageError read-only */
+  #toChange(path: StoragePath): string {
+    if (this.#readOnly) throw new StorageError('read-only', path);
+    return this.#at(path);
   }
 
   async stat(path: StoragePath): Promise<StorageInfo> {
@@ -99,7 +107,7 @@ class FilesystemDriver implements StorageDriver {
   }
 
   async put(path: StoragePath, bytes: Uint8Array): Promise<void> {
-    const target = this.#at(path);
+    const target = this.#toChange(path);
     const temporary = join(this.#root, temporaryFolder, randomUUID());
     await guard(path, async () => {
       try {
@@ -119,7 +127,7 @@ class FilesystemDriver implements StorageDriver {
   }
 
   async openWriter(path: StoragePath, state?: object): Promise<StorageWriter> {
-    const target = this.#at(path);
+    const target = this.#toChange(path);
     return await guard(path, async () => {
       const handle = state === undefined ? await createFile(target) : await open(target, appending);
       return new FilesystemWriter(path, handle, (await handle.stat()).size);
@@ -137,11 +145,12 @@ class FilesystemDriver implements StorageDriver {
   }
 
   async move(from: StoragePath, to: StoragePath): Promise<void> {
-    await guard(from, () => this.#place(this.#at(from), this.#at(to)));
+    const target = this.#toChange(to);
+    await guard(from, () => this.#place(this.#at(from), target));
   }
 
   async remove(path: StoragePath): Promise<void> {
-    const target = this.#at(path);
+    const target = this.#toChange(path);
     await guard(path, async () => {
       await rm(target, { recursive: true, force: true });
       this.#directories.forget(target);
@@ -157,14 +166,15 @@ class FilesystemDriver implements StorageDriver {
   }
 
   async prune(path: StoragePath): Promise<void> {
-    const target = this.#at(path);
+    const target = this.#toChange(path);
     await guard(path, () => pruneDirectory(target));
     this.#directories.forget(target);
   }
 
   async touch(path: StoragePath): Promise<void> {
     const now = new Date();
-    await guard(path, () => utimes(this.#at(path), now, now));
+    const target = this.#toChange(path);
+    await guard(path, () => utimes(target, now, now));
   }
 
   async close(): Promise<void> {}

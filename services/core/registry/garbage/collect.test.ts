@@ -18,6 +18,8 @@ import {
   mediaTypes,
 } from '../../../../test/support/images.ts';
 import { createSteppingDriver } from '../../../../test/support/stepping-driver.ts';
+import { createTemporaryFolder } from '../../../../test/support/temporary-folder.ts';
+import { createFilesystemDriver } from '../../storage/filesystem.ts';
 import { paths } from '../paths.ts';
 import { type CollectOptions, collectGarbage } from './collect.ts';
 
@@ -350,4 +352,29 @@ describeEachStorage('collecting garbage', (open) => {
     assert.ok(report.garbage.blobs > 0, 'it did collect');
     assert.ok(probes > 20);
   });
+});
+
+test('where nothing may be written, what is missed is read from the trash', async () => {
+  const folder = await createTemporaryFolder();
+  const driver = await createFilesystemDriver(folder.path);
+  const writing = await startCore({ driver });
+  const image = makeImage();
+  await pushImage(writing, app, image);
+  await writing.close();
+  const now = () => new Date(Date.now() + 2 * day);
+  await collectGarbage(driver, { untagged: true, dryRun: false, delay: 0, grace: day, now });
+  const before = await folder.files();
+  const readOnly = await createFilesystemDriver(folder.path, { readOnly: true });
+  const reading = await startCore({ driver: readOnly, readOnly: true });
+  const path = `/v2/${app}/manifests/${image.descriptor.digest}`;
+  assert.deepEqual((await reading.send('GET', path)).body, image.bytes);
+  for (const { bytes, descriptor } of image.blobs) {
+    const { body } = await reading.send('GET', `/v2/${app}/blobs/${descriptor.digest}`);
+    assert.deepEqual(body, bytes);
+  }
+  const rehearsal = { untagged: true, dryRun: true, delay: 0, grace: day, now };
+  await collectGarbage(readOnly, rehearsal);
+  assert.deepEqual(await folder.files(), before);
+  await reading.close();
+  await folder.remove();
 });
