@@ -45,7 +45,7 @@ crash: node_modules/.installed ## ends and fails the core at steps of its storag
 	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/crash/**/*.test.ts'
 
 .PHONY: chaos
-chaos: node_modules/.installed ## the same at every step, and for longer: about half an hour
+chaos: node_modules/.installed ## the same at every step, and for longer: about ten minutes
 	@CHAOS=1 exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/crash/**/*.test.ts'
 
 .PHONY: bench
