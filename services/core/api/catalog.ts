@@ -45,13 +45,15 @@ async function collect(
   if (limit === 0) return { names: [], more: false };
   const found: RepositoryName[] = [];
   let batch: RepositoryName[] = [];
-  const size = Math.min(batchSize, limit + 1);
+  let size = Math.min(batchSize, limit + 1);
   for await (const name of registry.repositories(last)) {
     batch.push(name);
     if (batch.length < size) continue;
     found.push(...(await visible(batch)));
     batch = [];
     if (found.length > limit) break;
+    // Who may see little is not asked about little by little.
+    size = Math.min(batchSize, size * 2);
   }
   if (batch.length > 0) found.push(...(await visible(batch)));
   return { names: found.slice(0, limit), more: found.length > limit };
