@@ -39,7 +39,7 @@ interface Pair {
   /** The outcomes that docs/consistency.md allows, as `<first>/<second>`. */
   outcomes: readonly string[];
   /** What must be so afterwards. */
-  then: (meeting: Meeting, answers: { first: Received; second: Received }) => Promise<void>;
+  afterwards: (meeting: Meeting, answers: { first: Received; second: Received }) => Promise<void>;
 }
 
 const tag = (name = 'latest') => `/v2/${app}/manifests/${name}`;
@@ -81,7 +81,7 @@ const pairs: readonly Pair[] = [
     first: ({ core, image }) => pushBlob(core, app, layerOf(image)),
     second: ({ core, image }) => pushBlob(core, app, layerOf(image)),
     outcomes: ['201/201'],
-    async then({ core, image }) {
+    async afterwards({ core, image }) {
       assert.equal((await core.send('GET', blobOf(layerOf(image)))).status, 200);
     },
   },
@@ -91,7 +91,7 @@ const pairs: readonly Pair[] = [
     first: ({ core, image }) => pushManifest(core, app, image, 'latest'),
     second: ({ core, other }) => pushManifest(core, app, other, 'latest'),
     outcomes: ['201/201'],
-    async then(meeting) {
+    async afterwards(meeting) {
       const { image, other } = meeting;
       const found = await tagged(meeting);
       assert.ok([image.descriptor.digest, other.descriptor.digest].includes(found as never));
@@ -103,7 +103,7 @@ const pairs: readonly Pair[] = [
     first: ({ core, image }) => pushManifest(core, app, image, 'latest', { 'If-None-Match': '*' }),
     second: ({ core, other }) => pushManifest(core, app, other, 'latest', { 'If-None-Match': '*' }),
     outcomes: ['201/412', '412/201'],
-    async then(meeting, { first }) {
+    async afterwards(meeting, { first }) {
       const winner = first.status === 201 ? meeting.image : meeting.other;
       assert.equal(await tagged(meeting), winner.descriptor.digest);
     },
@@ -114,7 +114,7 @@ const pairs: readonly Pair[] = [
     first: ({ core, image }) => pushManifest(core, app, image, 'latest'),
     second: ({ core, image }) => core.send('DELETE', blobOf(layerOf(image))),
     outcomes: ['201/202', '404/202'],
-    async then({ core, image }, { first }) {
+    async afterwards({ core, image }, { first }) {
       assert.equal(
         (await core.send('GET', manifestOf(image))).status,
         first.status === 201 ? 200 : 404,
@@ -129,7 +129,7 @@ const pairs: readonly Pair[] = [
     first: ({ core, image }) => pushManifest(core, app, makeIndex([image]), 'latest'),
     second: ({ core, image }) => core.send('DELETE', manifestOf(image)),
     outcomes: ['201/202', '404/202'],
-    async then(meeting, { first }) {
+    async afterwards(meeting, { first }) {
       assert.equal((await tagged(meeting)) !== undefined, first.status === 201);
     },
   },
@@ -141,7 +141,7 @@ const pairs: readonly Pair[] = [
     first: ({ core, image }) => pushManifest(core, app, image, 'latest'),
     second: ({ core, image }) => core.send('DELETE', manifestOf(image)),
     outcomes: ['201/202'],
-    async then(meeting) {
+    async afterwards(meeting) {
       const { core, image } = meeting;
       const here = (await core.send('GET', manifestOf(image))).status === 200;
       assert.equal((await tagged(meeting)) !== undefined, here, 'both or neither');
@@ -155,7 +155,7 @@ const pairs: readonly Pair[] = [
     first: ({ core, image }) => pushManifest(core, app, image, 'latest'),
     second: ({ core }) => core.send('DELETE', tag()),
     outcomes: ['201/202'],
-    async then({ core, image }) {
+    async afterwards({ core, image }) {
       assert.equal((await core.send('GET', manifestOf(image))).status, 200);
     },
   },
@@ -172,7 +172,7 @@ const pairs: readonly Pair[] = [
     second: ({ core, image }) =>
       core.send('DELETE', `/v2/source/blobs/${layerOf(image).descriptor.digest}`),
     outcomes: ['201/202', '202/202'],
-    async then({ core, image }, { first }) {
+    async afterwards({ core, image }, { first }) {
       const { status } = await core.send('GET', blobOf(layerOf(image)));
       assert.equal(status, first.status === 201 ? 200 : 404);
     },
@@ -186,14 +186,14 @@ const pairs: readonly Pair[] = [
     first: ({ core }) => core.send('GET', tag()),
     second: ({ core, other }) => pushManifest(core, app, other, 'latest'),
     outcomes: ['200/201'],
-    async then({ image, other }, { first }) {
+    async afterwards({ image, other }, { first }) {
       assert.ok([image, other].some(({ bytes }) => bytes.equals(first.body)));
     },
   },
 ];
 
 describe('two requests that meet at any step of the storage', () => {
-  for (const { title, prepare, first, second, outcomes, then } of pairs) {
+  for (const { title, prepare, first, second, outcomes, afterwards } of pairs) {
     test(title, async () => {
       const seen = new Set<string>();
       for (let at = 1; ; at += 1) {
@@ -226,7 +226,7 @@ describe('two requests that meet at any step of the storage', () => {
           const outcome = `${answers.first.status}/${answers.second.status}`;
           seen.add(outcome);
           assert.ok(outcomes.includes(outcome), `${outcome} at step ${at}`);
-          await then(meeting, answers as { first: Received; second: Received });
+          await afterwards(meeting, answers as { first: Received; second: Received });
           await assertSound(meeting, [meeting.image, meeting.other]);
         } finally {
           await core.close();
