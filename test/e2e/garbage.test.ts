@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { stringify } from 'yaml';
 import { startConfigured } from '../support/configured-stack.ts';
 import { type ImageFixture, makeImage } from '../support/images.ts';
 import { mustRun, run } from '../support/run.ts';
@@ -116,6 +118,31 @@ describe('garbage collected while the registry serves', () => {
     assert.ok(killed + finished > 1, 'several ran');
     const { code, stdout } = await run(launcher, ['fsck', config]);
     assert.equal(code, 0, stdout);
+  });
+
+  test('run as root, the commands leave nothing of root’s in somebody else’s storage', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'portcullis-owner-'));
+    try {
+      const root = join(dir, 'registry');
+      const blobs = join(root, 'docker/registry/v2/blobs/sha256/00', '0'.repeat(64));
+      await mkdir(blobs, { recursive: true });
+      await writeFile(join(blobs, 'data'), 'damaged');
+      await mustRun('chown', ['-R', '65534:65534', dir]);
+      const path = join(dir, 'config.yml');
+      await writeFile(
+        path,
+        stringify({ version: '0.1', storage: { filesystem: { rootdirectory: root } } }),
+      );
+      await mustRun(launcher, ['fsck', '--repair', path]);
+      await mkdir(blobs, { recursive: true });
+      await writeFile(join(blobs, 'data'), 'unreferenced');
+      await mustRun('chown', ['-R', '65534:65534', root]);
+      await mustRun(launcher, ['garbage-collect', '--delay', '0s', path]);
+      assert.equal(await mustRun('find', [root, '-not', '-user', '65534']), '');
+      assert.notEqual(await mustRun('find', [root, '-path', '*trash*', '-type', 'f']), '');
+    } finally {
+      await rm(dir, { recursive: true, force: true });
+    }
   });
 
   test('the command tells what is garbage, takes it, and frees it', async () => {

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
@@ -26,6 +27,7 @@ export async function openStorage(
   );
   if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
   const settings = toSettings(loaded);
+  if (settings.storage.driver === 'filesystem') await becomeOwner(settings.storage.root);
   const driver = await createDriver({ storage: settings.storage, readOnly });
   if ((await ifPresent(driver.stat(paths.root))) === undefined) {
     const { storage } = settings;
@@ -33,4 +35,17 @@ export async function openStorage(
     throw new Error(`${where} holds no registry; is storage.filesystem.rootdirectory right?`);
   }
   return { driver, settings };
+}
+
+/**
+ * Run as root, a command works as the owner of the storage: what root makes, the registry that runs as
+ * somebody else could not move or remove.
+ */
+async function becomeOwner(root: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const owner = await stat(root).catch(() => undefined);
+  if (owner === undefined || owner.uid === 0) return;
+  process.setgroups?.([owner.gid]);
+  process.setgid?.(owner.gid);
+  process.setuid?.(owner.uid);
 }
