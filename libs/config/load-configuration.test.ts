@@ -179,6 +179,17 @@ describe('loading a configuration', () => {
     assert.equal(toSettings(await load(minimal(''))).auth, undefined);
   });
 
+  test('a host with a path is refused: the path would be lost', async () => {
+    const settings = async (host: string) =>
+      toSettings(await load(minimal(`http: { host: "${host}" }`)));
+    assert.equal(
+      (await settings('https://a.example:5000/')).http.publicUrl,
+      'https://a.example:5000',
+    );
+    await assert.rejects(settings('https://a.example/registry'), /http\.host: .*http\.prefix/);
+    await assert.rejects(settings('a.example'), /is not a URL/);
+  });
+
   test('what is no mapping, no YAML or no file is one sentence', async () => {
     await assert.rejects(load('- a\n'), /not a mapping of settings/);
     await assert.rejects(load('a: [\n'), /config\.yml: line \d+: /);

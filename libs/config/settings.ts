@@ -182,6 +182,9 @@ function parsePublicUrl(host: string): string {
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
     throw new Error(`http.host: "${host}" is not a URL such as https://registry.example.com`);
   }
+  if (url.pathname !== '/' || url.search !== '') {
+    throw new Error(`http.host: "${host}" has a path; a path that all clients use is http.prefix`);
+  }
   return url.origin;
 }
 
