@@ -73,16 +73,25 @@ export function epochBegan(epoch: string): Date | undefined {
   return match === null ? undefined : new Date(Number(match[1]));
 }
 
+/**
+ * How often something is looked for, where a collection and other requests move it to and fro: enough that
+ * to miss it each time takes a collection for each.
+ */
+const looks = 4;
+
 export function createTrash(driver: StorageDriver): Trash {
   async function epochs(): Promise<string[]> {
     const names = await driver.list(paths.trash);
     return names.filter((name) => epochBegan(name) !== undefined);
   }
 
-  /** One look through all epochs, the newest first. */
-  async function takeBack(item: Discardable): Promise<StoragePath | undefined> {
+  /** One look through some epochs, the newest first, and then in its place. */
+  async function look(
+    item: Discardable,
+    newestFirst: readonly string[],
+  ): Promise<StoragePath | undefined> {
     const place = placeOf(item);
-    for (const epoch of (await epochs()).reverse()) {
+    for (const epoch of newestFirst) {
       const from = trashPath(epoch, item);
       if ((await ifPresent(driver.stat(from))) === undefined) continue;
       try {
@@ -98,6 +107,17 @@ export function createTrash(driver: StorageDriver): Trash {
     }
     // Somebody else may have put it back since the caller looked.
     return (await ifPresent(driver.stat(place))) === undefined ? undefined : place;
+  }
+
+  async function takeBack(item: Discardable): Promise<StoragePath | undefined> {
+    // Between a look into the trash and one in its place it can be put back by somebody else and taken
+    // away once more, so that neither sees it.
+    for (let attempt = 1; attempt <= looks; attempt += 1) {
+      const newestFirst = (await epochs()).reverse();
+      const found = await look(item, newestFirst);
+      if (found !== undefined || newestFirst.length === 0) return found;
+    }
+    return undefined;
   }
 
   return {
@@ -150,12 +170,6 @@ async function* linksIn(
     }
   }
 }
-
-/**
- * How often something that was put back is looked for again: between two looks a collection can have
- * taken it away once more, but it takes a whole collection for each time.
- */
-const looks = 5;
 
 /** The digest that an item's link names, also if the link has to come back from the trash. */
 export async function readLinkOrRecover(
