@@ -212,7 +212,7 @@ describe('starting and stopping', () => {
       { REGISTRY_STORAGE: '{"s3": {"bucket": "x"}}' },
     );
     await failsWith(/auth\.htpasswd\.path: .* does not exist/, [
-      await configure('nobody', `auth: { htpasswd: { realm: x, path: ${dir}/nobody } }`),
+      await configure('nobody', `auth: { htpasswd: { realm: x, path: ${dir}/no-such-htpasswd } }`),
     ]);
   });
 

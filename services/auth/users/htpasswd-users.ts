@@ -28,6 +28,12 @@ export interface HtpasswdOptions {
   onChange: (accounts: Accounts) => Promise<void>;
 }
 
+const unreadable: Record<string, string> = {
+  ENOENT: 'does not exist',
+  EISDIR: 'is a folder',
+  EACCES: 'cannot be read by this user',
+};
+
 /**
  * Opens the htpasswd file and follows it. A file that cannot be read later on leaves the users as
  * they are.
@@ -59,8 +65,8 @@ export async function openHtpasswd({
     await load();
   } catch (error) {
     await pool.close();
-    const why =
-      (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'does not exist' : 'cannot be read';
+    const { code } = error as NodeJS.ErrnoException;
+    const why = unreadable[code ?? ''] ?? 'cannot be read';
     throw new Error(
       `auth.htpasswd.path: ${path} ${why}; make a user with: portcullis user add --file ${path} NAME`,
       { cause: error },
