@@ -25,6 +25,8 @@ export interface Settings {
     /** Sent with every answer. */
     headers: Record<string, string[]>;
     drainTimeout: number;
+    /** Time a stopping process goes on as before, having said that it is no longer ready. */
+    drainDelay: number;
     idleTimeout: number;
     headersTimeout: number;
     trustedProxies: string[];
@@ -94,6 +96,7 @@ export function toSettings({ configuration, path }: LoadedConfiguration): Settin
       http2: http.http2?.disabled === false,
       headers: http.headers,
       drainTimeout: http.draintimeout,
+      drainDelay: portcullis.draindelay,
       idleTimeout: portcullis.gateway.idletimeout,
       headersTimeout: portcullis.gateway.headerstimeout,
       trustedProxies: portcullis.gateway.trustedproxies,

@@ -11,6 +11,7 @@ import {
   hasUnreadBody,
 } from './end-early.ts';
 import { internalHeaders } from './internal-headers.ts';
+import { probes, type Readiness } from './readiness.ts';
 import { renderError } from './render-error.ts';
 
 /** What every request carries through our middleware. */
@@ -31,6 +32,8 @@ export interface AppOptions {
   privateHop: boolean;
   /** Level of the one line written for each request; undefined writes none. */
   accessLog?: 'info' | 'debug';
+  /** What `/healthz` and `/readyz` tell. */
+  readiness: Readiness;
   /** Turns errors of the layers below into ones a client may see; returns others as they are. */
   translate?: (error: unknown) => unknown;
 }
@@ -40,12 +43,14 @@ export function createApp({
   log,
   privateHop,
   accessLog,
+  readiness,
   translate,
 }: AppOptions): Koa<RequestState> {
   const app = new Koa<RequestState>();
   app.silent = true;
   app.on('error', (error: unknown) => log.debug({ err: error }, 'response ended badly'));
 
+  app.use(probes(readiness));
   app.use(async (ctx, next) => {
     const malformed = !hasReadableTarget(ctx);
     // Whoever looks at the target from here on finds one that can be read.

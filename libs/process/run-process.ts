@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
+import { createReadiness, type Readiness } from '#libs/http/readiness.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
 
 /** A process that serves until it is stopped. */
@@ -12,7 +14,12 @@ export interface RunningProcess {
   reload?(): Promise<void>;
 }
 
-export type StartProcess = (settings: Settings, log: Logger) => Promise<RunningProcess>;
+/** @param readiness what the process' probes tell; it turns when the process is told to stop */
+export type StartProcess = (
+  settings: Settings,
+  log: Logger,
+  readiness: Readiness,
+) => Promise<RunningProcess>;
 
 /** What a process says to its supervisor. */
 export type ProcessMessage = { type: 'ready'; address: string } | { type: 'failed' };
@@ -25,29 +32,41 @@ export type ProcessMessage = { type: 'ready'; address: string } | { type: 'faile
 export async function runProcess(name: string, start: StartProcess): Promise<void> {
   let running: RunningProcess;
   let log: Logger;
+  const readiness = createReadiness();
+  let drainDelay: number;
   try {
     const loaded = await loadConfiguration(process.argv[2] || undefined);
     const stops = loaded.remarks.filter(({ level }) => level === 'stop');
     if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
     const settings = toSettings(loaded);
     log = createLogger({ ...settings.log, process: name });
-    running = await start(settings, log);
+    drainDelay = settings.http.drainDelay;
+    running = await start(settings, log, readiness);
   } catch (error) {
     process.stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
     tell({ type: 'failed' });
     process.exit(1);
   }
-  listenToSignals(running, log);
+  listenToSignals(running, log, async () => {
+    readiness.startDraining();
+    // Whoever chooses among several of us learns of it before anything is refused.
+    await sleep(drainDelay);
+  });
   log.info({ address: running.address }, `${name} is ready`);
   tell({ type: 'ready', address: running.address });
 }
 
-function listenToSignals(running: RunningProcess, log: Logger): void {
+function listenToSignals(
+  running: RunningProcess,
+  log: Logger,
+  announceStop: () => Promise<void>,
+): void {
   let stopping = false;
   const stop = async (why: string) => {
     if (stopping) return;
     stopping = true;
     log.info({ why }, 'stopping');
+    await announceStop();
     await running.stop();
     process.exit(0);
   };

@@ -2,6 +2,7 @@ import Router from '@koa/router';
 import type Koa from 'koa';
 import type { SigningKey } from '#libs/auth/signing-keys.ts';
 import { createApp, type RequestState } from '#libs/http/app.ts';
+import type { Readiness } from '#libs/http/readiness.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { getJwks, getTrust, postFilter } from './api/internal.ts';
@@ -9,6 +10,7 @@ import { getToken, postToken, type TokenOptions } from './api/token.ts';
 
 export interface AuthAppOptions extends TokenOptions {
   log: Logger;
+  readiness: Readiness;
   keys: readonly SigningKey[];
   /** Whether request id and client address can be believed. */
   privateHop: boolean;
@@ -16,8 +18,8 @@ export interface AuthAppOptions extends TokenOptions {
 
 /** The token service. The gateway forwards the first three paths only; the rest is for our processes. */
 export function createAuthApp(options: AuthAppOptions): Koa<RequestState> {
-  const { log, keys, policy, revocations, privateHop } = options;
-  const app = createApp({ log, privateHop, accessLog: 'debug' });
+  const { log, readiness, keys, policy, revocations, privateHop } = options;
+  const app = createApp({ log, readiness, privateHop, accessLog: 'debug' });
   const router = new Router<RequestState>();
   router.get(['/auth/token', '/v2/_token'], getToken(options));
   router.post(['/auth/token', '/v2/_token'], postToken(options));

@@ -1,6 +1,7 @@
 import { createFirstKey, loadKeys, type SigningKey } from '#libs/auth/signing-keys.ts';
 import type { AuthSettings, Settings } from '#libs/config/settings.ts';
 import { servePrivately } from '#libs/http/private-server.ts';
+import type { Readiness } from '#libs/http/readiness.ts';
 import { drain } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
@@ -12,7 +13,11 @@ import { openRevocations } from './revocations.ts';
 import { openHtpasswd } from './users/htpasswd-users.ts';
 
 /** The token service, on a Unix socket. */
-async function startAuth(settings: Settings, log: Logger): Promise<RunningProcess> {
+async function startAuth(
+  settings: Settings,
+  log: Logger,
+  readiness: Readiness,
+): Promise<RunningProcess> {
   const { auth, sockets } = settings;
   if (auth === undefined) {
     throw new Error('the configuration has no auth.htpasswd, so there is nothing to log in to');
@@ -34,6 +39,7 @@ async function startAuth(settings: Settings, log: Logger): Promise<RunningProces
 
   const app = createAuthApp({
     log,
+    readiness,
     users,
     policy,
     revocations,

@@ -1,6 +1,7 @@
 import type Koa from 'koa';
 import type { Verifier } from '#libs/auth/verify.ts';
 import { createApp } from '#libs/http/app.ts';
+import type { Readiness } from '#libs/http/readiness.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { authorize } from './api/authorize.ts';
@@ -11,6 +12,7 @@ import { StorageError } from './storage/driver.ts';
 
 export interface CoreOptions extends HandlerOptions {
   log: Logger;
+  readiness: Readiness;
   /** Undefined: an open registry. */
   verifier: Verifier | undefined;
   health: Health;
@@ -22,8 +24,14 @@ export interface CoreOptions extends HandlerOptions {
 
 /** The V2 API over a registry. */
 export function createCoreApp(options: CoreOptions): Koa<CoreState> {
-  const { log, verifier, health, privateHop, registry, readOnly } = options;
-  const app = createApp({ log, privateHop, accessLog: 'debug', translate }) as Koa<CoreState>;
+  const { log, readiness, verifier, health, privateHop, registry, readOnly } = options;
+  const app = createApp({
+    log,
+    readiness,
+    privateHop,
+    accessLog: 'debug',
+    translate,
+  }) as Koa<CoreState>;
   const handlers = createHandlers(options);
 
   app.use(async (ctx, next) => {

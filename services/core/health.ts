@@ -5,6 +5,8 @@ import { ifPresent, type StorageDriver } from './storage/driver.ts';
 
 /** What decides whether requests are served. */
 export interface Health {
+  /** Why requests are not served; undefined while they are. */
+  reason(): string | undefined;
   /** @throws RegistryError UNAVAILABLE while unhealthy */
   assertHealthy(): void;
   /** Stops serving for a reason that will not pass by itself. */
@@ -43,16 +45,19 @@ export function createHealth({ driver, log, storage }: HealthOptions): Health {
       ? undefined
       : setInterval(() => void check(storage.threshold), storage.interval).unref();
 
+  const reason = () => {
+    if (fatal !== undefined) return fatal;
+    const away = storage !== undefined && failures >= storage.threshold;
+    return away ? 'the storage does not answer' : undefined;
+  };
+
   return {
+    reason,
     assertHealthy() {
-      if (fatal !== undefined)
-        throw new RegistryError('UNAVAILABLE', { message: fatal, retryAfter: 30 });
-      if (storage !== undefined && failures >= storage.threshold) {
-        throw new RegistryError('UNAVAILABLE', {
-          message: 'the storage does not answer',
-          retryAfter: 10,
-        });
-      }
+      const message = reason();
+      if (message === undefined) return;
+      const retryAfter = fatal === undefined ? 10 : 30;
+      throw new RegistryError('UNAVAILABLE', { message, retryAfter });
     },
     fail(reason) {
       fatal = reason;

@@ -2,6 +2,7 @@ import { followTrust } from '#libs/auth/remote-trust.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
 import { servePrivately } from '#libs/http/private-server.ts';
+import type { Readiness } from '#libs/http/readiness.ts';
 import { drain } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
@@ -17,10 +18,15 @@ import { createDriver } from './storage/create-driver.ts';
 import type { StorageDriver } from './storage/driver.ts';
 
 /** The storage core: the V2 API over one storage tree, on a Unix socket. */
-async function startCore(settings: Settings, log: Logger): Promise<RunningProcess> {
+async function startCore(
+  settings: Settings,
+  log: Logger,
+  readiness: Readiness,
+): Promise<RunningProcess> {
   const { sockets, auth } = settings;
   const driver = await createDriver(settings);
   const health = createHealth({ driver, log, storage: settings.health });
+  readiness.require(health.reason);
   const ownership = settings.readOnly ? undefined : await own(driver, log, health);
   const { sessions, locks } = createCoordination();
   const registry = createRegistry({ driver, sessions, locks, rules: settings.references });
@@ -40,6 +46,7 @@ async function startCore(settings: Settings, log: Logger): Promise<RunningProces
 
   const app = createCoreApp({
     log,
+    readiness,
     verifier,
     health,
     privateHop: true,

@@ -3,6 +3,7 @@ import type { RouteMatch } from '#libs/api/match-route.ts';
 import { matchRoute } from '#libs/api/match-route.ts';
 import { createApp } from '#libs/http/app.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
+import type { Readiness } from '#libs/http/readiness.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
@@ -13,6 +14,7 @@ import { publicUrl } from './public-url.ts';
 
 export interface GatewayOptions {
   log: Logger;
+  readiness: Readiness;
   accessLog: boolean;
   /** Undefined: an open registry. */
   authenticator: Authenticator | undefined;
@@ -32,9 +34,10 @@ const maxOtherBody = 64 * 1024;
 
 /** The edge: every request of every client comes through here. */
 export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
-  const { log, accessLog, authenticator, proxy, prefix, sockets } = options;
+  const { log, readiness, accessLog, authenticator, proxy, prefix, sockets } = options;
   const app = createApp({
     log,
+    readiness,
     privateHop: false,
     ...(accessLog ? { accessLog: 'info' as const } : {}),
   }) as Koa<GatewayState>;

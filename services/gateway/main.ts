@@ -3,6 +3,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import { followTrust } from '#libs/auth/remote-trust.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
+import type { Readiness } from '#libs/http/readiness.ts';
 import { applyTimeouts, drain, listen, serverOptions } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
@@ -20,7 +21,11 @@ const keepAlive = 75_000;
 const handshake = 10_000;
 
 /** The edge: TLS, authentication, and the way to auth and core. */
-async function startGateway(settings: Settings, log: Logger): Promise<RunningProcess> {
+async function startGateway(
+  settings: Settings,
+  log: Logger,
+  readiness: Readiness,
+): Promise<RunningProcess> {
   const { http, auth, sockets } = settings;
   const proxies = createTrustedProxies(http.trustedProxies);
   const proxy = createProxy({ prefix: http.prefix, idle: http.idleTimeout });
@@ -45,6 +50,7 @@ async function startGateway(settings: Settings, log: Logger): Promise<RunningPro
 
   const app = createGatewayApp({
     log,
+    readiness,
     accessLog: settings.log.access,
     authenticator,
     proxy,

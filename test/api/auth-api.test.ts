@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import bcrypt from 'bcryptjs';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
 import { createFirstKey, loadKeys } from '#libs/auth/signing-keys.ts';
+import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
 import { createAuthApp } from '../../services/auth/app.ts';
 import { createAclPolicy } from '../../services/auth/policy/acl.ts';
@@ -41,6 +42,7 @@ describe('the token service', () => {
     const revocations = await openRevocations({ stateFolder: state, secret: 'x', log });
     users = await openHtpasswd({ path: htpasswd, log, onChange: (all) => revocations.follow(all) });
     const app = createAuthApp({
+      readiness: createReadiness(),
       log,
       users,
       revocations,

@@ -1,5 +1,6 @@
 import { Agent, createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { Verifier } from '#libs/auth/verify.ts';
+import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
 import type { PullFilter } from '../../services/core/api/pull-filter.ts';
 import { createCoreApp } from '../../services/core/app.ts';
@@ -55,6 +56,7 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
   const sessions = createEmbeddedSessionStore();
   const rules = setup.rules === undefined ? {} : { rules: setup.rules };
   const app = createCoreApp({
+    readiness: createReadiness(),
     log,
     health,
     privateHop: true,

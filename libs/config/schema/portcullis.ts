@@ -55,6 +55,8 @@ export const portcullisSchema = z.object({
       untagged: flag.default(false),
     })
     .prefault({}),
+  /** How long a process that was told to stop goes on, not ready, so that nobody sends it more. */
+  draindelay: duration.default(0),
   /** Folder of the Unix sockets between our processes; only our user may enter it. */
   sockets: text.optional(),
   /** Unsupported sections to start without. */

@@ -44,7 +44,7 @@ export async function supervise(
     config: loaded.path,
     services,
     log,
-    drainTimeout: settings.http.drainTimeout,
+    drainTimeout: settings.http.drainDelay + settings.http.drainTimeout,
   });
 
   const told = new Promise<void>((resolve) => {
