@@ -69,8 +69,8 @@ const forbidden: readonly [from: RegExp, to: RegExp, why: string][] = [
     'drivers are named in create-driver only',
   ],
   [
-    /^services\/core\/(?!sessions\/create-coordination)/,
-    /^services\/core\/sessions\/embedded/,
+    /^services\/core\/(?!sessions\/(?:create-coordination|redis\/))/,
+    /^services\/core\/sessions\/(?:embedded|redis\/)/,
     'stores are named in create-coordination only',
   ],
   [/^services\/core\/api\//, /^services\/core\/storage\//, 'handlers speak to the domain'],
@@ -141,6 +141,7 @@ test('every driver and session store runs its contract suite', () => {
       'test/contract/storage-driver.ts',
     ],
     ['services/core/sessions/', /\): SessionStore\b/, 'test/contract/session-store.ts'],
+    ['services/core/sessions/', /\): Locks\b/, 'test/contract/locks.ts'],
   ];
   for (const [folder, implementsPort, suite] of suites) {
     const implementations = product.filter(
@@ -149,8 +150,11 @@ test('every driver and session store runs its contract suite', () => {
     );
     assert.notEqual(implementations.length, 0);
     for (const { path } of implementations) {
-      const companion = sources.find((source) => source.path === path.replace('.ts', '.test.ts'));
-      assert.ok(companion?.imports.includes(suite), `${path} must be run through ${suite}`);
+      const isRun = sources.some(
+        ({ path: from, imports }) =>
+          from.endsWith('.test.ts') && imports.includes(path) && imports.includes(suite),
+      );
+      assert.ok(isRun, `${path} must be run through ${suite}`);
     }
   }
 });

@@ -1,8 +1,7 @@
-import { Agent } from 'node:http';
 import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
-import { call } from '#libs/http/call.ts';
+import type { HopClient } from '#libs/hop/client.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { type Trust, trustSchema } from './trust.ts';
+import { mergeTrust, type Trust, trustSchema } from './trust.ts';
 import type { TrustedKeys } from './verify.ts';
 
 /** Milliseconds between two looks at what auth says; bounds how long a removed user stays in. */
@@ -13,16 +12,17 @@ const refreshLimit = 1000;
 export interface RemoteTrust {
   keys: TrustedKeys;
   policyVersion(): string;
+  /** Looks now, because something changed. */
+  refresh(): Promise<void>;
   close(): void;
 }
 
 /**
  * Follows auth's keys and revocations. Starts without them and goes on with the last known ones while
  * auth is away: tokens already issued stay good until they expire.
- * @param socketPath auth's Unix socket
+ * Of several auths all are asked, and what any of them revokes is revoked.
  */
-export function followTrust(socketPath: string, log: Logger): RemoteTrust {
-  const agent = new Agent({ keepAlive: true });
+export function followTrust(auth: HopClient, log: Logger): RemoteTrust {
   let trust: Trust | undefined;
   let find: JWTVerifyGetKey | undefined;
   let lastAsked = 0;
@@ -32,15 +32,12 @@ export function followTrust(socketPath: string, log: Logger): RemoteTrust {
   async function ask(): Promise<void> {
     lastAsked = Date.now();
     try {
-      const answer = await call({
-        socketPath,
-        agent,
-        method: 'GET',
-        path: '/internal/trust',
-        timeout: 5000,
-      });
-      if (answer.status !== 200) throw new Error(`auth answered ${answer.status}`);
-      trust = trustSchema.parse(JSON.parse(answer.body));
+      const answers = await auth.callAll({ method: 'GET', path: '/internal/trust', timeout: 5000 });
+      const good = answers.filter(({ status }) => status === 200);
+      if (good.length === 0) {
+        throw new Error(`auth answered ${answers[0]?.status ?? 'nothing'}`);
+      }
+      trust = good.map(({ body }) => trustSchema.parse(JSON.parse(body))).reduce(mergeTrust);
       find = createLocalJWKSet({ keys: trust.keys } as JSONWebKeySet);
       if (away) log.info('auth answers again');
       away = false;
@@ -82,10 +79,8 @@ export function followTrust(socketPath: string, log: Logger): RemoteTrust {
 
   return {
     keys,
+    refresh,
     policyVersion: () => trust?.policyVersion ?? '',
-    close() {
-      clearInterval(timer);
-      agent.destroy();
-    },
+    close: () => clearInterval(timer),
   };
 }

@@ -14,3 +14,19 @@ export const trustSchema = z.object({
 });
 
 export type Trust = z.infer<typeof trustSchema>;
+
+/** What two auths say together: all keys, and all that either revokes. */
+export function mergeTrust(one: Trust, other: Trust): Trust {
+  const known = new Set(one.keys.map(({ kid }) => kid));
+  const revoked = new Map(Object.entries(one.revoked));
+  for (const [subject, time] of Object.entries(other.revoked)) {
+    revoked.set(subject, Math.max(time, revoked.get(subject) ?? 0));
+  }
+  return {
+    keys: [...one.keys, ...other.keys.filter(({ kid }) => !known.has(kid))],
+    revoked: Object.fromEntries(revoked),
+    policyVersion: [...new Set([...one.policyVersion.split('+'), other.policyVersion])]
+      .sort()
+      .join('+'),
+  };
+}

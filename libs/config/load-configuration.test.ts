@@ -4,10 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { loadConfiguration } from './load-configuration.ts';
+import { parseAddress } from './parse-address.ts';
 import { configurationSchema } from './schema/configuration.ts';
 import { parseDuration } from './schema/values.ts';
 import { starSecrets } from './schema/walk.ts';
-import { parseAddress, toSettings } from './settings.ts';
+import { toSettings } from './settings.ts';
 
 const htpasswdWithTls = `version: 0.1
 log:

@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { LogFormat } from '#libs/log/format-line.ts';
+import { type HopSettings, hopSettings } from './hop-settings.ts';
 import type { LoadedConfiguration } from './load-configuration.ts';
+import { parseAddress } from './parse-address.ts';
+import { type RedisSettings, redisSettings } from './redis-settings.ts';
 import type { AccessRule } from './schema/portcullis.ts';
 
 /** What the processes act on: the configuration with its defaults, paths absolute, times in ms. */
@@ -48,7 +51,10 @@ export interface Settings {
   };
   health: { interval: number; threshold: number } | undefined;
   pageSize: { catalog: number; tags: number };
+  /** What several cores agree by; undefined: one core alone. */
+  redis: RedisSettings | undefined;
   sockets: { folder: string; auth: string; core: string };
+  hops: HopSettings;
 }
 
 export interface TlsSettings {
@@ -81,6 +87,7 @@ export function toSettings({ configuration, path }: LoadedConfiguration): Settin
   const listen = http.net === 'unix' ? { socket: resolve(http.addr) } : parseAddress(http.addr);
   const root = resolve(storage.filesystem?.rootdirectory ?? '/var/lib/registry');
   const { storagedriver } = health;
+  const sockets = socketPaths(portcullis.sockets, [path ?? '', http.addr, root]);
   return {
     log: {
       level: configuration.loglevel ?? log.level,
@@ -115,7 +122,9 @@ export function toSettings({ configuration, path }: LoadedConfiguration): Settin
       catalog: catalog?.maxentries ?? portcullis.pagesize,
       tags: tags?.maxtags ?? portcullis.pagesize,
     },
-    sockets: socketPaths(portcullis.sockets, [path ?? '', http.addr, root]),
+    redis: redisSettings(configuration.redis),
+    sockets,
+    hops: hopSettings(configuration, sockets),
   };
 }
 
@@ -167,17 +176,6 @@ function tlsSettings(tls: LoadedConfiguration['configuration']['http']['tls']) {
     minVersion: tls.minimumtls === 'tls1.3' ? ('TLSv1.3' as const) : ('TLSv1.2' as const),
     ciphers: tls.ciphersuites ?? [],
   };
-}
-
-/** Reads `:5000`, `0.0.0.0:8000`, `[::1]:5000`. */
-export function parseAddress(addr: string): { host?: string; port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(addr);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535) {
-    throw new Error(`http.addr: "${addr}" is not an address such as :5000 or 127.0.0.1:5000`);
-  }
-  const host = match[1] ?? match[2] ?? '';
-  return host === '' ? { port } : { host, port };
 }
 
 function parsePublicUrl(host: string): string {

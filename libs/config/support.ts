@@ -113,12 +113,6 @@ const rules: readonly Rule[] = [
     (c) => c.storage.filesystem?.maxthreads,
   ],
   [
-    'redis',
-    'warn',
-    'Redis is not used yet; this core coordinates uploads by itself',
-    (c) => c.redis,
-  ],
-  [
     'validation.enabled',
     'warn',
     'deprecated; validation.disabled is what counts',

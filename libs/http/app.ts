@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import Koa, { type Context } from 'koa';
+import type { HopGuard } from '#libs/hop/guard.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import { RedisAwayError } from '#libs/redis/redis-away.ts';
 import {
   clientDrain,
   closeAfter,
@@ -20,6 +22,8 @@ export interface RequestState {
   log: Logger;
   /** The peer as the gateway saw it. */
   client: string;
+  /** True for a request of one of our own processes. */
+  trusted: boolean;
   /** Set for a request target that cannot be read; it is refused. */
   malformed: boolean;
   /** Filled in on the way, for the access line. */
@@ -28,8 +32,8 @@ export interface RequestState {
 
 export interface AppOptions {
   log: Logger;
-  /** Whether request id and client address come from our own gateway over a private hop. */
-  privateHop: boolean;
+  /** Whether a request comes from one of our own processes. */
+  guard: HopGuard;
   /** Level of the one line written for each request; undefined writes none. */
   accessLog?: 'info' | 'debug';
   /** What `/healthz` and `/readyz` tell. */
@@ -41,7 +45,7 @@ export interface AppOptions {
 /** A koa application with what all our processes share: request id, access line, error rendering. */
 export function createApp({
   log,
-  privateHop,
+  guard,
   accessLog,
   readiness,
   translate,
@@ -52,18 +56,21 @@ export function createApp({
 
   app.use(probes(readiness));
   app.use(async (ctx, next) => {
+    // Before the target is touched: the proof covers it.
+    const trusted = guard(ctx.req);
     const malformed = !hasReadableTarget(ctx);
     // Whoever looks at the target from here on finds one that can be read.
     if (malformed) ctx.req.url = '/';
-    const given = privateHop ? ctx.get(internalHeaders.requestId) : '';
+    const given = trusted ? ctx.get(internalHeaders.requestId) : '';
     const requestId = given === '' ? randomUUID() : given;
-    const client = privateHop ? ctx.get(internalHeaders.clientAddress) : '';
+    const client = trusted ? ctx.get(internalHeaders.clientAddress) : '';
     ctx.state = {
       requestId,
       log: log.child({ requestId }),
       client: client === '' ? (ctx.req.socket.remoteAddress ?? '') : client,
       access: {},
       malformed,
+      trusted,
     };
     if (accessLog !== undefined) logAccess(ctx, accessLog);
     await next();
@@ -79,7 +86,7 @@ export function createApp({
       showError(ctx, translate === undefined ? error : translate(error));
     }
     if (ctx.respond !== false && hasUnreadBody(ctx.req)) {
-      await answerEarly(ctx, privateHop ? gatewayDrain : clientDrain);
+      await answerEarly(ctx, ctx.state.trusted ? gatewayDrain : clientDrain);
     }
   });
   return app;
@@ -118,7 +125,11 @@ function logAccess(ctx: Context, level: 'info' | 'debug'): void {
 function showError(ctx: Context, error: unknown): void {
   const { log } = ctx.state as RequestState;
   if (!(error instanceof RegistryError)) log.error({ err: error }, 'request failed');
-  else if (error.status >= 500) log.warn({ err: error.cause ?? error }, error.message);
+  else if (error.status >= 500) {
+    // That Redis is away was said when it went.
+    const level = error.cause instanceof RedisAwayError ? 'debug' : 'warn';
+    log[level]({ err: error.cause ?? error }, error.message);
+  }
   if (ctx.headerSent) {
     ctx.res.destroy();
     return;

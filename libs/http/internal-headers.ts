@@ -5,6 +5,8 @@
 export const internalHeaders = {
   requestId: 'x-request-id',
   clientAddress: 'x-portcullis-client',
+  /** Proof that the others come from one of us, where the way does not prove it. */
+  signature: 'x-portcullis-hop',
 } as const;
 
 const internalPrefix = 'x-portcullis-';

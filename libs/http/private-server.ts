@@ -1,28 +1,60 @@
-import { createServer, type Server } from 'node:http';
+import { createServer as createHttpServer, type Server } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
 import { dirname } from 'node:path';
 import type Koa from 'koa';
 import { ensurePrivateFolder } from '#libs/process/private-folder.ts';
-import { applyTimeouts, listen, serverOptions } from './serve.ts';
+import { applyTimeouts, drain, type ListenAddress, listen, serverOptions } from './serve.ts';
 
 /** Longer than our agents keep a connection (60 s), so that no request meets a closing one. */
 const keepAlive = 75_000;
 
-/**
- * Serves an application to our own processes: on a Unix socket in a folder that only our user can
- * enter.
- * @param headersTimeout milliseconds for a request's headers
- */
+export interface PrivateServerOptions {
+  /** A Unix socket in a folder that only our user can enter, or an address for other machines. */
+  listen: ListenAddress;
+  /** PEM; without it hops between machines are plain. */
+  tls?: { cert: string; key: string } | undefined;
+  /** Milliseconds for a request's headers. */
+  headersTimeout: number;
+}
+
+/** A server for our own processes. */
+export interface PrivateServer {
+  /** For the log: `/run/core.sock`, `http://0.0.0.0:5001`. */
+  address: string;
+  /**
+   * Stops accepting and resolves when everything that ran has ended: by itself within the time, or
+   * because its connection was closed.
+   * @param drainTime milliseconds
+   */
+  stop(drainTime: number): Promise<void>;
+}
+
 export async function servePrivately<State>(
   app: Koa<State>,
-  socket: string,
-  headersTimeout: number,
-): Promise<Server> {
-  await ensurePrivateFolder(dirname(socket));
+  { listen: address, tls, headersTimeout }: PrivateServerOptions,
+): Promise<PrivateServer> {
+  if ('socket' in address) await ensurePrivateFolder(dirname(address.socket));
   const handle = app.callback();
-  const server = createServer(serverOptions, (request, response) => {
-    void handle(request, response);
+  const running = new Set<Promise<void>>();
+  const server: Server =
+    tls === undefined
+      ? createHttpServer(serverOptions)
+      : createHttpsServer({ ...serverOptions, ...tls });
+  server.on('request', (request, response) => {
+    const handling: Promise<void> = handle(request, response).finally(() =>
+      running.delete(handling),
+    );
+    running.add(handling);
   });
   applyTimeouts(server, { headers: headersTimeout, keepAlive });
-  await listen(server, { socket });
-  return server;
+  const port = await listen(server, address);
+  const scheme = tls === undefined ? 'http' : 'https';
+  return {
+    address: 'socket' in address ? address.socket : `${scheme}://${address.host ?? ''}:${port}`,
+    async stop(drainTime) {
+      await drain(server, drainTime);
+      // A request whose connection was closed still records how far it got.
+      await Promise.all(running);
+    },
+  };
 }

@@ -1,8 +1,8 @@
 import { createFirstKey, loadKeys, type SigningKey } from '#libs/auth/signing-keys.ts';
 import type { AuthSettings, Settings } from '#libs/config/settings.ts';
+import { guardOf, loadHopTls } from '#libs/hop/open-hop.ts';
 import { servePrivately } from '#libs/http/private-server.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
-import { drain } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createAuthApp } from './app.ts';
@@ -12,13 +12,13 @@ import type { Policy } from './policy/policy.ts';
 import { openRevocations } from './revocations.ts';
 import { openHtpasswd } from './users/htpasswd-users.ts';
 
-/** The token service, on a Unix socket. */
+/** The token service, for our gateways and cores. */
 async function startAuth(
   settings: Settings,
   log: Logger,
   readiness: Readiness,
 ): Promise<RunningProcess> {
-  const { auth, sockets } = settings;
+  const { auth, hops } = settings;
   if (auth === undefined) {
     throw new Error('the configuration has no auth.htpasswd, so there is nothing to log in to');
   }
@@ -44,16 +44,20 @@ async function startAuth(
     policy,
     revocations,
     keys,
-    privateHop: true,
+    guard: guardOf(hops.auth, hops),
     realm: auth.realm,
     issue: { key: signing, issuer: auth.issuer, service: auth.service, ttl: auth.tokenTtl },
   });
-  const server = await servePrivately(app, sockets.auth, settings.http.headersTimeout);
+  const server = await servePrivately(app, {
+    listen: hops.auth.listen,
+    tls: await loadHopTls(hops.auth, hops),
+    headersTimeout: settings.http.headersTimeout,
+  });
 
   return {
-    address: sockets.auth,
+    address: server.address,
     async stop() {
-      await drain(server, settings.http.drainTimeout);
+      await server.stop(settings.http.drainTimeout);
       await users.close();
     },
     reload: () => users.reload(),

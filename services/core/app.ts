@@ -1,13 +1,16 @@
 import type Koa from 'koa';
 import type { Verifier } from '#libs/auth/verify.ts';
+import type { HopGuard } from '#libs/hop/guard.ts';
 import { createApp } from '#libs/http/app.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import { RedisAwayError } from '#libs/redis/redis-away.ts';
 import { authorize } from './api/authorize.ts';
 import type { CoreState } from './api/handler.ts';
 import { createHandlers, type HandlerOptions } from './api/handlers.ts';
 import type { Health } from './health.ts';
+import { LockBusyError, LockLostError } from './sessions/locks.ts';
 import { StorageError } from './storage/driver.ts';
 
 export interface CoreOptions extends HandlerOptions {
@@ -18,17 +21,16 @@ export interface CoreOptions extends HandlerOptions {
   health: Health;
   /** Whether everything that would write is refused. */
   readOnly: boolean;
-  /** Whether request id and client address can be believed. */
-  privateHop: boolean;
+  guard: HopGuard;
 }
 
 /** The V2 API over a registry. */
 export function createCoreApp(options: CoreOptions): Koa<CoreState> {
-  const { log, readiness, verifier, health, privateHop, registry, readOnly } = options;
+  const { log, readiness, verifier, health, guard, registry, readOnly } = options;
   const app = createApp({
     log,
     readiness,
-    privateHop,
+    guard,
     accessLog: 'debug',
     translate,
   }) as Koa<CoreState>;
@@ -57,16 +59,26 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
   return app;
 }
 
-/** Storage that fails is no fault of the client: it is told to come back. */
+/** What fails behind us is no fault of the client: it is told to come back. */
 function translate(error: unknown): unknown {
-  if (!(error instanceof StorageError) || error.code === 'not-found') return error;
+  const excuse = excuseFor(error);
+  if (excuse === undefined) return error;
+  return new RegistryError('UNAVAILABLE', { ...excuse, cause: error });
+}
+
+function excuseFor(error: unknown): { message: string; retryAfter: number } | undefined {
+  if (error instanceof RedisAwayError) {
+    const message = 'the registry cannot coordinate writes for the moment; try again';
+    return { message, retryAfter: 5 };
+  }
+  if (error instanceof LockBusyError || error instanceof LockLostError) {
+    return { message: `the repository is busy: ${error.message}; try again`, retryAfter: 2 };
+  }
+  if (!(error instanceof StorageError) || error.code === 'not-found') return undefined;
   const reasons: Partial<Record<StorageError['code'], string>> = {
     'no-space': 'the storage is full; nothing that was acknowledged is lost',
     'read-only': 'the storage does not accept writes',
   };
-  return new RegistryError('UNAVAILABLE', {
-    message: reasons[error.code] ?? 'the storage failed; try again',
-    retryAfter: 10,
-    cause: error,
-  });
+  const message = reasons[error.code] ?? 'the storage failed; try again';
+  return { message, retryAfter: 10 };
 }

@@ -1,26 +1,19 @@
-import { Agent } from 'node:http';
 import { z } from 'zod';
-import { call } from '#libs/http/call.ts';
+import type { HopClient } from '#libs/hop/client.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { PullFilter } from './api/pull-filter.ts';
 
 const answerSchema = z.object({ allowed: z.string().regex(/^[01]*$/) });
 
-/**
- * Asks auth which names of a batch a subject may pull (`POST /internal/filter`).
- * @param socketPath auth's Unix socket
- */
-export function createPullFilter(socketPath: string): PullFilter & { close(): void } {
-  const agent = new Agent({ keepAlive: true });
+/** Asks auth which names of a batch a subject may pull (`POST /internal/filter`). */
+export function createPullFilter(auth: HopClient): PullFilter {
   return {
     async mayPull(subject, names) {
       try {
-        const answer = await call({
-          socketPath,
-          agent,
+        const answer = await auth.call({
           method: 'POST',
           path: '/internal/filter',
-          headers: { 'Content-Type': 'application/json' },
+          headers: { 'content-type': 'application/json' },
           body: JSON.stringify({ subject, names }),
           timeout: 10_000,
         });
@@ -34,6 +27,5 @@ export function createPullFilter(socketPath: string): PullFilter & { close(): vo
         });
       }
     },
-    close: () => agent.destroy(),
   };
 }

@@ -1,12 +1,14 @@
 import type { Settings } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import type { Duty } from './duty.ts';
 import { collectGarbage } from './registry/garbage/collect.ts';
 import type { StorageDriver } from './storage/driver.ts';
 
-/** `portcullis.gc`: collects garbage every interval; never, if there is none. */
+/** `portcullis.gc`: collects garbage every interval, where that is our duty; never, if there is none. */
 export function collectRegularly(
   driver: StorageDriver,
   { interval, ...options }: Settings['garbage'],
+  duty: Duty,
   log: Logger,
 ): { close(): void } {
   let running = false;
@@ -14,6 +16,7 @@ export function collectRegularly(
     if (running) return;
     running = true;
     try {
+      if (!(await duty.isOurs())) return;
       const { garbage, freed, kept } = await collectGarbage(driver, { ...options, dryRun: false });
       log.info({ garbage, freed, kept }, 'garbage collected');
     } catch (error) {

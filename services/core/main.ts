@@ -1,44 +1,46 @@
 import { followTrust } from '#libs/auth/remote-trust.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
+import { guardOf, loadHopTls, openHop } from '#libs/hop/open-hop.ts';
 import { servePrivately } from '#libs/http/private-server.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
-import { drain } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
+import { connectRedis } from '#libs/redis/connection.ts';
 import { createCoreApp } from './app.ts';
 import { createPullFilter } from './auth-client.ts';
 import { collectRegularly } from './collect-regularly.ts';
+import { createDuty } from './duty.ts';
 import { createHealth, type Health } from './health.ts';
 import { type Ownership, takeOwnership } from './owner.ts';
 import { purgeRegularly } from './purge-regularly.ts';
-import { createRegistry } from './registry/registry.ts';
+import { createRegistry, type Registry } from './registry/registry.ts';
 import { createCoordination } from './sessions/create-coordination.ts';
+import type { Locks } from './sessions/locks.ts';
 import { createDriver } from './storage/create-driver.ts';
 import type { StorageDriver } from './storage/driver.ts';
 
-/** The storage core: the V2 API over one storage tree, on a Unix socket. */
+/** Milliseconds after which a file half written by another core is nobody's any more. */
+const leftoverAge = 24 * 60 * 60 * 1000;
+
+/** The storage core: the V2 API over one storage tree, for our gateways. */
 async function startCore(
   settings: Settings,
   log: Logger,
   readiness: Readiness,
 ): Promise<RunningProcess> {
-  const { sockets, auth } = settings;
+  const { auth, hops, readOnly } = settings;
   const driver = await createDriver(settings);
   const health = createHealth({ driver, log, storage: settings.health });
   readiness.require(health.reason);
-  const ownership = settings.readOnly ? undefined : await own(driver, log, health);
-  const { sessions, locks } = createCoordination();
+  const redis = settings.redis === undefined ? undefined : await connectRedis(settings.redis, log);
+  const shared = redis !== undefined;
+  const ownership = readOnly ? undefined : await own(driver, log, health, shared);
+  const { sessions, locks } = createCoordination(redis);
   const registry = createRegistry({ driver, sessions, locks, rules: settings.references });
-  const purging =
-    settings.readOnly || settings.uploadPurging === undefined
-      ? undefined
-      : purgeRegularly(registry.uploads, settings.uploadPurging, log);
-  const collecting = settings.readOnly
-    ? undefined
-    : collectRegularly(driver, settings.garbage, log);
-  const trust = auth === undefined ? undefined : followTrust(sockets.auth, log);
-  const pullFilter = auth === undefined ? undefined : createPullFilter(sockets.auth);
+  const upkeep = readOnly ? undefined : keepUp({ driver, registry, locks, settings, log });
+  const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
+  const trust = authHop === undefined ? undefined : followTrust(authHop.client, log);
   const verifier =
     auth === undefined || trust === undefined
       ? undefined
@@ -49,43 +51,81 @@ async function startCore(
     readiness,
     verifier,
     health,
-    privateHop: true,
+    guard: guardOf(hops.core, hops),
     registry,
-    readOnly: settings.readOnly,
+    readOnly,
     deleteEnabled: settings.deleteEnabled,
     pageSize: settings.pageSize,
-    pullFilter,
+    pullFilter: authHop === undefined ? undefined : createPullFilter(authHop.client),
   });
-  const server = await servePrivately(app, sockets.core, settings.http.headersTimeout);
+  const server = await servePrivately(app, {
+    listen: hops.core.listen,
+    tls: await loadHopTls(hops.core, hops),
+    headersTimeout: settings.http.headersTimeout,
+  });
 
   return {
-    address: sockets.core,
+    address: server.address,
     async stop() {
-      await drain(server, settings.http.drainTimeout);
+      await server.stop(settings.http.drainTimeout);
       trust?.close();
-      pullFilter?.close();
+      authHop?.close();
       health.close();
-      purging?.close();
-      collecting?.close();
+      upkeep?.close();
+      await locks.close();
       await sessions.close();
+      await redis?.close();
       await ownership?.release();
       await driver.close();
     },
   };
 }
 
-/** Makes the tree ours alone, and clears what the last owner left half written. */
-async function own(driver: StorageDriver, log: Logger, health: Health): Promise<Ownership> {
+/** Keeps cores out that do not agree with us, and clears what was left half written. */
+async function own(
+  driver: StorageDriver,
+  log: Logger,
+  health: Health,
+  shared: boolean,
+): Promise<Ownership> {
   const ownership = await takeOwnership({
     driver,
     log,
+    shared,
     onLost(reason) {
       log.error(reason);
       health.fail(reason);
     },
   });
-  await driver.clearLeftovers?.();
+  // Beside others, what is young may be one of theirs.
+  await driver.clearLeftovers?.(shared ? leftoverAge : 0);
   return ownership;
+}
+
+interface UpkeepOptions {
+  driver: StorageDriver;
+  registry: Registry;
+  locks: Locks;
+  settings: Settings;
+  log: Logger;
+}
+
+/** What is done from time to time, by one core for all. */
+function keepUp({ driver, registry, locks, settings, log }: UpkeepOptions): { close(): void } {
+  const { uploadPurging, garbage } = settings;
+  const duty = createDuty(locks, 'upkeep');
+  const purging =
+    uploadPurging === undefined
+      ? undefined
+      : purgeRegularly(registry.uploads, uploadPurging, duty, log);
+  const collecting = collectRegularly(driver, garbage, duty, log);
+  return {
+    close() {
+      purging?.close();
+      collecting.close();
+      duty.release();
+    },
+  };
 }
 
 await runProcess('core', startCore);

@@ -32,8 +32,10 @@ describe('the owner of a tree', () => {
   async function take(
     onLost: (reason: string) => void = () => {},
     chosen: OwnerTimes = times,
+    shared = false,
   ): Promise<Ownership> {
-    const ownership = await takeOwnership({ driver, log: recording.log, onLost, times: chosen });
+    const { log } = recording;
+    const ownership = await takeOwnership({ driver, log, onLost, times: chosen, shared });
     taken.push(ownership);
     return ownership;
   }

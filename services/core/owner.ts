@@ -38,8 +38,13 @@ export interface OwnerOptions {
   log: Logger;
   /** Called once when another core has taken the tree: stop accepting writes. */
   onLost: (reason: string) => void;
+  /** Owned together with all cores that agree in Redis; a core without it is kept out. */
+  shared?: boolean;
   times?: OwnerTimes;
 }
+
+/** The owner of a tree that several cores share. */
+const sharedId = 'redis';
 
 /**
  * Makes this core the only one that writes to the tree. Two cores without shared coordination would
@@ -50,14 +55,16 @@ export async function takeOwnership({
   driver,
   log,
   onLost,
+  shared = false,
   times = defaultTimes,
 }: OwnerOptions): Promise<Ownership> {
-  await waitForTurn(driver, log, times);
+  await waitForTurn(driver, log, times, shared);
   const mine: OwnerRecord = {
-    id: randomUUID(),
+    id: shared ? sharedId : randomUUID(),
     counter: 0,
     host: hostname(),
-    process: await describeProcess(process.pid),
+    // One of several that goes does not leave the tree to whoever comes.
+    process: shared ? '' : await describeProcess(process.pid),
   };
   await write(driver, mine);
 
@@ -71,7 +78,7 @@ export async function takeOwnership({
       onLost(`the core on ${current.host} has taken this storage over; this one no longer serves`);
       return;
     }
-    mine.counter += 1;
+    mine.counter = Math.max(mine.counter, current?.counter ?? 0) + 1;
     await write(driver, mine);
   };
   const timer = setInterval(() => {
@@ -84,19 +91,25 @@ export async function takeOwnership({
     async release() {
       clearInterval(timer);
       await busy;
-      if (lost) return;
+      if (lost || shared) return;
       const current = await read(driver);
       if (current?.id === mine.id) await driver.remove(paths.owner);
     },
   };
 }
 
-async function waitForTurn(driver: StorageDriver, log: Logger, times: OwnerTimes): Promise<void> {
+async function waitForTurn(
+  driver: StorageDriver,
+  log: Logger,
+  times: OwnerTimes,
+  shared: boolean,
+): Promise<void> {
   const started = performance.now();
   let seen = await read(driver);
   let changedAt = started;
   let said = false;
   while (seen !== undefined && !(await isGone(seen))) {
+    if (shared && seen.id === sharedId) return;
     if (!said)
       log.info({ host: seen.host }, 'another core owns this storage; waiting for it to go');
     said = true;
@@ -113,7 +126,9 @@ async function waitForTurn(driver: StorageDriver, log: Logger, times: OwnerTimes
     }
     if (performance.now() - started >= times.waitFor) {
       throw new Error(
-        `the core on ${seen.host} is using this storage; stop it first, or configure redis: for several cores`,
+        shared
+          ? `the core on ${seen.host} is using this storage without redis:; stop it first`
+          : `the core on ${seen.host} is using this storage; stop it first, or configure redis: for several cores`,
       );
     }
   }

@@ -1,4 +1,5 @@
 import type { Logger } from '#libs/log/logger.ts';
+import type { Duty } from './duty.ts';
 import type { UploadService } from './registry/uploads/upload-service.ts';
 
 export interface PurgeOptions {
@@ -14,10 +15,12 @@ export interface PurgeOptions {
 export function purgeRegularly(
   uploads: UploadService,
   { age, interval, dryRun }: PurgeOptions,
+  duty: Duty,
   log: Logger,
 ): { close(): void } {
   const purge = async () => {
     try {
+      if (!(await duty.isOurs())) return;
       const found = await uploads.purge(new Date(Date.now() - age), { dryRun });
       if (found > 0) log.info({ uploads: found, dryRun }, 'abandoned uploads purged');
     } catch (error) {

@@ -1,6 +1,8 @@
 import type Koa from 'koa';
 import type { RouteMatch } from '#libs/api/match-route.ts';
 import { matchRoute } from '#libs/api/match-route.ts';
+import { believeNone } from '#libs/hop/guard.ts';
+import type { Hop } from '#libs/hop/open-hop.ts';
 import { createApp } from '#libs/http/app.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
@@ -23,7 +25,8 @@ export interface GatewayOptions {
   prefix: string;
   publicUrl: string | undefined;
   headers: Readonly<Record<string, readonly string[]>>;
-  sockets: { auth: string; core: string };
+  /** The ways to what is behind us; without auth the registry is open. */
+  hops: { core: Hop; auth: Hop | undefined };
 }
 
 /** Paths that auth serves to the outside. */
@@ -34,11 +37,11 @@ const maxOtherBody = 64 * 1024;
 
 /** The edge: every request of every client comes through here. */
 export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
-  const { log, readiness, accessLog, authenticator, proxy, prefix, sockets } = options;
+  const { log, readiness, accessLog, authenticator, proxy, prefix, hops } = options;
   const app = createApp({
     log,
     readiness,
-    privateHop: false,
+    guard: believeNone,
     ...(accessLog ? { accessLog: 'info' as const } : {}),
   }) as Koa<GatewayState>;
 
@@ -61,10 +64,10 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
       return;
     }
     const url = `${path}${ctx.search}`;
-    if (path !== undefined && authPaths.has(path) && authenticator !== undefined) {
+    if (path !== undefined && authPaths.has(path) && hops.auth !== undefined) {
       ctx.state.access.route = 'token';
       assertBodyFits(ctx, undefined);
-      await forward(ctx, { socketPath: sockets.auth, upstream: 'token service', url, token: null });
+      await forward(ctx, { hop: hops.auth, upstream: 'token service', url, token: null });
       return;
     }
     if (path === undefined || !/^\/v2(?:\/|$)/.test(path)) throw new RegistryError('NOT_FOUND');
@@ -75,7 +78,9 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
     const token = await authenticator?.authenticate(ctx, match);
     assertBodyFits(ctx, match);
     await forward(ctx, {
-      socketPath: sockets.core,
+      hop: hops.core,
+      // An upload's bytes stay with one core, which need not take over what another one has.
+      key: match.params.session,
       upstream: 'storage core',
       url,
       token,

@@ -3,6 +3,7 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import { followTrust } from '#libs/auth/remote-trust.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
+import { openHop } from '#libs/hop/open-hop.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
 import { applyTimeouts, drain, listen, serverOptions } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
@@ -26,11 +27,13 @@ async function startGateway(
   log: Logger,
   readiness: Readiness,
 ): Promise<RunningProcess> {
-  const { http, auth, sockets } = settings;
+  const { http, auth, hops } = settings;
   const proxies = createTrustedProxies(http.trustedProxies);
   const proxy = createProxy({ prefix: http.prefix, idle: http.idleTimeout });
-  const trust = auth === undefined ? undefined : followTrust(sockets.auth, log);
-  const exchange = auth === undefined ? undefined : createTokenExchange(sockets.auth);
+  const coreHop = await openHop('core', hops, log);
+  const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
+  const trust = authHop === undefined ? undefined : followTrust(authHop.client, log);
+  const exchange = authHop === undefined ? undefined : createTokenExchange(authHop.client);
   const authenticator =
     auth === undefined || trust === undefined || exchange === undefined
       ? undefined
@@ -58,7 +61,7 @@ async function startGateway(
     prefix: http.prefix,
     publicUrl: http.publicUrl,
     headers: http.headers,
-    sockets,
+    hops: { core: coreHop, auth: authHop },
   });
   const handle = app.callback();
   const server = await createServer(settings, (request, response) => {
@@ -74,8 +77,8 @@ async function startGateway(
       await drain(server, http.drainTimeout);
       tls?.close();
       trust?.close();
-      exchange?.close();
-      proxy.close();
+      authHop?.close();
+      coreHop.close();
     },
     async reload() {
       await tls?.reload();

@@ -1,17 +1,23 @@
-import { Agent, type ClientRequest, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import httpProxy from 'http-proxy';
+import { inOrder } from '#libs/hop/choose.ts';
+import type { Instance } from '#libs/hop/instances.ts';
+import type { Hop } from '#libs/hop/open-hop.ts';
 import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
 import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
+import { sendBody } from './send-body.ts';
 import { watchIdle } from './watch-idle.ts';
 
-/** Milliseconds; shorter than the upstream's, so that a request never meets a closing connection. */
-const agentIdle = 60_000;
+/** Instances that are tried for one request. */
+const maxAttempts = 3;
 
 export interface ForwardOptions {
-  /** The upstream's Unix socket. */
-  socketPath: string;
+  /** The way to the processes that can serve it. */
+  hop: Hop;
+  /** What should stay with one instance, such as an upload's id. */
+  key?: string | undefined;
   /** What it is called in an error message. */
   upstream: string;
   /** Path and query the upstream is to see. */
@@ -31,30 +37,50 @@ export interface ProxyOptions {
 
 /** Hands requests on to our other processes, bodies streamed both ways. */
 export interface UpstreamProxy {
-  /** Resolves when the exchange is over. @throws RegistryError UNAVAILABLE if there is no answer */
+  /**
+   * Resolves when the exchange is over. What never left us is tried with the next instance; of what did,
+   * only GET and HEAD, once: a body is never sent in two halves.
+   * @throws RegistryError UNAVAILABLE if there is no answer
+   */
   forward(ctx: GatewayContext, options: ForwardOptions): Promise<void>;
-  close(): void;
 }
 
+/** One request at one instance. */
 interface Exchange {
   ctx: GatewayContext;
   options: ForwardOptions;
+  instance: Instance;
   outgoing?: ClientRequest;
+  /** True once the instance may have seen something of it. */
+  sent: boolean;
+}
+
+/** Why there was no answer, and whether another instance may be asked. */
+interface Failure {
+  cause: Error;
+  repeatable: boolean;
 }
 
 export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
-  const agent = new Agent({ keepAlive: true, timeout: agentIdle });
-  const proxy = httpProxy.createProxyServer({ agent, selfHandleResponse: true });
+  const proxy = httpProxy.createProxyServer({ selfHandleResponse: true });
   const exchanges = new WeakMap<IncomingMessage, Exchange>();
 
   proxy.on('proxyReq', (outgoing: ClientRequest, request, response) => {
     const exchange = exchanges.get(request);
-    if (exchange !== undefined) exchange.outgoing = outgoing;
+    if (exchange === undefined) {
+      outgoing.destroy();
+      return;
+    }
+    exchange.outgoing = outgoing;
+    sign(exchange, outgoing);
     // The upstream may refuse by the headers alone, and must not wait for a slow first byte.
     if (hasUnreadBody(request)) outgoing.flushHeaders();
     // A client that leaves takes its upstream request with it.
-    response.once('close', () => outgoing.destroy());
+    const leave = () => outgoing.destroy();
+    response.once('close', leave);
+    outgoing.once('close', () => response.off('close', leave));
     watchIdle(request, response, outgoing, idle);
+    watchInstance(exchange.instance, outgoing, idle);
   });
 
   proxy.on('proxyRes', (incoming: IncomingMessage, request, response) => {
@@ -94,36 +120,91 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
     });
   }
 
+  /** Resolves when the exchange is over, with the reason if there was no answer. */
+  async function attempt(exchange: Exchange): Promise<Failure | undefined> {
+    const { ctx, instance } = exchange;
+    exchanges.set(ctx.req, exchange);
+    instance.inFlight += 1;
+    try {
+      return await new Promise<Failure | undefined>((resolve) => {
+        const over = () => resolve(undefined);
+        ctx.res.once('close', over);
+        const body = sendBody(ctx.req, () => {
+          exchange.sent = true;
+        });
+        const { target, agent } = instance;
+        proxy.web(ctx.req, ctx.res, { target: target as never, agent, buffer: body }, (cause) => {
+          // After the answer began, what became of the request body no longer matters.
+          if (ctx.res.headersSent || ctx.res.destroyed || ctx.req.socket.destroyed) return;
+          ctx.res.off('close', over);
+          const harmless = ctx.method === 'GET' || ctx.method === 'HEAD';
+          resolve({ cause, repeatable: harmless || !exchange.sent });
+        });
+      });
+    } finally {
+      instance.inFlight -= 1;
+    }
+  }
+
   return {
     async forward(ctx, options) {
+      const { hop, key, upstream } = options;
       prepare(ctx, options);
       ctx.respond = false;
       // Whoever left while we asked who it is: its body, cut short, must not go on as if it were whole.
       if (ctx.res.closed) return;
-      exchanges.set(ctx.req, { ctx, options });
-      await new Promise<void>((resolve, reject) => {
-        ctx.res.once('close', resolve);
-        proxy.web(
-          ctx.req,
-          ctx.res,
-          { target: { socketPath: options.socketPath } as never },
-          (cause) => {
-            // After the answer began, what became of the request body no longer matters.
-            if (ctx.res.headersSent || ctx.res.destroyed || ctx.req.socket.destroyed) return;
-            ctx.respond = true;
-            reject(
-              new RegistryError('UNAVAILABLE', {
-                message: `the ${options.upstream} does not answer; try again`,
-                retryAfter: 2,
-                cause,
-              }),
-            );
-          },
-        );
+      const [first, ...others] = inOrder(hop.instances.all(), key);
+      let cause = new Error('its name stands for nothing');
+      // A single one may have closed the very connection that we chose.
+      const candidates =
+        first === undefined ? [] : [first, ...(others.length > 0 ? others : [first])];
+      for (const instance of candidates.slice(0, maxAttempts)) {
+        const failure = await attempt({ ctx, options, instance, sent: false });
+        if (failure === undefined) return;
+        cause = failure.cause;
+        hop.instances.eject(instance, cause);
+        if (!failure.repeatable) break;
+      }
+      ctx.respond = true;
+      throw new RegistryError('UNAVAILABLE', {
+        message: `the ${upstream} does not answer; try again`,
+        retryAfter: 2,
+        cause,
       });
     },
-    close: () => agent.destroy(),
   };
+}
+
+/** Shows the instance that we are one of its own. */
+function sign({ options: { hop }, ctx }: Exchange, outgoing: ClientRequest): void {
+  if (hop.signer === undefined || outgoing.headersSent) return;
+  const { method, path: url } = outgoing;
+  const signature = hop.signer.sign({ method, url, headers: ctx.req.headers });
+  outgoing.setHeader(internalHeaders.signature, signature);
+}
+
+/**
+ * Gives up what an instance keeps waiting that stopped answering altogether: at once where it has said
+ * nothing yet, else when nothing comes for `idle` milliseconds.
+ */
+function watchInstance({ down }: Instance, outgoing: ClientRequest, idle: number): void {
+  let answering: IncomingMessage | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const giveUp = () => outgoing.destroy(new Error('it stopped answering'));
+  const onDown = () => {
+    if (answering === undefined) giveUp();
+    else timer = setTimeout(giveUp, idle);
+  };
+  outgoing.once('response', (incoming) => {
+    answering = incoming;
+    incoming.on('data', () => timer?.refresh());
+  });
+  down.signal.addEventListener('abort', onDown, { once: true });
+  if (down.signal.aborted) onDown();
+  outgoing.once('close', () => {
+    clearTimeout(timer);
+    down.signal.removeEventListener('abort', onDown);
+  });
 }
 
 /** Makes the request what the upstream is to see. */

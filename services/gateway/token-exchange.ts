@@ -1,8 +1,7 @@
-import { Agent } from 'node:http';
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { type Access, formatScope } from '#libs/auth/scope.ts';
-import { type CallResult, call } from '#libs/http/call.ts';
+import type { CallResult, HopClient } from '#libs/hop/client.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 
@@ -26,14 +25,11 @@ export interface TokenExchange {
   forBasic(authorization: string, request: TokenRequest): Promise<string | undefined>;
   /** For a caller without credentials. @throws RegistryError UNAVAILABLE */
   forAnonymous(request: TokenRequest): Promise<string>;
-  close(): void;
 }
 
 const answerSchema = z.object({ token: z.string() });
 
-/** @param socketPath auth's Unix socket */
-export function createTokenExchange(socketPath: string): TokenExchange {
-  const agent = new Agent({ keepAlive: true });
+export function createTokenExchange(auth: HopClient): TokenExchange {
   const anonymous = new LRUCache<string, string>({ max: 1000, ttl: anonymousTtl });
 
   async function ask(
@@ -43,15 +39,13 @@ export function createTokenExchange(socketPath: string): TokenExchange {
     const query = new URLSearchParams(scopes.map((access) => ['scope', formatScope(access)]));
     let answer: CallResult;
     try {
-      answer = await call({
-        socketPath,
-        agent,
+      answer = await auth.call({
         method: 'GET',
         path: `/auth/token?${query}`,
         headers: {
           [internalHeaders.requestId]: requestId,
           [internalHeaders.clientAddress]: client,
-          ...(authorization === undefined ? {} : { Authorization: authorization }),
+          ...(authorization === undefined ? {} : { authorization }),
         },
         timeout: 30_000,
       });
@@ -80,8 +74,6 @@ export function createTokenExchange(socketPath: string): TokenExchange {
       anonymous.set(key, token);
       return token;
     },
-
-    close: () => agent.destroy(),
   };
 }
 

@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import bcrypt from 'bcryptjs';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
 import { createFirstKey, loadKeys } from '#libs/auth/signing-keys.ts';
+import { believeAll } from '#libs/hop/guard.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
 import { createAuthApp } from '../../services/auth/app.ts';
@@ -54,7 +55,7 @@ describe('the token service', () => {
         ],
         {},
       ),
-      privateHop: true,
+      guard: believeAll,
       realm: 'Test',
       issue: { key, issuer: 'portcullis', service: 'registry', ttl: 300_000 },
     });

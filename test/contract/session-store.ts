@@ -251,6 +251,7 @@ function makeSession(session: Partial<UploadSession> = {}): UploadSession {
     offset: 0,
     digest: undefined,
     writer: undefined,
+    settled: false,
     ...session,
   };
 }

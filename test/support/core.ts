@@ -1,5 +1,6 @@
 import { Agent, createServer, type IncomingHttpHeaders, request } from 'node:http';
 import type { Verifier } from '#libs/auth/verify.ts';
+import { believeAll } from '#libs/hop/guard.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
 import type { PullFilter } from '../../services/core/api/pull-filter.ts';
@@ -59,7 +60,7 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
     readiness: createReadiness(),
     log,
     health,
-    privateHop: true,
+    guard: believeAll,
     registry: createRegistry({
       driver: withChunkMinLength(driver, setup.chunkMinLength),
       sessions,

@@ -30,9 +30,33 @@ export const portcullisSchema = z.object({
       service: text.default('portcullis'),
     })
     .prefault({}),
-  auth: z.object({ state: text.optional() }).prefault({}),
+  auth: z
+    .object({
+      state: text.optional(),
+      /** Address for other machines, such as `:5002`; without it a Unix socket. */
+      listen: text.optional(),
+    })
+    .prefault({}),
+  core: z
+    .object({
+      /** Address for other machines, such as `:5001`; without it a Unix socket. */
+      listen: text.optional(),
+    })
+    .prefault({}),
+  /** Certificate of the addresses above, and who signs those of the others. */
+  hop: z
+    .object({
+      certificate: text.optional(),
+      key: text.optional(),
+      rootcas: textList.default([]),
+    })
+    .prefault({}),
   gateway: z
     .object({
+      /** Where the cores are: `http://host:port`, `https://…` or `unix:/path`; a name may be many. */
+      cores: textList.default([]),
+      /** Where gateways and cores find the token services. */
+      auth: textList.default([]),
       trustedproxies: textList.default([]),
       /** Time without a byte after which a transfer is given up. */
       idletimeout: duration.default(60_000),

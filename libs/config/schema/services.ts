@@ -3,13 +3,27 @@ import { anything, count, duration, flag, secret, text, textList } from './value
 
 /** The sections that concern what surrounds a registry: Redis, events, health, proxying, limits. */
 export const redisSchema = z.looseObject({
+  /** One server, as distribution 2.8 writes it. */
   addr: text.optional(),
+  /** As distribution 3: one server, Sentinels with `mastername`, or several nodes of a Cluster. */
   addrs: textList.optional(),
+  mastername: text.optional(),
   username: text.optional(),
   password: secret.optional(),
   sentinelusername: text.optional(),
   sentinelpassword: secret.optional(),
-  db: count.optional(),
+  db: count.default(0),
+  clientname: text.optional(),
+  dialtimeout: duration.default(5000),
+  readtimeout: duration.default(3000),
+  writetimeout: duration.optional(),
+  tls: z
+    .object({
+      certificate: text.optional(),
+      key: text.optional(),
+      rootcas: textList.optional(),
+    })
+    .optional(),
 });
 
 export const notificationsSchema = z.object({

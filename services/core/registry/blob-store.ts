@@ -123,11 +123,12 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
     },
 
     async remove(repository, digest) {
-      using _alone = await locks.exclusive(repository);
+      using alone = await locks.exclusive(repository);
       const item = { kind: 'layer', repository, digest } as const;
       if ((await readLinkOrRecover(driver, trash, item)) === undefined) {
         throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
       }
+      alone.assertHeld();
       await driver.remove(paths.layerLink(repository, digest));
       await driver.prune?.(paths.layerFolder(repository, digest));
     },

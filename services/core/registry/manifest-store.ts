@@ -170,40 +170,46 @@ export function createManifestStore({
       }
       const wanted = reference.kind === 'tag' ? [reference.tag, ...moreTags] : moreTags;
       // Nothing of this repository is deleted meanwhile, and nobody else moves these tags.
-      using _repository = await locks.shared(repository);
-      using _tags = await exclusiveAll(
+      using free = await locks.shared(repository);
+      using alone = await exclusiveAll(
         locks,
         wanted.map((tag) => tagKey(repository, tag)),
       );
       await assertConditions(repository, digest, wanted, condition);
       const missing = await checkReferences(repository, manifest);
       await driver.put(paths.blob(digest), bytes);
+      free.assertHeld();
       // Listed first: an entry without its manifest is passed over, a manifest without it is lost.
       if (manifest.subject !== undefined) {
         await referrers.add(repository, manifest.subject.digest, digest);
       }
       await writeLink(driver, paths.revisionLink(repository, digest), digest);
-      for (const tag of wanted) await tags.point(repository, tag, digest);
+      for (const tag of wanted) {
+        alone.assertHeld();
+        await tags.point(repository, tag, digest);
+      }
       return { digest, manifest, missing };
     },
 
     async removeTag(repository, tag, condition) {
       using _repository = await locks.shared(repository);
-      using _tag = await locks.exclusive(tagKey(repository, tag));
+      using alone = await locks.exclusive(tagKey(repository, tag));
       if (condition !== undefined) {
         assertCondition(condition, await tags.resolve(repository, tag), `tag "${tag}"`);
       }
+      alone.assertHeld();
       await tags.remove(repository, tag);
     },
 
     async remove(repository, digest) {
-      using _alone = await locks.exclusive(repository);
+      using alone = await locks.exclusive(repository);
       if ((await find(repository, digest)) === undefined) {
         throw unknown(repository, { kind: 'digest', digest });
       }
       await tags.removePointingAt(repository, digest);
       const { bytes } = await get(repository, { kind: 'digest', digest });
       const subject = subjectOf(bytes);
+      alone.assertHeld();
       await driver.remove(paths.revisionFolder(repository, digest));
       if (subject !== undefined) await referrers.remove(repository, subject, digest);
     },

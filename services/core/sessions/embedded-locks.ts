@@ -44,6 +44,8 @@ export function createEmbeddedLocks(): Locks {
     else await new Promise<void>((grant) => mine.waiting.push({ alone, grant }));
     let held = true;
     return {
+      // What is in our own memory, nobody else can take.
+      assertHeld() {},
       [Symbol.dispose]() {
         if (!held) return;
         held = false;
@@ -55,5 +57,9 @@ export function createEmbeddedLocks(): Locks {
   return {
     shared: (key) => acquire(key, false),
     exclusive: (key) => acquire(key, true),
+    tryExclusive: async (key) => (entries.has(key) ? undefined : await acquire(key, true)),
+    async close() {
+      entries.clear();
+    },
   };
 }

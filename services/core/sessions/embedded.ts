@@ -85,6 +85,8 @@ export function createEmbeddedSessionStore({
         const fence = Math.max(entry.session.fence, seenFence) + 1;
         entry.session = { ...entry.session, holder, fence };
       }
+      const { settled } = entry.session;
+      entry.session = { ...entry.session, settled: false };
       const assertMine = () => {
         if (entry.held !== mine || entries.get(id) !== entry) {
           throw new SessionLostError('the upload is no longer held by this request');
@@ -92,7 +94,7 @@ export function createEmbeddedSessionStore({
       };
       const lock: SessionLock = {
         get session() {
-          return entry.session;
+          return { ...entry.session, settled };
         },
         takenOver,
         async update(progress) {
@@ -104,7 +106,9 @@ export function createEmbeddedSessionStore({
           entries.delete(id);
         },
         async [Symbol.asyncDispose]() {
-          if (entry.held === mine) leave(entry);
+          if (entry.held !== mine) return;
+          entry.session = { ...entry.session, settled: true };
+          leave(entry);
         },
       };
       return lock;

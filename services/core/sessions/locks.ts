@@ -1,5 +1,11 @@
 /** A held lock; dispose of it to let go. */
-export type Held = Disposable;
+export interface Held extends Disposable {
+  /**
+   * Called before a step that others would see.
+   * @throws LockLostError if the lock may be somebody else's by now
+   */
+  assertHeld(): void;
+}
 
 /**
  * The port that makes changes to one thing wait for each other. Locks are held while links are checked
@@ -7,10 +13,26 @@ export type Held = Disposable;
  * a lock alone is not overtaken by those who would share it.
  */
 export interface Locks {
-  /** Together with others who share it; nobody who holds a key may ask for the same one again. */
+  /**
+   * Together with others who share it; nobody who holds a key may ask for the same one again.
+   * @throws LockBusyError if it cannot be had in a reasonable time
+   */
   shared(key: string): Promise<Held>;
-  /** Alone. */
+  /** Alone. @throws LockBusyError */
   exclusive(key: string): Promise<Held>;
+  /** Alone, if nobody has it or waits for it; undefined otherwise. */
+  tryExclusive(key: string): Promise<Held | undefined>;
+  close(): Promise<void>;
+}
+
+/** The lock is held by others for longer than a request should wait. */
+export class LockBusyError extends Error {
+  readonly code = 'lock-busy';
+}
+
+/** The lock was held for longer than its lease, as by a process that was paused. */
+export class LockLostError extends Error {
+  readonly code = 'lock-lost';
 }
 
 /** Locks of several keys, taken in one order so that nobody waits in a circle. */
@@ -25,5 +47,10 @@ export async function exclusiveAll(locks: Locks, keys: readonly string[]): Promi
     release();
     throw error;
   }
-  return { [Symbol.dispose]: release };
+  return {
+    [Symbol.dispose]: release,
+    assertHeld() {
+      for (const one of held) one.assertHeld();
+    },
+  };
 }

@@ -73,10 +73,10 @@ export interface StorageDriver {
   /** Removes a file or a directory with all it holds; an absent path is no error. */
   remove(path: StoragePath): Promise<void>;
   /**
-   * An ability: removes what a crash left half written, which was never acknowledged. Only for whoever
-   * owns the tree, before it serves.
+   * An ability: removes what a crash left half written, which was never acknowledged.
+   * @param olderThan milliseconds; 0 is only for whoever owns the tree alone, before it serves
    */
-  clearLeftovers?(): Promise<void>;
+  clearLeftovers?(olderThan: number): Promise<void>;
   /**
    * An ability of storages that have directories: removes the empty ones at and below a path. Files
    * stay, also one that is put there meanwhile.

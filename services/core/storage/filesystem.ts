@@ -160,9 +160,13 @@ class FilesystemDriver implements StorageDriver {
     });
   }
 
-  async clearLeftovers(): Promise<void> {
+  async clearLeftovers(olderThan: number): Promise<void> {
     const folder = join(this.#root, temporaryFolder);
-    for (const name of await readdir(folder)) await rm(join(folder, name), { force: true });
+    for (const name of await readdir(folder)) {
+      const path = join(folder, name);
+      const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+      if (olderThan === 0 || mtimeMs < Date.now() - olderThan) await rm(path, { force: true });
+    }
   }
 
   async prune(path: StoragePath): Promise<void> {

@@ -11,7 +11,10 @@ const syncEvery = 64 * 1024 * 1024;
 export class Holding {
   readonly path: StoragePath;
   readonly #driver: StorageDriver;
-  readonly #digester: Digester;
+  readonly #algorithm: DigestAlgorithm;
+  /** Undefined while only the digest of what is there is known. */
+  #digester: Digester | undefined;
+  #adopted: Digest | undefined;
   #writer: StorageWriter;
   #open = true;
   #unsynced = 0;
@@ -22,12 +25,14 @@ export class Holding {
     driver: StorageDriver,
     path: StoragePath,
     writer: StorageWriter,
-    digester: Digester,
+    hashed: { algorithm: DigestAlgorithm; digester?: Digester; adopted?: Digest },
   ) {
     this.#driver = driver;
     this.path = path;
     this.#writer = writer;
-    this.#digester = digester;
+    this.#algorithm = hashed.algorithm;
+    this.#digester = hashed.digester;
+    this.#adopted = hashed.adopted;
   }
 
   /** A new, empty file of ours. @throws StorageError exists: another holder has this number */
@@ -36,7 +41,8 @@ export class Holding {
     path: StoragePath,
     algorithm: DigestAlgorithm,
   ): Promise<Holding> {
-    return new Holding(driver, path, await driver.openWriter(path), new Digester(algorithm));
+    const digester = new Digester(algorithm);
+    return new Holding(driver, path, await driver.openWriter(path), { algorithm, digester });
   }
 
   /**
@@ -57,9 +63,27 @@ export class Holding {
       await copying.release();
     }
     await driver.move(copy, path);
-    const holding = new Holding(driver, path, copying.#writer, copying.#digester);
+    const { digester } = copying.#hashed();
+    const holding = new Holding(driver, path, copying.#writer, { algorithm, digester });
     holding.#open = false;
     await driver.remove(from);
+    return holding;
+  }
+
+  /**
+   * The closed file of the last holder, as ours. It is read again only if more bytes come: the usual end
+   * of an upload brings none.
+   */
+  static async adopt(
+    driver: StorageDriver,
+    from: StoragePath,
+    path: StoragePath,
+    { algorithm, digest }: { algorithm: DigestAlgorithm; digest: Digest },
+  ): Promise<Holding> {
+    await driver.move(from, path);
+    const writer = await driver.openWriter(path, {});
+    const holding = new Holding(driver, path, writer, { algorithm, adopted: digest });
+    await holding.release();
     return holding;
   }
 
@@ -69,16 +93,10 @@ export class Holding {
     path: StoragePath,
     algorithm: DigestAlgorithm,
   ): Promise<Holding> {
-    const holding = new Holding(
-      driver,
-      path,
-      await driver.openWriter(path, {}),
-      new Digester(algorithm),
-    );
+    const writer = await driver.openWriter(path, {});
+    const holding = new Holding(driver, path, writer, { algorithm });
     try {
-      for await (const chunk of await driver.read(path)) {
-        holding.#digester.update(chunk as Buffer);
-      }
+      await holding.#hash();
     } finally {
       await holding.release();
     }
@@ -95,15 +113,18 @@ export class Holding {
 
   /** The digest of all bytes so far. */
   digest(): Digest {
-    return this.#digester.digest();
+    return this.#adopted ?? this.#hashed().digester.digest();
   }
 
   /** Takes bytes; hashing runs while the storage writes. */
   async write(bytes: Buffer): Promise<void> {
     await this.#reopen();
+    if (this.#digester === undefined) await this.#hash();
+    const { digester } = this.#hashed();
+    this.#adopted = undefined;
     this.#broken = true;
     const written = this.#writer.write(bytes);
-    this.#digester.update(bytes);
+    digester.update(bytes);
     await written;
     this.#broken = false;
     this.#unsynced += bytes.length;
@@ -122,6 +143,18 @@ export class Holding {
     if (!this.#open) return;
     this.#open = false;
     await this.#writer.close();
+  }
+
+  /** Hashes what is in the file. */
+  async #hash(): Promise<void> {
+    const digester = new Digester(this.#algorithm);
+    for await (const chunk of await this.#driver.read(this.path)) digester.update(chunk as Buffer);
+    this.#digester = digester;
+  }
+
+  #hashed(): { digester: Digester } {
+    if (this.#digester === undefined) throw new Error(`${this.path} was not hashed`);
+    return { digester: this.#digester };
   }
 
   async #reopen(): Promise<void> {

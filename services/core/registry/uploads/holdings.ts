@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import { SessionLostError, type UploadSession } from '../../sessions/session-store.ts';
 import { type StorageDriver, StorageError } from '../../storage/driver.ts';
@@ -5,11 +6,14 @@ import { paths } from '../paths.ts';
 import { Holding } from './holding.ts';
 import { readHolderFiles } from './session-files.ts';
 
+/** How many are remembered; one that was forgotten is read again. */
+const maxHeld = 10_000;
+
 /** The files that this core holds, by upload. */
 export interface Holdings {
   /**
    * Our file of a session whose lock we have, with all bytes the session has: the one we know, or one
-   * that takes over what the last holder left.
+   * that takes over what the last holder left: its very file if it is closed, else a copy.
    * @throws SessionLostError if a newer holder has the bytes
    * @throws StorageError not-found if they are gone
    */
@@ -21,7 +25,7 @@ export interface Holdings {
 }
 
 export function createHoldings(driver: StorageDriver): Holdings {
-  const held = new Map<UploadId, Holding>();
+  const held = new LRUCache<UploadId, Holding>({ max: maxHeld });
 
   async function drop(id: UploadId): Promise<void> {
     await held.get(id)?.release();
@@ -29,7 +33,7 @@ export function createHoldings(driver: StorageDriver): Holdings {
   }
 
   async function open(session: UploadSession): Promise<Holding> {
-    const { repository, id, fence, algorithm, offset } = session;
+    const { repository, id, fence, algorithm, offset, settled, digest } = session;
     const own = paths.uploadData(repository, id, fence);
     const { newestData } = await readHolderFiles(driver, repository, id);
     if (newestData > fence) {
@@ -38,6 +42,9 @@ export function createHoldings(driver: StorageDriver): Holdings {
     if (newestData === fence) return await Holding.reread(driver, own, algorithm);
     if (newestData > 0) {
       const from = paths.uploadData(repository, id, newestData);
+      if (settled && digest !== undefined && (await driver.stat(from)).size === offset) {
+        return await Holding.adopt(driver, from, own, { algorithm, digest });
+      }
       const copy = paths.uploadCopy(repository, id, fence);
       return await Holding.takeOver(driver, from, copy, own, algorithm);
     }

@@ -75,6 +75,7 @@ export async function recoverSession(
     offset: data?.size ?? 0,
     digest: undefined,
     writer: undefined,
+    settled: false,
   };
 }
 

@@ -172,15 +172,20 @@ export function createUploadService({
     }
     await driver.move(holding.path, paths.blob(digest));
     await blobs.link(lock.session.repository, digest);
-    await end(lock);
+    try {
+      await end(lock);
+    } catch (error) {
+      // The blob is the repository's for good; what is left of the session is the purge's.
+      if (error instanceof StorageError) throw error;
+    }
   }
 
-  /** Ends the session and removes what it left in storage. */
+  /** Ends the session and removes what it left in storage: first that, so that nobody rebuilds it. */
   async function end(lock: SessionLock): Promise<void> {
     const { repository, id } = lock.session;
     await holdings.drop(id);
-    await lock.remove();
     await driver.remove(paths.upload(repository, id));
+    await lock.remove();
   }
 
   /** Runs an action with the session's lock and says in the client's words why it cannot be. */
@@ -198,18 +203,31 @@ export function createUploadService({
         throw new RegistryError('UNAVAILABLE', { message, retryAfter: 2, cause: error });
       }
       if (error instanceof StorageError && error.code === 'not-found') {
-        // Our file is gone: with its folder, as the original registry's purge does, or taken over by
-        // another core. What is there now is not ours to remove.
-        await holdings.drop(key.id);
-        throw unknownUpload(key.id);
+        throw await explainMissing(key, error);
       }
       throw error;
     }
   }
 
+  /**
+   * Our file is gone: with its folder, as the original registry's purge does, or taken over by another
+   * core. What is there now is not ours to remove.
+   */
+  async function explainMissing(
+    { repository, id }: UploadKey,
+    cause: StorageError,
+  ): Promise<RegistryError> {
+    await holdings.drop(id);
+    const left = await recoverSession(driver, repository, id);
+    if (left === undefined || left.offset === 0) return unknownUpload(id);
+    const message = 'another core has taken this upload over';
+    return new RegistryError('UNAVAILABLE', { message, retryAfter: 1, cause });
+  }
+
   /** @returns false if somebody is at it */
   async function purgeOne(repository: RepositoryName, id: UploadId): Promise<boolean> {
-    const session = await sessions.read(id);
+    // One that this store forgot may be in use all the same, by a core that has not noticed yet.
+    const session = (await sessions.read(id)) ?? (await recoverSession(driver, repository, id));
     try {
       if (session === undefined) await driver.remove(paths.upload(repository, id));
       else await withLock({ repository, id, subject: session.subject }, end);
@@ -235,9 +253,16 @@ export function createUploadService({
         offset: 0,
         digest: undefined,
         writer: undefined,
+        settled: false,
       };
       await writeSessionFiles(driver, session);
-      await sessions.create(session);
+      try {
+        await sessions.create(session);
+      } catch (error) {
+        // The client never learns of it.
+        await driver.remove(paths.upload(repository, session.id)).catch(() => {});
+        throw error;
+      }
       return session;
     },
 

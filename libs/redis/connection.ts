@@ -1,0 +1,229 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import type { RedisSettings } from '#libs/config/redis-settings.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import { RedisAwayError } from './redis-away.ts';
+
+/** Milliseconds between two looks at a Redis that stopped answering. */
+const probeEvery = 250;
+/** Milliseconds without a failure after which Redis counts as back. */
+const steadyAfter = 1000;
+/** Milliseconds that a stop waits for what was sent. */
+const lastWords = 500;
+/** Milliseconds that a start waits for the first connection. */
+const firstConnection = 2000;
+
+/** What is the same for all three kinds. */
+type Options = Omit<RedisOptions, 'replyMapping'>;
+
+/** A script that Redis runs as one step. */
+export interface RedisScript {
+  name: string;
+  /** Lua; the keys it touches must be in one slot. */
+  lua: string;
+}
+
+/** A Redis that may be away: then everything is refused at once, and heals by itself. */
+export interface RedisConnection {
+  /** True while Redis answers. */
+  readonly up: boolean;
+  /** @throws RedisAwayError if there is no answer, or one that says to come back later */
+  run(
+    script: RedisScript,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown>;
+  /** Messages may be lost: whoever listens also looks from time to time. */
+  subscribe(channel: string, listener: (message: string) => void): void;
+  /** Tells whoever listens; a loss is silent. */
+  publish(channel: string, message: string): void;
+  close(): Promise<void>;
+}
+
+/** Replies that mean: not now. All others are our own mistakes. */
+const passing =
+  /^(?:LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|OOM|MISCONF|BUSY|NOAUTH|WRONGPASS|NOPERM|MOVED|ASK|EXECABORT|UNKILLABLE)\b/;
+
+/**
+ * Connects to Redis. Resolves also while Redis is away, so that what needs none goes on.
+ * @throws Error if a file of `redis.tls` cannot be read
+ */
+export async function connectRedis(settings: RedisSettings, log: Logger): Promise<RedisConnection> {
+  const options = await redisOptions(settings);
+  const commands = connect(settings, { ...options, enableOfflineQueue: false });
+  const listening = connect(settings, { ...options, enableOfflineQueue: true });
+  const listeners = new Map<string, ((message: string) => void)[]>();
+  const defined = new Set<string>();
+  let away = false;
+  /** Set while nothing is sent, because the last command got no answer. */
+  let silent = false;
+  let lastFailure = 0;
+  let probing: NodeJS.Timeout | undefined;
+  let closed = false;
+
+  function succeeded(): void {
+    silent = false;
+    if (!away || performance.now() - lastFailure < steadyAfter) return;
+    away = false;
+    clearInterval(probing);
+    log.info('Redis answers again');
+  }
+
+  function failed(error: Error): void {
+    lastFailure = performance.now();
+    if (closed || away) return;
+    away = true;
+    log.error({ err: error }, 'Redis does not answer: writes are refused until it does');
+    probing = setInterval(() => void probe(), probeEvery).unref();
+  }
+
+  async function probe(): Promise<void> {
+    try {
+      await commands.ping();
+      succeeded();
+    } catch (error) {
+      failed(error as Error);
+    }
+  }
+
+  // Without a listener an unreachable server would end the process; commands tell what is wrong.
+  for (const client of [commands, listening]) client.on('error', failed);
+  listening.on('message', (channel: string, message: string) => {
+    for (const listener of listeners.get(channel) ?? []) listener(message);
+  });
+  await firstAnswer(commands);
+  await probe();
+
+  return {
+    get up() {
+      return !away;
+    },
+
+    async run({ name, lua }, keys, args) {
+      if (silent) throw new RedisAwayError(new Error('it did not answer just now'));
+      if (!defined.has(name)) {
+        commands.defineCommand(name, { lua });
+        defined.add(name);
+      }
+      const command = (commands as unknown as Record<string, ScriptCommand>)[name] as ScriptCommand;
+      try {
+        const answer = await command.call(commands, keys.length, ...keys, ...args);
+        succeeded();
+        return answer;
+      } catch (error) {
+        const { name: kind, message } = error as Error;
+        if (kind === 'ReplyError' && !passing.test(message)) throw error;
+        if (/timed out/i.test(message)) silent = true;
+        failed(error as Error);
+        throw new RedisAwayError(error);
+      }
+    },
+
+    subscribe(channel, listener) {
+      const known = listeners.get(channel);
+      if (known !== undefined) known.push(listener);
+      else {
+        listeners.set(channel, [listener]);
+        listening.subscribe(channel).catch((error: Error) => failed(error));
+      }
+    },
+
+    publish(channel, message) {
+      commands.publish(channel, message).catch(() => {});
+    },
+
+    async close() {
+      closed = true;
+      clearInterval(probing);
+      listening.disconnect();
+      // What was sent just now, as the release of a lock, may arrive first.
+      await Promise.race([commands.quit().catch(() => {}), sleep(lastWords)]);
+      commands.disconnect();
+    },
+  };
+}
+
+type ScriptCommand = (count: number, ...rest: (string | number)[]) => Promise<unknown>;
+
+async function redisOptions(settings: RedisSettings): Promise<Options> {
+  const { tls, username, password, db, clientName } = settings;
+  const options: Options = {
+    db,
+    protocol: 2,
+    connectTimeout: settings.dialTimeout,
+    commandTimeout: settings.commandTimeout,
+    // A command that got no answer is the caller's to repeat, who knows whether it may.
+    autoResendUnfulfilledCommands: false,
+    maxRetriesPerRequest: 0,
+    retryStrategy: (times) => Math.min(1000, 50 * times),
+    // After a failover the connection leads to what is now a replica.
+    reconnectOnError: ({ message }) => message.startsWith('READONLY'),
+  };
+  if (username !== undefined) options.username = username;
+  if (password !== undefined) options.password = password;
+  if (clientName !== undefined) options.connectionName = clientName;
+  if (tls === undefined) return options;
+  const [ca, cert, key] = await Promise.all([
+    Promise.all(tls.authorities.map((path) => readTlsFile(path))),
+    tls.certificate === undefined ? undefined : readTlsFile(tls.certificate),
+    tls.key === undefined ? undefined : readTlsFile(tls.key),
+  ]);
+  options.tls = {
+    ...(ca.length > 0 ? { ca } : {}),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  };
+  return options;
+}
+
+async function readTlsFile(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    throw new Error(`redis.tls: ${path} cannot be read: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+function connect(settings: RedisSettings, options: Options): Redis | Cluster {
+  const { kind, addresses, masterName, sentinelUsername, sentinelPassword } = settings;
+  const [{ host, port }] = addresses;
+  if (kind === 'single') return new Redis({ ...options, host, port });
+  if (kind === 'sentinel') {
+    return new Redis({
+      ...options,
+      sentinels: addresses,
+      name: masterName,
+      ...(sentinelUsername === undefined ? {} : { sentinelUsername }),
+      ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
+      ...(options.tls === undefined
+        ? {}
+        : { sentinelTLS: options.tls, enableTLSForSentinelMode: true }),
+      sentinelRetryStrategy: (times) => Math.min(1000, 50 * times),
+    });
+  }
+  const { enableOfflineQueue, retryStrategy: _, readOnly: _readOnly, ...redisOptions } = options;
+  return new Cluster(addresses, {
+    redisOptions: redisOptions as never,
+    enableOfflineQueue: enableOfflineQueue ?? false,
+    clusterRetryStrategy: (times) => Math.min(1000, 50 * times),
+    retryDelayOnFailover: 100,
+    retryDelayOnClusterDown: 0,
+    maxRedirections: 4,
+    slotsRefreshTimeout: settings.commandTimeout,
+    slotsRefreshInterval: 2000,
+  });
+}
+
+/** Waits a moment for a Redis that is there, so that the first write does not find it away. */
+async function firstAnswer(client: Redis | Cluster): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, firstConnection);
+    client.once('ready', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

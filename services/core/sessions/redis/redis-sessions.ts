@@ -1,0 +1,182 @@
+import { randomUUID } from 'node:crypto';
+import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
+import type { RepositoryName } from '#libs/oci/reference.ts';
+import type { UploadId } from '#libs/oci/upload-id.ts';
+import type { RedisConnection } from '#libs/redis/connection.ts';
+import {
+  type AcquireOptions,
+  SessionBusyError,
+  type SessionLock,
+  SessionLostError,
+  type SessionStore,
+  type UploadProgress,
+  type UploadSession,
+} from '../session-store.ts';
+import {
+  acquireScript,
+  createScript,
+  readScript,
+  releaseScript,
+  removeScript,
+  renewScript,
+  updateScript,
+} from './upload-scripts.ts';
+import { type Wake, wakeChannel } from './wake.ts';
+
+export interface RedisSessionOptions {
+  redis: RedisConnection;
+  wake: Wake;
+  /** Milliseconds a holder that is not heard of keeps its lock. */
+  lease?: number;
+  /** Milliseconds one waits for a lock: longer than the lease, so that a dead holder is outlived. */
+  drainPeriod?: number;
+  /** Milliseconds after the last progress when Redis forgets a session; storage still has it. */
+  ttl?: number;
+  /** Milliseconds now, for tests of what time does; Redis' own clock without it. */
+  clock?: () => number;
+}
+
+/** Sessions in Redis, for any number of cores. Throws RedisAwayError while Redis is away. */
+export function createRedisSessionStore({
+  redis,
+  wake,
+  lease = 10_000,
+  drainPeriod = 12_000,
+  ttl = 7 * 24 * 60 * 60 * 1000,
+  clock,
+}: RedisSessionOptions): SessionStore {
+  const now = () => (clock === undefined ? '' : clock());
+  const keyOf = (id: UploadId) => `portcullis:upload:{${id}}`;
+  const freed = (id: UploadId) => `free ${id}`;
+  const wanted = (id: UploadId) => `want ${id}`;
+
+  async function enter(
+    id: UploadId,
+    turn: string,
+    { holder, seenFence }: AcquireOptions,
+  ): Promise<{ takenOver: boolean; session: UploadSession } | undefined> {
+    const giveUpAt = performance.now() + drainPeriod;
+    for (;;) {
+      const args = [now(), ttl, lease, turn, holder, seenFence, wakeChannel, wanted(id)];
+      const answer = (await redis.run(acquireScript, [keyOf(id)], args)) as [
+        outcome: string,
+        takenOver: string,
+        fields: string[],
+      ];
+      if (answer[0] === 'none') return undefined;
+      if (answer[0] === 'yours') {
+        return { takenOver: answer[1] === '1', session: parseSession(id, answer[2]) };
+      }
+      if (performance.now() >= giveUpAt) {
+        throw new SessionBusyError('the upload is in use by another request');
+      }
+      await wake.next(freed(id));
+    }
+  }
+
+  /** Keeps the lease alive, and calls back once when somebody waits or the turn is over. */
+  function keepAlive(id: UploadId, turn: string, onReleaseRequested: () => void): () => void {
+    let asked = false;
+    const ask = () => {
+      if (asked) return;
+      asked = true;
+      onReleaseRequested();
+    };
+    const renew = async () => {
+      const answer = await redis.run(renewScript, [keyOf(id)], [now(), lease, turn]);
+      if (answer !== 1) ask();
+    };
+    // While Redis is away the lease runs on; whether anybody took the turn shows afterwards.
+    const timer = setInterval(() => void renew().catch(() => {}), lease / 3).unref();
+    const forget = wake.on(wanted(id), ask);
+    return () => {
+      clearInterval(timer);
+      forget();
+    };
+  }
+
+  return {
+    async create(session) {
+      await redis.run(createScript, [keyOf(session.id)], [now(), ttl, ...formatSession(session)]);
+    },
+
+    async read(id) {
+      const fields = (await redis.run(readScript, [keyOf(id)], [now()])) as string[];
+      return fields.length === 0 ? undefined : parseSession(id, fields);
+    },
+
+    async acquire(id, options) {
+      const turn = randomUUID();
+      const entered = await enter(id, turn, options);
+      if (entered === undefined) return undefined;
+      let { session } = entered;
+      const stopRenewing = keepAlive(id, turn, options.onReleaseRequested);
+      const assertDone = (answer: unknown) => {
+        if (answer !== 1) throw new SessionLostError('the upload went on with another request');
+      };
+      const lock: SessionLock = {
+        get session() {
+          return session;
+        },
+        takenOver: entered.takenOver,
+        async update(progress) {
+          const args = [now(), ttl, lease, turn, ...formatProgress(progress)];
+          assertDone(await redis.run(updateScript, [keyOf(id)], args));
+          session = { ...session, ...progress };
+        },
+        async remove() {
+          stopRenewing();
+          const args = [now(), turn, wakeChannel, freed(id)];
+          assertDone(await redis.run(removeScript, [keyOf(id)], args));
+        },
+        async [Symbol.asyncDispose]() {
+          stopRenewing();
+          // If Redis is away, the lease ends it.
+          await redis
+            .run(releaseScript, [keyOf(id)], [now(), turn, wakeChannel, freed(id)])
+            .catch(() => {});
+        },
+      };
+      return lock;
+    },
+
+    async close() {},
+  };
+}
+
+/** As the create script takes it: about, holder, fence, offset, digest, writer, settled. */
+function formatSession(session: UploadSession): (string | number)[] {
+  const { repository, subject, algorithm, startedAt, holder = '', fence, settled } = session;
+  const about = JSON.stringify({ repository, subject, algorithm, startedAt });
+  return [about, holder, fence, ...formatProgress(session), settled ? '1' : '0'];
+}
+
+function formatProgress({ offset, digest, writer }: UploadProgress): (string | number)[] {
+  return [offset, digest ?? '', writer === undefined ? '' : JSON.stringify(writer)];
+}
+
+function parseSession(id: UploadId, list: readonly string[]): UploadSession {
+  const fields = new Map<string, string>();
+  for (let index = 0; index < list.length; index += 2) {
+    fields.set(list[index] ?? '', list[index + 1] ?? '');
+  }
+  const get = (name: string) => fields.get(name) ?? '';
+  const about = JSON.parse(get('about')) as {
+    repository: RepositoryName;
+    subject: string;
+    algorithm: DigestAlgorithm;
+    startedAt: string;
+  };
+  return {
+    id,
+    ...about,
+    startedAt: new Date(about.startedAt),
+    holder: get('holder') === '' ? undefined : get('holder'),
+    fence: Number(get('fence')),
+    offset: Number(get('offset')),
+    digest: get('digest') === '' ? undefined : (get('digest') as Digest),
+    writer:
+      get('writer') === '' ? undefined : (JSON.parse(get('writer')) as UploadSession['writer']),
+    settled: get('settled') === '1',
+  };
+}

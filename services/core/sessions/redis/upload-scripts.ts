@@ -1,0 +1,109 @@
+import type { RedisScript } from '#libs/redis/connection.ts';
+
+/**
+ * The steps of an upload session as Redis runs them, each at once. KEYS[1] is the session's hash;
+ * ARGV[1] is the time in milliseconds, empty for Redis' own. docs/coordination.md tells the protocol.
+ */
+const prelude = `
+local key = KEYS[1]
+local function now()
+  if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+`;
+
+function script(name: string, body: string): RedisScript {
+  return { name: `portcullis_upload_${name}`, lua: prelude + body };
+}
+
+/** ARGV: time, ttl, about, holder, fence, offset, digest, writer, settled. 1 if it was made now. */
+export const createScript = script(
+  'create',
+  `
+if redis.call('EXISTS', key) == 1 then return 0 end
+redis.call('HSET', key, 'about', ARGV[3], 'holder', ARGV[4], 'fence', ARGV[5],
+  'offset', ARGV[6], 'digest', ARGV[7], 'writer', ARGV[8], 'settled', ARGV[9])
+redis.call('PEXPIRE', key, ARGV[2])
+return 1
+`,
+);
+
+/** The fields and their values in turn; empty if there is no session. */
+export const readScript = script('read', `return redis.call('HGETALL', key)`);
+
+/**
+ * ARGV: time, ttl, lease, turn, holder, highest fence in storage, channel, message to a holder.
+ * `none`; or `held` with the milliseconds its lease lasts; or `yours`, 1 if taken over, and the fields.
+ */
+export const acquireScript = script(
+  'acquire',
+  `
+if redis.call('EXISTS', key) == 0 then return {'none'} end
+local time = now()
+local lease = tonumber(redis.call('HGET', key, 'lease') or '0')
+if lease > time then
+  redis.call('HSET', key, 'wanted', '1')
+  redis.call('PUBLISH', ARGV[7], ARGV[8])
+  return {'held', tostring(lease - time)}
+end
+local takenOver = '0'
+if redis.call('HGET', key, 'holder') ~= ARGV[5] then
+  takenOver = '1'
+  local fence = tonumber(redis.call('HGET', key, 'fence'))
+  fence = math.max(fence, tonumber(ARGV[6])) + 1
+  redis.call('HSET', key, 'holder', ARGV[5], 'fence', tostring(fence))
+end
+local fields = redis.call('HGETALL', key)
+redis.call('HSET', key, 'turn', ARGV[4], 'lease', tostring(time + tonumber(ARGV[3])), 'settled', '0')
+redis.call('HDEL', key, 'wanted')
+redis.call('PEXPIRE', key, ARGV[2])
+return {'yours', takenOver, fields}
+`,
+);
+
+/** ARGV: time, lease, turn. 0 if the turn is over, 1, or 2 if somebody waits. */
+export const renewScript = script(
+  'renew',
+  `
+if redis.call('HGET', key, 'turn') ~= ARGV[3] then return 0 end
+redis.call('HSET', key, 'lease', tostring(now() + tonumber(ARGV[2])))
+if redis.call('HEXISTS', key, 'wanted') == 1 then return 2 end
+return 1
+`,
+);
+
+/** ARGV: time, ttl, lease, turn, offset, digest, writer. 0 if the turn is over. */
+export const updateScript = script(
+  'update',
+  `
+if redis.call('HGET', key, 'turn') ~= ARGV[4] then return 0 end
+redis.call('HSET', key, 'offset', ARGV[5], 'digest', ARGV[6], 'writer', ARGV[7],
+  'lease', tostring(now() + tonumber(ARGV[3])))
+redis.call('PEXPIRE', key, ARGV[2])
+return 1
+`,
+);
+
+/** ARGV: time, turn, channel, message to those who wait. 0 if the turn is over. */
+export const releaseScript = script(
+  'release',
+  `
+if redis.call('HGET', key, 'turn') ~= ARGV[2] then return 0 end
+redis.call('HDEL', key, 'turn', 'lease')
+redis.call('HSET', key, 'settled', '1')
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 1
+`,
+);
+
+/** ARGV: time, turn, channel, message to those who wait. 0 if the turn is over. */
+export const removeScript = script(
+  'remove',
+  `
+if redis.call('HGET', key, 'turn') ~= ARGV[2] then return 0 end
+redis.call('DEL', key)
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 1
+`,
+);
