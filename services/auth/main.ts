@@ -23,7 +23,7 @@ async function startAuth(
     throw new Error('the configuration has no auth.htpasswd, so there is nothing to log in to');
   }
   const policy = createPolicy(auth, log);
-  const keys = await openKeys(auth, log);
+  const keys = await openKeys(auth, settings.redis !== undefined, log);
   const [signing] = keys;
   const revocations = await openRevocations({
     stateFolder: auth.state,
@@ -79,9 +79,15 @@ function createPolicy({ rules, groups }: AuthSettings, log: Logger): Policy {
 
 async function openKeys(
   { state }: AuthSettings,
+  severalOfUs: boolean,
   log: Logger,
 ): Promise<[SigningKey, ...SigningKey[]]> {
   let keys = await loadKeys(state);
+  if (keys.length === 0 && severalOfUs) {
+    throw new Error(
+      `portcullis.auth.state: ${state} holds no signing key, and several token services must have the same; make it once with: portcullis keys create ${state}`,
+    );
+  }
   if (keys.length === 0) {
     log.info({ path: await createFirstKey(state) }, 'a signing key was made');
     keys = await loadKeys(state);

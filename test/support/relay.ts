@@ -1,0 +1,82 @@
+import { connect, createServer, type Socket } from 'node:net';
+
+/** Something on the way between two processes that can break, as networks do. */
+export interface Relay {
+  port: number;
+  /** Where connections go from now on. */
+  target: (port: number) => void;
+  /** Lets nothing through any more, and tells nobody: what a pulled cable does. */
+  freeze(): void;
+  /** Lets everything through again, also what waited. */
+  thaw(): void;
+  /** Breaks the connections there are. */
+  breakAll(): void;
+  close(): Promise<void>;
+}
+
+/**
+ * Passes TCP connections on to one of some ports of this machine, in turn; to the next if one does not
+ * accept.
+ */
+export async function startRelay(targets: readonly number[]): Promise<Relay> {
+  const sockets = new Set<Socket>();
+  let ports = [...targets];
+  let frozen = false;
+  let turn = 0;
+
+  function keep(socket: Socket): void {
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    socket.once('close', () => sockets.delete(socket));
+    if (frozen) socket.pause();
+  }
+
+  function reach(client: Socket, attempt: number): void {
+    const port = ports[(turn + attempt) % ports.length] ?? 0;
+    const upstream = connect(port, '127.0.0.1');
+    upstream.once('error', () => {
+      if (attempt + 1 < ports.length) reach(client, attempt + 1);
+      else client.destroy();
+    });
+    upstream.once('connect', () => {
+      keep(upstream);
+      upstream.once('close', () => client.destroy());
+      client.once('close', () => upstream.destroy());
+      client.pipe(upstream);
+      upstream.pipe(client);
+      if (frozen) for (const socket of [client, upstream]) socket.pause();
+    });
+  }
+
+  const server = createServer((client) => {
+    keep(client);
+    turn += 1;
+    reach(client, 0);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  if (address === null || typeof address === 'string') throw new Error('no port');
+
+  const breakAll = () => {
+    for (const socket of sockets) socket.destroy();
+  };
+  return {
+    port: address.port,
+    target: (port) => {
+      ports = [port];
+    },
+    freeze() {
+      frozen = true;
+      for (const socket of sockets) socket.pause();
+    },
+    thaw() {
+      frozen = false;
+      for (const socket of sockets) socket.resume();
+    },
+    breakAll,
+    async close() {
+      breakAll();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
