@@ -30,6 +30,8 @@ export interface Settings {
     idleTimeout: number;
     headersTimeout: number;
     trustedProxies: string[];
+    /** Addresses and ranges whose connections begin with a PROXY header; true for everybody's. */
+    proxyProtocol: boolean | string[];
   };
   /** Undefined: no authentication at all. */
   auth: AuthSettings | undefined;
@@ -100,6 +102,7 @@ export function toSettings({ configuration, path }: LoadedConfiguration): Settin
       idleTimeout: portcullis.gateway.idletimeout,
       headersTimeout: portcullis.gateway.headerstimeout,
       trustedProxies: portcullis.gateway.trustedproxies,
+      proxyProtocol: portcullis.gateway.proxyprotocol,
     },
     auth: authSettings(configuration),
     storage: storage.filesystem ? { driver: 'filesystem', root } : { driver: 'inmemory' },

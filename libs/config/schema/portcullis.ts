@@ -34,6 +34,8 @@ export const portcullisSchema = z.object({
   gateway: z
     .object({
       trustedproxies: textList.default([]),
+      /** Whose connections begin with a PROXY header; true for everybody's. */
+      proxyprotocol: z.union([flag, textList]).default(false),
       /** Time without a byte after which a transfer is given up. */
       idletimeout: duration.default(60_000),
       /** Time for a request's headers to arrive. */
