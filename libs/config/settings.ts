@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { LogFormat } from '#libs/log/format-line.ts';
+import { workerName } from '#libs/process/worker-name.ts';
 import type { LoadedConfiguration } from './load-configuration.ts';
 import type { AccessRule } from './schema/portcullis.ts';
+import { type WorkerCounts, workerCounts } from './worker-counts.ts';
 
 /** What the processes act on: the configuration with its defaults, paths absolute, times in ms. */
 export interface Settings {
@@ -50,7 +52,17 @@ export interface Settings {
   };
   health: { interval: number; threshold: number } | undefined;
   pageSize: { catalog: number; tags: number };
-  sockets: { folder: string; auth: string; core: string };
+  workers: WorkerCounts;
+  sockets: SocketPaths;
+}
+
+export interface SocketPaths {
+  folder: string;
+  auth: string;
+  /** Of all cores, in the order of their numbers. */
+  cores: [string, ...string[]];
+  /** This core's own. */
+  core: string;
 }
 
 export interface TlsSettings {
@@ -76,13 +88,18 @@ export interface AuthSettings {
 
 /**
  * The typed view of a loaded configuration.
+ * @param worker number of this process among those of its service, from 1
  * @throws Error with one clear sentence for a value that only shows wrong here
  */
-export function toSettings({ configuration, path }: LoadedConfiguration): Settings {
+export function toSettings(
+  { configuration, path }: LoadedConfiguration,
+  worker: number = 1,
+): Settings {
   const { log, http, storage, health, portcullis, catalog, tags } = configuration;
   const listen = http.net === 'unix' ? { socket: resolve(http.addr) } : parseAddress(http.addr);
   const root = resolve(storage.filesystem?.rootdirectory ?? '/var/lib/registry');
   const { storagedriver } = health;
+  const workers = workerCounts(configuration, listen);
   return {
     log: {
       level: configuration.loglevel ?? log.level,
@@ -118,7 +135,11 @@ export function toSettings({ configuration, path }: LoadedConfiguration): Settin
       catalog: catalog?.maxentries ?? portcullis.pagesize,
       tags: tags?.maxtags ?? portcullis.pagesize,
     },
-    sockets: socketPaths(portcullis.sockets, [path ?? '', http.addr, root]),
+    workers,
+    sockets: socketPaths(socketFolder(portcullis.sockets, [path ?? '', http.addr, root]), {
+      count: workers.core,
+      worker,
+    }),
   };
 }
 
@@ -183,6 +204,14 @@ export function parseAddress(addr: string): { host?: string; port: number } {
   return host === '' ? { port } : { host, port };
 }
 
+/** Where one of several workers listens by TCP: the first on the port configured, the others behind it. */
+export function workerAddress<Address extends { port: number }>(
+  address: Address,
+  worker: number,
+): Address {
+  return { ...address, port: address.port + worker - 1 };
+}
+
 function parsePublicUrl(host: string): string {
   const url = URL.canParse(host) ? new URL(host) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
@@ -195,11 +224,19 @@ function parsePublicUrl(host: string): string {
 }
 
 /** Socket paths are bounded to about 100 bytes, so they stay out of deep data folders. */
-function socketPaths(given: string | undefined, identity: readonly string[]) {
+function socketFolder(given: string | undefined, identity: readonly string[]): string {
+  if (given !== undefined) return resolve(given);
   const name = createHash('sha256').update(identity.join('\0')).digest('hex').slice(0, 12);
-  const folder =
-    given === undefined
-      ? join(tmpdir(), `portcullis-${process.getuid?.() ?? 0}-${name}`)
-      : resolve(given);
-  return { folder, auth: join(folder, 'auth.sock'), core: join(folder, 'core.sock') };
+  return join(tmpdir(), `portcullis-${process.getuid?.() ?? 0}-${name}`);
+}
+
+function socketPaths(folder: string, cores: { count: number; worker: number }): SocketPaths {
+  const core = (number: number) => join(folder, `${workerName('core', number)}.sock`);
+  const others = Array.from({ length: cores.count - 1 }, (_, index) => core(index + 2));
+  return {
+    folder,
+    auth: join(folder, 'auth.sock'),
+    cores: [core(1), ...others],
+    core: core(cores.worker),
+  };
 }

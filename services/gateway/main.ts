@@ -60,7 +60,7 @@ async function startGateway(
     prefix: http.prefix,
     publicUrl: http.publicUrl,
     headers: http.headers,
-    sockets,
+    sockets: { auth: sockets.auth, core: sockets.cores[0] },
   });
   const handle = app.callback();
   const server = await createServer(settings, (request, response) => {
@@ -69,7 +69,8 @@ async function startGateway(
   const tls = http.tls === undefined ? undefined : followTls(server as HttpsServer, http.tls, log);
   applyTimeouts(server, { headers: http.headersTimeout, keepAlive });
   takeProxyProtocol(server, settings, log);
-  const port = await listen(server, http.listen);
+  const shared = settings.workers.gateway > 1;
+  const port = await listen(server, http.listen, { shared });
 
   return {
     address: describeAddress(settings, port),

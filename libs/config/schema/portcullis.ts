@@ -16,6 +16,18 @@ const rule = z.strictObject({
 
 export type AccessRule = z.infer<typeof rule>;
 
+/** Processes of one service; `auto` is one for each CPU. */
+const workers = z
+  .union([z.string(), z.number()])
+  .transform((value, ctx) => {
+    const number = Number(value);
+    if (value === 'auto') return value;
+    if (Number.isInteger(number) && number >= 1) return number;
+    ctx.addIssue({ code: 'custom', message: 'must be a whole number from 1 on, or auto' });
+    return z.NEVER;
+  })
+  .default(1);
+
 /** Everything that is ours lives under the key `portcullis`, which distribution ignores. */
 export const portcullisSchema = z.object({
   groups: z.record(z.string(), z.array(text)).default({}),
@@ -40,8 +52,10 @@ export const portcullisSchema = z.object({
       idletimeout: duration.default(60_000),
       /** Time for a request's headers to arrive. */
       headerstimeout: duration.default(20_000),
+      workers,
     })
     .prefault({}),
+  core: z.object({ workers }).prefault({}),
   /** Garbage collection; see docs/garbage-collection.md. */
   gc: z
     .object({
