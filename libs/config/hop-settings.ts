@@ -25,14 +25,29 @@ export interface HopListener {
   isPrivate: boolean;
 }
 
+/** What of this machine the hops depend on. */
+interface Here {
+  sockets: { auth: string; core: string; cores: readonly string[] };
+  /** How many cores run here. */
+  cores: number;
+  /** The number of this process among its like. */
+  worker: number;
+}
+
 /** @throws Error with one clear sentence */
-export function hopSettings(
-  { portcullis, http }: Configuration,
-  sockets: { auth: string; core: string },
-): HopSettings {
+export function hopSettings({ portcullis, http }: Configuration, here: Here): HopSettings {
   const { gateway, core, auth, hop } = portcullis;
-  const cores = addresses(gateway.cores, 'portcullis.gateway.cores', sockets.core);
-  const auths = addresses(gateway.auth, 'portcullis.gateway.auth', sockets.auth);
+  const { sockets } = here;
+  const coreListener = listener(core.listen, 'portcullis.core.listen', sockets.core);
+  const authListener = listener(auth.listen, 'portcullis.auth.listen', sockets.auth);
+  const tls = hop.certificate !== undefined;
+  const ownCores = coreListener.isPrivate
+    ? sockets.cores.map((socket): HopAddress => ({ kind: 'unix', socket }))
+    : Array.from({ length: here.cores }, (_, index) =>
+        ownAddress(workerListener(coreListener, index + 1), tls),
+      );
+  const cores = addresses(gateway.cores, 'portcullis.gateway.cores', ownCores);
+  const auths = addresses(gateway.auth, 'portcullis.gateway.auth', [ownAddress(authListener, tls)]);
   const remote =
     core.listen ??
     auth.listen ??
@@ -46,8 +61,8 @@ export function hopSettings(
     throw new Error('portcullis.hop: certificate and key belong together; one of them is missing');
   }
   return {
-    core: listener(core.listen, 'portcullis.core.listen', sockets.core),
-    auth: listener(auth.listen, 'portcullis.auth.listen', sockets.auth),
+    core: workerListener(coreListener, here.worker),
+    auth: authListener,
     cores,
     auths,
     secret: http.secret,
@@ -59,9 +74,21 @@ export function hopSettings(
   };
 }
 
-function addresses(given: readonly string[], key: string, socket: string): HopAddress[] {
-  if (given.length === 0) return [{ kind: 'unix', socket }];
-  return given.map((text) => parseHopAddress(text, key));
+function addresses(given: readonly string[], key: string, own: HopAddress[]): HopAddress[] {
+  return given.length === 0 ? own : given.map((text) => parseHopAddress(text, key));
+}
+
+/** Where one of several workers listens by TCP: the first on the port configured, the others behind it. */
+function workerListener({ listen, isPrivate }: HopListener, worker: number): HopListener {
+  if ('socket' in listen) return { listen, isPrivate };
+  return { listen: { ...listen, port: listen.port + worker - 1 }, isPrivate };
+}
+
+/** How others on this machine reach a listener. */
+function ownAddress({ listen }: HopListener, tls: boolean): HopAddress {
+  if ('socket' in listen) return { kind: 'unix', socket: listen.socket };
+  const { host = '127.0.0.1', port } = listen;
+  return { kind: 'tcp', host: host === '0.0.0.0' ? '127.0.0.1' : host, port, tls };
 }
 
 function listener(given: string | undefined, key: string, socket: string): HopListener {

@@ -2,11 +2,13 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { LogFormat } from '#libs/log/format-line.ts';
+import { workerName } from '#libs/process/worker-name.ts';
 import { type HopSettings, hopSettings } from './hop-settings.ts';
 import type { LoadedConfiguration } from './load-configuration.ts';
 import { parseAddress } from './parse-address.ts';
 import { type RedisSettings, redisSettings } from './redis-settings.ts';
 import type { AccessRule } from './schema/portcullis.ts';
+import { type WorkerCounts, workerCounts } from './worker-counts.ts';
 
 /** What the processes act on: the configuration with its defaults, paths absolute, times in ms. */
 export interface Settings {
@@ -33,6 +35,8 @@ export interface Settings {
     idleTimeout: number;
     headersTimeout: number;
     trustedProxies: string[];
+    /** Addresses and ranges whose connections begin with a PROXY header; true for everybody's. */
+    proxyProtocol: boolean | string[];
   };
   /** Undefined: no authentication at all. */
   auth: AuthSettings | undefined;
@@ -53,8 +57,18 @@ export interface Settings {
   pageSize: { catalog: number; tags: number };
   /** What several cores agree by; undefined: one core alone. */
   redis: RedisSettings | undefined;
-  sockets: { folder: string; auth: string; core: string };
+  workers: WorkerCounts;
+  sockets: SocketPaths;
   hops: HopSettings;
+}
+
+export interface SocketPaths {
+  folder: string;
+  auth: string;
+  /** Of all cores, in the order of their numbers. */
+  cores: [string, ...string[]];
+  /** This core's own. */
+  core: string;
 }
 
 export interface TlsSettings {
@@ -80,14 +94,22 @@ export interface AuthSettings {
 
 /**
  * The typed view of a loaded configuration.
+ * @param worker number of this process among those of its service, from 1
  * @throws Error with one clear sentence for a value that only shows wrong here
  */
-export function toSettings({ configuration, path }: LoadedConfiguration): Settings {
+export function toSettings(
+  { configuration, path }: LoadedConfiguration,
+  worker: number = 1,
+): Settings {
   const { log, http, storage, health, portcullis, catalog, tags } = configuration;
   const listen = http.net === 'unix' ? { socket: resolve(http.addr) } : parseAddress(http.addr);
   const root = resolve(storage.filesystem?.rootdirectory ?? '/var/lib/registry');
   const { storagedriver } = health;
-  const sockets = socketPaths(portcullis.sockets, [path ?? '', http.addr, root]);
+  const workers = workerCounts(configuration, listen);
+  const sockets = socketPaths(socketFolder(portcullis.sockets, [path ?? '', http.addr, root]), {
+    count: workers.core,
+    worker,
+  });
   return {
     log: {
       level: configuration.loglevel ?? log.level,
@@ -107,6 +129,7 @@ export function toSettings({ configuration, path }: LoadedConfiguration): Settin
       idleTimeout: portcullis.gateway.idletimeout,
       headersTimeout: portcullis.gateway.headerstimeout,
       trustedProxies: portcullis.gateway.trustedproxies,
+      proxyProtocol: portcullis.gateway.proxyprotocol,
     },
     auth: authSettings(configuration),
     storage: storage.filesystem ? { driver: 'filesystem', root } : { driver: 'inmemory' },
@@ -123,8 +146,9 @@ export function toSettings({ configuration, path }: LoadedConfiguration): Settin
       tags: tags?.maxtags ?? portcullis.pagesize,
     },
     redis: redisSettings(configuration.redis),
+    workers,
     sockets,
-    hops: hopSettings(configuration, sockets),
+    hops: hopSettings(configuration, { sockets, cores: workers.core, worker }),
   };
 }
 
@@ -190,11 +214,19 @@ function parsePublicUrl(host: string): string {
 }
 
 /** Socket paths are bounded to about 100 bytes, so they stay out of deep data folders. */
-function socketPaths(given: string | undefined, identity: readonly string[]) {
+function socketFolder(given: string | undefined, identity: readonly string[]): string {
+  if (given !== undefined) return resolve(given);
   const name = createHash('sha256').update(identity.join('\0')).digest('hex').slice(0, 12);
-  const folder =
-    given === undefined
-      ? join(tmpdir(), `portcullis-${process.getuid?.() ?? 0}-${name}`)
-      : resolve(given);
-  return { folder, auth: join(folder, 'auth.sock'), core: join(folder, 'core.sock') };
+  return join(tmpdir(), `portcullis-${process.getuid?.() ?? 0}-${name}`);
+}
+
+function socketPaths(folder: string, cores: { count: number; worker: number }): SocketPaths {
+  const core = (number: number) => join(folder, `${workerName('core', number)}.sock`);
+  const others = Array.from({ length: cores.count - 1 }, (_, index) => core(index + 2));
+  return {
+    folder,
+    auth: join(folder, 'auth.sock'),
+    cores: [core(1), ...others],
+    core: core(cores.worker),
+  };
 }

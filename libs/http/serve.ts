@@ -1,9 +1,14 @@
 import { rm } from 'node:fs/promises';
 import type { Server } from 'node:http';
-import { connect } from 'node:net';
+import { connect, createServer, type Server as NetServer } from 'node:net';
 
 /** Where a server listens. */
 export type ListenAddress = { socket: string } | { host?: string; port: number };
+
+export interface ListenOptions {
+  /** Several processes of ours listen on this port, and the kernel gives each its share. */
+  shared?: boolean;
+}
 
 /** Milliseconds between two looks for connections that are too slow; Node's own would be 30 s. */
 export const serverOptions = { connectionsCheckingInterval: 1000 } as const;
@@ -28,7 +33,11 @@ export function applyTimeouts(server: Server, { headers, keepAlive }: ServerTime
  * @returns the port, or 0 for a Unix socket
  * @throws Error with one clear sentence if the address cannot be had
  */
-export async function listen(server: Server, address: ListenAddress): Promise<number> {
+export async function listen(
+  server: NetServer,
+  address: ListenAddress,
+  { shared = false }: ListenOptions = {},
+): Promise<number> {
   if ('socket' in address) {
     if (await isServed(address.socket)) {
       throw new Error(
@@ -40,10 +49,21 @@ export async function listen(server: Server, address: ListenAddress): Promise<nu
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(explain(error, address)));
     if ('socket' in address) server.listen(address.socket, resolve);
-    else server.listen(address.port, address.host, resolve);
+    else server.listen({ ...address, reusePort: shared }, resolve);
   });
   const bound = server.address();
   return typeof bound === 'object' && bound !== null ? bound.port : 0;
+}
+
+/**
+ * Makes sure that nobody listens on an address that several processes are about to share: each of them
+ * would share it with any other program of this user that shares it.
+ * @throws Error with one clear sentence if the address cannot be had
+ */
+export async function ensureFree(address: ListenAddress): Promise<void> {
+  const server = createServer();
+  await listen(server, address);
+  await new Promise((resolve) => server.close(resolve));
 }
 
 /**

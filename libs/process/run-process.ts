@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
 import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { createReadiness, type Readiness } from '#libs/http/readiness.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
+import { workerName } from './worker-name.ts';
 
 /** A process that serves until it is stopped. */
 export interface RunningProcess {
@@ -26,19 +28,22 @@ export type ProcessMessage = { type: 'ready'; address: string } | { type: 'faile
 
 /**
  * Runs one of our processes: configuration, log, signals, and the channel to the supervisor, if there
- * is one. The configuration file is the first argument.
+ * is one. Its arguments are `[CONFIG] [--worker NUMBER]`.
  * A start that fails is one sentence on standard error and exit code 1.
  */
-export async function runProcess(name: string, start: StartProcess): Promise<void> {
+export async function runProcess(service: string, start: StartProcess): Promise<void> {
+  let name = service;
   let running: RunningProcess;
   let log: Logger;
   const readiness = createReadiness();
   let drainDelay: number;
   try {
-    const loaded = await loadConfiguration(process.argv[2] || undefined);
+    const { config, worker } = readArguments();
+    name = workerName(service, worker);
+    const loaded = await loadConfiguration(config);
     const stops = loaded.remarks.filter(({ level }) => level === 'stop');
     if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
-    const settings = toSettings(loaded);
+    const settings = toSettings(loaded, worker);
     log = createLogger({ ...settings.log, process: name });
     drainDelay = settings.http.drainDelay;
     running = await start(settings, log, readiness);
@@ -54,6 +59,18 @@ export async function runProcess(name: string, start: StartProcess): Promise<voi
   });
   log.info({ address: running.address }, `${name} is ready`);
   tell({ type: 'ready', address: running.address });
+}
+
+/** @throws Error if they cannot be understood */
+function readArguments(): { config: string | undefined; worker: number } {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { worker: { type: 'string', default: '1' } },
+  });
+  if (!/^[1-9]\d{0,4}$/.test(values.worker) || positionals.length > 1) {
+    throw new Error('the arguments are [CONFIG] [--worker NUMBER]');
+  }
+  return { config: positionals[0] || undefined, worker: Number(values.worker) };
 }
 
 function listenToSignals(

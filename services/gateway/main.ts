@@ -12,7 +12,9 @@ import { createGatewayApp } from './app.ts';
 import { createAuthenticator } from './authenticate.ts';
 import { createTrustedProxies } from './client-address.ts';
 import { createHttp2Server } from './http2.ts';
+import { createNetworks } from './networks.ts';
 import { createProxy } from './proxy.ts';
+import { expectProxyHeader } from './proxy-protocol/expect-header.ts';
 import { followTls, loadTls } from './tls.ts';
 import { createTokenExchange } from './token-exchange.ts';
 
@@ -69,7 +71,9 @@ async function startGateway(
   });
   const tls = http.tls === undefined ? undefined : followTls(server as HttpsServer, http.tls, log);
   applyTimeouts(server, { headers: http.headersTimeout, keepAlive });
-  const port = await listen(server, http.listen);
+  takeProxyProtocol(server, settings, log);
+  const shared = settings.workers.gateway > 1;
+  const port = await listen(server, http.listen, { shared });
 
   return {
     address: describeAddress(settings, port),
@@ -105,6 +109,15 @@ async function createServer({ http }: Settings, listener: RequestListener): Prom
   // Left alone, Node would ask for the body before anybody looked at the credentials.
   server.on('checkContinue', listener);
   return server;
+}
+
+/** @throws Error naming an entry of the setting that is no network */
+function takeProxyProtocol(server: Server, { http }: Settings, log: Logger): void {
+  const { proxyProtocol: from, headersTimeout: timeout } = http;
+  if (from === false) return;
+  const isProxy =
+    from === true ? () => true : createNetworks(from, 'portcullis.gateway.proxyprotocol');
+  expectProxyHeader(server, { isProxy, timeout, log });
 }
 
 function describeAddress({ http }: Settings, port: number): string {

@@ -8,10 +8,13 @@ import { help, version } from './commands/help.ts';
 import { keysCreate } from './commands/keys.ts';
 import { quickstart } from './commands/quickstart.ts';
 import { serve } from './commands/serve.ts';
+import { serveOne } from './commands/serve-one.ts';
 import { user } from './commands/user.ts';
 
 const commands: Readonly<Record<string, Command>> = {
   serve,
+  gateway: serveOne('gateway'),
+  core: serveOne('core'),
   quickstart,
   user,
   certs,

@@ -2,8 +2,15 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from '#libs/log/logger.ts';
 import type { ProcessMessage } from '#libs/process/run-process.ts';
+import { workerName } from '#libs/process/worker-name.ts';
 
 export type ServiceName = 'gateway' | 'auth' | 'core';
+
+/** One process among those of its service; numbers count from 1. */
+interface Worker {
+  service: ServiceName;
+  number: number;
+}
 
 /** Milliseconds before a child that died is started again; grows while it keeps dying. */
 const backoff = { first: 500, most: 30_000, forgetAfter: 60_000 };
@@ -16,15 +23,18 @@ export interface SupervisorOptions {
   config: string | undefined;
   /** The last is started when the others are ready; they are stopped in the reverse order. */
   services: readonly ServiceName[];
+  /** Processes of each service. */
+  workers: Readonly<Record<ServiceName, number>>;
   log: Logger;
   /** Milliseconds a child may take to end what runs. */
   drainTimeout: number;
 }
 
-/** Keeps one of each service running. */
+/** Keeps the processes of each service running. */
 export interface Supervisor {
   /**
-   * Starts everything.
+   * Starts everything: of each service one, and when that is ready the others of it, so that what keeps
+   * all of them from starting is said once.
    * @returns the address of the last, the gateway
    * @throws StartFailed if one cannot start; it has said why itself, and the others are stopped
    */
@@ -41,17 +51,27 @@ export class StartFailed extends Error {}
 
 export function createSupervisor(options: SupervisorOptions): Supervisor {
   const { services, log } = options;
-  const children = new Map<ServiceName, ChildProcess>();
-  const failures = new Map<ServiceName, number>();
+  /** By their workers' names. */
+  const children = new Map<string, ChildProcess>();
+  const failures = new Map<string, number>();
   /** Those that are ready. */
   const running = new Set<ChildProcess>();
   let stopping = false;
 
-  async function launch(name: ServiceName): Promise<string> {
+  const workersOf = (service: ServiceName): Worker[] =>
+    Array.from({ length: options.workers[service] }, (_, index) => ({
+      service,
+      number: index + 1,
+    }));
+
+  async function launch(worker: Worker): Promise<string> {
+    const { service, number } = worker;
+    const name = workerName(service, number);
     // Told to stop while another was starting: nobody would end this one.
     if (stopping) throw new StartFailed(`${name} was not started: everything is stopping`);
-    const script = fileURLToPath(new URL(`../${name}/main.ts`, import.meta.url));
-    const child = fork(script, options.config === undefined ? [] : [options.config], {
+    const script = fileURLToPath(new URL(`../${service}/main.ts`, import.meta.url));
+    const config = options.config === undefined ? [] : [options.config];
+    const child = fork(script, [...config, ...(number === 1 ? [] : ['--worker', `${number}`])], {
       // A group of its own: Ctrl-C reaches the supervisor, which stops its children in order.
       detached: true,
       execArgv: ['--disable-warning=DEP0060'],
@@ -72,13 +92,22 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         running.delete(child);
         if (children.get(name) === child) children.delete(name);
         if (stopping) return;
-        if (ready) restart(name, startedAt, signal ?? `exit code ${code}`);
+        if (ready) restart(worker, startedAt, signal ?? `exit code ${code}`);
         else reject(new StartFailed(`${name} could not start`));
       });
     });
   }
 
-  function restart(name: ServiceName, startedAt: number, why: string): void {
+  /** @returns the address of the first */
+  async function launchService(service: ServiceName): Promise<string> {
+    const [first, ...others] = workersOf(service);
+    const address = await launch(first ?? { service, number: 1 });
+    await Promise.all(others.map(launch));
+    return address;
+  }
+
+  function restart(worker: Worker, startedAt: number, why: string): void {
+    const name = workerName(worker.service, worker.number);
     const lived = performance.now() - startedAt;
     const count = lived > backoff.forgetAfter ? 0 : (failures.get(name) ?? 0);
     failures.set(name, count + 1);
@@ -86,15 +115,15 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     log.error({ service: name, why, restartInMs: delay }, 'a process died; starting it again');
     setTimeout(() => {
       if (stopping) return;
-      launch(name).then(
+      launch(worker).then(
         () => log.info({ service: name }, 'the process is back'),
-        () => restart(name, performance.now(), 'it could not start'),
+        () => restart(worker, performance.now(), 'it could not start'),
       );
     }, delay);
   }
 
-  async function end(name: ServiceName): Promise<void> {
-    const child = children.get(name);
+  async function end({ service, number }: Worker): Promise<void> {
+    const child = children.get(workerName(service, number));
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
     child.kill('SIGTERM');
@@ -105,7 +134,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
 
   async function stop(): Promise<void> {
     stopping = true;
-    for (const name of [...services].reverse()) await end(name);
+    for (const service of [...services].reverse()) await Promise.all(workersOf(service).map(end));
   }
 
   return {
@@ -113,8 +142,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       let address = '';
       try {
         const last = services.length - 1;
-        await Promise.all(services.slice(0, last).map(launch));
-        for (const name of services.slice(last)) address = await launch(name);
+        await Promise.all(services.slice(0, last).map(launchService));
+        for (const service of services.slice(last)) address = await launchService(service);
       } catch (error) {
         await stop();
         throw error;

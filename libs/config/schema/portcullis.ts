@@ -16,6 +16,18 @@ const rule = z.strictObject({
 
 export type AccessRule = z.infer<typeof rule>;
 
+/** Processes of one service; `auto` is one for each CPU. */
+const workers = z
+  .union([z.string(), z.number()])
+  .transform((value, ctx) => {
+    const number = Number(value);
+    if (value === 'auto') return value;
+    if (Number.isInteger(number) && number >= 1) return number;
+    ctx.addIssue({ code: 'custom', message: 'must be a whole number from 1 on, or auto' });
+    return z.NEVER;
+  })
+  .default(1);
+
 /** Everything that is ours lives under the key `portcullis`, which distribution ignores. */
 export const portcullisSchema = z.object({
   groups: z.record(z.string(), z.array(text)).default({}),
@@ -41,6 +53,7 @@ export const portcullisSchema = z.object({
     .object({
       /** Address for other machines, such as `:5001`; without it a Unix socket. */
       listen: text.optional(),
+      workers,
     })
     .prefault({}),
   /** Certificate of the addresses above, and who signs those of the others. */
@@ -58,10 +71,13 @@ export const portcullisSchema = z.object({
       /** Where gateways and cores find the token services. */
       auth: textList.default([]),
       trustedproxies: textList.default([]),
+      /** Whose connections begin with a PROXY header; true for everybody's. */
+      proxyprotocol: z.union([flag, textList]).default(false),
       /** Time without a byte after which a transfer is given up. */
       idletimeout: duration.default(60_000),
       /** Time for a request's headers to arrive. */
       headerstimeout: duration.default(20_000),
+      workers,
     })
     .prefault({}),
   /** Garbage collection; see docs/garbage-collection.md. */

@@ -11,7 +11,7 @@ Run it
                           serve; a port counts when config.yml is made, the file decides later
   serve [CONFIG]          gateway, auth and core under one supervisor; "serve" may be left out
   gateway|auth|core [CONFIG]
-                          one process alone, for containers
+                          one service alone, for containers
 
   CONFIG is a config.yml of the original registry, with our own settings under "portcullis". Without it
   REGISTRY_CONFIGURATION_PATH, /etc/docker/registry/config.yml or /etc/distribution/config.yml is

@@ -6,12 +6,13 @@ import {
 } from '#libs/config/load-configuration.ts';
 import type { Configuration } from '#libs/config/schema/configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
+import { ensureFree } from '#libs/http/serve.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import type { Command } from '../command.ts';
 import { createSupervisor, type ServiceName, StartFailed } from '../supervisor.ts';
 
-/** `serve [CONFIG]`: one of each process until a signal ends it. */
+/** `serve [CONFIG]`: the processes of each service until a signal ends it. */
 export const serve: Command = async (args) => {
   const [config, ...more] = args;
   if (more.length > 0 || config?.startsWith('-')) {
@@ -25,11 +26,13 @@ export const serve: Command = async (args) => {
 /**
  * Runs the supervisor until it is told to stop.
  * @param onReady gets the gateway's address and how long the start took, in milliseconds
+ * @param only the one service to run; all that the configuration has without it
  * @returns the exit code
  */
 export async function supervise(
   config: string | undefined,
   onReady: (address: string, ms: number) => void,
+  only?: ServiceName,
 ): Promise<number> {
   const began = performance.now();
   const loaded = await loadConfiguration(config);
@@ -38,11 +41,15 @@ export async function supervise(
   const settings = toSettings(loaded);
   const log = createLogger({ ...settings.log, process: 'supervisor' });
   for (const { level, message } of loaded.remarks) if (level === 'warn') log.warn(message);
-  const services: ServiceName[] =
+  const all: ServiceName[] =
     settings.auth === undefined ? ['core', 'gateway'] : ['auth', 'core', 'gateway'];
+  const services = only === undefined ? all : [only];
+  const workers = { auth: 1, ...settings.workers };
+  if (services.includes('gateway') && workers.gateway > 1) await ensureFree(settings.http.listen);
   const supervisor = createSupervisor({
     config: loaded.path,
     services,
+    workers,
     log,
     drainTimeout: settings.http.drainDelay + settings.http.drainTimeout,
   });
