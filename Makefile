@@ -40,6 +40,11 @@ e2e-http2: node_modules/.installed ## the real clients once more, where HTTP/2 i
 	@E2E_HTTP2=1 exec $(run_node) --test --test-reporter=spec --test-concurrency=1 \
 		test/e2e/docker.test.ts test/e2e/clients.test.ts test/e2e/behind-nginx.test.ts
 
+.PHONY: fleet
+fleet: node_modules/.installed ## several of each process with a real Redis, Cluster and Sentinels
+	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 \
+		'test/redis/**/*.test.ts' 'test/fleet/**/*.test.ts'
+
 .PHONY: crash
 crash: node_modules/.installed ## ends and fails the core at steps of its storage, and checks what is left
 	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/crash/**/*.test.ts'

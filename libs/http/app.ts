@@ -56,6 +56,12 @@ export function createApp({
 
   app.use(probes(readiness));
   app.use(async (ctx, next) => {
+    // Who comes again comes by a new connection, which a balancer gives to another one.
+    if (readiness.draining) ctx.res.shouldKeepAlive = false;
+    await next();
+    if (readiness.draining && !ctx.res.headersSent) ctx.res.shouldKeepAlive = false;
+  });
+  app.use(async (ctx, next) => {
     // Before the target is touched: the proof covers it.
     const trusted = guard(ctx.req);
     const malformed = !hasReadableTarget(ctx);

@@ -6,6 +6,8 @@ export interface Readiness {
   reason(): string | undefined;
   /** Adds a condition: a function that tells why not, or undefined. */
   require(condition: () => string | undefined): void;
+  /** True once it is stopping. */
+  readonly draining: boolean;
   /** From now on it is not ready: it is stopping. */
   startDraining(): void;
 }
@@ -21,6 +23,9 @@ export function createReadiness(): Readiness {
         if (reason !== undefined) return reason;
       }
       return undefined;
+    },
+    get draining() {
+      return draining;
     },
     require: (condition) => void conditions.push(condition),
     startDraining() {

@@ -244,6 +244,15 @@ export function storageDriverContract({ name, create, skip = [] }: StorageDriver
       assert.equal((await contentOf(driver, 'other/folder/to')).toString(), 'new');
     });
 
+    check('rename gives a file another name, once', async () => {
+      await driver.put(at('from'), Buffer.from('new'));
+      const renamings = ['one', 'other'].map((name) => driver.rename(at('from'), at(name)));
+      const outcomes = await Promise.allSettled(renamings);
+      assert.deepEqual(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+      assert.equal((await driver.list(folder)).length, 1);
+      await rejectsWith('not-found', () => driver.rename(at('from'), at('third')));
+    });
+
     check('a move without a source leaves the target as it was', async () => {
       await driver.put(at('to'), Buffer.from('kept'));
       await rejectsWith('not-found', () => driver.move(at('absent'), at('to')));

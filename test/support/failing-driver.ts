@@ -15,6 +15,7 @@ type Operation =
   | 'sync'
   | 'list'
   | 'move'
+  | 'rename'
   | 'remove';
 
 export interface FailingDriver extends StorageDriver {
@@ -77,6 +78,10 @@ export function createFailingDriver(driver: StorageDriver): FailingDriver {
     async move(from, to) {
       check('move', to);
       await driver.move(from, to);
+    },
+    async rename(from, to) {
+      check('rename', to);
+      await driver.rename(from, to);
     },
     async remove(path) {
       check('remove', path);

@@ -64,6 +64,10 @@ export function createSteppingDriver(
       await step('move', from);
       await driver.move(from, to);
     },
+    async rename(from, to) {
+      await step('rename', from);
+      await driver.rename(from, to);
+    },
     async remove(path) {
       await step('remove', path);
       await driver.remove(path);

@@ -17,6 +17,7 @@ import type { StoragePath } from '../storage/driver.ts';
  *         _uploads/<id>/startedat
  *         _uploads/<id>/session          ours: whose upload it is
  *         _uploads/<id>/data.<fence>     ours: the bytes one holder wrote
+ *         _uploads/<id>/open.<fence>     ours: the same while it is being written to
  *         _uploads/<id>/copy.<fence>     ours: what a new holder is taking over, until it is whole
  *         _portcullis/referrers/<alg>/<subject hex>/<alg>-<hex>   ours: a manifest with that subject
  *       _portcullis/owner                ours
@@ -101,16 +102,17 @@ export const paths = {
     inRepository(name, `_uploads/${id}/session`),
   uploadData: (name: RepositoryName, id: UploadId, fence: number) =>
     inRepository(name, `_uploads/${id}/data.${fence}`),
+  uploadOpen: (name: RepositoryName, id: UploadId, fence: number) =>
+    inRepository(name, `_uploads/${id}/open.${fence}`),
   uploadCopy: (name: RepositoryName, id: UploadId, fence: number) =>
     inRepository(name, `_uploads/${id}/copy.${fence}`),
 } as const;
 
+type UploadFileKind = 'data' | 'open' | 'copy';
+
 /** What the name of a file in an upload's folder says; undefined for a name that is not a holder's. */
-export function parseUploadFile(
-  name: string,
-): { kind: 'data' | 'copy'; fence: number } | undefined {
-  const match = /^(data|copy)\.(\d{1,9})$/.exec(name);
-  return match === null
-    ? undefined
-    : { kind: match[1] as 'data' | 'copy', fence: Number(match[2]) };
+export function parseUploadFile(name: string): { kind: UploadFileKind; fence: number } | undefined {
+  const match = /^(data|open|copy)\.(\d{1,9})$/.exec(name);
+  if (match === null) return undefined;
+  return { kind: match[1] as UploadFileKind, fence: Number(match[2]) };
 }

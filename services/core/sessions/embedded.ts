@@ -81,12 +81,15 @@ export function createEmbeddedSessionStore({
         return undefined;
       }
       const takenOver = entry.session.holder !== holder;
+      if (!takenOver && seenFence > entry.session.fence) {
+        // We are not as alone as we thought; whoever took the tree over goes on with it.
+        leave(entry);
+        throw new SessionLostError('another core has taken this upload over');
+      }
       if (takenOver) {
         const fence = Math.max(entry.session.fence, seenFence) + 1;
         entry.session = { ...entry.session, holder, fence };
       }
-      const { settled } = entry.session;
-      entry.session = { ...entry.session, settled: false };
       const assertMine = () => {
         if (entry.held !== mine || entries.get(id) !== entry) {
           throw new SessionLostError('the upload is no longer held by this request');
@@ -94,7 +97,7 @@ export function createEmbeddedSessionStore({
       };
       const lock: SessionLock = {
         get session() {
-          return { ...entry.session, settled };
+          return entry.session;
         },
         takenOver,
         async update(progress) {
@@ -106,9 +109,7 @@ export function createEmbeddedSessionStore({
           entries.delete(id);
         },
         async [Symbol.asyncDispose]() {
-          if (entry.held !== mine) return;
-          entry.session = { ...entry.session, settled: true };
-          leave(entry);
+          if (entry.held === mine) leave(entry);
         },
       };
       return lock;

@@ -20,23 +20,21 @@ export interface UploadSession {
   /** Digest of the bytes up to `offset`; undefined where it must be computed anew. */
   digest: Digest | undefined;
   writer: Readonly<Record<string, string | number | boolean>> | undefined;
-  /** True if the last holder closed its file before it let go: nobody writes to it any more. */
-  settled: boolean;
 }
 
 /** What a holder reports of its progress. */
 export type UploadProgress = Pick<UploadSession, 'offset' | 'digest' | 'writer'>;
 
 export interface AcquireOptions {
-  /** Who asks; the same holder keeps its fence, a new one gets the next. */
+  /** Who asks; the same holder keeps its fence, unless storage has seen a higher one. */
   holder: string;
-  /** The highest fence seen in storage: what a store that forgot everything must go beyond. */
+  /** The highest fence seen in storage: what a store that forgot something must go beyond. */
   seenFence: number;
   /** Called when somebody else wants the session, or has it already: stop reading, record, release. */
   onReleaseRequested: () => void;
 }
 
-/** The right to write to one session, until disposed of: then whoever had it has closed its file. */
+/** The right to write to one session, until disposed of. */
 export interface SessionLock extends AsyncDisposable {
   readonly session: UploadSession;
   /** True if the session was another holder's before: its bytes must be taken over first. */

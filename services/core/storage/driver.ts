@@ -70,6 +70,12 @@ export interface StorageDriver {
   list(path: StoragePath, page?: { after?: string; limit?: number }): Promise<string[]>;
   /** Renames a file, replacing what is at the target. @throws StorageError not-found */
   move(from: StoragePath, to: StoragePath): Promise<void>;
+  /**
+   * As `move`, but kept over the end of a process only, not over a power loss; the folder of the target
+   * must be there. Of several who rename one file at once, one succeeds.
+   * @throws StorageError not-found
+   */
+  rename(from: StoragePath, to: StoragePath): Promise<void>;
   /** Removes a file or a directory with all it holds; an absent path is no error. */
   remove(path: StoragePath): Promise<void>;
   /**

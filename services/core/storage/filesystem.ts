@@ -149,6 +149,11 @@ class FilesystemDriver implements StorageDriver {
     await guard(from, () => this.#place(this.#at(from), target));
   }
 
+  async rename(from: StoragePath, to: StoragePath): Promise<void> {
+    const target = this.#toChange(to);
+    await guard(from, () => rename(this.#at(from), target));
+  }
+
   async remove(path: StoragePath): Promise<void> {
     const target = this.#toChange(path);
     await guard(path, async () => {

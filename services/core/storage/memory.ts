@@ -66,6 +66,11 @@ export function createMemoryDriver(): StorageDriver {
       files.delete(from);
     },
 
+    async rename(from: StoragePath, to: StoragePath): Promise<void> {
+      files.set(to, find(from));
+      files.delete(from);
+    },
+
     async remove(path: StoragePath): Promise<void> {
       for (const name of [path, ...below(path)]) files.delete(name);
     },

@@ -3,7 +3,7 @@ import type { UploadId } from '#libs/oci/upload-id.ts';
 import { SessionLostError, type UploadSession } from '../../sessions/session-store.ts';
 import { type StorageDriver, StorageError } from '../../storage/driver.ts';
 import { paths } from '../paths.ts';
-import { Holding } from './holding.ts';
+import { Holding, type HoldingPaths } from './holding.ts';
 import { readHolderFiles } from './session-files.ts';
 
 /** How many are remembered; one that was forgotten is read again. */
@@ -20,36 +20,34 @@ export interface Holdings {
   hold(session: UploadSession): Promise<Holding>;
   /** How many bytes we hold; undefined if none of this upload. */
   sizeOf(id: UploadId): number | undefined;
-  /** Lets go of our file, which stays where it is. */
-  drop(id: UploadId): Promise<void>;
+  /** True while a request of ours writes to it, or hangs in the middle of that. */
+  isBusy(id: UploadId): boolean;
+  /** Forgets our file, which stays where it is. */
+  drop(id: UploadId): void;
 }
 
 export function createHoldings(driver: StorageDriver): Holdings {
   const held = new LRUCache<UploadId, Holding>({ max: maxHeld });
 
-  async function drop(id: UploadId): Promise<void> {
-    await held.get(id)?.release();
-    held.delete(id);
-  }
-
   async function open(session: UploadSession): Promise<Holding> {
-    const { repository, id, fence, algorithm, offset, settled, digest } = session;
-    const own = paths.uploadData(repository, id, fence);
-    const { newestData } = await readHolderFiles(driver, repository, id);
-    if (newestData > fence) {
-      throw new SessionLostError('another core has taken this upload over');
+    const { repository, id, fence, algorithm, offset, digest } = session;
+    const files: HoldingPaths = {
+      closed: paths.uploadData(repository, id, fence),
+      open: paths.uploadOpen(repository, id, fence),
+      copy: paths.uploadCopy(repository, id, fence),
+    };
+    const { newest } = await readHolderFiles(driver, repository, id);
+    if (newest === undefined) {
+      if (offset > 0) throw new StorageError('not-found', files.closed);
+      return await Holding.create(driver, files, algorithm);
     }
-    if (newestData === fence) return await Holding.reread(driver, own, algorithm);
-    if (newestData > 0) {
-      const from = paths.uploadData(repository, id, newestData);
-      if (settled && digest !== undefined && (await driver.stat(from)).size === offset) {
-        return await Holding.adopt(driver, from, own, { algorithm, digest });
-      }
-      const copy = paths.uploadCopy(repository, id, fence);
-      return await Holding.takeOver(driver, from, copy, own, algorithm);
+    if (newest.fence > fence) throw new SessionLostError('another core has taken this upload over');
+    if (newest.fence === fence) return await Holding.reread(driver, newest, files, algorithm);
+    // Whoever opens it for writing gives it another name first: either finds that the other was faster.
+    if (!newest.open && digest !== undefined && (await driver.stat(newest.path)).size === offset) {
+      return await Holding.adopt(driver, newest, files, { algorithm, digest });
     }
-    if (offset > 0) throw new StorageError('not-found', own);
-    return await Holding.create(driver, own, algorithm);
+    return await Holding.takeOver(driver, newest, files, algorithm);
   }
 
   return {
@@ -58,12 +56,13 @@ export function createHoldings(driver: StorageDriver): Holdings {
       const known = held.get(id);
       const isOurs = known?.path === paths.uploadData(repository, id, fence) && known.usable;
       if (known !== undefined && isOurs) return known;
-      await drop(id);
+      held.delete(id);
       const holding = await open(session);
       held.set(id, holding);
       return holding;
     },
     sizeOf: (id) => held.get(id)?.size,
-    drop,
+    isBusy: (id) => held.get(id)?.busy ?? false,
+    drop: (id) => void held.delete(id),
   };
 }

@@ -1,7 +1,12 @@
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import type { UploadSession } from '../../sessions/session-store.ts';
-import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
+import {
+  ifPresent,
+  type StorageDriver,
+  StorageError,
+  type StoragePath,
+} from '../../storage/driver.ts';
 import { parseUploadFile, paths } from '../paths.ts';
 import { readAll, writeVolatile } from '../small-files.ts';
 
@@ -28,8 +33,15 @@ export async function writeSessionFiles(
 export interface HolderFiles {
   /** The highest number a holder ever took, also one whose take-over was not finished; 0 for none. */
   highestFence: number;
-  /** The newest holder that has all the bytes; 0 if nobody wrote yet. */
-  newestData: number;
+  /** The file of the newest holder that has all the bytes; undefined if nobody wrote yet. */
+  newest: HolderFile | undefined;
+}
+
+export interface HolderFile {
+  fence: number;
+  path: StoragePath;
+  /** Its holder may be writing to it, or died while it did. */
+  open: boolean;
 }
 
 export async function readHolderFiles(
@@ -37,14 +49,36 @@ export async function readHolderFiles(
   repository: RepositoryName,
   id: UploadId,
 ): Promise<HolderFiles> {
-  const found: HolderFiles = { highestFence: 0, newestData: 0 };
+  const found: HolderFiles = { highestFence: 0, newest: undefined };
   for (const name of await driver.list(paths.upload(repository, id))) {
     const file = parseUploadFile(name);
     if (file === undefined) continue;
-    found.highestFence = Math.max(found.highestFence, file.fence);
-    if (file.kind === 'data') found.newestData = Math.max(found.newestData, file.fence);
+    const { fence, kind } = file;
+    found.highestFence = Math.max(found.highestFence, fence);
+    if (kind === 'copy' || fence < (found.newest?.fence ?? 0)) continue;
+    const open = kind === 'open';
+    const path = (open ? paths.uploadOpen : paths.uploadData)(repository, id, fence);
+    found.newest = { fence, path, open };
   }
   return found;
+}
+
+/** How often a file is looked for that gets another name at the same time. */
+const attempts = 5;
+
+/** The size of what the newest holder has; 0 if nobody wrote yet. */
+async function sizeOfNewest(
+  driver: StorageDriver,
+  repository: RepositoryName,
+  id: UploadId,
+): Promise<{ highestFence: number; size: number }> {
+  for (let attempt = 1; ; attempt += 1) {
+    const { highestFence, newest } = await readHolderFiles(driver, repository, id);
+    if (newest === undefined) return { highestFence, size: 0 };
+    const found = await ifPresent(driver.stat(newest.path));
+    if (found !== undefined) return { highestFence, size: found.size };
+    if (attempt === attempts) throw new StorageError('failed', newest.path);
+  }
 }
 
 /**
@@ -63,8 +97,7 @@ export async function recoverSession(
   ]);
   const about = owner === undefined ? undefined : parseOwner(owner.toString('utf8'));
   if (about === undefined || startedAt === undefined) return undefined;
-  const { highestFence, newestData } = await readHolderFiles(driver, repository, id);
-  const data = await ifPresent(driver.stat(paths.uploadData(repository, id, newestData)));
+  const { highestFence, size } = await sizeOfNewest(driver, repository, id);
   return {
     id,
     repository,
@@ -72,10 +105,9 @@ export async function recoverSession(
     startedAt: new Date(startedAt.toString('utf8')),
     holder: undefined,
     fence: highestFence,
-    offset: data?.size ?? 0,
+    offset: size,
     digest: undefined,
     writer: undefined,
-    settled: false,
   };
 }
 

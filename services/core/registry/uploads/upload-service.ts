@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { type Digest, type DigestAlgorithm, digestParts } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
@@ -90,8 +91,8 @@ export function createUploadService({
   blobs,
   now = () => new Date(),
 }: Dependencies): UploadService {
-  /** This core, as the session store knows it. */
-  const holder = randomUUID();
+  /** This core, as the session store knows it: told apart also from itself before a restart. */
+  const holder = `${hostname()}/${process.pid}/${randomUUID()}`;
   const holdings = createHoldings(driver);
 
   async function find({ repository, id, subject }: UploadKey): Promise<UploadSession> {
@@ -107,15 +108,44 @@ export function createUploadService({
     return session;
   }
 
+  /**
+   * Waits for the session's lock. Where a request of ours still hangs in the middle of our file, having
+   * lost its turn, we go on with a file of another number.
+   */
   async function acquire(key: UploadKey, onReleaseRequested: () => void): Promise<SessionLock> {
     const session = await find(key);
-    const seenFence =
-      session.holder === holder
-        ? session.fence
-        : (await readHolderFiles(driver, key.repository, key.id)).highestFence;
+    const isHeld = session.holder === holder && holdings.sizeOf(key.id) !== undefined;
+    const seenFence = isHeld ? session.fence : await highestFence(key);
     const lock = await sessions.acquire(key.id, { holder, seenFence, onReleaseRequested });
     if (lock === undefined) throw unknownUpload(key.id);
-    return lock;
+    if (lock.takenOver || !holdings.isBusy(key.id)) return lock;
+    await lock[Symbol.asyncDispose]();
+    const beyond = (await highestFence(key)) + 1;
+    const again = await sessions.acquire(key.id, {
+      holder,
+      seenFence: beyond,
+      onReleaseRequested,
+    });
+    if (again === undefined) throw unknownUpload(key.id);
+    return again;
+  }
+
+  async function highestFence({ repository, id }: UploadKey): Promise<number> {
+    return (await readHolderFiles(driver, repository, id)).highestFence;
+  }
+
+  /** Our file of the session, which no other request of ours uses meanwhile. */
+  async function withHolding<T>(
+    lock: SessionLock,
+    action: (holding: Holding) => Promise<T>,
+  ): Promise<T> {
+    const holding = await holdings.hold(lock.session);
+    holding.busy = true;
+    try {
+      return await action(holding);
+    } finally {
+      holding.busy = false;
+    }
   }
 
   /** Appends a chunk to our file, and records how far we got, also if the chunk breaks off. */
@@ -183,7 +213,7 @@ export function createUploadService({
   /** Ends the session and removes what it left in storage: first that, so that nobody rebuilds it. */
   async function end(lock: SessionLock): Promise<void> {
     const { repository, id } = lock.session;
-    await holdings.drop(id);
+    holdings.drop(id);
     await driver.remove(paths.upload(repository, id));
     await lock.remove();
   }
@@ -217,7 +247,7 @@ export function createUploadService({
     { repository, id }: UploadKey,
     cause: StorageError,
   ): Promise<RegistryError> {
-    await holdings.drop(id);
+    holdings.drop(id);
     const left = await recoverSession(driver, repository, id);
     if (left === undefined || left.offset === 0) return unknownUpload(id);
     const message = 'another core has taken this upload over';
@@ -253,7 +283,6 @@ export function createUploadService({
         offset: 0,
         digest: undefined,
         writer: undefined,
-        settled: false,
       };
       await writeSessionFiles(driver, session);
       try {
@@ -273,18 +302,20 @@ export function createUploadService({
     },
 
     append: (key, chunk) =>
-      withLock(key, async (lock, releaseAsked) => {
-        const holding = await holdings.hold(lock.session);
-        await take(lock, holding, chunk, releaseAsked);
-        return holding.size;
-      }),
+      withLock(key, (lock, releaseAsked) =>
+        withHolding(lock, async (holding) => {
+          await take(lock, holding, chunk, releaseAsked);
+          return holding.size;
+        }),
+      ),
 
     complete: (key, digest, chunk) =>
-      withLock(key, async (lock, releaseAsked) => {
-        const holding = await holdings.hold(lock.session);
-        if (chunk !== undefined) await take(lock, holding, chunk, releaseAsked);
-        await finish(lock, holding, digest);
-      }),
+      withLock(key, (lock, releaseAsked) =>
+        withHolding(lock, async (holding) => {
+          if (chunk !== undefined) await take(lock, holding, chunk, releaseAsked);
+          await finish(lock, holding, digest);
+        }),
+      ),
 
     cancel: (key) => withLock(key, end),
 

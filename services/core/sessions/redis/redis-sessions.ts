@@ -23,6 +23,9 @@ import {
 } from './upload-scripts.ts';
 import { type Wake, wakeChannel } from './wake.ts';
 
+/** Milliseconds that a session is kept to which nobody has come yet. */
+const unusedTtl = 60 * 60 * 1000;
+
 export interface RedisSessionOptions {
   redis: RedisConnection;
   wake: Wake;
@@ -42,7 +45,7 @@ export function createRedisSessionStore({
   wake,
   lease = 10_000,
   drainPeriod = 12_000,
-  ttl = 7 * 24 * 60 * 60 * 1000,
+  ttl = 24 * 60 * 60 * 1000,
   clock,
 }: RedisSessionOptions): SessionStore {
   const now = () => (clock === undefined ? '' : clock());
@@ -97,7 +100,11 @@ export function createRedisSessionStore({
 
   return {
     async create(session) {
-      await redis.run(createScript, [keyOf(session.id)], [now(), ttl, ...formatSession(session)]);
+      await redis.run(
+        createScript,
+        [keyOf(session.id)],
+        [now(), Math.min(ttl, unusedTtl), ...formatSession(session)],
+      );
     },
 
     async read(id) {
@@ -144,11 +151,11 @@ export function createRedisSessionStore({
   };
 }
 
-/** As the create script takes it: about, holder, fence, offset, digest, writer, settled. */
+/** As the create script takes it: about, holder, fence, offset, digest, writer. */
 function formatSession(session: UploadSession): (string | number)[] {
-  const { repository, subject, algorithm, startedAt, holder = '', fence, settled } = session;
+  const { repository, subject, algorithm, startedAt, holder = '', fence } = session;
   const about = JSON.stringify({ repository, subject, algorithm, startedAt });
-  return [about, holder, fence, ...formatProgress(session), settled ? '1' : '0'];
+  return [about, holder, fence, ...formatProgress(session)];
 }
 
 function formatProgress({ offset, digest, writer }: UploadProgress): (string | number)[] {
@@ -177,6 +184,5 @@ function parseSession(id: UploadId, list: readonly string[]): UploadSession {
     digest: get('digest') === '' ? undefined : (get('digest') as Digest),
     writer:
       get('writer') === '' ? undefined : (JSON.parse(get('writer')) as UploadSession['writer']),
-    settled: get('settled') === '1',
   };
 }

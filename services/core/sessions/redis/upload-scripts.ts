@@ -17,13 +17,13 @@ function script(name: string, body: string): RedisScript {
   return { name: `portcullis_upload_${name}`, lua: prelude + body };
 }
 
-/** ARGV: time, ttl, about, holder, fence, offset, digest, writer, settled. 1 if it was made now. */
+/** ARGV: time, ttl, about, holder, fence, offset, digest, writer. 1 if it was made now. */
 export const createScript = script(
   'create',
   `
 if redis.call('EXISTS', key) == 1 then return 0 end
 redis.call('HSET', key, 'about', ARGV[3], 'holder', ARGV[4], 'fence', ARGV[5],
-  'offset', ARGV[6], 'digest', ARGV[7], 'writer', ARGV[8], 'settled', ARGV[9])
+  'offset', ARGV[6], 'digest', ARGV[7], 'writer', ARGV[8])
 redis.call('PEXPIRE', key, ARGV[2])
 return 1
 `,
@@ -48,14 +48,14 @@ if lease > time then
   return {'held', tostring(lease - time)}
 end
 local takenOver = '0'
-if redis.call('HGET', key, 'holder') ~= ARGV[5] then
+local fence, seen = tonumber(redis.call('HGET', key, 'fence')), tonumber(ARGV[6])
+if redis.call('HGET', key, 'holder') ~= ARGV[5] or seen > fence then
   takenOver = '1'
-  local fence = tonumber(redis.call('HGET', key, 'fence'))
-  fence = math.max(fence, tonumber(ARGV[6])) + 1
+  fence = math.max(fence, seen) + 1
   redis.call('HSET', key, 'holder', ARGV[5], 'fence', tostring(fence))
 end
 local fields = redis.call('HGETALL', key)
-redis.call('HSET', key, 'turn', ARGV[4], 'lease', tostring(time + tonumber(ARGV[3])), 'settled', '0')
+redis.call('HSET', key, 'turn', ARGV[4], 'lease', tostring(time + tonumber(ARGV[3])))
 redis.call('HDEL', key, 'wanted')
 redis.call('PEXPIRE', key, ARGV[2])
 return {'yours', takenOver, fields}
@@ -91,7 +91,6 @@ export const releaseScript = script(
   `
 if redis.call('HGET', key, 'turn') ~= ARGV[2] then return 0 end
 redis.call('HDEL', key, 'turn', 'lease')
-redis.call('HSET', key, 'settled', '1')
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 return 1
 `,
