@@ -2,6 +2,9 @@ import { createHash } from 'node:crypto';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { LogFormat } from '#libs/log/format-line.ts';
+import { parseAddress } from './address.ts';
+import { type DebugSettings, debugSettings } from './debug-settings.ts';
+import { type HealthSettings, healthSettings } from './health-settings.ts';
 import type { LoadedConfiguration } from './load-configuration.ts';
 import type { AccessRule } from './schema/portcullis.ts';
 
@@ -46,7 +49,8 @@ export interface Settings {
     blobs: boolean;
     children: 'all' | 'none' | { os: string; architecture: string }[];
   };
-  health: { interval: number; threshold: number } | undefined;
+  health: HealthSettings;
+  debug: DebugSettings;
   pageSize: { catalog: number; tags: number };
   sockets: { folder: string; auth: string; core: string };
 }
@@ -77,10 +81,9 @@ export interface AuthSettings {
  * @throws Error with one clear sentence for a value that only shows wrong here
  */
 export function toSettings({ configuration, path }: LoadedConfiguration): Settings {
-  const { log, http, storage, health, portcullis, catalog, tags } = configuration;
+  const { log, http, storage, portcullis, catalog, tags } = configuration;
   const listen = http.net === 'unix' ? { socket: resolve(http.addr) } : parseAddress(http.addr);
   const root = resolve(storage.filesystem?.rootdirectory ?? '/var/lib/registry');
-  const { storagedriver } = health;
   return {
     log: {
       level: configuration.loglevel ?? log.level,
@@ -108,9 +111,8 @@ export function toSettings({ configuration, path }: LoadedConfiguration): Settin
     uploadPurging: purgingSettings(storage.maintenance.uploadpurging),
     garbage: { ...portcullis.gc, interval: portcullis.gc.interval || undefined },
     references: referenceSettings(configuration.validation),
-    health: storagedriver?.enabled
-      ? { interval: storagedriver.interval, threshold: Math.max(1, storagedriver.threshold) }
-      : undefined,
+    health: healthSettings(configuration),
+    debug: debugSettings(configuration),
     pageSize: {
       catalog: catalog?.maxentries ?? portcullis.pagesize,
       tags: tags?.maxtags ?? portcullis.pagesize,
@@ -167,17 +169,6 @@ function tlsSettings(tls: LoadedConfiguration['configuration']['http']['tls']) {
     minVersion: tls.minimumtls === 'tls1.3' ? ('TLSv1.3' as const) : ('TLSv1.2' as const),
     ciphers: tls.ciphersuites ?? [],
   };
-}
-
-/** Reads `:5000`, `0.0.0.0:8000`, `[::1]:5000`. */
-export function parseAddress(addr: string): { host?: string; port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(addr);
-  const port = Number(match?.[3]);
-  if (match === null || port > 65_535) {
-    throw new Error(`http.addr: "${addr}" is not an address such as :5000 or 127.0.0.1:5000`);
-  }
-  const host = match[1] ?? match[2] ?? '';
-  return host === '' ? { port } : { host, port };
 }
 
 function parsePublicUrl(host: string): string {

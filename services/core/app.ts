@@ -7,7 +7,7 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import { authorize } from './api/authorize.ts';
 import type { CoreState } from './api/handler.ts';
 import { createHandlers, type HandlerOptions } from './api/handlers.ts';
-import type { Health } from './health.ts';
+import type { Health } from './health/health.ts';
 import { StorageError } from './storage/driver.ts';
 
 export interface CoreOptions extends HandlerOptions {

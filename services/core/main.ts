@@ -9,7 +9,8 @@ import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createCoreApp } from './app.ts';
 import { createPullFilter } from './auth-client.ts';
 import { collectRegularly } from './collect-regularly.ts';
-import { createHealth, type Health } from './health.ts';
+import { configuredChecks } from './health/checks.ts';
+import { createHealth, type Health } from './health/health.ts';
 import { type Ownership, takeOwnership } from './owner.ts';
 import { purgeRegularly } from './purge-regularly.ts';
 import { createRegistry } from './registry/registry.ts';
@@ -25,7 +26,7 @@ async function startCore(
 ): Promise<RunningProcess> {
   const { sockets, auth } = settings;
   const driver = await createDriver(settings);
-  const health = createHealth({ driver, log, storage: settings.health });
+  const health = createHealth({ checks: configuredChecks(settings.health, driver), log });
   readiness.require(health.reason);
   const ownership = settings.readOnly ? undefined : await own(driver, log, health);
   const { sessions, locks } = createCoordination();

@@ -30,7 +30,19 @@ export const portcullisSchema = z.object({
       service: text.default('portcullis'),
     })
     .prefault({}),
-  auth: z.object({ state: text.optional() }).prefault({}),
+  auth: z
+    .object({
+      state: text.optional(),
+      /** Address of auth's own debug server. */
+      debug: text.optional(),
+    })
+    .prefault({}),
+  core: z
+    .object({
+      /** Address of the core's own debug server. */
+      debug: text.optional(),
+    })
+    .prefault({}),
   gateway: z
     .object({
       trustedproxies: textList.default([]),
