@@ -11,8 +11,10 @@ import {
   hasUnreadBody,
 } from './end-early.ts';
 import { internalHeaders } from './internal-headers.ts';
+import { measureRequests } from './measure-requests.ts';
 import { probes, type Readiness } from './readiness.ts';
 import { renderError } from './render-error.ts';
+import { answerReports, type SelfReport } from './self-report.ts';
 
 /** What every request carries through our middleware. */
 export interface RequestState {
@@ -34,6 +36,8 @@ export interface AppOptions {
   accessLog?: 'info' | 'debug';
   /** What `/healthz` and `/readyz` tell. */
   readiness: Readiness;
+  /** What it tells of itself; without it nothing is measured. */
+  report?: SelfReport | undefined;
   /** Turns errors of the layers below into ones a client may see; returns others as they are. */
   translate?: (error: unknown) => unknown;
 }
@@ -44,6 +48,7 @@ export function createApp({
   privateHop,
   accessLog,
   readiness,
+  report,
   translate,
 }: AppOptions): Koa<RequestState> {
   const app = new Koa<RequestState>();
@@ -51,6 +56,7 @@ export function createApp({
   app.on('error', (error: unknown) => log.debug({ err: error }, 'response ended badly'));
 
   app.use(probes(readiness));
+  if (report !== undefined && privateHop) app.use(answerReports(report));
   app.use(async (ctx, next) => {
     const malformed = !hasReadableTarget(ctx);
     // Whoever looks at the target from here on finds one that can be read.
@@ -68,6 +74,9 @@ export function createApp({
     if (accessLog !== undefined) logAccess(ctx, accessLog);
     await next();
   });
+  if (report?.metrics !== undefined) {
+    app.use(measureRequests(report.metrics, (ctx) => (ctx.state as RequestState).access.route));
+  }
 
   app.use(async (ctx, next) => {
     try {

@@ -9,6 +9,8 @@ export interface CallOptions {
   body?: string;
   /** Milliseconds for the whole exchange. */
   timeout: number;
+  /** Longest answer, in characters; 1 MiB unless it is said. */
+  limit?: number;
 }
 
 export interface CallResult {
@@ -16,9 +18,6 @@ export interface CallResult {
   headers: IncomingHttpHeaders;
   body: string;
 }
-
-/** Longest answer one of our processes may give another, in characters. */
-const maxAnswer = 1024 * 1024;
 
 /**
  * A small request from one of our processes to another over a Unix socket.
@@ -28,6 +27,7 @@ export async function call({
   timeout,
   body,
   headers,
+  limit = 1024 * 1024,
   ...options
 }: CallOptions): Promise<CallResult> {
   const length = body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) };
@@ -39,7 +39,7 @@ export async function call({
         incoming.setEncoding('utf8');
         incoming.on('data', (chunk: string) => {
           text += chunk;
-          if (text.length > maxAnswer) outgoing.destroy(new Error('the answer is too long'));
+          if (text.length > limit) outgoing.destroy(new Error('the answer is too long'));
         });
         incoming.once('error', reject);
         incoming.once('end', () =>

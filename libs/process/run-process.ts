@@ -1,8 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
+import { serveDebug } from '#libs/http/debug-server.ts';
 import { createReadiness, type Readiness } from '#libs/http/readiness.ts';
+import { createSelfReport, type SelfReport } from '#libs/http/self-report.ts';
+import { joinReports } from '#libs/http/whole-report.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
+import { createMetrics } from '#libs/metrics/metrics.ts';
+import { type ProcessName, planDebug } from './debug-plan.ts';
+import { readVersion } from './version.ts';
 
 /** A process that serves until it is stopped. */
 export interface RunningProcess {
@@ -14,11 +20,15 @@ export interface RunningProcess {
   reload?(): Promise<void>;
 }
 
-/** @param readiness what the process' probes tell; it turns when the process is told to stop */
+/**
+ * @param readiness what the process' probes tell; it turns when the process is told to stop
+ * @param report where it adds its checks and what it measures
+ */
 export type StartProcess = (
   settings: Settings,
   log: Logger,
   readiness: Readiness,
+  report: SelfReport,
 ) => Promise<RunningProcess>;
 
 /** What a process says to its supervisor. */
@@ -29,7 +39,7 @@ export type ProcessMessage = { type: 'ready'; address: string } | { type: 'faile
  * is one. The configuration file is the first argument.
  * A start that fails is one sentence on standard error and exit code 1.
  */
-export async function runProcess(name: string, start: StartProcess): Promise<void> {
+export async function runProcess(name: ProcessName, start: StartProcess): Promise<void> {
   let running: RunningProcess;
   let log: Logger;
   const readiness = createReadiness();
@@ -41,7 +51,11 @@ export async function runProcess(name: string, start: StartProcess): Promise<voi
     const settings = toSettings(loaded);
     log = createLogger({ ...settings.log, process: name });
     drainDelay = settings.http.drainDelay;
-    running = await start(settings, log, readiness);
+    let started = false;
+    readiness.require(() => (started ? undefined : 'starting'));
+    const report = await openDebug(name, settings, log, readiness);
+    running = await start(settings, log, readiness, report);
+    started = true;
   } catch (error) {
     process.stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
     tell({ type: 'failed' });
@@ -54,6 +68,30 @@ export async function runProcess(name: string, start: StartProcess): Promise<voi
   });
   log.info({ address: running.address }, `${name} is ready`);
   tell({ type: 'ready', address: running.address });
+}
+
+/** Has the process tell how it is, where the configuration wants it: from its first moment to its last. */
+async function openDebug(
+  name: ProcessName,
+  settings: Settings,
+  log: Logger,
+  readiness: Readiness,
+): Promise<SelfReport> {
+  const { address, setting, measures, peers } = planDebug(
+    name,
+    settings,
+    process.send !== undefined,
+  );
+  const metrics = measures
+    ? createMetrics({ process: name, version: await readVersion() })
+    : undefined;
+  const own = createSelfReport(metrics);
+  if (address === undefined) return own;
+  const { metricsPath } = settings.debug;
+  const report = joinReports({ process: name, report: own }, peers);
+  const { port } = await serveDebug({ address, setting, metricsPath, readiness, report, log });
+  log.info({ port }, 'the debug server is ready');
+  return own;
 }
 
 function listenToSignals(

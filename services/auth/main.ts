@@ -2,6 +2,7 @@ import { createFirstKey, loadKeys, type SigningKey } from '#libs/auth/signing-ke
 import type { AuthSettings, Settings } from '#libs/config/settings.ts';
 import { servePrivately } from '#libs/http/private-server.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
+import type { SelfReport } from '#libs/http/self-report.ts';
 import { drain } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
@@ -11,12 +12,14 @@ import { isUnanchored } from './policy/pattern.ts';
 import type { Policy } from './policy/policy.ts';
 import { openRevocations } from './revocations.ts';
 import { openHtpasswd } from './users/htpasswd-users.ts';
+import { measureUsers } from './users/measured-users.ts';
 
 /** The token service, on a Unix socket. */
 async function startAuth(
   settings: Settings,
   log: Logger,
   readiness: Readiness,
+  report: SelfReport,
 ): Promise<RunningProcess> {
   const { auth, sockets } = settings;
   if (auth === undefined) {
@@ -40,7 +43,8 @@ async function startAuth(
   const app = createAuthApp({
     log,
     readiness,
-    users,
+    report,
+    users: measureUsers(users, report.metrics),
     policy,
     revocations,
     keys,

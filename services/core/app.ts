@@ -2,6 +2,7 @@ import type Koa from 'koa';
 import type { Verifier } from '#libs/auth/verify.ts';
 import { createApp } from '#libs/http/app.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
+import type { SelfReport } from '#libs/http/self-report.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { authorize } from './api/authorize.ts';
@@ -13,6 +14,7 @@ import { StorageError } from './storage/driver.ts';
 export interface CoreOptions extends HandlerOptions {
   log: Logger;
   readiness: Readiness;
+  report?: SelfReport;
   /** Undefined: an open registry. */
   verifier: Verifier | undefined;
   health: Health;
@@ -24,10 +26,11 @@ export interface CoreOptions extends HandlerOptions {
 
 /** The V2 API over a registry. */
 export function createCoreApp(options: CoreOptions): Koa<CoreState> {
-  const { log, readiness, verifier, health, privateHop, registry, readOnly } = options;
+  const { log, readiness, report, verifier, health, privateHop, registry, readOnly } = options;
   const app = createApp({
     log,
     readiness,
+    report,
     privateHop,
     accessLog: 'debug',
     translate,

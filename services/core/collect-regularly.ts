@@ -1,5 +1,6 @@
 import type { Settings } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import type { CollectionMeasures } from './measure-collections.ts';
 import { collectGarbage } from './registry/garbage/collect.ts';
 import type { StorageDriver } from './storage/driver.ts';
 
@@ -8,15 +9,19 @@ export function collectRegularly(
   driver: StorageDriver,
   { interval, ...options }: Settings['garbage'],
   log: Logger,
+  measures: CollectionMeasures,
 ): { close(): void } {
   let running = false;
   const collect = async () => {
     if (running) return;
     running = true;
     try {
-      const { garbage, freed, kept } = await collectGarbage(driver, { ...options, dryRun: false });
+      const report = await collectGarbage(driver, { ...options, dryRun: false });
+      const { garbage, freed, kept } = report;
+      measures.done(report);
       log.info({ garbage, freed, kept }, 'garbage collected');
     } catch (error) {
+      measures.failed();
       log.warn({ err: error }, 'garbage could not be collected');
     } finally {
       running = false;

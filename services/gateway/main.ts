@@ -4,6 +4,7 @@ import { followTrust } from '#libs/auth/remote-trust.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
+import type { SelfReport } from '#libs/http/self-report.ts';
 import { applyTimeouts, drain, listen, serverOptions } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
@@ -25,6 +26,7 @@ async function startGateway(
   settings: Settings,
   log: Logger,
   readiness: Readiness,
+  report: SelfReport,
 ): Promise<RunningProcess> {
   const { http, auth, sockets } = settings;
   const proxies = createTrustedProxies(http.trustedProxies);
@@ -51,6 +53,7 @@ async function startGateway(
   const app = createGatewayApp({
     log,
     readiness,
+    report,
     accessLog: settings.log.access,
     authenticator,
     proxy,

@@ -239,7 +239,8 @@ export function sessionStoreContract({ name, create, skip = [] }: SessionStoreCo
   });
 }
 
-function makeSession(session: Partial<UploadSession> = {}): UploadSession {
+/** A session that nobody has, but for what is given. */
+export function makeSession(session: Partial<UploadSession> = {}): UploadSession {
   return {
     id: createUploadId(),
     repository: parseRepositoryName('team/app'),

@@ -1,0 +1,38 @@
+import type { Middleware } from 'koa';
+import { expositionType, type Metrics } from '#libs/metrics/metrics.ts';
+
+/** Failing checks by name, each with its error. */
+export type FailingChecks = Record<string, string>;
+
+/** What a process tells of itself to those who run it; see docs/observability.md. */
+export interface SelfReport {
+  /** Undefined: nothing is measured. */
+  readonly metrics: Metrics | undefined;
+  /** Adds checks: a function that gives those that fail now. */
+  addChecks(failing: () => FailingChecks): void;
+  failing(): FailingChecks;
+}
+
+export function createSelfReport(metrics: Metrics | undefined): SelfReport {
+  const sources: (() => FailingChecks)[] = [];
+  return {
+    metrics,
+    addChecks: (failing) => void sources.push(failing),
+    failing: () => Object.assign({}, ...sources.map((failing) => failing())) as FailingChecks,
+  };
+}
+
+/** Where a process tells its own to our other processes. */
+export const reportPaths = { health: '/internal/health', metrics: '/internal/metrics' } as const;
+
+/** Answers {@link reportPaths}; for private hops only. */
+export function answerReports(report: SelfReport): Middleware {
+  return async (ctx, next) => {
+    if (ctx.method !== 'GET') return await next();
+    if (ctx.path === reportPaths.health) ctx.body = report.failing();
+    else if (ctx.path === reportPaths.metrics && report.metrics !== undefined) {
+      ctx.body = await report.metrics.expose();
+      ctx.set('Content-Type', expositionType);
+    } else await next();
+  };
+}
