@@ -1,7 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import Koa from 'koa';
 import type { Logger } from '#libs/log/logger.ts';
-import { expositionType } from '#libs/metrics/metrics.ts';
+import { expositionType } from '#libs/metrics/merge-expositions.ts';
 import { probes, type Readiness } from './readiness.ts';
 import { applyTimeouts, type ListenAddress, listen, serverOptions } from './serve.ts';
 import type { WholeReport } from './whole-report.ts';

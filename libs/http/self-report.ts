@@ -1,5 +1,6 @@
 import type { Middleware } from 'koa';
-import { expositionType, type Metrics } from '#libs/metrics/metrics.ts';
+import { expositionType } from '#libs/metrics/merge-expositions.ts';
+import type { Metrics } from '#libs/metrics/metrics.ts';
 
 /** Failing checks by name, each with its error. */
 export type FailingChecks = Record<string, string>;

@@ -1,3 +1,6 @@
+/** The type of an exposition: Prometheus' text format. */
+export const expositionType = 'text/plain; version=0.0.4; charset=utf-8';
+
 /**
  * Makes one exposition of several, so that each metric stands in one piece under one HELP and TYPE. The
  * series must differ in a label, as those of our processes do.

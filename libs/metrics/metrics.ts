@@ -35,9 +35,6 @@ export interface Metrics {
   expose(): Promise<string>;
 }
 
-/** The type of what `expose` gives. */
-export const expositionType = Registry.PROMETHEUS_CONTENT_TYPE;
-
 export interface MetricsOptions {
   /** Which of our processes: the label `process` of every series. */
   process: string;

@@ -6,7 +6,7 @@ import { createReadiness, type Readiness } from '#libs/http/readiness.ts';
 import { createSelfReport, type SelfReport } from '#libs/http/self-report.ts';
 import { joinReports } from '#libs/http/whole-report.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
-import { createMetrics } from '#libs/metrics/metrics.ts';
+import type { MetricsOptions } from '#libs/metrics/metrics.ts';
 import { type ProcessName, planDebug } from './debug-plan.ts';
 import { readVersion } from './version.ts';
 
@@ -83,7 +83,7 @@ async function openDebug(
     process.send !== undefined,
   );
   const metrics = measures
-    ? createMetrics({ process: name, version: await readVersion() })
+    ? await loadMetrics({ process: name, version: await readVersion() })
     : undefined;
   const own = createSelfReport(metrics);
   if (address === undefined) return own;
@@ -92,6 +92,12 @@ async function openDebug(
   const { port } = await serveDebug({ address, setting, metricsPath, readiness, report, log });
   log.info({ port }, 'the debug server is ready');
   return own;
+}
+
+/** What measures is loaded only where somebody wants to know: it takes 30 ms and some memory. */
+async function loadMetrics(options: MetricsOptions) {
+  const { createMetrics } = await import('#libs/metrics/metrics.ts');
+  return createMetrics(options);
 }
 
 function listenToSignals(

@@ -8,6 +8,7 @@ import { parseDocument } from 'yaml';
 import { startConfigured } from '../support/configured-stack.ts';
 import { type Exposition, parseExposition } from '../support/exposition.ts';
 import { freePort } from '../support/free-port.ts';
+import { http2Client } from '../support/http2-client.ts';
 import { makeImage, makeLayer } from '../support/images.ts';
 import { namesInDashboard, namesInRules, ofOthers } from '../support/metric-names.ts';
 import { run } from '../support/run.ts';
@@ -265,6 +266,41 @@ describe('one machine with http.debug', () => {
       assert.equal((await ask(stack.url + path)).status, 404, path);
     }
   });
+});
+
+test('over HTTP/2 and TLS the same is counted, and no word a client invents is a series', async () => {
+  const port = await freePort();
+  const stack = await startConfigured({
+    tls: true,
+    http: {
+      debug: { addr: `127.0.0.1:${port}`, prometheus: { enabled: true } },
+      http2: { disabled: false },
+    },
+  });
+  const client = await http2Client(stack);
+  try {
+    const { bytes, descriptor } = makeLayer(500_000);
+    const push = `/v2/app/blobs/uploads/?digest=${descriptor.digest}`;
+    assert.equal((await client.ask('POST', push, { body: bytes })).status, 201);
+    const pulled = await client.ask('GET', `/v2/app/blobs/${descriptor.digest}`);
+    assert.equal(pulled.body.length, 500_000);
+    assert.equal((await client.ask('INVENTED', '/v2/app/tags/list')).status, 405);
+    const gateway = { process: 'gateway' };
+    const scraped = await waitFor('the last request to be counted', async () => {
+      const now = await scrapeFrom(`http://127.0.0.1:${port}`);
+      return (
+        now.sum('portcullis_http_requests_total', { ...gateway, method: 'other' }) === 1 && now
+      );
+    });
+    const bytesOf = (way: string, route: string) =>
+      scraped.sum(`portcullis_http_${way}_bytes_total`, { ...gateway, route });
+    assert.equal(bytesOf('received', 'startUpload'), 500_000);
+    assert.equal(bytesOf('sent', 'getBlob'), 500_000);
+    assert.equal(scraped.value('portcullis_http_requests_in_flight', gateway), 0);
+  } finally {
+    client.close();
+    await stack.remove();
+  }
 });
 
 describe('debug addresses', () => {
