@@ -35,9 +35,11 @@ export function createReadiness(): Readiness {
  */
 export function probes(readiness: Readiness): Middleware {
   return async (ctx, next) => {
-    const asked = ctx.path === '/healthz' || ctx.path === '/readyz';
+    // Not `ctx.path`: a target that cannot be read is refused later.
+    const path = ctx.req.url?.split('?', 1)[0];
+    const asked = path === '/healthz' || path === '/readyz';
     if (!asked || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return await next();
-    const reason = ctx.path === '/readyz' ? readiness.reason() : undefined;
+    const reason = path === '/readyz' ? readiness.reason() : undefined;
     ctx.status = reason === undefined ? 200 : 503;
     ctx.set('Cache-Control', 'no-store');
     ctx.body = { status: reason ?? 'ok' };
