@@ -29,9 +29,9 @@ export const reportPaths = { health: '/internal/health', metrics: '/internal/met
 /** Answers {@link reportPaths}; for private hops only. */
 export function answerReports(report: SelfReport): Middleware {
   return async (ctx, next) => {
-    if (ctx.method !== 'GET') return await next();
-    if (ctx.path === reportPaths.health) ctx.body = report.failing();
-    else if (ctx.path === reportPaths.metrics && report.metrics !== undefined) {
+    const asked = ctx.method === 'GET' ? ctx.req.url : undefined;
+    if (asked === reportPaths.health) ctx.body = report.failing();
+    else if (asked === reportPaths.metrics && report.metrics !== undefined) {
       ctx.body = await report.metrics.expose();
       ctx.set('Content-Type', expositionType);
     } else await next();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -318,6 +319,32 @@ describe('debug addresses', () => {
       assert.deepEqual(processesIn(others), ['auth', 'gateway']);
       assert.equal((await ask(`http://127.0.0.1:${corePort}/readyz`)).status, 200);
     } finally {
+      await stack.remove();
+    }
+  });
+
+  test('a core that runs alone takes the one for all, and answers there until its end', async () => {
+    const { stack, debug } = await startObserved(() => ({ portcullis: { draindelay: '1s' } }));
+    let core: ChildProcess | undefined;
+    try {
+      await stack.stop();
+      core = spawn(launcher, ['core', join(stack.dir, 'config.yml')], { stdio: 'ignore' });
+      const ended = once(core, 'exit');
+      const ready = async () => (await ask(`${debug}/readyz`)).status === 200;
+      await waitFor('the core to be ready', () => ready().catch(() => false));
+      const { samples } = await scrapeFrom(debug);
+      assert.deepEqual([...new Set(samples.map(({ labels }) => labels.process))], ['core']);
+      assert.deepEqual(await healthOf(debug), { status: 200, failing: {} });
+      core.kill('SIGTERM');
+      const { text } = await waitFor('it to be no longer ready', async () => {
+        const answer = await ask(`${debug}/readyz`);
+        return answer.status === 503 && answer;
+      });
+      assert.equal(text, '{"status":"stopping"}');
+      assert.equal((await ask(`${debug}/healthz`)).status, 200);
+      assert.deepEqual(await ended, [0, null]);
+    } finally {
+      core?.kill('SIGKILL');
       await stack.remove();
     }
   });
