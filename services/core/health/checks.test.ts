@@ -80,6 +80,7 @@ describe('health checks', () => {
     await good.check();
     assert.equal(seen.method, 'HEAD');
     assert.equal(seen.headers['x-probe'], 'a, b');
+    assert.equal(seen.headers.connection, 'close');
     await assert.rejects(probe(`http://127.0.0.1:${port}/`, 204).check(), {
       message: 'downstream service returned unexpected status: 200',
     });

@@ -63,7 +63,9 @@ async function assertAbsent(file: string): Promise<void> {
 
 async function assertAnswers({ url, headers, status, timeout }: HttpProbe): Promise<void> {
   const { target, authorization } = splitCredentials(url);
-  const sent = new Headers(authorization === undefined ? {} : { authorization });
+  // A connection kept from the last time may have been closed meanwhile, which says nothing.
+  const sent = new Headers({ connection: 'close' });
+  if (authorization !== undefined) sent.set('authorization', authorization);
   for (const [name, values] of Object.entries(headers)) {
     sent.delete(name);
     for (const value of values) sent.append(name, value);
