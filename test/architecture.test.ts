@@ -79,6 +79,7 @@ const forbidden: readonly [from: RegExp, to: RegExp, why: string][] = [
     /^(?:koa|@koa\/router)$/,
     'koa stays at the edges',
   ],
+  [/^(?!libs\/metrics\/)/, /^prom-client$/, 'metrics are declared through libs/metrics'],
   [/^(?:libs|services)\//, /^test\//, 'the product does not know its tests'],
 ];
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type HopAddress, parseHopAddress } from '#libs/hop/address.ts';
-import { parseAddress } from './parse-address.ts';
+import { parseAddress } from './address.ts';
 import type { Configuration } from './schema/configuration.ts';
 
 /** How our processes reach each other. */

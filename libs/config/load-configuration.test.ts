@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { parseAddress } from './address.ts';
 import { loadConfiguration } from './load-configuration.ts';
-import { parseAddress } from './parse-address.ts';
 import { configurationSchema } from './schema/configuration.ts';
 import { parseDuration } from './schema/values.ts';
 import { starSecrets } from './schema/walk.ts';
@@ -99,7 +99,7 @@ describe('loading a configuration', () => {
     assert.equal(settings.log.access, false);
     assert.equal(settings.deleteEnabled, true);
     assert.deepEqual(settings.storage, { driver: 'filesystem', root: '/var/lib/registry' });
-    assert.deepEqual(settings.health, { interval: 10_000, threshold: 3 });
+    assert.deepEqual(settings.health.storage, { interval: 10_000, threshold: 3 });
     assert.equal(settings.auth?.realm, 'basic-realm');
     const levels = loaded.remarks.map(({ level, path }) => `${level} ${path}`);
     assert.deepEqual(levels, ['warn threshold', 'warn storage.cache']);
@@ -210,6 +210,63 @@ describe('loading a configuration', () => {
     const shown = JSON.stringify(starSecrets(configuration, configurationSchema));
     assert.doesNotMatch(shown, /s1|s2|s3/);
     assert.match(shown, /\*\*\*/);
+    const probe = '{ uri: "http://x", headers: { A: s4, B: [s5, s6] } }';
+    const health = (await load(minimal(`health: { http: [${probe}] }`))).configuration;
+    assert.doesNotMatch(JSON.stringify(starSecrets(health, configurationSchema)), /s4|s5|s6/);
+  });
+
+  test('the debug server is for all, or each process has its own', async () => {
+    const of = async (text: string) => toSettings(await load(minimal(text))).debug;
+    const shared = { port: 5001 };
+    assert.deepEqual(await of(''), { shared: undefined, own: {}, metricsPath: undefined });
+    assert.deepEqual(await of('http: { debug: { addr: ":5001" } }'), {
+      shared,
+      own: {},
+      metricsPath: undefined,
+    });
+    const debug = 'debug: { addr: ":5001", prometheus: { enabled: true } }';
+    const own = 'portcullis: { core: { debug: "127.0.0.1:5003" } }';
+    assert.deepEqual(await of(`http: { ${debug} }\n${own}`), {
+      shared,
+      own: { core: { host: '127.0.0.1', port: 5003 } },
+      metricsPath: '/metrics',
+    });
+    await assert.rejects(
+      of('portcullis: { auth: { debug: x } }'),
+      /^Error: portcullis\.auth\.debug: "x" is not an address/,
+    );
+  });
+
+  test('health checks have the defaults of the original', async () => {
+    const of = async (text: string) =>
+      toSettings(await load(minimal(`health: { ${text} }`))).health;
+    assert.deepEqual(await of('file: [{ file: /down, interval: 0 }]'), {
+      storage: undefined,
+      files: [{ file: '/down', interval: 10_000, threshold: 1 }],
+      http: [],
+      tcp: [],
+    });
+    const { http, tcp } = await of(
+      'http: [{ uri: "https://x/live", headers: { A: b }, interval: 5s }], tcp: [{ addr: ":80", timeout: 1s, threshold: 2 }]',
+    );
+    assert.deepEqual(http, [
+      {
+        url: new URL('https://x/live'),
+        headers: { A: ['b'] },
+        status: 200,
+        interval: 5000,
+        timeout: 5000,
+        threshold: 1,
+      },
+    ]);
+    assert.deepEqual(tcp, [
+      { host: 'localhost', port: 80, interval: 10_000, timeout: 1000, threshold: 2 },
+    ]);
+    await assert.rejects(of('http: [{ uri: "ftp://user:secret@x" }]'), (error: Error) => {
+      assert.match(error.message, /^health\.http\[0\]\.uri is not a URL/);
+      assert.doesNotMatch(error.message, /secret/);
+      return true;
+    });
   });
 });
 

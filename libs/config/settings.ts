@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { LogFormat } from '#libs/log/format-line.ts';
 import { workerName } from '#libs/process/worker-name.ts';
+import { parseAddress } from './address.ts';
+import { type DebugSettings, debugSettings } from './debug-settings.ts';
+import { type HealthSettings, healthSettings } from './health-settings.ts';
 import { type HopSettings, hopSettings } from './hop-settings.ts';
 import type { LoadedConfiguration } from './load-configuration.ts';
-import { parseAddress } from './parse-address.ts';
 import { type RedisSettings, redisSettings } from './redis-settings.ts';
 import type { AccessRule } from './schema/portcullis.ts';
 import { type WorkerCounts, workerCounts } from './worker-counts.ts';
@@ -53,7 +55,8 @@ export interface Settings {
     blobs: boolean;
     children: 'all' | 'none' | { os: string; architecture: string }[];
   };
-  health: { interval: number; threshold: number } | undefined;
+  health: HealthSettings;
+  debug: DebugSettings;
   pageSize: { catalog: number; tags: number };
   /** What several cores agree by; undefined: one core alone. */
   redis: RedisSettings | undefined;
@@ -101,10 +104,9 @@ export function toSettings(
   { configuration, path }: LoadedConfiguration,
   worker: number = 1,
 ): Settings {
-  const { log, http, storage, health, portcullis, catalog, tags } = configuration;
+  const { log, http, storage, portcullis, catalog, tags } = configuration;
   const listen = http.net === 'unix' ? { socket: resolve(http.addr) } : parseAddress(http.addr);
   const root = resolve(storage.filesystem?.rootdirectory ?? '/var/lib/registry');
-  const { storagedriver } = health;
   const workers = workerCounts(configuration, listen);
   const sockets = socketPaths(socketFolder(portcullis.sockets, [path ?? '', http.addr, root]), {
     count: workers.core,
@@ -138,9 +140,8 @@ export function toSettings(
     uploadPurging: purgingSettings(storage.maintenance.uploadpurging),
     garbage: { ...portcullis.gc, interval: portcullis.gc.interval || undefined },
     references: referenceSettings(configuration.validation),
-    health: storagedriver?.enabled
-      ? { interval: storagedriver.interval, threshold: Math.max(1, storagedriver.threshold) }
-      : undefined,
+    health: healthSettings(configuration),
+    debug: debugSettings(configuration),
     pageSize: {
       catalog: catalog?.maxentries ?? portcullis.pagesize,
       tags: tags?.maxtags ?? portcullis.pagesize,

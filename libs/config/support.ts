@@ -80,7 +80,6 @@ const rules: readonly Rule[] = [
     'below TLS 1.2 nothing is spoken',
     (c) => c.http.tls?.minimumtls === 'tls1.0' || c.http.tls?.minimumtls === 'tls1.1',
   ],
-  ['http.debug', 'warn', 'the debug server is not built yet', (c) => c.http.debug],
   [
     'http.h2c',
     'warn',
@@ -93,9 +92,6 @@ const rules: readonly Rule[] = [
     'HTTP/1.1 is spoken; `http2: {disabled: false}` and http.tls bring HTTP/2',
     (c) => !asksForHttp1(c) && !hasHttp2(c),
   ],
-  ['health.file', 'warn', 'this checker is not built yet', (c) => c.health.file],
-  ['health.http', 'warn', 'this checker is not built yet', (c) => c.health.http],
-  ['health.tcp', 'warn', 'this checker is not built yet', (c) => c.health.tcp],
   ['log.hooks', 'warn', 'log hooks are not built yet', (c) => c.log.hooks],
   ['log.reportcaller', 'warn', 'callers are not reported', (c) => c.log.reportcaller],
   ['reporting', 'warn', 'nothing is reported to outside services', (c) => c.reporting],

@@ -1,7 +1,8 @@
 import { lookup } from 'node:dns/promises';
-import { Agent as HttpAgent, request as httpRequest, type RequestOptions } from 'node:http';
-import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { Agent as HttpAgent, type RequestOptions } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
 import { isIP } from 'node:net';
+import { call } from '#libs/http/call.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import type { HopAddress } from './address.ts';
 
@@ -96,7 +97,15 @@ export async function followInstances({
 
   async function check(instance: Instance): Promise<void> {
     try {
-      const status = await askReady(instance);
+      const { target, agent } = instance;
+      const asking = {
+        target,
+        agent,
+        method: 'GET',
+        path: '/readyz',
+        timeout: checkTimeout,
+      } as const;
+      const { status } = await call(asking);
       failures.set(instance, 0);
       if (instance.down.signal.aborted) instance.down = new AbortController();
       mark(instance, status === 200, `it answered ${status}`);
@@ -151,19 +160,4 @@ async function hostsOf(host: string): Promise<string[]> {
   if (isIP(host) !== 0) return [host];
   const found = await lookup(host, { all: true });
   return [...new Set(found.map(({ address }) => address))].sort();
-}
-
-/** The status of `/readyz`. */
-async function askReady({ target, agent }: Instance): Promise<number> {
-  const signal = AbortSignal.timeout(checkTimeout);
-  const request = target.protocol === 'https:' ? httpsRequest : httpRequest;
-  return await new Promise((resolve, reject) => {
-    const asking = request({ ...target, agent, path: '/readyz', signal }, (answer) => {
-      answer.resume();
-      answer.once('end', () => resolve(answer.statusCode ?? 0));
-      answer.once('error', reject);
-    });
-    asking.once('error', reject);
-    asking.end();
-  });
 }

@@ -13,8 +13,10 @@ import {
   hasUnreadBody,
 } from './end-early.ts';
 import { internalHeaders } from './internal-headers.ts';
+import { measureRequests } from './measure-requests.ts';
 import { probes, type Readiness } from './readiness.ts';
 import { renderError } from './render-error.ts';
+import { answerReports, type SelfReport } from './self-report.ts';
 
 /** What every request carries through our middleware. */
 export interface RequestState {
@@ -38,6 +40,8 @@ export interface AppOptions {
   accessLog?: 'info' | 'debug';
   /** What `/healthz` and `/readyz` tell. */
   readiness: Readiness;
+  /** What it tells of itself; without it nothing is measured. */
+  report?: SelfReport | undefined;
   /** Turns errors of the layers below into ones a client may see; returns others as they are. */
   translate?: (error: unknown) => unknown;
 }
@@ -48,6 +52,7 @@ export function createApp({
   guard,
   accessLog,
   readiness,
+  report,
   translate,
 }: AppOptions): Koa<RequestState> {
   const app = new Koa<RequestState>();
@@ -55,6 +60,7 @@ export function createApp({
   app.on('error', (error: unknown) => log.debug({ err: error }, 'response ended badly'));
 
   app.use(probes(readiness));
+  if (report !== undefined) app.use(answerReports(report, guard));
   app.use(async (ctx, next) => {
     // Who comes again comes by a new connection, which a balancer gives to another one.
     if (readiness.draining) ctx.res.shouldKeepAlive = false;
@@ -81,6 +87,9 @@ export function createApp({
     if (accessLog !== undefined) logAccess(ctx, accessLog);
     await next();
   });
+  if (report?.metrics !== undefined) {
+    app.use(measureRequests(report.metrics, (ctx) => (ctx.state as RequestState).access.route));
+  }
 
   app.use(async (ctx, next) => {
     try {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import Koa from 'koa';
+import { rawClient } from '../../test/support/raw-client.ts';
 import { createReadiness, probes } from './readiness.ts';
 
 test('probes tell that a process lives, and whether it wants requests', async () => {
@@ -11,6 +12,9 @@ test('probes tell that a process lives, and whether it wants requests', async ()
   readiness.require(() => trouble);
   const app = new Koa();
   app.use(probes(readiness));
+  app.use(async (ctx) => {
+    if (ctx.url === 'http://[') ctx.body = 'passed on';
+  });
   const server = app.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
@@ -30,6 +34,9 @@ test('probes tell that a process lives, and whether it wants requests', async ()
     assert.equal(await ask('/readyz'), '503 {"status":"stopping"}');
     assert.match(await ask('/readyz', 'POST'), /^404/);
     assert.match(await ask('/other'), /^404/);
+    const client = await rawClient(port);
+    client.send('GET http://[ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n');
+    assert.match(await client.untilClosed(), /200 OK.*passed on$/s);
   } finally {
     server.close();
     server.closeAllConnections();

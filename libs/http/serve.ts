@@ -8,6 +8,8 @@ export type ListenAddress = { socket: string } | { host?: string; port: number }
 export interface ListenOptions {
   /** Several processes of ours listen on this port, and the kernel gives each its share. */
   shared?: boolean;
+  /** What to change for another address, for the error; `http.addr` without it. */
+  setting?: string;
 }
 
 /** Milliseconds between two looks for connections that are too slow; Node's own would be 30 s. */
@@ -30,13 +32,14 @@ export function applyTimeouts(server: Server, { headers, keepAlive }: ServerTime
 
 /**
  * Starts listening. A Unix socket left by a dead process is replaced: its folder is ours alone.
+ * @param setting what to change for another address, for the error
  * @returns the port, or 0 for a Unix socket
  * @throws Error with one clear sentence if the address cannot be had
  */
 export async function listen(
   server: NetServer,
   address: ListenAddress,
-  { shared = false }: ListenOptions = {},
+  { shared = false, setting = 'http.addr' }: ListenOptions = {},
 ): Promise<number> {
   if ('socket' in address) {
     if (await isServed(address.socket)) {
@@ -47,7 +50,7 @@ export async function listen(
     await rm(address.socket, { force: true });
   }
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error) => reject(explain(error, address)));
+    server.once('error', (error) => reject(explain(error, address, setting)));
     if ('socket' in address) server.listen(address.socket, resolve);
     else server.listen({ ...address, reusePort: shared }, resolve);
   });
@@ -95,10 +98,10 @@ async function isServed(socket: string): Promise<boolean> {
   });
 }
 
-function explain(error: NodeJS.ErrnoException, address: ListenAddress): Error {
+function explain(error: NodeJS.ErrnoException, address: ListenAddress, setting: string): Error {
   const where = 'socket' in address ? address.socket : `${address.host ?? ''}:${address.port}`;
   const reasons: Record<string, string> = {
-    EADDRINUSE: `${where} is already in use by another process; stop it or set http.addr to another address`,
+    EADDRINUSE: `${where} is already in use by another process; stop it or set ${setting} to another address`,
     EACCES: `not allowed to listen on ${where}; ports below 1024 need root or CAP_NET_BIND_SERVICE`,
     EADDRNOTAVAIL: `${where} is not an address of this machine`,
     ENOTFOUND: `the host of ${where} cannot be resolved`,

@@ -2,8 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
+import { serveDebug } from '#libs/http/debug-server.ts';
 import { createReadiness, type Readiness } from '#libs/http/readiness.ts';
+import { createSelfReport, type SelfReport } from '#libs/http/self-report.ts';
+import { joinReports } from '#libs/http/whole-report.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
+import type { MetricsOptions } from '#libs/metrics/metrics.ts';
+import { planDebug, type ServiceName } from './debug-plan.ts';
+import { readVersion } from './version.ts';
 import { workerName } from './worker-name.ts';
 
 /** A process that serves until it is stopped. */
@@ -16,11 +22,15 @@ export interface RunningProcess {
   reload?(): Promise<void>;
 }
 
-/** @param readiness what the process' probes tell; it turns when the process is told to stop */
+/**
+ * @param readiness what the process' probes tell; it turns when the process is told to stop
+ * @param report where it adds its checks and what it measures
+ */
 export type StartProcess = (
   settings: Settings,
   log: Logger,
   readiness: Readiness,
+  report: SelfReport,
 ) => Promise<RunningProcess>;
 
 /** What a process says to its supervisor. */
@@ -31,8 +41,8 @@ export type ProcessMessage = { type: 'ready'; address: string } | { type: 'faile
  * is one. Its arguments are `[CONFIG] [--worker NUMBER]`.
  * A start that fails is one sentence on standard error and exit code 1.
  */
-export async function runProcess(service: string, start: StartProcess): Promise<void> {
-  let name = service;
+export async function runProcess(service: ServiceName, start: StartProcess): Promise<void> {
+  let name: string = service;
   let running: RunningProcess;
   let log: Logger;
   const readiness = createReadiness();
@@ -46,7 +56,11 @@ export async function runProcess(service: string, start: StartProcess): Promise<
     const settings = toSettings(loaded, worker);
     log = createLogger({ ...settings.log, process: name });
     drainDelay = settings.http.drainDelay;
-    running = await start(settings, log, readiness);
+    let started = false;
+    readiness.require(() => (started ? undefined : 'starting'));
+    const report = await openDebug({ service, worker, settings, log, readiness });
+    running = await start(settings, log, readiness, report);
+    started = true;
   } catch (error) {
     process.stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
     tell({ type: 'failed' });
@@ -71,6 +85,44 @@ function readArguments(): { config: string | undefined; worker: number } {
     throw new Error('the arguments are [CONFIG] [--worker NUMBER]');
   }
   return { config: positionals[0] || undefined, worker: Number(values.worker) };
+}
+
+interface DebugOptions {
+  service: ServiceName;
+  worker: number;
+  settings: Settings;
+  log: Logger;
+  readiness: Readiness;
+}
+
+/** Has the process tell how it is, where the configuration wants it: from its first moment to its last. */
+async function openDebug({
+  service,
+  worker,
+  settings,
+  log,
+  readiness,
+}: DebugOptions): Promise<SelfReport> {
+  const supervised = process.send !== undefined;
+  const plan = planDebug({ service, worker }, settings, supervised);
+  const { address, setting, measures, peers } = plan;
+  const name = workerName(service, worker);
+  const metrics = measures
+    ? await loadMetrics({ process: name, version: await readVersion() })
+    : undefined;
+  const own = createSelfReport(metrics);
+  if (address === undefined) return own;
+  const { metricsPath } = settings.debug;
+  const report = joinReports({ process: name, report: own }, peers);
+  const { port } = await serveDebug({ address, setting, metricsPath, readiness, report, log });
+  log.info({ port }, 'the debug server is ready');
+  return own;
+}
+
+/** What measures is loaded only where somebody wants to know: it takes 30 ms and some memory. */
+async function loadMetrics(options: MetricsOptions) {
+  const { createMetrics } = await import('#libs/metrics/metrics.ts');
+  return createMetrics(options);
 }
 
 function listenToSignals(

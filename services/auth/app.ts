@@ -4,25 +4,39 @@ import type { SigningKey } from '#libs/auth/signing-keys.ts';
 import type { HopGuard } from '#libs/hop/guard.ts';
 import { createApp, type RequestState } from '#libs/http/app.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
+import type { SelfReport } from '#libs/http/self-report.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { getJwks, getTrust, postFilter } from './api/internal.ts';
+import { measureTokens } from './api/measure-tokens.ts';
 import { getToken, postToken, type TokenOptions } from './api/token.ts';
 
 export interface AuthAppOptions extends TokenOptions {
   log: Logger;
   readiness: Readiness;
+  report?: SelfReport;
   keys: readonly SigningKey[];
   guard: HopGuard;
 }
 
+const tokenPaths: ReadonlySet<string> = new Set(['/auth/token', '/v2/_token']);
+
+/** What the others are called in the log and in metrics. */
+const otherRoutes: ReadonlyMap<string, string> = new Map([
+  ['/auth/jwks', 'jwks'],
+  ['/internal/trust', 'trust'],
+  ['/internal/filter', 'filter'],
+]);
+
 /** The token service. The gateway forwards the first three paths only; the rest is for our processes. */
 export function createAuthApp(options: AuthAppOptions): Koa<RequestState> {
-  const { log, readiness, keys, policy, revocations, guard } = options;
-  const app = createApp({ log, readiness, guard, accessLog: 'debug' });
+  const { log, readiness, report, keys, policy, revocations, guard } = options;
+  const app = createApp({ log, readiness, report, guard, accessLog: 'debug' });
   const router = new Router<RequestState>();
-  router.get(['/auth/token', '/v2/_token'], getToken(options));
-  router.post(['/auth/token', '/v2/_token'], postToken(options));
+  const tokens = [...tokenPaths];
+  if (report?.metrics !== undefined) router.use(tokens, measureTokens(report.metrics));
+  router.get(tokens, getToken(options));
+  router.post(tokens, postToken(options));
   router.get('/auth/jwks', getJwks(keys));
   router.use('/internal', async (ctx, next) => {
     // To strangers these do not exist.
@@ -31,6 +45,11 @@ export function createAuthApp(options: AuthAppOptions): Koa<RequestState> {
   });
   router.get('/internal/trust', getTrust(keys, revocations, policy));
   router.post('/internal/filter', postFilter(policy));
+  app.use(async (ctx, next) => {
+    const route = tokenPaths.has(ctx.path) ? 'token' : otherRoutes.get(ctx.path);
+    if (route !== undefined) ctx.state.access.route = route;
+    await next();
+  });
   app.use(router.routes());
   app.use(async (ctx) => {
     const allow = router.match(ctx.path, ctx.method).path.flatMap(({ methods }) => methods);

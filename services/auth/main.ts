@@ -3,6 +3,7 @@ import type { AuthSettings, Settings } from '#libs/config/settings.ts';
 import { guardOf, loadHopTls } from '#libs/hop/open-hop.ts';
 import { servePrivately } from '#libs/http/private-server.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
+import type { SelfReport } from '#libs/http/self-report.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createAuthApp } from './app.ts';
@@ -11,12 +12,14 @@ import { isUnanchored } from './policy/pattern.ts';
 import type { Policy } from './policy/policy.ts';
 import { openRevocations } from './revocations.ts';
 import { openHtpasswd } from './users/htpasswd-users.ts';
+import { measureUsers } from './users/measured-users.ts';
 
 /** The token service, for our gateways and cores. */
 async function startAuth(
   settings: Settings,
   log: Logger,
   readiness: Readiness,
+  report: SelfReport,
 ): Promise<RunningProcess> {
   const { auth, hops } = settings;
   if (auth === undefined) {
@@ -40,7 +43,8 @@ async function startAuth(
   const app = createAuthApp({
     log,
     readiness,
-    users,
+    report,
+    users: measureUsers(users, report.metrics),
     policy,
     revocations,
     keys,

@@ -3,19 +3,21 @@ import type { Verifier } from '#libs/auth/verify.ts';
 import type { HopGuard } from '#libs/hop/guard.ts';
 import { createApp } from '#libs/http/app.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
+import type { SelfReport } from '#libs/http/self-report.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
 import { authorize } from './api/authorize.ts';
 import type { CoreState } from './api/handler.ts';
 import { createHandlers, type HandlerOptions } from './api/handlers.ts';
-import type { Health } from './health.ts';
+import type { Health } from './health/health.ts';
 import { LockBusyError, LockLostError } from './sessions/locks.ts';
 import { StorageError } from './storage/driver.ts';
 
 export interface CoreOptions extends HandlerOptions {
   log: Logger;
   readiness: Readiness;
+  report?: SelfReport;
   /** Undefined: an open registry. */
   verifier: Verifier | undefined;
   health: Health;
@@ -26,10 +28,11 @@ export interface CoreOptions extends HandlerOptions {
 
 /** The V2 API over a registry. */
 export function createCoreApp(options: CoreOptions): Koa<CoreState> {
-  const { log, readiness, verifier, health, guard, registry, readOnly } = options;
+  const { log, readiness, report, verifier, health, guard, registry, readOnly } = options;
   const app = createApp({
     log,
     readiness,
+    report,
     guard,
     accessLog: 'debug',
     translate,

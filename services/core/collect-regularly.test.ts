@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createMetrics } from '#libs/metrics/metrics.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
+import { parseExposition } from '../../test/support/exposition.ts';
 import { createFailingDriver } from '../../test/support/failing-driver.ts';
 import { makeLayer } from '../../test/support/images.ts';
 import { openRegistry } from '../../test/support/open-registry.ts';
@@ -8,6 +10,7 @@ import { createRecordingLog } from '../../test/support/recording-log.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { collectRegularly } from './collect-regularly.ts';
 import { createDuty } from './duty.ts';
+import { measureCollections } from './measure-collections.ts';
 import { paths } from './registry/paths.ts';
 import { createEmbeddedLocks } from './sessions/embedded-locks.ts';
 import { createMemoryDriver } from './storage/memory.ts';
@@ -23,15 +26,33 @@ test('garbage is collected every interval, and a failure is no end of it', async
   await driver.put(paths.blob(descriptor.digest), bytes);
   await openRegistry(driver).blobs.link(app, descriptor.digest);
   driver.failOn('failed', (operation) => operation === 'list');
-  const regularly = collectRegularly(driver, { ...options, interval: 20 }, duty(), log);
+  const metrics = createMetrics({ process: 'core', version: 'test' });
+  const measures = measureCollections(metrics);
+  const regularly = collectRegularly(driver, { ...options, interval: 20 }, duty(), log, measures);
   await waitFor('a warning', () => messages().some((line) => line.startsWith('warn:')));
   driver.recover();
   await waitFor('the collection', async () => (await driver.list(paths.trash)).length > 0);
+  const scraped = await waitFor('its measures', async () => {
+    const now = parseExposition(await metrics.expose());
+    return now.sum('portcullis_garbage_collections_total', { outcome: 'done' }) > 0 && now;
+  });
   regularly.close();
+  assert.ok(scraped.sum('portcullis_garbage_collections_total', { outcome: 'failed' }) > 0);
+  assert.equal(scraped.value('portcullis_garbage_collected_total', { kind: 'blobs' }), 1);
+  assert.equal(scraped.value('portcullis_garbage_collected_bytes_total'), bytes.length);
+  const when = scraped.value('portcullis_garbage_last_collection_timestamp_seconds') ?? 0;
+  assert.ok(Math.abs(when - Date.now() / 1000) < 60);
   assert.ok(messages().some((line) => line.includes('garbage collected')));
 });
 
 test('without an interval nothing is collected', () => {
   const { log } = createRecordingLog();
-  collectRegularly(createMemoryDriver(), { ...options, interval: undefined }, duty(), log).close();
+  const measures = measureCollections(undefined);
+  collectRegularly(
+    createMemoryDriver(),
+    { ...options, interval: undefined },
+    duty(),
+    log,
+    measures,
+  ).close();
 });

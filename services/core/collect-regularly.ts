@@ -1,6 +1,7 @@
 import type { Settings } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import type { Duty } from './duty.ts';
+import type { CollectionMeasures } from './measure-collections.ts';
 import { collectGarbage } from './registry/garbage/collect.ts';
 import type { StorageDriver } from './storage/driver.ts';
 
@@ -10,6 +11,7 @@ export function collectRegularly(
   { interval, ...options }: Settings['garbage'],
   duty: Duty,
   log: Logger,
+  measures: CollectionMeasures,
 ): { close(): void } {
   let running = false;
   const collect = async () => {
@@ -17,9 +19,12 @@ export function collectRegularly(
     running = true;
     try {
       if (!(await duty.isOurs())) return;
-      const { garbage, freed, kept } = await collectGarbage(driver, { ...options, dryRun: false });
+      const report = await collectGarbage(driver, { ...options, dryRun: false });
+      const { garbage, freed, kept } = report;
+      measures.done(report);
       log.info({ garbage, freed, kept }, 'garbage collected');
     } catch (error) {
+      measures.failed();
       log.warn({ err: error }, 'garbage could not be collected');
     } finally {
       running = false;

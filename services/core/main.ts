@@ -1,24 +1,32 @@
 import { followTrust } from '#libs/auth/remote-trust.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
+import { measureInstances } from '#libs/hop/measure-instances.ts';
 import { guardOf, loadHopTls, openHop } from '#libs/hop/open-hop.ts';
 import { servePrivately } from '#libs/http/private-server.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
+import type { SelfReport } from '#libs/http/self-report.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { connectRedis } from '#libs/redis/connection.ts';
+import { measureRedis } from '#libs/redis/measure-redis.ts';
 import { createCoreApp } from './app.ts';
 import { createPullFilter } from './auth-client.ts';
 import { collectRegularly } from './collect-regularly.ts';
 import { createDuty } from './duty.ts';
-import { createHealth, type Health } from './health.ts';
+import { configuredChecks } from './health/checks.ts';
+import { createHealth, type Health } from './health/health.ts';
+import { type CollectionMeasures, measureCollections } from './measure-collections.ts';
+import { measureDisk } from './measure-disk.ts';
 import { type Ownership, takeOwnership } from './owner.ts';
 import { purgeRegularly } from './purge-regularly.ts';
 import { createRegistry, type Registry } from './registry/registry.ts';
 import { createCoordination } from './sessions/create-coordination.ts';
 import type { Locks } from './sessions/locks.ts';
+import { measureSessions } from './sessions/measured.ts';
 import { createDriver } from './storage/create-driver.ts';
 import type { StorageDriver } from './storage/driver.ts';
+import { measureStorage } from './storage/measured.ts';
 
 /** Milliseconds after which a file half written by another core is nobody's any more. */
 const leftoverAge = 24 * 60 * 60 * 1000;
@@ -28,18 +36,28 @@ async function startCore(
   settings: Settings,
   log: Logger,
   readiness: Readiness,
+  report: SelfReport,
 ): Promise<RunningProcess> {
   const { auth, hops, readOnly } = settings;
-  const driver = await createDriver(settings);
-  const health = createHealth({ driver, log, storage: settings.health });
+  const { metrics } = report;
+  const driver = measureStorage(await createDriver(settings), metrics);
+  measureDisk(settings.storage, metrics);
+  const health = createHealth({ checks: configuredChecks(settings.health, driver), log });
   readiness.require(health.reason);
+  report.addChecks(health.failing);
   const redis = settings.redis === undefined ? undefined : await connectRedis(settings.redis, log);
+  if (redis !== undefined) measureRedis(redis, metrics);
   const shared = redis !== undefined;
   const ownership = readOnly ? undefined : await own(driver, log, health, shared);
-  const { sessions, locks } = createCoordination(redis);
+  const { sessions: plainSessions, locks } = createCoordination(redis);
+  const sessions = measureSessions(plainSessions, metrics);
   const registry = createRegistry({ driver, sessions, locks, rules: settings.references });
-  const upkeep = readOnly ? undefined : keepUp({ driver, registry, locks, settings, log });
+  const measures = measureCollections(metrics);
+  const upkeep = readOnly
+    ? undefined
+    : keepUp({ driver, registry, locks, measures, settings, log });
   const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
+  if (authHop !== undefined) measureInstances({ auth: authHop.instances }, metrics);
   const trust = authHop === undefined ? undefined : followTrust(authHop.client, log);
   const verifier =
     auth === undefined || trust === undefined
@@ -49,6 +67,7 @@ async function startCore(
   const app = createCoreApp({
     log,
     readiness,
+    report,
     verifier,
     health,
     guard: guardOf(hops.core, hops),
@@ -106,19 +125,22 @@ interface UpkeepOptions {
   driver: StorageDriver;
   registry: Registry;
   locks: Locks;
+  measures: CollectionMeasures;
   settings: Settings;
   log: Logger;
 }
 
 /** What is done from time to time, by one core for all. */
-function keepUp({ driver, registry, locks, settings, log }: UpkeepOptions): { close(): void } {
+function keepUp({ driver, registry, locks, measures, settings, log }: UpkeepOptions): {
+  close(): void;
+} {
   const { uploadPurging, garbage } = settings;
   const duty = createDuty(locks, 'upkeep');
   const purging =
     uploadPurging === undefined
       ? undefined
       : purgeRegularly(registry.uploads, uploadPurging, duty, log);
-  const collecting = collectRegularly(driver, garbage, duty, log);
+  const collecting = collectRegularly(driver, garbage, duty, log, measures);
   return {
     close() {
       purging?.close();

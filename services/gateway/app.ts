@@ -6,6 +6,7 @@ import type { Hop } from '#libs/hop/open-hop.ts';
 import { createApp } from '#libs/http/app.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
+import type { SelfReport } from '#libs/http/self-report.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
@@ -17,6 +18,7 @@ import { publicUrl } from './public-url.ts';
 export interface GatewayOptions {
   log: Logger;
   readiness: Readiness;
+  report?: SelfReport;
   accessLog: boolean;
   /** Undefined: an open registry. */
   authenticator: Authenticator | undefined;
@@ -37,10 +39,11 @@ const maxOtherBody = 64 * 1024;
 
 /** The edge: every request of every client comes through here. */
 export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
-  const { log, readiness, accessLog, authenticator, proxy, prefix, hops } = options;
+  const { log, readiness, report, accessLog, authenticator, proxy, prefix, hops } = options;
   const app = createApp({
     log,
     readiness,
+    report,
     guard: believeNone,
     ...(accessLog ? { accessLog: 'info' as const } : {}),
   }) as Koa<GatewayState>;

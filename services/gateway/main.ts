@@ -3,8 +3,10 @@ import { createServer as createHttpsServer, type Server as HttpsServer } from 'n
 import { followTrust } from '#libs/auth/remote-trust.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
+import { measureInstances } from '#libs/hop/measure-instances.ts';
 import { openHop } from '#libs/hop/open-hop.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
+import type { SelfReport } from '#libs/http/self-report.ts';
 import { applyTimeouts, drain, listen, serverOptions } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
@@ -28,12 +30,15 @@ async function startGateway(
   settings: Settings,
   log: Logger,
   readiness: Readiness,
+  report: SelfReport,
 ): Promise<RunningProcess> {
   const { http, auth, hops } = settings;
   const proxies = createTrustedProxies(http.trustedProxies);
   const proxy = createProxy({ prefix: http.prefix, idle: http.idleTimeout });
   const coreHop = await openHop('core', hops, log);
   const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
+  const auths = authHop === undefined ? {} : { auth: authHop.instances };
+  measureInstances({ core: coreHop.instances, ...auths }, report.metrics);
   const trust = authHop === undefined ? undefined : followTrust(authHop.client, log);
   const exchange = authHop === undefined ? undefined : createTokenExchange(authHop.client);
   const authenticator =
@@ -56,6 +61,7 @@ async function startGateway(
   const app = createGatewayApp({
     log,
     readiness,
+    report,
     accessLog: settings.log.access,
     authenticator,
     proxy,

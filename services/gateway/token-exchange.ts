@@ -1,7 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { type Access, formatScope } from '#libs/auth/scope.ts';
-import type { CallResult, HopClient } from '#libs/hop/client.ts';
+import type { HopClient } from '#libs/hop/client.ts';
+import type { CallResult } from '#libs/http/call.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 

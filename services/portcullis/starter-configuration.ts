@@ -25,6 +25,7 @@ http:
     key: ${path('certs/site.key')}
   headers:
     X-Content-Type-Options: [nosniff]
+  # debug: { addr: "127.0.0.1:5001", prometheus: { enabled: true } }   # /debug/health, /metrics
 health:
   storagedriver:
     enabled: true

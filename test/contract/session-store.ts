@@ -23,6 +23,14 @@ export interface SessionStoreContract {
 const patient = 60_000;
 const impatient = 20;
 
+/** What a store cannot do that has one core only. */
+export const notForOneCore = [
+  {
+    case: 'the same holder gets a new fence where storage has seen a higher one',
+    reason: 'a core that is alone has no business beside another: it is told that it lost',
+  },
+] as const;
+
 /** What every session store promises; a store's test is this and a factory. */
 export function sessionStoreContract({ name, create, skip = [] }: SessionStoreContract): void {
   describe(`${name} keeps the session contract`, () => {
@@ -249,7 +257,8 @@ export function sessionStoreContract({ name, create, skip = [] }: SessionStoreCo
   });
 }
 
-function makeSession(session: Partial<UploadSession> = {}): UploadSession {
+/** A session that nobody has, but for what is given. */
+export function makeSession(session: Partial<UploadSession> = {}): UploadSession {
   return {
     id: createUploadId(),
     repository: parseRepositoryName('team/app'),

@@ -5,7 +5,7 @@ import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
 import type { PullFilter } from '../../services/core/api/pull-filter.ts';
 import { createCoreApp } from '../../services/core/app.ts';
-import { createHealth, type Health } from '../../services/core/health.ts';
+import { createHealth, type Health } from '../../services/core/health/health.ts';
 import type { ReferenceRules } from '../../services/core/registry/references.ts';
 import { createRegistry } from '../../services/core/registry/registry.ts';
 import { createEmbeddedSessionStore } from '../../services/core/sessions/embedded.ts';
@@ -53,7 +53,7 @@ export interface Core {
 
 export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> {
   const { log, messages } = createRecordingLog();
-  const health = createHealth({ driver, log, storage: undefined });
+  const health = createHealth({ checks: [], log });
   const sessions = createEmbeddedSessionStore();
   const rules = setup.rules === undefined ? {} : { rules: setup.rules };
   const app = createCoreApp({

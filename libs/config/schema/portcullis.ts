@@ -47,12 +47,16 @@ export const portcullisSchema = z.object({
       state: text.optional(),
       /** Address for other machines, such as `:5002`; without it a Unix socket. */
       listen: text.optional(),
+      /** Address of auth's own debug server. */
+      debug: text.optional(),
     })
     .prefault({}),
   core: z
     .object({
       /** Address for other machines, such as `:5001`; without it a Unix socket. */
       listen: text.optional(),
+      /** Address of the core's own debug server. */
+      debug: text.optional(),
       workers,
     })
     .prefault({}),

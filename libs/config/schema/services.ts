@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { anything, count, duration, flag, secret, text, textList } from './values.ts';
+import { count, duration, flag, secret, secretList, text, textList } from './values.ts';
 
 /** The sections that concern what surrounds a registry: Redis, events, health, proxying, limits. */
 export const redisSchema = z.looseObject({
@@ -59,7 +59,7 @@ export const healthSchema = z.object({
     .array(
       z.object({
         uri: text,
-        headers: anything.optional(),
+        headers: z.record(z.string(), secretList).optional(),
         statuscode: count.optional(),
         timeout: duration.optional(),
         interval,

@@ -52,5 +52,10 @@ export const textList = z
   .union([text, z.array(text)])
   .transform((value) => (Array.isArray(value) ? value : [value]));
 
+/** The same of values that are never printed. */
+export const secretList = z
+  .union([text, z.array(text)])
+  .transform((value) => (Array.isArray(value) ? value : [value]));
+
 /** Keys of our own choosing or a driver's, whose values are handed on as they are. */
 export const anything = z.record(z.string(), z.unknown());

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { secret, text } from './values.ts';
+import { secret, secretList, text } from './values.ts';
 
 /** How a node of the schema is built, as far as overrides and checks need to know. */
 export type SchemaNode =
@@ -70,7 +70,8 @@ export function unknownKeys(value: unknown, schema: z.ZodType, path = ''): strin
 /** A copy fit for printing: every secret replaced by stars. */
 export function starSecrets(value: unknown, schema: z.ZodType): unknown {
   const node = describeSchema(schema);
-  if (node.kind === 'text' && node.secret && value !== undefined && value !== null) return '***';
+  const isSecret = schema === secretList || (node.kind === 'text' && node.secret);
+  if (isSecret && value !== undefined && value !== null) return '***';
   if (node.kind === 'array' && Array.isArray(value)) {
     return value.map((item) => starSecrets(item, node.element));
   }

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readVersion } from '#libs/process/version.ts';
 import type { Command } from '../command.ts';
 
 const text = `Portcullis: a private container registry.
@@ -42,7 +42,6 @@ export const help: Command = async () => {
 };
 
 export const version: Command = async () => {
-  const manifest = await readFile(new URL('../../../package.json', import.meta.url), 'utf8');
-  process.stdout.write(`portcullis ${(JSON.parse(manifest) as { version: string }).version}\n`);
+  process.stdout.write(`portcullis ${await readVersion()}\n`);
   return 0;
 };

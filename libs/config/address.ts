@@ -1,4 +1,8 @@
-/** Reads `:5000`, `0.0.0.0:8000`, `[::1]:5000`. */
+/**
+ * Reads `:5000`, `0.0.0.0:8000`, `[::1]:5000`, `registry.internal:5000`.
+ * @param key the setting it comes from
+ * @throws Error with one clear sentence
+ */
 export function parseAddress(addr: string, key = 'http.addr'): { host?: string; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(addr);
   const port = Number(match?.[3]);

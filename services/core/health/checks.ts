@@ -1,0 +1,122 @@
+import { stat } from 'node:fs/promises';
+import { connect } from 'node:net';
+import type { HealthSettings, HttpProbe, Watch } from '#libs/config/health-settings.ts';
+import { paths } from '../registry/paths.ts';
+import { ifPresent, type StorageDriver } from '../storage/driver.ts';
+import type { HealthCheck } from './watch-check.ts';
+
+/** What clients are told: what is checked, and where, is for those who run the registry. */
+const sorry = 'a health check of this registry fails; try again later';
+
+/** The checks that the configuration asks for, named as distribution names them. */
+export function configuredChecks(health: HealthSettings, driver: StorageDriver): HealthCheck[] {
+  return [
+    ...(health.storage === undefined ? [] : [storageCheck(health.storage, driver)]),
+    ...health.files.map(fileCheck),
+    ...health.http.map(httpCheck),
+    ...health.tcp.map(tcpCheck),
+  ];
+}
+
+function storageCheck(watch: Watch, driver: StorageDriver): HealthCheck {
+  const name = `storagedriver_${driver.name}`;
+  const check = async () => void (await ifPresent(driver.stat(paths.root)));
+  return { ...watch, name, sorry: 'the storage does not answer', patience: 0, check };
+}
+
+function fileCheck({ file, ...watch }: HealthSettings['files'][number]): HealthCheck {
+  return { ...watch, name: file, sorry, patience: 0, check: () => assertAbsent(file) };
+}
+
+function httpCheck(probe: HealthSettings['http'][number]): HealthCheck {
+  const { interval, threshold, timeout } = probe;
+  return {
+    interval,
+    threshold,
+    name: withoutSecrets(probe.url),
+    sorry,
+    patience: 2 * timeout,
+    check: () => assertAnswers(probe),
+  };
+}
+
+function tcpCheck({ host, port, timeout, ...watch }: HealthSettings['tcp'][number]): HealthCheck {
+  return {
+    ...watch,
+    name: `${host.includes(':') ? `[${host}]` : host}:${port}`,
+    sorry,
+    patience: 2 * timeout,
+    check: () => assertConnects(host, port, timeout),
+  };
+}
+
+/** Good while there is no such file: whoever makes it takes the registry out of service. */
+async function assertAbsent(file: string): Promise<void> {
+  try {
+    await stat(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
+  }
+  throw new Error('file exists');
+}
+
+async function assertAnswers({ url, headers, status, timeout }: HttpProbe): Promise<void> {
+  const { target, authorization } = splitCredentials(url);
+  // A connection kept from the last time may have been closed meanwhile, which says nothing.
+  const sent = new Headers({ connection: 'close' });
+  if (authorization !== undefined) sent.set('authorization', authorization);
+  for (const [name, values] of Object.entries(headers)) {
+    sent.delete(name);
+    for (const value of values) sent.append(name, value);
+  }
+  let answer: Response;
+  try {
+    answer = await fetch(target, {
+      method: 'HEAD',
+      headers: sent,
+      signal: AbortSignal.timeout(timeout),
+    });
+  } catch (error) {
+    throw new Error(`no answer: ${explain(error)}`);
+  }
+  if (answer.status !== status) {
+    throw new Error(`downstream service returned unexpected status: ${answer.status}`);
+  }
+}
+
+async function assertConnects(host: string, port: number, timeout: number): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    const socket = connect({ host, port });
+    const end = (why?: string) => {
+      socket.destroy();
+      if (why === undefined) resolve();
+      else reject(new Error(`no connection: ${why}`));
+    };
+    socket.setTimeout(timeout, () => end(`none within ${timeout} ms`));
+    socket.once('connect', () => end());
+    socket.once('error', (error) => end(explain(error)));
+  });
+}
+
+/** What may be shown of a URL. */
+function withoutSecrets(url: URL): string {
+  return `${url.origin}${url.pathname}`;
+}
+
+/** A URL's user and password travel in a header. */
+function splitCredentials(url: URL): { target: URL; authorization: string | undefined } {
+  if (url.username === '' && url.password === '') return { target: url, authorization: undefined };
+  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const target = new URL(url);
+  target.username = '';
+  target.password = '';
+  return { target, authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
+}
+
+/** The innermost word on what went wrong, which names no URL. */
+function explain(error: unknown): string {
+  const { cause, code, name } = error as NodeJS.ErrnoException & { cause?: unknown };
+  if (cause instanceof Error) return explain(cause);
+  return typeof code === 'string' ? code : name;
+}
