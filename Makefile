@@ -51,7 +51,8 @@ crash: node_modules/.installed ## ends and fails the core at steps of its storag
 
 .PHONY: chaos
 chaos: node_modules/.installed ## the same at every step, and for longer: about ten minutes
-	@CHAOS=1 exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/crash/**/*.test.ts'
+	@CHAOS=1 exec $(run_node) --test --test-reporter=spec --test-concurrency=1 \
+		test/redis/protocol.test.ts test/fleet/chaos.test.ts 'test/crash/**/*.test.ts'
 
 .PHONY: bench
 bench: node_modules/.installed ## what things cost, as ratios in one run

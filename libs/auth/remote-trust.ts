@@ -2,16 +2,20 @@ import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } f
 import type { HopClient } from '#libs/hop/client.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { mergeTrust, type Trust, trustSchema } from './trust.ts';
-import type { TrustedKeys } from './verify.ts';
+import { KeysUnknownError, type TrustedKeys } from './verify.ts';
 
 /** Milliseconds between two looks at what auth says; bounds how long a removed user stays in. */
 const pollInterval = 5000;
+/** The same while nothing is known yet. */
+const firstInterval = 500;
 /** Milliseconds within which an unknown key id makes us ask at most once. */
 const refreshLimit = 1000;
 
 export interface RemoteTrust {
   keys: TrustedKeys;
   policyVersion(): string;
+  /** Why tokens cannot be judged yet; undefined once keys are known. */
+  reason(): string | undefined;
   /** Looks now, because something changed. */
   refresh(): Promise<void>;
   close(): void;
@@ -54,17 +58,21 @@ export function followTrust(auth: HopClient, log: Logger): RemoteTrust {
     return asking;
   }
 
-  const timer = setInterval(() => void refresh(), pollInterval).unref();
+  void refresh();
+  // Until there is something to judge by, it is asked more often.
+  const timer = setInterval(() => {
+    if (find === undefined || Date.now() - lastAsked >= pollInterval) void refresh();
+  }, firstInterval).unref();
 
   const keys: TrustedKeys = {
     find: async (header, token) => {
       if (find === undefined) await refresh();
       try {
-        if (find === undefined) throw new errors.JWKSNoMatchingKey();
+        if (find === undefined) throw new KeysUnknownError('no token service has answered yet');
         return await find(header, token);
       } catch (error) {
-        const known = !(error instanceof errors.JWKSNoMatchingKey);
-        if (known || Date.now() - lastAsked < refreshLimit) throw error;
+        const other = !(error instanceof errors.JWKSNoMatchingKey);
+        if (other || Date.now() - lastAsked < refreshLimit) throw error;
         await refresh();
         if (find === undefined) throw error;
         return await find(header, token);
@@ -80,6 +88,7 @@ export function followTrust(auth: HopClient, log: Logger): RemoteTrust {
   return {
     keys,
     refresh,
+    reason: () => (find === undefined ? 'no token service has answered yet' : undefined),
     policyVersion: () => trust?.policyVersion ?? '',
     close: () => clearInterval(timer),
   };

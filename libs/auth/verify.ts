@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { decodeProtectedHeader, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { LRUCache } from 'lru-cache';
+import { RegistryError } from '#libs/oci/errors.ts';
 import { type Claims, claimsSchema } from './claims.ts';
 
 /** How far two clocks may differ, in seconds; what distribution allows. */
@@ -87,10 +88,19 @@ export function createVerifier({
         cache.set(key, verified);
         return judge(verified);
       } catch (error) {
+        if (error instanceof KeysUnknownError) throw unavailable(error);
         return { ok: false, why: describe(error) };
       }
     },
   };
+}
+
+/** Nothing was heard of the keys yet: a token can be neither believed nor refused. */
+export class KeysUnknownError extends Error {}
+
+function unavailable(cause: KeysUnknownError): RegistryError {
+  const message = 'the token service does not answer; try again';
+  return new RegistryError('UNAVAILABLE', { message, retryAfter: 2, cause });
 }
 
 /** The `exp` a token claims, before anything about it is believed; NaN makes the check fail. */

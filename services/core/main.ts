@@ -59,6 +59,7 @@ async function startCore(
   const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
   if (authHop !== undefined) measureInstances({ auth: authHop.instances }, metrics);
   const trust = authHop === undefined ? undefined : followTrust(authHop.client, log);
+  if (trust !== undefined) readiness.require(trust.reason);
   const verifier =
     auth === undefined || trust === undefined
       ? undefined

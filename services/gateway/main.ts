@@ -40,6 +40,7 @@ async function startGateway(
   const auths = authHop === undefined ? {} : { auth: authHop.instances };
   measureInstances({ core: coreHop.instances, ...auths }, report.metrics);
   const trust = authHop === undefined ? undefined : followTrust(authHop.client, log);
+  if (trust !== undefined) readiness.require(trust.reason);
   const exchange = authHop === undefined ? undefined : createTokenExchange(authHop.client);
   const authenticator =
     auth === undefined || trust === undefined || exchange === undefined

@@ -21,7 +21,8 @@ export interface Member {
   child: ChildProcess;
   /** What it wrote so far, over all its lives. */
   output(): string;
-  start(): Promise<void>;
+  /** @param env laid over what it is always started with */
+  start(env?: Record<string, string>): Promise<void>;
   /** Tells it to stop, and waits. @returns its exit code */
   stop(): Promise<number | null>;
   /** Ends it at once. */
@@ -38,6 +39,8 @@ export interface Fleet {
   redis: RedisServer;
   /** Between the cores and Redis. */
   redisRelay: Relay;
+  /** Between the gateways and each core. */
+  coreRelays: Relay[];
   gateways: Member[];
   auths: Member[];
   cores: Member[];
@@ -87,6 +90,8 @@ export async function startFleet({
       ports(auths),
       ports(cores),
     ]);
+    const coreRelays = await Promise.all(corePorts.map((port) => startRelay([port])));
+    for (const relay of coreRelays) cleanups.push(() => relay.close());
     const certificates = join(dir, 'certs');
     const htpasswd = join(dir, 'htpasswd');
     const state = join(dir, 'state');
@@ -114,7 +119,7 @@ export async function startFleet({
         portcullis: {
           draindelay: '1500ms',
           auth: { state },
-          gateway: { cores: corePorts.map(at), auth: authPorts.map(at) },
+          gateway: { cores: coreRelays.map(({ port }) => at(port)), auth: authPorts.map(at) },
           ...portcullis,
         },
       }),
@@ -147,6 +152,7 @@ export async function startFleet({
       root,
       redis,
       redisRelay,
+      coreRelays,
       gateways: gatewayMembers,
       auths: authMembers,
       cores: coreMembers,
@@ -173,9 +179,9 @@ function createMember(
   let output = '';
   const isOver = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null;
 
-  function spawnIt(): ChildProcess {
+  function spawnIt(more: Record<string, string>): ChildProcess {
     const child = spawn(launcher, [kind, config], {
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...env, ...more },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     for (const stream of [child.stdout, child.stderr]) {
@@ -202,9 +208,9 @@ function createMember(
     // Replaced at the start; nobody looks at it before.
     child: undefined as unknown as ChildProcess,
     output: () => output,
-    async start() {
+    async start(more = {}) {
       const from = output.length;
-      const child = spawnIt();
+      const child = spawnIt(more);
       member.child = child;
       await waitFor(`a ${kind} to be ready`, () => {
         if (isOver(child)) throw new Error(`the ${kind} ended with ${child.exitCode}:\n${output}`);
