@@ -26,7 +26,8 @@ async function startAuth(
     throw new Error('the configuration has no auth.htpasswd, so there is nothing to log in to');
   }
   const policy = createPolicy(auth, log);
-  const keys = await openKeys(auth, settings.redis !== undefined, log);
+  const severalOfUs = settings.redis !== undefined && !hops.auth.isPrivate;
+  const keys = await openKeys(auth, severalOfUs, log);
   const [signing] = keys;
   const revocations = await openRevocations({
     stateFolder: auth.state,

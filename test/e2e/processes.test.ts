@@ -289,7 +289,7 @@ describe('starting and stopping', () => {
   test('config check shows what is in effect, with secrets starred, and what is not supported', async () => {
     const config = await configure(
       'check',
-      'http: { secret: very-secret }\nthreshold: 3\nlog: { fromatter: text }\nredis: { addr: x }',
+      'http: { secret: very-secret }\nthreshold: 3\nlog: { fromatter: text }\nreporting: { newrelic: { name: x } }',
     );
     const { code, stdout, stderr } = await run(launcher, ['config', 'check', config]);
     assert.equal(code, 0);
@@ -297,7 +297,7 @@ describe('starting and stopping', () => {
     assert.match(stdout, /secret: "\*\*\*"|secret: '\*\*\*'|secret: \*\*\*/);
     assert.match(stderr, /warn: threshold: unknown key/);
     assert.match(stderr, /warn: log\.fromatter: unknown key/);
-    assert.match(stderr, /warn: redis: /);
+    assert.match(stderr, /warn: reporting: /);
   });
 
   test('a CA is never overwritten, and a second key is never made', async () => {
