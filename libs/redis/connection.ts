@@ -43,7 +43,7 @@ export interface RedisConnection {
 
 /** Replies that mean: not now. All others are our own mistakes. */
 const passing =
-  /^(?:LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|OOM|MISCONF|BUSY|NOAUTH|WRONGPASS|NOPERM|MOVED|ASK|EXECABORT|UNKILLABLE)\b/;
+  /^(?:LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|NOREPLICAS|OOM|MISCONF|BUSY|NOAUTH|WRONGPASS|NOPERM|MOVED|ASK|EXECABORT|UNKILLABLE)\b|^ERR The user executing the script can't run/;
 
 /**
  * Connects to Redis. Resolves also while Redis is away, so that what needs none goes on.

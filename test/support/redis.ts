@@ -22,7 +22,7 @@ export interface RedisServer {
 }
 
 export interface RedisServerOptions {
-  /** Lines of redis.conf. */
+  /** Lines of redis.conf; `tls-port PORT` makes it speak TLS only. */
   lines?: readonly string[];
   sentinel?: boolean;
   port?: number;
@@ -40,8 +40,10 @@ export async function startRedisServer({
   const dir = await mkdtemp(join(tmpdir(), 'portcullis-redis-'));
   const port = wanted ?? (await freePort());
   const path = join(dir, 'redis.conf');
-  const own = [`port ${port}`, 'bind 127.0.0.1', 'daemonize no', `dir ${dir}`];
-  await writeFile(path, [...own, ...(sentinel ? [] : ['save ""']), ...lines, ''].join('\n'));
+  const tls = lines.includes('tls-port PORT');
+  const own = [`port ${tls ? 0 : port}`, 'bind 127.0.0.1', 'daemonize no', `dir ${dir}`];
+  const text = [...own, ...(sentinel ? [] : ['save ""']), ...lines, ''].join('\n');
+  await writeFile(path, text.replace('tls-port PORT', `tls-port ${port}`));
   const cli = (...args: string[]) => mustRun('redis-cli', ['-p', `${port}`, ...login, ...args]);
 
   async function start(): Promise<ChildProcess> {
