@@ -56,7 +56,8 @@ chaos: node_modules/.installed ## the same at every step, and for longer: about 
 
 .PHONY: bench
 bench: node_modules/.installed ## what things cost, as ratios in one run
-	@exec $(run_node) test/bench/listings.ts
+	@$(run_node) test/bench/listings.ts
+	@exec $(run_node) test/bench/requests.ts
 
 .PHONY: conformance
 conformance: node_modules/.installed ## the specification's own program (PROGRAM=), over TLS with login

@@ -18,13 +18,18 @@ export function purgeRegularly(
   duty: Duty,
   log: Logger,
 ): { close(): void } {
+  let running = false;
   const purge = async () => {
+    if (running) return;
+    running = true;
     try {
       if (!(await duty.isOurs())) return;
       const found = await uploads.purge(new Date(Date.now() - age), { dryRun });
       if (found > 0) log.info({ uploads: found, dryRun }, 'abandoned uploads purged');
     } catch (error) {
       log.warn({ err: error }, 'abandoned uploads could not be purged');
+    } finally {
+      running = false;
     }
   };
   void purge();

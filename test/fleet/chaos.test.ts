@@ -150,9 +150,16 @@ describe('a fleet under fire', () => {
       await core.stop();
       await core.start({ REGISTRY_STORAGE_MAINTENANCE_UPLOADPURGING: purging });
     }
-    await waitFor('abandoned uploads to be purged', async () => {
-      const uploads = await mustRun('find', [fleet.root, '-path', '*/_uploads/*', '-type', 'd']);
-      return uploads.trim() === '';
+    let uploads = '';
+    await waitFor(
+      'abandoned uploads to be purged',
+      async () => {
+        uploads = await mustRun('find', [fleet.root, '-path', '*/_uploads/*', '-type', 'd']);
+        return uploads.trim() === '';
+      },
+      120_000,
+    ).catch((error: Error) => {
+      throw new Error(`${error.message}: ${uploads}`, { cause: error });
     });
     const driver = await createFilesystemDriver(fleet.root, { readOnly: true });
     const { findings } = await checkTree(driver, {
