@@ -3,9 +3,6 @@ import { z } from 'zod';
 /** Names that are Prometheus' own. */
 export const ofOthers: ReadonlySet<string> = new Set(['up']);
 
-/** Names of what a registry on one machine has not. */
-export const ofSeveral: ReadonlySet<string> = new Set(['portcullis_redis_up']);
-
 const words = new Set(['and', 'or', 'unless', 'bool', 'offset', 'inf', 'nan']);
 
 /** The metrics that a PromQL expression is about. */
