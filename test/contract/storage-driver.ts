@@ -244,6 +244,15 @@ export function storageDriverContract({ name, create, skip = [] }: StorageDriver
       assert.equal((await contentOf(driver, 'other/folder/to')).toString(), 'new');
     });
 
+    check('a small file is read at once, where the storage can', async () => {
+      if (driver.readWhole === undefined) return;
+      await driver.put(at('small'), Buffer.from('abc'));
+      await driver.put(at('nothing'), Buffer.alloc(0));
+      assert.equal(String(await driver.readWhole?.(at('small'))), 'abc');
+      assert.equal((await driver.readWhole?.(at('nothing')))?.length, 0);
+      await rejectsWith('not-found', async () => void (await driver.readWhole?.(at('absent'))));
+    });
+
     check('rename gives a file another name, once', async () => {
       await driver.put(at('from'), Buffer.from('new'));
       const renamings = ['one', 'other'].map((name) => driver.rename(at('from'), at(name)));

@@ -3,6 +3,7 @@ import { ifPresent, type StorageDriver, type StoragePath } from '../storage/driv
 
 /** Reads a file that is known to be small, whole. @throws StorageError not-found */
 export async function readAll(driver: StorageDriver, path: StoragePath): Promise<Buffer> {
+  if (driver.readWhole !== undefined) return await driver.readWhole(path);
   const chunks: Buffer[] = [];
   for await (const chunk of await driver.read(path)) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);

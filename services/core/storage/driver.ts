@@ -55,6 +55,11 @@ export interface StorageDriver {
    * @throws StorageError not-found before the stream is handed out
    */
   read(path: StoragePath, range?: ReadRange): Promise<Readable>;
+  /**
+   * An ability: reads a small file whole, with no more memory than it has bytes. Without it, `read` does.
+   * @throws StorageError not-found
+   */
+  readWhole?(path: StoragePath): Promise<Buffer>;
   /** Writes a small file whole: readers see the old content or the new, never a part. */
   put(path: StoragePath, bytes: Uint8Array): Promise<void>;
   /**

@@ -6,6 +6,7 @@ import {
   mkdir,
   open,
   readdir,
+  readFile,
   rename,
   rm,
   rmdir,
@@ -104,6 +105,10 @@ class FilesystemDriver implements StorageDriver {
   async read(path: StoragePath, range?: ReadRange): Promise<Readable> {
     const handle = await guard(path, () => open(this.#at(path), 'r'));
     return handle.createReadStream({ highWaterMark: readSize, ...range });
+  }
+
+  async readWhole(path: StoragePath): Promise<Buffer> {
+    return await guard(path, () => readFile(this.#at(path)));
   }
 
   async put(path: StoragePath, bytes: Uint8Array): Promise<void> {
