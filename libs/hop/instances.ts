@@ -128,8 +128,10 @@ export async function followInstances({
   const named = addresses.some((address) => address.kind === 'tcp' && isIP(address.host) === 0);
   const resolving = named ? setInterval(() => void resolve(), resolveEvery).unref() : undefined;
   const checking = setInterval(() => {
-    if (known.size === 1) return;
-    for (const instance of known.values()) void check(instance);
+    // There is no choice where there is one; but it may be the one left of several, and out of favour.
+    for (const instance of known.values()) {
+      if (known.size > 1 || !instance.ready) void check(instance);
+    }
   }, checkEvery).unref();
 
   return {

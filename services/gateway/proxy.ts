@@ -160,7 +160,7 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
         first === undefined ? [] : [first, ...(others.length > 0 ? others : [first])];
       for (const instance of candidates.slice(0, maxAttempts)) {
         const failure = await attempt({ ctx, options, instance, sent: false });
-        if (failure === undefined) return;
+        if (failure === undefined || ctx.res.closed) return;
         cause = failure.cause;
         hop.instances.eject(instance, cause);
         if (!failure.repeatable) break;
