@@ -4,7 +4,7 @@ import bcrypt from 'bcryptjs';
 import { isAccountName, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 
 /** log2 of bcrypt's work: about 60 ms a login on a common machine. */
-const cost = 10;
+const defaultCost = 10;
 
 /** Bytes of a password that bcrypt reads; a longer one would be cut without a word. */
 const maxPassword = 72;
@@ -24,20 +24,49 @@ export async function setPassword(
   password: string,
   mode: 'add' | 'change',
 ): Promise<void> {
-  if (!isAccountName(name)) throw new Error(`"${name}" cannot be a user name`);
-  if (password === '') throw new Error('the password is empty');
-  if (Buffer.byteLength(password) > maxPassword) {
-    throw new Error(`the password is longer than the ${maxPassword} bytes that bcrypt reads`);
-  }
+  assertUsable(name, password);
   const text = mode === 'add' ? await read(path).catch(ifAbsent) : await read(path);
   const known = linesOf(text).some((line) => line.startsWith(`${name}:`));
   if (mode === 'add' && known) {
     throw new Error(`${path} already has a user "${name}"; change the password with user passwd`);
   }
   if (mode === 'change' && !known) throw noUser(path, name);
+  await write(path, [...without(text, name), await formatUser(name, password, defaultCost)]);
+}
+
+/**
+ * Writes a user's line into a text of such lines, in the place of the one there was.
+ * @param text undefined for a new file
+ */
+export async function replaceUser(
+  path: string,
+  text: string | undefined,
+  line: string,
+): Promise<'Adding' | 'Updating'> {
+  const name = line.slice(0, line.indexOf(':') + 1);
+  const lines = text === undefined ? [] : linesOf(text);
+  const index = lines.findIndex((other) => other.startsWith(name));
+  await write(path, index < 0 ? [...lines, line] : lines.with(index, line));
+  return index < 0 ? 'Adding' : 'Updating';
+}
+
+/**
+ * A line of an htpasswd file.
+ * @param cost log2 of bcrypt's work
+ * @throws Error with one clear sentence for a name or password that cannot be one
+ */
+export async function formatUser(name: string, password: string, cost: number): Promise<string> {
+  assertUsable(name, password);
   // Apache writes $2y$, which is the same algorithm.
-  const hash = (await bcrypt.hash(password, cost)).replace(/^\$2b\$/, '$2y$');
-  await write(path, [...without(text, name), `${name}:${hash}`]);
+  return `${name}:${(await bcrypt.hash(password, cost)).replace(/^\$2b\$/, '$2y$')}`;
+}
+
+function assertUsable(name: string, password: string): void {
+  if (!isAccountName(name)) throw new Error(`"${name}" cannot be a user name`);
+  if (password === '') throw new Error('the password is empty');
+  if (Buffer.byteLength(password) > maxPassword) {
+    throw new Error(`the password is longer than the ${maxPassword} bytes that bcrypt reads`);
+  }
 }
 
 /** @throws Error if there is no such user */

@@ -5,6 +5,7 @@ import type { Command } from './command.ts';
 import { certs } from './commands/certs.ts';
 import { configCheck } from './commands/config-check.ts';
 import { help, version } from './commands/help.ts';
+import { htpasswd } from './commands/htpasswd.ts';
 import { keysCreate } from './commands/keys.ts';
 import { quickstart } from './commands/quickstart.ts';
 import { serve } from './commands/serve.ts';
@@ -21,6 +22,7 @@ const commands: Readonly<Record<string, Command>> = {
   config: configCheck,
   keys: keysCreate,
   help,
+  htpasswd,
 };
 
 /** What stands before the arguments decides; a configuration file alone means serve. */

@@ -21,6 +21,8 @@ Manage it
   user add|passwd|remove [--file HTPASSWD | --config CONFIG] NAME
   user list [--file HTPASSWD | --config CONFIG]
                           users of the htpasswd file; passwords come from a prompt or standard input
+  htpasswd -B [-bcinDv] [-C COST] [FILE] NAME [PASSWORD]
+                          what Apache's does, as far as a registry can read it
   config check [CONFIG]   the configuration in effect, and what of it is unknown or not supported
   certs DIR NAME...       a CA in DIR, unless there is one, and a site certificate for these names
   keys create STATE       the first signing key in auth's state folder
