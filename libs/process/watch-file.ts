@@ -7,6 +7,8 @@ const interval = 2000;
 export interface WatchedFile {
   /** Reads the file again now, changed or not. */
   reload(): Promise<void>;
+  /** Looks now whether it changed. */
+  look(): Promise<void>;
   close(): void;
 }
 
@@ -44,5 +46,5 @@ export function watchFile(path: string, load: () => Promise<void>, log: Logger):
   };
   void look();
   const timer = setInterval(() => void look(), interval).unref();
-  return { reload, close: () => clearInterval(timer) };
+  return { reload, look, close: () => clearInterval(timer) };
 }

@@ -47,9 +47,14 @@ const passing =
 
 /**
  * Connects to Redis. Resolves also while Redis is away, so that what needs none goes on.
+ * @param meanwhile what it means that Redis is away, for the log
  * @throws Error if a file of `redis.tls` cannot be read
  */
-export async function connectRedis(settings: RedisSettings, log: Logger): Promise<RedisConnection> {
+export async function connectRedis(
+  settings: RedisSettings,
+  log: Logger,
+  meanwhile = 'writes are refused until it does',
+): Promise<RedisConnection> {
   const options = await redisOptions(settings);
   const commands = connect(settings, { ...options, enableOfflineQueue: false });
   const listening = connect(settings, { ...options, enableOfflineQueue: true });
@@ -74,7 +79,7 @@ export async function connectRedis(settings: RedisSettings, log: Logger): Promis
     lastFailure = performance.now();
     if (closed || away) return;
     away = true;
-    log.error({ err: error }, 'Redis does not answer: writes are refused until it does');
+    log.error({ err: error }, `Redis does not answer: ${meanwhile}`);
     probing = setInterval(() => void probe(), probeEvery).unref();
   }
 

@@ -1,4 +1,5 @@
 import { createFirstKey, loadKeys, type SigningKey } from '#libs/auth/signing-keys.ts';
+import { connectForNews, trustChannel } from '#libs/auth/trust-news.ts';
 import type { AuthSettings, Settings } from '#libs/config/settings.ts';
 import { guardOf, loadHopTls } from '#libs/hop/open-hop.ts';
 import { servePrivately } from '#libs/http/private-server.ts';
@@ -34,11 +35,16 @@ async function startAuth(
     secret: signing.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     log,
   });
+  const news = await connectForNews(settings.redis, log, report.metrics);
   const users = await openHtpasswd({
     path: auth.htpasswd,
     log,
-    onChange: (accounts) => revocations.follow(accounts),
+    async onChange(accounts) {
+      // Only what is new is worth telling: the others look at their own files when they hear of it.
+      if (await revocations.follow(accounts)) news?.publish(trustChannel, signing.kid);
+    },
   });
+  news?.subscribe(trustChannel, () => void users.look());
   if (users.accounts().size === 0) log.warn({ file: auth.htpasswd }, 'no user can log in');
 
   const app = createAuthApp({
@@ -64,6 +70,7 @@ async function startAuth(
     async stop() {
       await server.stop(settings.http.drainTimeout);
       await users.close();
+      await news?.close();
     },
     reload: () => users.reload(),
   };

@@ -23,8 +23,8 @@ type State = z.infer<typeof stateSchema>;
  * removed. Kept in the state folder, so that a change made while auth was stopped counts too.
  */
 export interface Revocations {
-  /** Compares the accounts with those seen last. */
-  follow(accounts: Accounts): Promise<void>;
+  /** Compares the accounts with those seen last. @returns true if any token became void */
+  follow(accounts: Accounts): Promise<boolean>;
   /** Subject → seconds since the epoch. */
   all(): Readonly<Record<string, number>>;
 }
@@ -57,17 +57,20 @@ export async function openRevocations({
       const revoked = Object.fromEntries(
         Object.entries(before?.revoked ?? {}).filter(([, time]) => time > now - keptFor),
       );
+      let changed = false;
       for (const [account, old] of Object.entries(before?.accounts ?? {})) {
         if (Object.hasOwn(seen, account) && seen[account] === old) continue;
+        changed = true;
         // Tokens carry whole seconds: those of this very second must go too.
         revoked[account] = now + 1;
         log.info({ subject: account }, 'password changed or account removed; its tokens are void');
       }
       state = { accounts: seen, revoked };
-      if (JSON.stringify(before) === JSON.stringify(state)) return;
+      if (JSON.stringify(before) === JSON.stringify(state)) return changed;
       await writeState(path, state).catch((error: unknown) => {
         log.warn({ err: error, file: path }, 'revocations are kept in memory only');
       });
+      return changed;
     },
     all: () => state?.revoked ?? {},
   };

@@ -1,4 +1,5 @@
 import { followTrust } from '#libs/auth/remote-trust.ts';
+import { trustChannel } from '#libs/auth/trust-news.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
 import { measureInstances } from '#libs/hop/measure-instances.ts';
@@ -59,7 +60,10 @@ async function startCore(
   const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
   if (authHop !== undefined) measureInstances({ auth: authHop.instances }, metrics);
   const trust = authHop === undefined ? undefined : followTrust(authHop.client, log);
-  if (trust !== undefined) readiness.require(trust.reason);
+  if (trust !== undefined) {
+    readiness.require(trust.reason);
+    redis?.subscribe(trustChannel, () => void trust.refresh());
+  }
   const verifier =
     auth === undefined || trust === undefined
       ? undefined

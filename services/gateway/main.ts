@@ -1,6 +1,7 @@
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
 import { followTrust } from '#libs/auth/remote-trust.ts';
+import { connectForNews, trustChannel } from '#libs/auth/trust-news.ts';
 import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
 import { measureInstances } from '#libs/hop/measure-instances.ts';
@@ -41,6 +42,9 @@ async function startGateway(
   measureInstances({ core: coreHop.instances, ...auths }, report.metrics);
   const trust = authHop === undefined ? undefined : followTrust(authHop.client, log);
   if (trust !== undefined) readiness.require(trust.reason);
+  const news =
+    trust === undefined ? undefined : await connectForNews(settings.redis, log, report.metrics);
+  news?.subscribe(trustChannel, () => void trust?.refresh());
   const exchange = authHop === undefined ? undefined : createTokenExchange(authHop.client);
   const authenticator =
     auth === undefined || trust === undefined || exchange === undefined
@@ -88,6 +92,7 @@ async function startGateway(
       await drain(server, http.drainTimeout);
       tls?.close();
       trust?.close();
+      await news?.close();
       authHop?.close();
       coreHop.close();
     },

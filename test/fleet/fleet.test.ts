@@ -7,6 +7,7 @@ import { type Fleet, type Member, startFleet } from '../support/fleet.ts';
 import { makeImage, makeLayer } from '../support/images.ts';
 import { RegistryClient } from '../support/registry-client.ts';
 import { mustRun } from '../support/run.ts';
+import { launcher } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const MiB = 1024 * 1024;
@@ -186,6 +187,41 @@ describe('several gateways, token services and cores', () => {
     const direct = await RegistryClient.create({ url: `http://127.0.0.1:${core.port}` });
     assert.equal((await direct.ask('GET', '/v2/team/app/manifests/v1')).status, 401);
     direct.close();
+  });
+
+  test('a changed password voids its tokens at every gateway', async () => {
+    const file = join(fleet.dir, 'htpasswd');
+    await mustRun(launcher, ['user', 'add', '--file', file, 'guest'], { input: 'first password' });
+    const guest = await RegistryClient.create({ url: fleet.url, ca: fleet.ca });
+    const login = (password: string) => ({
+      authorization: `Basic ${Buffer.from(`guest:${password}`).toString('base64')}`,
+    });
+    const { body } = await waitFor('the guest to be known', async () => {
+      const answer = await guest.ask('GET', '/v2/_token?service=portcullis', {
+        headers: login('first password'),
+      });
+      return answer.status === 200 && answer;
+    });
+    const { token } = JSON.parse(body.toString()) as { token: string };
+    const headers = { authorization: `Bearer ${token}` };
+    assert.equal((await guest.ask('GET', '/v2/', { headers })).status, 200);
+    await mustRun(launcher, ['user', 'passwd', '--file', file, 'guest'], {
+      input: 'second password',
+    });
+    await waitFor('the token to be refused', async () => {
+      return (await guest.ask('GET', '/v2/', { headers })).status === 401;
+    });
+    const direct = fleet.gateways.map((gateway) =>
+      RegistryClient.create({ url: `https://localhost:${gateway.port}`, ca: fleet.ca }),
+    );
+    for (const opening of direct) {
+      const client = await opening;
+      await waitFor('every gateway to refuse it', async () => {
+        return (await client.ask('GET', '/v2/', { headers })).status === 401;
+      });
+      client.close();
+    }
+    guest.close();
   });
 
   test('a rolling restart of everything loses no request and no upload', async () => {

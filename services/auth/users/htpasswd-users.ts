@@ -17,6 +17,8 @@ const maxPerClient = 16;
 export interface HtpasswdUsers extends UserStore {
   /** Reads the file again now. */
   reload(): Promise<void>;
+  /** Looks now whether the file changed. */
+  look(): Promise<void>;
   /** The accounts now in force. */
   accounts(): Accounts;
 }
@@ -25,7 +27,7 @@ export interface HtpasswdOptions {
   path: string;
   log: Logger;
   /** Called after a new file was taken. */
-  onChange: (accounts: Accounts) => Promise<void>;
+  onChange: (accounts: Accounts) => Promise<unknown>;
 }
 
 const unreadable: Record<string, string> = {
@@ -96,6 +98,7 @@ export async function openHtpasswd({
   return {
     accounts: () => accounts,
     reload: watch.reload,
+    look: watch.look,
 
     async verify(account, password, client) {
       const hash = accounts.get(account);
