@@ -124,6 +124,30 @@ describe('the owner of a tree', () => {
     });
   }
 
+  test('is shared at once by cores that agree in Redis, and outlives each of them', async () => {
+    const first = await take(undefined, patient, true);
+    await take(undefined, { beat: 10_000, stillFor: 10_000, waitFor: 0 }, true);
+    assert.deepEqual(recording.messages(), []);
+    await first.release();
+    assert.equal((await record()).id, 'redis');
+  });
+
+  test('keeps cores that agree in Redis, and one that is alone, from each other', async () => {
+    const reasons: string[] = [];
+    const shared = await take((reason) => void reasons.push(reason), times, true);
+    await assert.rejects(take(undefined, patient), /is using this storage; .*redis:/);
+    await writeRecord(foreign(1));
+    await waitFor('the cores that share to notice', () => reasons.length === 1);
+    await shared.release();
+    let counter = 1;
+    const beating = setInterval(() => void writeRecord(foreign(++counter)), 1);
+    try {
+      await assert.rejects(take(undefined, patient, true), /without redis:; stop it first/);
+    } finally {
+      clearInterval(beating);
+    }
+  });
+
   test('learns once that another has taken over, and leaves that one alone', async () => {
     const reasons: string[] = [];
     const ownership = await take((reason) => void reasons.push(reason));
