@@ -111,7 +111,8 @@ describe('the real docker engine', () => {
     await waitFor('some bytes of the push', async () => {
       for (const id of await readdir(uploads).catch(() => [])) {
         for (const file of await readdir(join(uploads, id)).catch(() => [])) {
-          if (!file.startsWith('data.')) continue;
+          // Written to, or closed between two requests.
+          if (!/^(?:open|data)\./.test(file)) continue;
           if (((await stat(join(uploads, id, file)).catch(() => undefined))?.size ?? 0) > MiB) {
             return true;
           }
