@@ -65,16 +65,24 @@ export async function createFirstKey(stateFolder: string): Promise<string> {
   return target;
 }
 
+/** A key that dies with this process. */
+export async function createTemporaryKey(): Promise<SigningKey> {
+  return await toSigningKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
+}
+
 async function readKey(path: string): Promise<SigningKey> {
   try {
-    const privateKey = createPrivateKey(await readFile(path));
-    const jwk = await exportJWK(createPublicKey(privateKey));
-    if (jwk.crv !== 'P-256') throw new Error('it is not an EC P-256 key');
-    const kid = await calculateJwkThumbprint(jwk);
-    return { kid, privateKey, publicJwk: { ...jwk, kid, alg: 'ES256', use: 'sig' } };
+    return await toSigningKey(createPrivateKey(await readFile(path)));
   } catch (error) {
     throw new Error(`the signing key ${path} cannot be used: ${(error as Error).message}`, {
       cause: error,
     });
   }
+}
+
+async function toSigningKey(privateKey: KeyObject): Promise<SigningKey> {
+  const jwk = await exportJWK(createPublicKey(privateKey));
+  if (jwk.crv !== 'P-256') throw new Error('it is not an EC P-256 key');
+  const kid = await calculateJwkThumbprint(jwk);
+  return { kid, privateKey, publicJwk: { ...jwk, kid, alg: 'ES256', use: 'sig' } };
 }

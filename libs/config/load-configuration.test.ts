@@ -102,7 +102,7 @@ describe('loading a configuration', () => {
     assert.deepEqual(settings.health.storage, { interval: 10_000, threshold: 3 });
     assert.equal(settings.auth?.realm, 'basic-realm');
     const levels = loaded.remarks.map(({ level, path }) => `${level} ${path}`);
-    assert.deepEqual(levels, ['warn threshold', 'warn storage.cache']);
+    assert.deepEqual(levels, ['warn threshold', 'note storage.cache']);
   });
 
   test('where HTTP/2 is not spoken and not declined, it is said how it would be', async () => {

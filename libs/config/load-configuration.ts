@@ -62,6 +62,7 @@ export async function loadConfiguration(
   }
   const problems = checkDrivers(result.data);
   if (problems.length > 0) throw new ConfigurationError(problems.map((text) => where + text));
+  await readSecretFile(result.data);
   const unknown = unknownKeys(tree, configurationSchema).map(
     (key) => `${key}: unknown key; ignored`,
   );
@@ -142,6 +143,23 @@ function checkDrivers({ storage, auth }: Configuration): string[] {
     }
   }
   return problems;
+}
+
+/** What a file holds stands for `http.secret`, unless that is given. */
+async function readSecretFile({ http, portcullis }: Configuration): Promise<void> {
+  const path = portcullis.hop.secretfile;
+  if (path === undefined || http.secret !== undefined) return;
+  try {
+    http.secret = (await readFile(path, 'utf8')).trim();
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ConfigurationError(
+      [`portcullis.hop.secretfile: ${path} cannot be read: ${message}`],
+      {
+        cause: error,
+      },
+    );
+  }
 }
 
 function formatPath(path: readonly PropertyKey[]): string {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { accessSync, constants } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { LogFormat } from '#libs/log/format-line.ts';
@@ -63,6 +64,14 @@ export interface Settings {
   workers: WorkerCounts;
   sockets: SocketPaths;
   hops: HopSettings;
+  /** Who serves where root starts; undefined: whoever starts it. */
+  user: 'owner' | UserIds | undefined;
+}
+
+/** A user and a group of the system, by number. */
+export interface UserIds {
+  uid: number;
+  gid: number;
 }
 
 export interface SocketPaths {
@@ -150,7 +159,14 @@ export function toSettings(
     workers,
     sockets,
     hops: hopSettings(configuration, { sockets, cores: workers.core, worker }),
+    user: userSettings(portcullis.user),
   };
+}
+
+function userSettings(user: string | undefined): Settings['user'] {
+  if (user === undefined || user === 'owner') return user;
+  const [uid, gid] = user.split(':').map(Number);
+  return { uid: uid ?? 0, gid: gid ?? 0 };
 }
 
 function authSettings({ auth, portcullis }: LoadedConfiguration['configuration']) {
@@ -218,7 +234,17 @@ function parsePublicUrl(host: string): string {
 function socketFolder(given: string | undefined, identity: readonly string[]): string {
   if (given !== undefined) return resolve(given);
   const name = createHash('sha256').update(identity.join('\0')).digest('hex').slice(0, 12);
-  return join(tmpdir(), `portcullis-${process.getuid?.() ?? 0}-${name}`);
+  return join(temporaryFolder(), `portcullis-${process.getuid?.() ?? 0}-${name}`);
+}
+
+/** Containers whose filesystem is read-only have shared memory to write to all the same. */
+function temporaryFolder(): string {
+  try {
+    accessSync(tmpdir(), constants.W_OK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EROFS') return '/dev/shm';
+  }
+  return tmpdir();
 }
 
 function socketPaths(folder: string, cores: { count: number; worker: number }): SocketPaths {

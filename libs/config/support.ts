@@ -97,7 +97,7 @@ const rules: readonly Rule[] = [
   ['reporting', 'warn', 'nothing is reported to outside services', (c) => c.reporting],
   [
     'storage.cache',
-    'warn',
+    'note',
     'there is no descriptor cache: storage itself is asked',
     (c) => c.storage.cache,
   ],

@@ -1,9 +1,8 @@
 import type { Settings } from '#libs/config/settings.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
 import type { Peer } from '#libs/http/whole-report.ts';
+import type { ServiceName } from './service-name.ts';
 import { workerName } from './worker-name.ts';
-
-export type ServiceName = 'gateway' | 'auth' | 'core';
 
 /** Where a process tells how it is, and of whom. */
 export interface DebugPlan {

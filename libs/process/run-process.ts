@@ -8,7 +8,8 @@ import { createSelfReport, type SelfReport } from '#libs/http/self-report.ts';
 import { joinReports } from '#libs/http/whole-report.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
 import type { MetricsOptions } from '#libs/metrics/metrics.ts';
-import { planDebug, type ServiceName } from './debug-plan.ts';
+import { planDebug } from './debug-plan.ts';
+import type { ServiceName } from './service-name.ts';
 import { readVersion } from './version.ts';
 import { workerName } from './worker-name.ts';
 

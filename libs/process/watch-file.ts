@@ -25,9 +25,10 @@ export function watchFile(path: string, load: () => Promise<void>, log: Logger):
         await load();
         log.info({ file: path }, 'file reloaded');
       } catch (error) {
+        const hint = codeOf(error) === 'EACCES' ? '; let this user read it, or restart' : '';
         log.error(
           { err: error, file: path },
-          'the changed file cannot be used; the old state stays',
+          `the changed file cannot be used; the old state stays${hint}`,
         );
       }
     });
@@ -35,11 +36,14 @@ export function watchFile(path: string, load: () => Promise<void>, log: Logger):
   };
 
   const look = async () => {
-    const found = await stat(path).catch(() => undefined);
-    const state =
-      found === undefined
-        ? 'absent'
-        : `${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+    let state = 'absent';
+    try {
+      const found = await stat(path);
+      state = `${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+    } catch (error) {
+      // Read by root before this process became somebody who may not even see it.
+      if (codeOf(error) === 'EACCES') return;
+    }
     const changed = last !== '' && state !== last;
     last = state;
     if (changed) await reload();
@@ -47,4 +51,8 @@ export function watchFile(path: string, load: () => Promise<void>, log: Logger):
   void look();
   const timer = setInterval(() => void look(), interval).unref();
   return { reload, look, close: () => clearInterval(timer) };
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as NodeJS.ErrnoException).code;
 }

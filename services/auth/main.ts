@@ -1,4 +1,11 @@
-import { createFirstKey, loadKeys, type SigningKey } from '#libs/auth/signing-keys.ts';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  createFirstKey,
+  createTemporaryKey,
+  loadKeys,
+  type SigningKey,
+} from '#libs/auth/signing-keys.ts';
 import { connectForNews, trustChannel } from '#libs/auth/trust-news.ts';
 import type { AuthSettings, Settings } from '#libs/config/settings.ts';
 import { guardOf, loadHopTls } from '#libs/hop/open-hop.ts';
@@ -7,6 +14,7 @@ import type { Readiness } from '#libs/http/readiness.ts';
 import type { SelfReport } from '#libs/http/self-report.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
+import { serveAsUser } from '#libs/process/serving-user.ts';
 import { createAuthApp } from './app.ts';
 import { createAclPolicy, everyUserPolicy } from './policy/acl.ts';
 import { isUnanchored } from './policy/pattern.ts';
@@ -59,9 +67,12 @@ async function startAuth(
     realm: auth.realm,
     issue: { key: signing, issuer: auth.issuer, service: auth.service, ttl: auth.tokenTtl },
   });
+  const tls = await loadHopTls(hops.auth, hops);
+  const names = await namesInState(auth.state);
+  await serveAsUser(settings, log, { folder: auth.state, names });
   const server = await servePrivately(app, {
     listen: hops.auth.listen,
-    tls: await loadHopTls(hops.auth, hops),
+    tls,
     headersTimeout: settings.http.headersTimeout,
   });
 
@@ -101,12 +112,24 @@ async function openKeys(
     );
   }
   if (keys.length === 0) {
-    log.info({ path: await createFirstKey(state) }, 'a signing key was made');
-    keys = await loadKeys(state);
+    try {
+      log.info({ path: await createFirstKey(state) }, 'a signing key was made');
+      keys = await loadKeys(state);
+    } catch (error) {
+      const { message } = error as Error;
+      log.warn(`${message}; until then tokens end with this process, and clients ask for new ones`);
+      keys = [await createTemporaryKey()];
+    }
   }
   const [first, ...others] = keys;
   if (first === undefined) throw new Error(`there is no signing key in ${state}`);
   return [first, ...others];
+}
+
+/** What we made in the state folder, as far as it is there. */
+async function namesInState(state: string): Promise<string[]> {
+  const keys = await readdir(join(state, 'keys')).catch(() => []);
+  return ['revoked.yml', 'keys', ...keys.map((name) => join('keys', name))];
 }
 
 await runProcess('auth', startAuth);

@@ -9,6 +9,7 @@ import type { Readiness } from '#libs/http/readiness.ts';
 import type { SelfReport } from '#libs/http/self-report.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
+import { serveAsUser } from '#libs/process/serving-user.ts';
 import { connectRedis } from '#libs/redis/connection.ts';
 import { measureRedis } from '#libs/redis/measure-redis.ts';
 import { createCoreApp } from './app.ts';
@@ -41,13 +42,17 @@ async function startCore(
 ): Promise<RunningProcess> {
   const { auth, hops, readOnly } = settings;
   const { metrics } = report;
+  const tls = await loadHopTls(hops.core, hops);
+  const redis = settings.redis === undefined ? undefined : await connectRedis(settings.redis, log);
+  if (redis !== undefined) measureRedis(redis, metrics);
+  const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
+  if (authHop !== undefined) measureInstances({ auth: authHop.instances }, metrics);
+  await serveAsUser(settings, log);
   const driver = measureStorage(await createDriver(settings), metrics);
   measureDisk(settings.storage, metrics);
   const health = createHealth({ checks: configuredChecks(settings.health, driver), log });
   readiness.require(health.reason);
   report.addChecks(health.failing);
-  const redis = settings.redis === undefined ? undefined : await connectRedis(settings.redis, log);
-  if (redis !== undefined) measureRedis(redis, metrics);
   const shared = redis !== undefined;
   const ownership = readOnly ? undefined : await own(driver, log, health, shared);
   const { sessions: plainSessions, locks } = createCoordination(redis);
@@ -57,8 +62,6 @@ async function startCore(
   const upkeep = readOnly
     ? undefined
     : keepUp({ driver, registry, locks, measures, settings, log });
-  const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
-  if (authHop !== undefined) measureInstances({ auth: authHop.instances }, metrics);
   const trust = authHop === undefined ? undefined : followTrust(authHop.client, log);
   if (trust !== undefined) {
     readiness.require(trust.reason);
@@ -84,7 +87,7 @@ async function startCore(
   });
   const server = await servePrivately(app, {
     listen: hops.core.listen,
-    tls: await loadHopTls(hops.core, hops),
+    tls,
     headersTimeout: settings.http.headersTimeout,
   });
 

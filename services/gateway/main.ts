@@ -11,6 +11,7 @@ import type { SelfReport } from '#libs/http/self-report.ts';
 import { applyTimeouts, drain, listen, serverOptions } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
+import { serveAsUser } from '#libs/process/serving-user.ts';
 import { createGatewayApp } from './app.ts';
 import { createAuthenticator } from './authenticate.ts';
 import { createTrustedProxies } from './client-address.ts';
@@ -85,6 +86,7 @@ async function startGateway(
   takeProxyProtocol(server, settings, log);
   const shared = settings.workers.gateway > 1;
   const port = await listen(server, http.listen, { shared });
+  await serveAsUser(settings, log);
 
   return {
     address: describeAddress(settings, port),

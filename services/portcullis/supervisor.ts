@@ -2,9 +2,8 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from '#libs/log/logger.ts';
 import type { ProcessMessage } from '#libs/process/run-process.ts';
+import type { ServiceName } from '#libs/process/service-name.ts';
 import { workerName } from '#libs/process/worker-name.ts';
-
-export type ServiceName = 'gateway' | 'auth' | 'core';
 
 /** One process among those of its service; numbers count from 1. */
 interface Worker {

@@ -28,6 +28,11 @@ const workers = z
   })
   .default(1);
 
+/** Who serves where root starts: the owner of the storage tree, or a user and group by number. */
+const user = z
+  .string()
+  .regex(/^(?:owner|\d{1,9}:\d{1,9})$/, 'must be owner, or UID:GID such as 1000:1000');
+
 /** Everything that is ours lives under the key `portcullis`, which distribution ignores. */
 export const portcullisSchema = z.object({
   groups: z.record(z.string(), z.array(text)).default({}),
@@ -63,6 +68,8 @@ export const portcullisSchema = z.object({
   /** Certificate of the addresses above, and who signs those of the others. */
   hop: z
     .object({
+      /** A file that holds what `http.secret` would. */
+      secretfile: text.optional(),
       certificate: text.optional(),
       key: text.optional(),
       rootcas: textList.default([]),
@@ -103,6 +110,8 @@ export const portcullisSchema = z.object({
   draindelay: duration.default(0),
   /** Folder of the Unix sockets between our processes; only our user may enter it. */
   sockets: text.optional(),
+  /** Started as root, it serves as this user; without it as whoever starts it. */
+  user: user.optional(),
   /** Unsupported sections to start without. */
   ignore: z.array(z.enum(['notifications'])).default([]),
   /** Largest page of the catalog and of a tag list when the sections of that name are absent. */

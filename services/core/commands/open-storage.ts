@@ -1,6 +1,6 @@
-import { stat } from 'node:fs/promises';
 import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
+import { becomeUser, ownerOfTree } from '#libs/process/serving-user.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { paths } from '../registry/paths.ts';
 import { createDriver } from '../storage/create-driver.ts';
@@ -43,9 +43,6 @@ export async function openStorage(
  */
 async function becomeOwner(root: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
-  const owner = await stat(root).catch(() => undefined);
-  if (owner === undefined || owner.uid === 0) return;
-  process.setgroups?.([owner.gid]);
-  process.setgid?.(owner.gid);
-  process.setuid?.(owner.uid);
+  const owner = await ownerOfTree(root);
+  if (owner !== undefined && owner.uid !== 0) becomeUser(owner);
 }

@@ -33,8 +33,11 @@ const readSize = 1024 * 1024;
 /** How often a directory is made again that a collection prunes at the same time. */
 const attempts = 10;
 
+/** All of a registry is below this folder. */
+const treeFolder = 'docker/registry/v2';
+
 /** Files being written by `put` stand here, where the original registry does not walk. */
-const temporaryFolder = 'docker/registry/v2/_portcullis/tmp';
+const temporaryFolder = `${treeFolder}/_portcullis/tmp`;
 
 const codes: Readonly<Record<string, StorageErrorCode>> = {
   ENOENT: 'not-found',
@@ -59,17 +62,17 @@ export async function createFilesystemDriver(
 ): Promise<StorageDriver> {
   if (readOnly) return new FilesystemDriver(root, true);
   try {
-    await mkdir(root, { recursive: true });
-    await access(root, constants.W_OK | constants.X_OK);
     await mkdir(join(root, temporaryFolder), { recursive: true });
-    await access(join(root, temporaryFolder), constants.W_OK | constants.X_OK);
+    for (const folder of [treeFolder, temporaryFolder]) {
+      await access(join(root, folder), constants.W_OK | constants.X_OK);
+    }
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const why = code === 'EROFS' ? 'the filesystem is read-only' : `not writable (${code})`;
-    throw new Error(
-      `storage.filesystem.rootdirectory: ${root}: ${why}; give the folder to the user this runs as (chown) or name another`,
-      { cause: error },
-    );
+    const why =
+      code === 'EROFS'
+        ? 'the filesystem is read-only; name a folder that can be written to'
+        : `not writable by this user (${code}): chown -R ${process.getuid?.()}:${process.getgid?.()} ${root}`;
+    throw new Error(`storage.filesystem.rootdirectory: ${root}: ${why}`, { cause: error });
   }
   return new FilesystemDriver(root, false);
 }

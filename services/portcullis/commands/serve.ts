@@ -8,9 +8,11 @@ import type { Configuration } from '#libs/config/schema/configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { ensureFree } from '#libs/http/serve.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
+import type { ServiceName } from '#libs/process/service-name.ts';
+import { chooseServingUser } from '#libs/process/serving-user.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import type { Command } from '../command.ts';
-import { createSupervisor, type ServiceName, StartFailed } from '../supervisor.ts';
+import { createSupervisor, StartFailed } from '../supervisor.ts';
 
 /** `serve [CONFIG]`: the processes of each service until a signal ends it. */
 export const serve: Command = async (args) => {
@@ -45,6 +47,8 @@ export async function supervise(
     settings.auth === undefined ? ['core', 'gateway'] : ['auth', 'core', 'gateway'];
   const services = only === undefined ? all : [only];
   const workers = { auth: 1, ...settings.workers };
+  const user = await chooseServingUser(settings, (message) => log.warn(message));
+  if (user !== undefined) log.info(`serving as ${user.uid}:${user.gid}`);
   if (services.includes('gateway') && workers.gateway > 1) await ensureFree(settings.http.listen);
   const supervisor = createSupervisor({
     config: loaded.path,
