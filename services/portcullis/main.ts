@@ -4,6 +4,7 @@ import { UsageError } from '#libs/process/usage-error.ts';
 import type { Command } from './command.ts';
 import { certs } from './commands/certs.ts';
 import { configCheck } from './commands/config-check.ts';
+import { health } from './commands/health.ts';
 import { help, version } from './commands/help.ts';
 import { htpasswd } from './commands/htpasswd.ts';
 import { keysCreate } from './commands/keys.ts';
@@ -21,6 +22,7 @@ const commands: Readonly<Record<string, Command>> = {
   certs,
   config: configCheck,
   keys: keysCreate,
+  health,
   help,
   htpasswd,
 };

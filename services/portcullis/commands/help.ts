@@ -25,6 +25,7 @@ Manage it
                           what Apache's does, as far as a registry can read it
   config check [CONFIG]   the configuration in effect, and what of it is unknown or not supported
   certs DIR NAME...       a CA in DIR, unless there is one, and a site certificate for these names
+  health [CONFIG]         asks what runs here whether it is ready; exit code 1 if it is not
   keys create STATE       the first signing key in auth's state folder
   garbage-collect [-d] [-m] [-q] CONFIG
                           takes away what nothing refers to, while the registry serves

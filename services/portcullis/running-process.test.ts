@@ -1,0 +1,24 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { parseCommandLine } from './running-process.ts';
+
+test('a process of ours is known by what it runs, and its configuration by its argument', () => {
+  const node = ['/usr/local/bin/node', '--disable-warning=DEP0060'];
+  const core = '/opt/portcullis/services/core/main.ts';
+  assert.deepEqual(parseCommandLine([...node, core, '/etc/x.yml', '--worker', '2', '']), {
+    service: 'core',
+    config: '/etc/x.yml',
+  });
+  assert.deepEqual(parseCommandLine([...node, core, '--worker', '2', '']), {
+    service: 'core',
+    config: undefined,
+  });
+  assert.deepEqual(parseCommandLine([...node, core, '']), { service: 'core', config: undefined });
+  const strangers = [
+    [...node, '/opt/portcullis/services/portcullis/main.ts', 'serve', ''],
+    [...node, '/srv/app/main.ts', ''],
+    ['vi', core, ''],
+    [''],
+  ];
+  for (const words of strangers) assert.equal(parseCommandLine(words), undefined, words.join(' '));
+});
