@@ -45,6 +45,14 @@ fleet: node_modules/.installed ## several of each process with a real Redis, Clu
 	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 \
 		'test/redis/**/*.test.ts' 'test/fleet/**/*.test.ts'
 
+.PHONY: image-test
+image-test: node_modules/.installed ## the image and the compose stack, built and run by a real engine
+	@exec $(run_node) --test --test-reporter=spec 'test/image/**/*.test.ts'
+
+.PHONY: image
+image: ## the container image (TAG=portcullis)
+	docker build --file compose/Dockerfile --tag $(or $(TAG),portcullis) .
+
 .PHONY: crash
 crash: node_modules/.installed ## ends and fails the core at steps of its storage, and checks what is left
 	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/crash/**/*.test.ts'

@@ -13,6 +13,8 @@ const client = existsSync('/usr/bin/docker') ? '/usr/bin/docker' : 'docker';
 export interface DockerEngine {
   /** Where the client keeps its logins. */
   configFolder: string;
+  /** What clients of this engine find in their environment. */
+  env: Record<string, string>;
   docker(args: readonly string[], options?: RunOptions): Promise<RunResult>;
   /** As `docker`, but must succeed. @returns standard output */
   mustDocker(args: readonly string[], options?: RunOptions): Promise<string>;
@@ -23,8 +25,15 @@ export interface DockerEngine {
   stop(): Promise<void>;
 }
 
-/** Starts an engine without networks: pushing and pulling needs none. */
-export async function startDockerEngine(): Promise<DockerEngine> {
+export interface DockerEngineOptions {
+  /** Containers get networks of their own, for which the engine sets packet filters. */
+  networks?: boolean;
+}
+
+/** Starts an engine; without networks, for pushing and pulling needs none. */
+export async function startDockerEngine({
+  networks = false,
+}: DockerEngineOptions = {}): Promise<DockerEngine> {
   const dir = await mkdtemp(join(tmpdir(), 'portcullis-docker-'));
   const socket = `unix://${dir}/docker.sock`;
   const engine = spawn(
@@ -32,7 +41,7 @@ export async function startDockerEngine(): Promise<DockerEngine> {
     [
       ...['--data-root', `${dir}/data`, '--exec-root', `${dir}/exec`],
       ...['--pidfile', `${dir}/docker.pid`, '--host', socket],
-      ...['--bridge=none', '--iptables=false', '--ip6tables=false'],
+      ...(networks ? [] : ['--bridge=none', '--iptables=false', '--ip6tables=false']),
     ],
     { stdio: ['ignore', 'ignore', 'pipe'] },
   );
@@ -50,12 +59,21 @@ export async function startDockerEngine(): Promise<DockerEngine> {
   const mustDocker = (args: readonly string[], options: RunOptions = {}) =>
     mustRun(client, args, { ...options, env: { ...env, ...options.env } });
 
+  /** They would outlive the engine. */
+  const removeContainers = async () => {
+    const { stdout } = await docker(['ps', '--all', '--quiet']);
+    const ids = stdout.split('\n').filter(Boolean);
+    if (ids.length > 0) await docker(['rm', '--force', '--volumes', ...ids]);
+  };
+
   const stop = async () => {
+    await removeContainers();
     if (engine.exitCode === null) {
       engine.kill('SIGTERM');
       await waitFor('the docker engine to stop', () => engine.exitCode !== null, 60_000);
     }
     for (const folder of trusted) await rm(folder, { recursive: true, force: true });
+    await unmountBelow(dir);
     await rm(dir, { recursive: true, force: true });
   };
 
@@ -71,6 +89,7 @@ export async function startDockerEngine(): Promise<DockerEngine> {
 
   return {
     configFolder,
+    env,
     docker,
     mustDocker,
     stop,
@@ -99,6 +118,15 @@ export async function startDockerEngine(): Promise<DockerEngine> {
       return name;
     },
   };
+}
+
+/** An engine with networks leaves mounts behind. */
+async function unmountBelow(dir: string): Promise<void> {
+  const table = await readFile('/proc/mounts', 'utf8');
+  const points = table.split('\n').map((line) => line.split(' ')[1] ?? '');
+  for (const point of points.filter((path) => path.startsWith(`${dir}/`)).reverse()) {
+    await run('umount', ['--lazy', point]);
+  }
 }
 
 /** Makes a host name mean this machine, until the returned function is called. */
