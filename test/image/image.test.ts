@@ -5,6 +5,7 @@ import { after, before, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { makeBaseImages } from '../support/base-images.ts';
 import { type DockerEngine, startDockerEngine } from '../support/docker-engine.ts';
+import { describeComposeStack } from './compose-stack.ts';
 import { describeImageContract } from './contract.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -29,4 +30,5 @@ describe('in containers', () => {
   });
 
   describeImageContract(() => ({ engine, dir }));
+  describeComposeStack(() => ({ engine, dir }));
 });
