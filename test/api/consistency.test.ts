@@ -259,13 +259,20 @@ describe('one upload, and two who end it', () => {
     return location;
   }
 
-  test('completed twice at once: one makes the blob, the other finds no upload', async () => {
+  test('completed twice, at once or later: both learn that the blob is there', async () => {
     for (let round = 0; round < 20; round += 1) {
+      layer = makeLayer(5000);
       const location = await begin();
       const end = () => core.send('PUT', `${location}?digest=${layer.descriptor.digest}`);
-      const answers = await Promise.all([end(), end()]);
-      assert.deepEqual(answers.map(({ status }) => status).sort(), [201, 404]);
+      const answers = [...(await Promise.all([end(), end()])), await end()];
+      for (const { status, headers } of answers) {
+        assert.equal(status, 201);
+        assert.equal(headers['docker-content-digest'], layer.descriptor.digest);
+      }
       assert.deepEqual((await core.send('GET', blobOf(layer))).body, layer.bytes);
+      assert.equal((await core.send('GET', location)).status, 404);
+      await core.send('DELETE', blobOf(layer));
+      assert.equal((await end()).status, 404, 'it says so only while it is true');
     }
   });
 

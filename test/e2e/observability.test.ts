@@ -311,7 +311,10 @@ describe('debug addresses', () => {
         [...new Set(samples.map(({ labels }) => labels.process))].sort();
       assert.deepEqual(processesIn(core), ['core']);
       assert.deepEqual(processesIn(others), ['auth', 'gateway']);
-      assert.equal((await ask(`http://127.0.0.1:${corePort}/readyz`)).status, 200);
+      // The gateway was waited for; the core may hear of the keys a moment later.
+      await waitFor('the core to be ready', async () => {
+        return (await ask(`http://127.0.0.1:${corePort}/readyz`)).status === 200;
+      });
     } finally {
       await stack.remove();
     }

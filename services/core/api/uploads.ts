@@ -74,8 +74,11 @@ export function appendUpload({ uploads }: Registry): Handler {
   };
 }
 
-/** PUT: the end of a session, with the last bytes or none, and the digest of the whole. */
-export function completeUpload({ uploads }: Registry): Handler {
+/**
+ * PUT: the end of a session, with the last bytes or none, and the digest of the whole. Asked again, as by a
+ * client whose answer was lost, it is 201 again as long as the repository has the blob.
+ */
+export function completeUpload({ blobs, uploads }: Registry): Handler {
   return async (ctx, { name, session }) => {
     const key = keyOf(ctx, name, session);
     const digest = new URLSearchParams(ctx.querystring).get('digest');
@@ -85,7 +88,12 @@ export function completeUpload({ uploads }: Registry): Handler {
       });
     }
     const parsed = parseDigest(digest);
-    await withTrueRange(ctx, key, () => uploads.complete(key, parsed, readChunk(ctx)));
+    try {
+      await withTrueRange(ctx, key, () => uploads.complete(key, parsed, readChunk(ctx)));
+    } catch (error) {
+      const gone = error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN';
+      if (!gone || !(await blobs.has(name, parsed))) throw error;
+    }
     created(ctx, name, parsed);
   };
 }
