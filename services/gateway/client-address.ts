@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
-import { createNetworks, plainAddress } from './networks.ts';
+import { createNetworks, plainAddress } from '#libs/http/networks.ts';
 
 /** Which proxies in front of us are believed. */
 export interface TrustedProxies {

@@ -67,7 +67,9 @@ export async function createFilesystemDriver(
       await access(join(root, folder), constants.W_OK | constants.X_OK);
     }
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    // Making several folders at once says ENOENT of a filesystem that is read-only.
+    const probe = await access(root, constants.W_OK).catch((failure: unknown) => failure);
+    const { code } = (probe ?? error) as NodeJS.ErrnoException;
     const why =
       code === 'EROFS'
         ? 'the filesystem is read-only; name a folder that can be written to'
