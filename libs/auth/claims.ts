@@ -1,5 +1,20 @@
 import { z } from 'zod';
 
+/** A list of what may be done to what. */
+const accessSchema = z.array(
+  z.object({ type: z.string(), name: z.string(), actions: z.array(z.string()) }),
+);
+
+/** What rules later need to know of who asked, besides the account. */
+export const callerDetailsSchema = z.object({
+  /** A workload's claims. */
+  labels: z.record(z.string(), z.array(z.string())).optional(),
+  /** A robot's own access. */
+  access: accessSchema.optional(),
+});
+
+export type CallerDetails = z.infer<typeof callerDetailsSchema>;
+
 /** The payload of a registry token (distribution's "Token Authentication Implementation"). */
 export const claimsSchema = z.object({
   iss: z.string(),
@@ -11,9 +26,9 @@ export const claimsSchema = z.object({
   nbf: z.number().optional(),
   iat: z.number(),
   jti: z.string().optional(),
-  access: z
-    .array(z.object({ type: z.string(), name: z.string(), actions: z.array(z.string()) }))
-    .default([]),
+  access: accessSchema.default([]),
+  /** Ours; absent for plain accounts. */
+  caller: callerDetailsSchema.optional(),
 });
 
 export type Claims = z.infer<typeof claimsSchema>;

@@ -44,7 +44,7 @@ export function createAuthApp(options: AuthAppOptions): Koa<RequestState> {
     await next();
   });
   router.get('/internal/trust', getTrust(keys, revocations, policy));
-  router.post('/internal/filter', postFilter(policy));
+  router.post('/internal/filter', postFilter(policy, options.issue.service));
   app.use(async (ctx, next) => {
     const route = tokenPaths.has(ctx.path) ? 'token' : otherRoutes.get(ctx.path);
     if (route !== undefined) ctx.state.access.route = route;

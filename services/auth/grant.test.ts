@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { parseScopes } from '#libs/auth/scope.ts';
 import { grantAccess } from './grant.ts';
 import { createAclPolicy, everyUserPolicy } from './policy/acl.ts';
+import { callerOf } from './policy/caller.ts';
 
 const teams = createAclPolicy(
   [
@@ -12,7 +13,7 @@ const teams = createAclPolicy(
   {},
 );
 const grant = (account: string, ...scopes: string[]) =>
-  grantAccess(teams, account, parseScopes(scopes));
+  grantAccess(teams, callerOf(account), parseScopes(scopes)).access;
 
 test('asking for too much gives the intersection', () => {
   assert.deepEqual(grant('bob', 'repository:team/app:pull,push', 'repository:other:pull'), [
@@ -40,7 +41,17 @@ test('the whole catalog is for whom a rule says so; who is logged in lists what 
   assert.deepEqual(grant('bob', 'registry:catalog:*'), catalog('pull'));
   assert.deepEqual(grant('', 'registry:catalog:*'), []);
   assert.deepEqual(
-    grantAccess(everyUserPolicy, 'bob', parseScopes(['registry:catalog:*'])),
+    grantAccess(everyUserPolicy, callerOf('bob'), parseScopes(['registry:catalog:*'])).access,
     catalog('*'),
   );
+});
+
+test('what is not granted names who decided', () => {
+  const scopes = parseScopes(['repository:team/app:pull,push', 'repository:other:pull']);
+  const { denied, rules } = grantAccess(teams, callerOf('bob'), scopes);
+  assert.deepEqual(rules, [1]);
+  assert.deepEqual(denied, [
+    { type: 'repository', name: 'team/app', action: 'push', by: 1 },
+    { type: 'repository', name: 'other', action: 'pull', by: 'no rule' },
+  ]);
 });

@@ -1,34 +1,61 @@
 import type { Access } from '#libs/auth/scope.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
-import type { Policy } from './policy/policy.ts';
+import type { Caller } from './policy/caller.ts';
+import type { DecidedBy, Policy } from './policy/policy.ts';
 
 /** Actions on a repository that mean something to us; others are dropped from a wish. */
 const repositoryActions = ['pull', 'push', 'delete', '*'];
+
+/** What of a wish a caller got, and why not the rest. */
+export interface Grant {
+  access: Access[];
+  /** What was asked for and not granted, each with who decided. */
+  denied: { type: string; name: string; action: string; by: DecidedBy }[];
+  /** The rules that granted something, by their places. */
+  rules: number[];
+}
 
 /**
  * What a caller gets of what it asks for: the intersection with the rules, without entries that came
  * out empty.
  */
-export function grantAccess(policy: Policy, account: string, wanted: readonly Access[]): Access[] {
-  return wanted
-    .map((access) => ({ ...access, actions: grantOne(policy, account, access) }))
-    .filter(({ actions }) => actions.length > 0);
+export function grantAccess(policy: Policy, caller: Caller, wanted: readonly Access[]): Grant {
+  const grant: Grant = { access: [], denied: [], rules: [] };
+  for (const access of wanted) {
+    const actions = grantOne(policy, caller, access, grant);
+    if (actions.length > 0) grant.access.push({ ...access, actions });
+  }
+  grant.rules = [...new Set(grant.rules)].sort((a, b) => a - b);
+  return grant;
 }
 
-function grantOne(policy: Policy, account: string, { type, name, actions }: Access): string[] {
-  if (type === 'registry' && name === 'catalog') return grantCatalog(policy, account);
+function grantOne(
+  policy: Policy,
+  caller: Caller,
+  { type, name, actions }: Access,
+  grant: Grant,
+): string[] {
+  if (type === 'registry' && name === 'catalog') return grantCatalog(policy, caller);
   if (type !== 'repository' || !isRepositoryName(name)) return [];
   const known = actions.filter((action) => repositoryActions.includes(action));
-  return policy.grant(account, { type, name, actions: known });
+  const { granted, by } = policy.decide(caller, { type, name, actions: known });
+  for (const action of known) {
+    const decidedBy = by.get(action) ?? 'no rule';
+    if (!granted.includes(action)) grant.denied.push({ type, name, action, by: decidedBy });
+    else if (typeof decidedBy === 'number') grant.rules.push(decidedBy);
+  }
+  return granted;
 }
 
 /**
  * `*` lists everything, and only for whom a rule says so; everybody who is logged in may list what it
  * may pull, which `pull` stands for.
  */
-function grantCatalog(policy: Policy, account: string): string[] {
-  const catalog = { type: 'registry', name: 'catalog' };
-  if (policy.grant(account, { ...catalog, actions: ['*'] }).length > 0) return ['*'];
-  if (account !== '') return ['pull'];
-  return policy.grant(account, { ...catalog, actions: ['pull'] });
+function grantCatalog(policy: Policy, caller: Caller): string[] {
+  const may = (action: string) => {
+    const wanted = { type: 'registry', name: 'catalog', actions: [action] };
+    return policy.decide(caller, wanted).granted.length > 0;
+  };
+  if (may('*')) return ['*'];
+  return caller.account !== '' || may('pull') ? ['pull'] : [];
 }

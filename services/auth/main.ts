@@ -16,9 +16,7 @@ import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { serveAsUser } from '#libs/process/serving-user.ts';
 import { createAuthApp } from './app.ts';
-import { createAclPolicy, everyUserPolicy } from './policy/acl.ts';
-import { isUnanchored } from './policy/pattern.ts';
-import type { Policy } from './policy/policy.ts';
+import { createPolicy } from './policy/create-policy.ts';
 import { openRevocations } from './revocations.ts';
 import { openHtpasswd } from './users/htpasswd-users.ts';
 import { measureUsers } from './users/measured-users.ts';
@@ -34,7 +32,7 @@ async function startAuth(
   if (auth === undefined) {
     throw new Error('the configuration has no auth.htpasswd, so there is nothing to log in to');
   }
-  const policy = createPolicy(auth, log);
+  const policy = createPolicy(auth, (message) => log.warn(message));
   const severalOfUs = settings.redis !== undefined && !hops.auth.isPrivate;
   const keys = await openKeys(auth, severalOfUs, log);
   const [signing] = keys;
@@ -85,19 +83,6 @@ async function startAuth(
     },
     reload: () => users.reload(),
   };
-}
-
-function createPolicy({ rules, groups }: AuthSettings, log: Logger): Policy {
-  if (rules === undefined) return everyUserPolicy;
-  rules.forEach(({ match }, index) => {
-    if (match.name !== undefined && isUnanchored(match.name)) {
-      log.warn(
-        { rule: index, name: match.name },
-        'this expression matches anywhere in a name; write /^…$/ to mean the whole',
-      );
-    }
-  });
-  return createAclPolicy(rules, groups);
 }
 
 async function openKeys(

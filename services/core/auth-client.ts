@@ -5,16 +5,16 @@ import type { PullFilter } from './api/pull-filter.ts';
 
 const answerSchema = z.object({ allowed: z.string().regex(/^[01]*$/) });
 
-/** Asks auth which names of a batch a subject may pull (`POST /internal/filter`). */
+/** Asks auth which names of a batch a caller may pull (`POST /internal/filter`). */
 export function createPullFilter(auth: HopClient): PullFilter {
   return {
-    async mayPull(subject, names) {
+    async mayPull({ subject, details, client }, names) {
       try {
         const answer = await auth.call({
           method: 'POST',
           path: '/internal/filter',
           headers: { 'content-type': 'application/json' },
-          body: JSON.stringify({ subject, names }),
+          body: JSON.stringify({ subject, details, client, names }),
           timeout: 10_000,
         });
         const { allowed } = answerSchema.parse(JSON.parse(answer.body));

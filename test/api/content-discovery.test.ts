@@ -25,7 +25,7 @@ describe('a mount that names no source', () => {
       driver,
       verifier: tokens.verifier,
       pullFilter: {
-        async mayPull(subject, names) {
+        async mayPull({ subject }, names) {
           asked += 1;
           return names.map((name) => name.startsWith(`${subject}/`) || name.startsWith('public/'));
         },

@@ -25,7 +25,7 @@ describe('a core that verifies tokens', () => {
       driver: createMemoryDriver(),
       verifier: tokens.verifier,
       pullFilter: {
-        async mayPull(subject, names) {
+        async mayPull({ subject }, names) {
           asked.push([subject, ...names]);
           return names.map((name) => name.startsWith(`${subject}/`));
         },

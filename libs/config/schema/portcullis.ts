@@ -1,18 +1,38 @@
 import { z } from 'zod';
 import { count, duration, flag, text, textList } from './values.ts';
 
+const addresses = z.union([text, z.array(text)]).transform((value) => [value].flat());
+
+/** Which requests a rule is about; what is left out matches everything. */
 const match = z.strictObject({
   account: text.optional(),
   type: text.optional(),
   name: text.optional(),
+  service: text.optional(),
+  /** The client's address: one, a range, or several of them. */
+  ip: addresses.optional(),
+  /** Labels of the account or claims of the workload, each with a pattern for one of its values. */
+  labels: z.record(z.string(), text).optional(),
+  /** When it holds: `days: mon-fri`, `hours: 08:00-18:00`, `zone: Europe/Berlin`. */
+  time: z
+    .strictObject({
+      days: text.optional(),
+      hours: text.optional(),
+      zone: text.default('UTC'),
+    })
+    .optional(),
 });
 
-/** One access rule in docker_auth's form; see docs/configuration.md. */
+/** One access rule in docker_auth's form; see docs/access-control.md. */
 const rule = z.strictObject({
   match: match.prefault({}),
   actions: textList,
+  /** A denying rule decides about the actions it lists, and about no others. */
+  effect: z.enum(['allow', 'deny']).optional(),
   comment: text.optional(),
 });
+
+export const ruleListSchema = z.array(rule);
 
 export type AccessRule = z.infer<typeof rule>;
 
@@ -36,7 +56,7 @@ const user = z
 /** Everything that is ours lives under the key `portcullis`, which distribution ignores. */
 export const portcullisSchema = z.object({
   groups: z.record(z.string(), z.array(text)).default({}),
-  acl: z.array(rule).optional(),
+  acl: ruleListSchema.optional(),
   token: z
     .object({
       /** At most a day: revocations are kept for two. */

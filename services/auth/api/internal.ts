@@ -1,10 +1,12 @@
 import type { Middleware } from 'koa';
 import { z } from 'zod';
+import { callerDetailsSchema } from '#libs/auth/claims.ts';
 import type { SigningKey } from '#libs/auth/signing-keys.ts';
 import type { Trust } from '#libs/auth/trust.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import { callerOf } from '../policy/caller.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Revocations } from '../revocations.ts';
 
@@ -32,19 +34,26 @@ export function getTrust(
   };
 }
 
-const filterSchema = z.object({ subject: z.string(), names: z.array(z.string()).max(1000) });
+const filterSchema = z.object({
+  subject: z.string(),
+  /** What its token says of it besides. */
+  details: callerDetailsSchema.optional(),
+  client: z.string().default(''),
+  names: z.array(z.string()).max(1000),
+});
 
 /** POST /internal/filter: which of these repositories the subject may pull, as a row of 0 and 1. */
-export function postFilter(policy: Policy): Middleware<RequestState> {
+export function postFilter(policy: Policy, service: string): Middleware<RequestState> {
   return async (ctx) => {
     const parsed = filterSchema.safeParse(
       JSON.parse((await readBody(ctx.req, 1024 * 1024)).toString('utf8')),
     );
     if (!parsed.success) throw new RegistryError('REQUEST_INVALID');
-    const { subject, names } = parsed.data;
+    const { subject, details = {}, client, names } = parsed.data;
+    const caller = callerOf(subject, { ...details, client, service });
     const allowed = names.map((name) => {
       const wanted = { type: 'repository', name, actions: ['pull'] };
-      return policy.grant(subject, wanted).length > 0 ? '1' : '0';
+      return policy.decide(caller, wanted).granted.length > 0 ? '1' : '0';
     });
     ctx.body = { allowed: allowed.join('') };
   };

@@ -7,6 +7,7 @@ import { readBody } from '#libs/http/body.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { grantAccess } from '../grant.ts';
 import { type IssueOptions, issueToken } from '../issue.ts';
+import { callerOf } from '../policy/caller.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Revocations } from '../revocations.ts';
 import type { UserStore } from '../users/user-store.ts';
@@ -111,10 +112,11 @@ async function grantToken(
       message: `a token is for at most ${maxScopes} scopes, not ${wanted.length}`,
     });
   }
-  const access = grantAccess(policy, account, wanted);
+  const caller = callerOf(account, { client: ctx.state.client, service: issue.service });
+  const grant = grantAccess(policy, caller, wanted);
   const revoked = revocations.all();
   const notBefore = Object.hasOwn(revoked, account) ? revoked[account] : 0;
-  const issued = await issueToken(issue, account, access, notBefore);
+  const issued = await issueToken(issue, { account, access: grant.access, notBefore });
   ctx.set('Cache-Control', 'no-store');
   ctx.state.access.subject = account;
   ctx.state.log.info(
@@ -122,11 +124,16 @@ async function grantToken(
       subject: account,
       client: ctx.state.client,
       wanted: wanted.map(formatScope).join(' '),
-      granted: access.map(formatScope).join(' '),
+      granted: grant.access.map(formatScope).join(' '),
+      ...(grant.rules.length > 0 ? { rules: grant.rules } : {}),
     },
     'token issued',
   );
-  return { access, ...issued };
+  for (const { type, name, action, by } of grant.denied) {
+    const scope = formatScope({ type, name, actions: [action] });
+    ctx.state.log.info({ subject: account, client: caller.client, scope, rule: by }, 'denied');
+  }
+  return { access: grant.access, ...issued };
 }
 
 function oauthError(ctx: Context, error: string, description: string): void {

@@ -1,24 +1,23 @@
 import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { Access } from '#libs/auth/scope.ts';
 import type { AccessRule } from '#libs/config/schema/portcullis.ts';
-import { compilePattern, type Pattern, type Subject } from './pattern.ts';
-import type { Policy } from './policy.ts';
-
-interface CompiledRule {
-  matches(subject: Subject, type: string, name: string): boolean;
-  actions: readonly string[];
-}
-
-type Groups = Readonly<Record<string, readonly string[]>>;
+import { type Groups, resolveGroups } from './groups.ts';
+import { compilePattern, type Pattern } from './pattern.ts';
+import type { DecidedBy, Policy } from './policy.ts';
+import { compileRule } from './rule.ts';
 
 /**
- * Compiles access rules: the first that matches decides; if none does, nothing is granted. A field
- * that is left out matches everything, an anonymous caller included.
+ * Compiles access rules (docs/access-control.md). For each action the first rule counts that is about the request
+ * and decides about it: an allowing rule about all, a denying one about those it lists. If none does, nothing
+ * is granted.
  * @throws Error naming the rule that cannot be used
  */
 export function createAclPolicy(rules: readonly AccessRule[], groups: Groups): Policy {
+  const members = resolveGroups(groups);
   const compiled = rules.map((rule, index) => {
     try {
-      return compileRule(rule, groups);
+      return compileRule(rule, index, members);
     } catch (error) {
       throw new Error(`portcullis.acl[${index}]: ${(error as Error).message}`, { cause: error });
     }
@@ -26,43 +25,83 @@ export function createAclPolicy(rules: readonly AccessRule[], groups: Groups): P
   const version = createHash('sha256')
     .update(JSON.stringify([rules, groups]))
     .digest('base64url');
+
   return {
     version,
-    grant(account, { type, name, actions }) {
-      const rule = compiled.find(({ matches }) => matches({ account }, type, name));
-      if (rule === undefined) return [];
-      return rule.actions.includes('*')
-        ? [...actions]
-        : actions.filter((action) => rule.actions.includes(action));
+
+    decide(caller, wanted, now = new Date()) {
+      const open = new Set(wanted.actions);
+      const by = new Map<string, DecidedBy>();
+      const granted: string[] = [];
+      // A robot has its own list; what rules deny is denied to it, too.
+      const own = caller.access;
+      for (const rule of compiled) {
+        if (open.size === 0) break;
+        if (own !== undefined && rule.effect === 'allow') continue;
+        if (rule.mismatch(caller, wanted, now) !== undefined) continue;
+        const lists = (action: string) =>
+          rule.actions.includes('*') || rule.actions.includes(action);
+        for (const action of open) {
+          // Who is denied one action is denied all of them at once.
+          const denies = lists(action) || action === '*';
+          if (rule.effect === 'deny' && !denies) continue;
+          by.set(action, rule.index);
+          open.delete(action);
+          if (rule.effect === 'allow' && lists(action)) granted.push(action);
+        }
+      }
+      for (const action of open) {
+        const allowed = own !== undefined && robotMay(own, wanted, action);
+        by.set(action, own === undefined ? 'no rule' : 'robot');
+        if (allowed) granted.push(action);
+      }
+      return { granted: wanted.actions.filter((action) => granted.includes(action)), by };
     },
+
+    report: (caller, wanted, now = new Date()) =>
+      compiled.map(({ index, effect, actions, comment, mismatch }) => ({
+        index,
+        effect,
+        actions,
+        comment,
+        mismatch: mismatch(caller, wanted, now),
+      })),
   };
 }
 
-/** What htpasswd means in distribution: whoever can log in may do everything. */
+/** What htpasswd means in distribution: whoever can log in may do everything, and a robot what it was made for. */
 export const everyUserPolicy: Policy = {
   version: 'every-user',
-  grant: (account, { actions }) => (account === '' ? [] : [...actions]),
+  decide(caller, wanted) {
+    const allowed = (action: string) =>
+      caller.access === undefined ? caller.account !== '' : robotMay(caller.access, wanted, action);
+    const by: DecidedBy = caller.access === undefined ? 'every user' : 'robot';
+    return {
+      granted: wanted.actions.filter(allowed),
+      by: new Map(wanted.actions.map((action) => [action, by])),
+    };
+  },
+  report: () => [],
 };
 
-function compileRule({ match, actions }: AccessRule, groups: Groups): CompiledRule {
-  const account = match.account === undefined ? undefined : compileAccount(match.account, groups);
-  const type = match.type === undefined ? undefined : compilePattern(match.type);
-  const name = match.name === undefined ? undefined : compilePattern(match.name);
-  return {
-    actions,
-    matches: (subject, askedType, askedName) =>
-      (account?.(subject.account, subject) ?? true) &&
-      (type?.(askedType, subject) ?? true) &&
-      (name?.(askedName, subject) ?? true),
-  };
+/** A robot's access names repositories as rules do, with `*` and `**`. */
+function robotMay(own: readonly Access[], wanted: Access, action: string): boolean {
+  return own.some(
+    ({ type, name, actions }) =>
+      type === wanted.type &&
+      (actions.includes('*') || actions.includes(action)) &&
+      matchesName(name, wanted.name),
+  );
 }
 
-/** `@group` is every member of the group; `""` is the anonymous caller. */
-function compileAccount(text: string, groups: Groups): Pattern {
-  if (!text.startsWith('@')) return compilePattern(text);
-  const group = text.slice(1);
-  const members = Object.hasOwn(groups, group) ? groups[group] : undefined;
-  if (members === undefined) throw new Error(`there is no group "${group}" in portcullis.groups`);
-  const set = new Set(members);
-  return (account) => account !== '' && set.has(account);
+const compiledNames = new LRUCache<string, Pattern>({ max: 1000 });
+
+function matchesName(text: string, name: string): boolean {
+  let pattern = compiledNames.get(text);
+  if (pattern === undefined) {
+    pattern = compilePattern(text, { inNames: true });
+    compiledNames.set(text, pattern);
+  }
+  const nothing = { account: '', type: '', name, service: '', labels: {}, captures: {} };
+  return pattern.match(name, nothing) !== undefined;
 }

@@ -1,13 +1,35 @@
 import type { Access } from '#libs/auth/scope.ts';
+import type { Caller } from './caller.ts';
+
+/** Who decided about an action: a rule by its place, or what stands in for rules. */
+export type DecidedBy = number | 'no rule' | 'robot' | 'every user';
+
+/** What becomes of each action that was asked for. */
+export interface Decision {
+  granted: string[];
+  /** For each action asked for, granted or not. */
+  by: ReadonlyMap<string, DecidedBy>;
+}
+
+/** What `acl explain` shows of one rule. */
+export interface RuleReport {
+  index: number;
+  effect: 'allow' | 'deny';
+  actions: readonly string[];
+  comment: string | undefined;
+  /** Undefined if the rule is about the request. */
+  mismatch: string | undefined;
+}
 
 /** Who may do what. */
 export interface Policy {
   /** Changes whenever an answer may. */
   readonly version: string;
   /**
-   * What of a wish is granted to an account; empty for an anonymous caller. Asking for too much is no
-   * error, and what is granted never exceeds what was asked.
-   * @returns the granted actions, perhaps none
+   * What of a wish is granted to a caller. Asking for too much is no error, and what is granted never
+   * exceeds what was asked.
    */
-  grant(account: string, wanted: Access): string[];
+  decide(caller: Caller, wanted: Access, now?: Date): Decision;
+  /** How each rule stands to a request, in their order. */
+  report(caller: Caller, wanted: Access, now?: Date): RuleReport[];
 }

@@ -24,11 +24,13 @@ export function authorize(
     ctx.state.match = match;
     ctx.state.access.route = match.route.id;
     if (match.params.name !== undefined) ctx.state.access.repository = match.params.name;
+    const { client } = ctx.state;
     if (verifier === undefined) {
-      ctx.state.caller = { subject: '', granted: undefined };
+      ctx.state.caller = { subject: '', details: undefined, client, granted: undefined };
     } else {
       const claims = await authenticate(ctx, verifier, registry);
-      ctx.state.caller = { subject: claims.sub, granted: claims.access };
+      const { sub: subject, caller: details, access: granted } = claims;
+      ctx.state.caller = { subject, details, client, granted };
       ctx.state.access.subject = claims.sub;
       if (!isAllowed(match, claims.access)) throw new RegistryError('UNAUTHORIZED');
     }

@@ -26,12 +26,13 @@ export function listCatalog(
 
 type Visible = (names: RepositoryName[]) => Promise<RepositoryName[]>;
 
-function visibleTo({ subject, granted }: Caller, filter: PullFilter | undefined): Visible {
+function visibleTo(caller: Caller, filter: PullFilter | undefined): Visible {
+  const { granted } = caller;
   if (granted === undefined || filter === undefined || covers(granted, fullCatalog)) {
     return async (names) => names;
   }
   return async (names) => {
-    const allowed = await filter.mayPull(subject, names);
+    const allowed = await filter.mayPull(caller, names);
     return names.filter((_, index) => allowed[index] === true);
   };
 }

@@ -1,11 +1,20 @@
 import type { ParameterizedContext } from 'koa';
 import type { RouteMatch, RouteParams } from '#libs/api/match-route.ts';
+import type { CallerDetails } from '#libs/auth/claims.ts';
 import type { Access } from '#libs/auth/scope.ts';
 import type { RequestState } from '#libs/http/app.ts';
 
-/** Who asks, as the verified token says; an open registry knows nobody and grants everything. */
-export interface Caller {
+/** Whom rules are asked about. */
+export interface Asker {
   subject: string;
+  /** What its token says of it besides. */
+  details: CallerDetails | undefined;
+  /** Address of the client. */
+  client: string;
+}
+
+/** Who asks, as the verified token says; an open registry knows nobody and grants everything. */
+export interface Caller extends Asker {
   /** Undefined in an open registry. */
   granted: readonly Access[] | undefined;
 }

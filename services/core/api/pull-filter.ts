@@ -1,5 +1,7 @@
-/** Tells which repositories a subject may pull. */
+import type { Asker } from './handler.ts';
+
+/** Tells which repositories a caller may pull. */
 export interface PullFilter {
   /** @returns one answer for each name, in order; at most 1000 names a call */
-  mayPull(subject: string, names: readonly string[]): Promise<boolean[]>;
+  mayPull(asker: Asker, names: readonly string[]): Promise<boolean[]>;
 }

@@ -123,11 +123,12 @@ async function mountBlob(
   pullFilter: PullFilter | undefined,
   { to, digest, query }: WantedMount,
 ): Promise<boolean> {
-  const { subject, granted } = ctx.state.caller;
+  const { caller } = ctx.state;
+  const { granted } = caller;
   const mayPull = async (names: readonly RepositoryName[]) =>
     granted === undefined || pullFilter === undefined
       ? names.map(() => granted === undefined)
-      : await pullFilter.mayPull(subject, names);
+      : await pullFilter.mayPull(caller, names);
   const named = query.get('from');
   if (named === null) return await blobs.mountFromAnywhere(to, digest, mayPull);
   const from = parseRepositoryName(named);

@@ -24,6 +24,9 @@ Manage it
   htpasswd -B [-bcinDv] [-C COST] [FILE] NAME [PASSWORD]
                           what Apache's does, as far as a registry can read it
   config check [CONFIG]   the configuration in effect, and what of it is unknown or not supported
+  acl explain --account NAME --repository NAME --action ACTION
+                          which rule decides, and why the others do not
+  acl test FILE           whether a table of expectations holds
   certs DIR NAME...       a CA in DIR, unless there is one, and a site certificate for these names
   health [CONFIG]         asks what runs here whether it is ready; exit code 1 if it is not
   keys create STATE       the first signing key in auth's state folder
@@ -36,7 +39,7 @@ Manage it
   -v, --version           the version
 
 Exit codes: 0 success; 1 it failed, and one sentence says why; 2 the command line is wrong; 4 fsck
-found something. 'portcullis COMMAND --help' tells more of the last two commands.
+found something; 3 'acl' says no. 'portcullis COMMAND --help' tells more of acl, garbage-collect and fsck.
 `;
 
 export const help: Command = async () => {

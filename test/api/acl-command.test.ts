@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { stringify } from 'yaml';
+import { run } from '../support/run.ts';
+import { launcher } from '../support/stack.ts';
+import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
+
+describe('portcullis acl', () => {
+  let folder: TemporaryFolder;
+  let config: string;
+
+  before(async () => {
+    folder = await createTemporaryFolder();
+    config = join(folder.path, 'config.yml');
+    await writeFile(
+      config,
+      stringify({
+        version: '0.1',
+        storage: 'inmemory',
+        auth: { htpasswd: { realm: 'x', path: '/nowhere/htpasswd' } },
+        portcullis: {
+          groups: { admins: ['root'] },
+          acl: [
+            { match: { account: '@admins' }, actions: ['*'] },
+            { match: { name: 'prod/**' }, actions: ['push'], effect: 'deny', comment: 'frozen' },
+            { match: { account: '/.+/', ip: '10.0.0.0/8' }, actions: ['*'] },
+          ],
+        },
+      }),
+    );
+  });
+
+  after(() => folder.remove());
+
+  const acl = (...args: string[]) => run(launcher, ['acl', ...args, '--config', config]);
+  const explain = (...args: string[]) => acl('explain', ...args);
+  const ask = ['--account', 'bob', '--repository', 'prod/app', '--action'];
+
+  test('explain names the rule that decided, and why those above did not', async () => {
+    const { code, stdout } = await explain(...ask, 'push', '--ip', '10.0.0.7');
+    assert.equal(code, 3);
+    assert.match(stdout, /^bob may not push prod\/app\n {2}because of acl\[1\] .*# frozen$/m);
+    assert.match(stdout, /passed over: acl\[0\]: bob is not in @admins$/m);
+    const pull = await explain(...ask, 'pull', '--ip', '10.0.0.7');
+    assert.equal(pull.code, 0);
+    assert.match(pull.stdout, /because of acl\[2\]/);
+    assert.match(pull.stdout, /passed over: acl\[1\]: it denies push only/);
+  });
+
+  test('explain says when nothing is about it', async () => {
+    const { code, stdout } = await explain('--repository', 'a', '--action', 'pull');
+    assert.equal(code, 3);
+    assert.match(
+      stdout,
+      /^somebody without a login may not pull a\n {2}because no rule is about it/,
+    );
+    assert.match(stdout, /acl\[2\]: account "" is not \/\.\+\//);
+    const from = await explain(...ask, 'pull', '--ip', '11.0.0.1');
+    assert.match(from.stdout, /acl\[2\]: ip 11\.0\.0\.1 is not in 10\.0\.0\.0\/8/);
+  });
+
+  test('test compares a table with the rules', async () => {
+    const file = join(folder.path, 'expectations.yml');
+    const holds = [
+      { account: 'root', repository: 'prod/app', action: ['push', 'delete'], expect: 'allowed' },
+      { account: 'bob', repository: 'prod/app', action: 'push', ip: '10.1.1.1', expect: 'denied' },
+      { repository: 'a', action: 'pull', expect: 'denied' },
+    ];
+    await writeFile(file, stringify(holds));
+    const good = await acl('test', file);
+    assert.deepEqual([good.code, good.stdout], [0, '3 expectations hold\n']);
+    await writeFile(file, stringify([...holds, { ...holds[1], expect: 'allowed' }]));
+    const bad = await acl('test', file);
+    assert.equal(bad.code, 3);
+    assert.match(bad.stdout, /^entry 3: bob push prod\/app: expected allowed, found denied$/m);
+    await writeFile(file, stringify([{ ...holds[1], expect: 'maybe' }]));
+    const odd = await acl('test', file);
+    assert.equal(odd.code, 1);
+    assert.match(odd.stderr, /entry 0\.expect/);
+  });
+
+  test('a command line that is not understood is told how it would be', async () => {
+    for (const args of [['explain'], ['test'], ['explain', '--label', 'x', ...ask, 'pull']]) {
+      assert.equal((await acl(...args)).code, 2, args.join(' '));
+    }
+    assert.match((await run(launcher, ['acl', '--help'])).stdout, /^usage: portcullis acl explain/);
+  });
+});
