@@ -5,7 +5,7 @@ import { mergeTrust, type Trust, trustSchema } from './trust.ts';
 import { KeysUnknownError, type TrustedKeys } from './verify.ts';
 
 /** Milliseconds between two looks at what auth says; bounds how long a removed user stays in. */
-const pollInterval = 5000;
+const pollInterval = 4000;
 /** The same while nothing is known yet. */
 const firstInterval = 500;
 /** Milliseconds within which an unknown key id makes us ask at most once. */
@@ -78,7 +78,11 @@ export function followTrust(auth: HopClient, log: Logger): RemoteTrust {
         return await find(header, token);
       }
     },
-    trusts: (kid) => trust?.keys.some((key) => key.kid === kid) ?? false,
+    trusts(kid) {
+      const key = trust?.keys.find((one) => one.kid === kid);
+      if (key === undefined) return undefined;
+      return key.uploadsOnly === true ? 'uploads' : 'tokens';
+    },
     notBefore: (subject) =>
       trust !== undefined && Object.hasOwn(trust.revoked, subject)
         ? trust.revoked[subject]

@@ -1,12 +1,21 @@
 import { z } from 'zod';
 
+const publishedKeySchema = z.looseObject({
+  kty: z.string(),
+  kid: z.string(),
+  /** It signs no more; its expired tokens may still finish their uploads. */
+  uploadsOnly: z.boolean().optional(),
+});
+
+export type PublishedKey = z.infer<typeof publishedKeySchema>;
+
 /**
  * What auth tells our other processes about whom to trust, over a private hop only
  * (`GET /internal/trust`).
  */
 export const trustSchema = z.object({
   /** Public keys, as a JWK Set (RFC 7517 section 5). */
-  keys: z.array(z.looseObject({ kty: z.string(), kid: z.string() })),
+  keys: z.array(publishedKeySchema),
   /** Subject → seconds since the epoch: tokens issued before are void. */
   revoked: z.record(z.string(), z.number()),
   /** Changes with the rules and users, so that cached answers can be dropped. */

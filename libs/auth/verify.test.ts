@@ -33,7 +33,7 @@ describe('verifying a token', () => {
     notBefore = undefined;
     const keys: TrustedKeys = {
       find: createLocalJWKSet({ keys: [publicJwk as JWK & { kty: string }] }),
-      trusts: (kid) => trusted && kid === 'k',
+      trusts: (kid) => (trusted && kid === 'k' ? 'tokens' : undefined),
       notBefore: () => notBefore,
     };
     verifier = createVerifier({

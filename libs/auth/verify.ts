@@ -11,8 +11,8 @@ const leeway = 60;
 export interface TrustedKeys {
   /** Finds the key for a token's header, or throws a jose error. */
   find: JWTVerifyGetKey;
-  /** True while the key may be relied on; a cached result of a retired key is dropped. */
-  trusts(kid: string): boolean;
+  /** What a key is good for now: its tokens, only expired ones that finish an upload, or nothing. */
+  trusts(kid: string): 'tokens' | 'uploads' | undefined;
   /** Tokens of this subject issued before this time (seconds) are void; undefined: none are. */
   notBefore(subject: string): number | undefined;
 }
@@ -67,7 +67,8 @@ export function createVerifier({
 
   function judge({ claims, kid }: Verified): Verification {
     const seconds = now() / 1000;
-    if (!keys.trusts(kid)) return { ok: false, why: 'the signing key is no longer trusted' };
+    const trusted = keys.trusts(kid);
+    if (trusted === undefined) return { ok: false, why: 'the signing key is no longer trusted' };
     const notBefore = keys.notBefore(claims.sub);
     if (notBefore !== undefined && claims.iat < notBefore) {
       return { ok: false, why: 'the token was revoked' };
@@ -75,6 +76,8 @@ export function createVerifier({
     if (claims.exp + leeway < seconds) {
       return { ok: false, why: 'the token has expired', expired: claims };
     }
+    // It signed its last token long ago; this one is somebody's who has the key.
+    if (trusted === 'uploads') return { ok: false, why: 'the signing key is no longer trusted' };
     return { ok: true, claims };
   }
 

@@ -91,12 +91,24 @@ export interface TlsSettings {
   ciphers: string[];
 }
 
+/** A registry that tokens are made for. */
+export interface TokenService {
+  name: string;
+  /** How the token names its key. */
+  kid: 'rfc7638' | 'libtrust';
+  /** Whether the token shows the key's certificate. */
+  x5c: boolean;
+}
+
 export interface AuthSettings {
   realm: string;
   htpasswd: string;
   state: string;
   issuer: string;
+  /** The one that this registry's own tokens are for. */
   service: string;
+  /** Everyone that tokens are made for, the own service first. */
+  services: [TokenService, ...TokenService[]];
   /** Milliseconds a token lives. */
   tokenTtl: number;
   groups: Record<string, string[]>;
@@ -169,7 +181,10 @@ function userSettings(user: string | undefined): Settings['user'] {
   return { uid: uid ?? 0, gid: gid ?? 0 };
 }
 
-function authSettings({ auth, portcullis }: LoadedConfiguration['configuration']) {
+function authSettings({
+  auth,
+  portcullis,
+}: LoadedConfiguration['configuration']): AuthSettings | undefined {
   if (auth?.htpasswd === undefined) return undefined;
   const htpasswd = resolve(auth.htpasswd.path);
   return {
@@ -178,6 +193,10 @@ function authSettings({ auth, portcullis }: LoadedConfiguration['configuration']
     state: resolve(portcullis.auth.state ?? join(dirname(htpasswd), 'portcullis-state')),
     issuer: portcullis.token.issuer,
     service: portcullis.token.service,
+    services: [
+      { name: portcullis.token.service, kid: 'rfc7638' as const, x5c: portcullis.token.x5c },
+      ...portcullis.token.services,
+    ],
     tokenTtl: portcullis.token.ttl,
     groups: portcullis.groups,
     rules: portcullis.acl,

@@ -1,10 +1,12 @@
 import { runCommand } from '#libs/process/run-command.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { acl, aclUsage } from './commands/acl.ts';
+import { keys, keysUsage } from './commands/keys.ts';
 
 /** The commands about who may do what; they read auth's files and need no running service. */
 const commands = {
   acl: { run: acl, usage: aclUsage },
+  keys: { run: keys, usage: keysUsage },
 } as const;
 
 await runCommand(async ([name = '', ...rest]) => {

@@ -1,6 +1,5 @@
 import Router from '@koa/router';
 import type Koa from 'koa';
-import type { SigningKey } from '#libs/auth/signing-keys.ts';
 import type { HopGuard } from '#libs/hop/guard.ts';
 import { createApp, type RequestState } from '#libs/http/app.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
@@ -10,12 +9,13 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import { getJwks, getTrust, postFilter } from './api/internal.ts';
 import { measureTokens } from './api/measure-tokens.ts';
 import { getToken, postToken, type TokenOptions } from './api/token.ts';
+import type { KeyRing } from './keys/key-ring.ts';
 
 export interface AuthAppOptions extends TokenOptions {
   log: Logger;
   readiness: Readiness;
   report?: SelfReport;
-  keys: readonly SigningKey[];
+  keys: KeyRing;
   guard: HopGuard;
 }
 
@@ -44,7 +44,7 @@ export function createAuthApp(options: AuthAppOptions): Koa<RequestState> {
     await next();
   });
   router.get('/internal/trust', getTrust(keys, revocations, policy));
-  router.post('/internal/filter', postFilter(policy, options.issue.service));
+  router.post('/internal/filter', postFilter(policy, options.issue.services[0].name));
   app.use(async (ctx, next) => {
     const route = tokenPaths.has(ctx.path) ? 'token' : otherRoutes.get(ctx.path);
     if (route !== undefined) ctx.state.access.route = route;

@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { SignJWT } from 'jose';
+import { type JWTHeaderParameters, SignJWT } from 'jose';
 import type { CallerDetails } from '#libs/auth/claims.ts';
 import type { Access } from '#libs/auth/scope.ts';
-import type { SigningKey } from '#libs/auth/signing-keys.ts';
+import type { TokenService } from '#libs/config/settings.ts';
+import type { SigningKey } from './keys/signing-key.ts';
 
 export interface IssuedToken {
   token: string;
@@ -12,15 +13,18 @@ export interface IssuedToken {
 }
 
 export interface IssueOptions {
-  key: SigningKey;
+  /** The key that signs now. */
+  signing(): SigningKey;
   issuer: string;
-  service: string;
+  /** Who tokens are made for; the first is this registry. */
+  services: readonly [TokenService, ...TokenService[]];
   /** Milliseconds. */
   ttl: number;
 }
 
 /** What a token says. */
 export interface TokenContent {
+  service: TokenService;
   account: string;
   access: readonly Access[];
   caller?: CallerDetails | undefined;
@@ -30,20 +34,31 @@ export interface TokenContent {
 
 /** Signs a token for exactly this access (distribution's "Token Authentication Implementation"). */
 export async function issueToken(
-  { key, issuer, service, ttl }: IssueOptions,
-  { account, access, caller, notBefore = 0 }: TokenContent,
+  { signing, issuer, ttl }: IssueOptions,
+  { service, account, access, caller, notBefore = 0 }: TokenContent,
 ): Promise<IssuedToken> {
+  const key = signing();
   const now = Math.floor(Date.now() / 1000);
   const expiresIn = Math.max(60, Math.round(ttl / 1000));
   const token = await new SignJWT(caller === undefined ? { access } : { access, caller })
-    .setProtectedHeader({ alg: 'ES256', typ: 'JWT', kid: key.kid })
+    .setProtectedHeader(headerFor(service, key))
     .setIssuer(issuer)
     .setSubject(account)
-    .setAudience(service)
+    // One string: distribution 2.8 reads no list.
+    .setAudience(service.name)
     .setJti(randomUUID())
     .setIssuedAt(Math.max(now, notBefore))
     .setNotBefore(now)
     .setExpirationTime(now + expiresIn)
     .sign(key.privateKey);
   return { token, expiresIn, issuedAt: new Date(now * 1000) };
+}
+
+/** How the token says which key signed it (RFC 7515 section 4.1). */
+function headerFor(service: TokenService, key: SigningKey): JWTHeaderParameters {
+  const { certificate } = key;
+  const chain =
+    service.x5c && certificate !== undefined ? { x5c: [certificate.raw.toString('base64')] } : {};
+  const kid = service.kid === 'libtrust' ? key.libtrustKid : key.kid;
+  return { alg: 'ES256', typ: 'JWT', kid, ...chain };
 }

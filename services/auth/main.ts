@@ -1,11 +1,5 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import {
-  createFirstKey,
-  createTemporaryKey,
-  loadKeys,
-  type SigningKey,
-} from '#libs/auth/signing-keys.ts';
 import { connectForNews, trustChannel } from '#libs/auth/trust-news.ts';
 import type { AuthSettings, Settings } from '#libs/config/settings.ts';
 import { guardOf, loadHopTls } from '#libs/hop/open-hop.ts';
@@ -16,6 +10,10 @@ import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { serveAsUser } from '#libs/process/serving-user.ts';
 import { createAuthApp } from './app.ts';
+import { createFirstKey } from './keys/create-key.ts';
+import { loadIdentitySecret } from './keys/identity-secret.ts';
+import { openKeyRing } from './keys/key-ring.ts';
+import { createTemporaryKey, loadKeys, type SigningKey } from './keys/signing-key.ts';
 import { createPolicy } from './policy/create-policy.ts';
 import { openRevocations } from './revocations.ts';
 import { openHtpasswd } from './users/htpasswd-users.ts';
@@ -34,20 +32,24 @@ async function startAuth(
   }
   const policy = createPolicy(auth, (message) => log.warn(message));
   const severalOfUs = settings.redis !== undefined && !hops.auth.isPrivate;
-  const keys = await openKeys(auth, severalOfUs, log);
-  const [signing] = keys;
-  const revocations = await openRevocations({
-    stateFolder: auth.state,
-    secret: signing.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    log,
-  });
+  const firstKeys = await openKeys(auth, severalOfUs, log);
+  const secret = await loadIdentitySecret(auth.state, firstKeys);
   const news = await connectForNews(settings.redis, log, report.metrics);
+  const tellAll = () => news?.publish(trustChannel, '');
+  const keys = openKeyRing({
+    stateFolder: auth.state,
+    keys: firstKeys,
+    ttl: auth.tokenTtl,
+    log,
+    onChange: tellAll,
+  });
+  const revocations = await openRevocations({ stateFolder: auth.state, secret, log });
   const users = await openHtpasswd({
     path: auth.htpasswd,
     log,
     async onChange(accounts) {
       // Only what is new is worth telling: the others look at their own files when they hear of it.
-      if (await revocations.follow(accounts)) news?.publish(trustChannel, signing.kid);
+      if (await revocations.follow(accounts)) tellAll();
     },
   });
   news?.subscribe(trustChannel, () => void users.look());
@@ -63,7 +65,12 @@ async function startAuth(
     keys,
     guard: guardOf(hops.auth, hops),
     realm: auth.realm,
-    issue: { key: signing, issuer: auth.issuer, service: auth.service, ttl: auth.tokenTtl },
+    issue: {
+      signing: keys.signing,
+      issuer: auth.issuer,
+      services: auth.services,
+      ttl: auth.tokenTtl,
+    },
   });
   const tls = await loadHopTls(hops.auth, hops);
   const names = await namesInState(auth.state);
@@ -78,10 +85,13 @@ async function startAuth(
     address: server.address,
     async stop() {
       await server.stop(settings.http.drainTimeout);
+      keys.close();
       await users.close();
       await news?.close();
     },
-    reload: () => users.reload(),
+    async reload() {
+      await Promise.all([users.reload(), keys.reload()]);
+    },
   };
 }
 

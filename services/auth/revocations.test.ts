@@ -22,7 +22,7 @@ describe('revocations', () => {
     await rm(stateFolder, { recursive: true });
   });
 
-  const open = () => openRevocations({ stateFolder, secret: 'key', log });
+  const open = () => openRevocations({ stateFolder, secret: Buffer.from('key'), log });
   const accounts = (entries: Record<string, string>) => new Map(Object.entries(entries));
 
   test('the first look revokes nothing', async () => {

@@ -32,7 +32,7 @@ export interface Revocations {
 export interface RevocationOptions {
   stateFolder: string;
   /** Makes fingerprints useless to whoever reads the file. */
-  secret: string;
+  secret: Buffer;
   log: Logger;
 }
 

@@ -1,7 +1,7 @@
-import { chmod, mkdir, open, readFile, realpath, rename, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { readFile } from 'node:fs/promises';
 import bcrypt from 'bcryptjs';
 import { isAccountName, parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import { editFile } from '#libs/process/edit-file.ts';
 
 /** log2 of bcrypt's work: about 60 ms a login on a common machine. */
 const defaultCost = 10;
@@ -24,29 +24,35 @@ export async function setPassword(
   password: string,
   mode: 'add' | 'change',
 ): Promise<void> {
-  assertUsable(name, password);
-  const text = mode === 'add' ? await read(path).catch(ifAbsent) : await read(path);
-  const known = linesOf(text).some((line) => line.startsWith(`${name}:`));
-  if (mode === 'add' && known) {
-    throw new Error(`${path} already has a user "${name}"; change the password with user passwd`);
-  }
-  if (mode === 'change' && !known) throw noUser(path, name);
-  await write(path, [...without(text, name), await formatUser(name, password, defaultCost)]);
+  // What takes long is done before others have to wait.
+  const line = await formatUser(name, password, defaultCost);
+  if (mode === 'change') await read(path);
+  await editFile(path, (text = '') => {
+    const known = linesOf(text).some((other) => other.startsWith(`${name}:`));
+    if (mode === 'add' && known) {
+      throw new Error(`${path} already has a user "${name}"; change the password with user passwd`);
+    }
+    if (mode === 'change' && !known) throw noUser(path, name);
+    return join([...without(text, name), line]);
+  });
 }
 
 /**
- * Writes a user's line into a text of such lines, in the place of the one there was.
- * @param text undefined for a new file
+ * Writes a user's line into a file of such lines, in the place of the one there was.
+ * @param anew begins with an empty file, whatever there is
  */
 export async function replaceUser(
   path: string,
-  text: string | undefined,
   line: string,
+  anew: boolean,
 ): Promise<'Adding' | 'Updating'> {
   const name = line.slice(0, line.indexOf(':') + 1);
-  const lines = text === undefined ? [] : linesOf(text);
-  const index = lines.findIndex((other) => other.startsWith(name));
-  await write(path, index < 0 ? [...lines, line] : lines.with(index, line));
+  let index = -1;
+  await editFile(path, (text) => {
+    const lines = anew || text === undefined ? [] : linesOf(text);
+    index = lines.findIndex((other) => other.startsWith(name));
+    return join(index < 0 ? [...lines, line] : lines.with(index, line));
+  });
   return index < 0 ? 'Adding' : 'Updating';
 }
 
@@ -71,19 +77,20 @@ function assertUsable(name: string, password: string): void {
 
 /** @throws Error if there is no such user */
 export async function removeUser(path: string, name: string): Promise<void> {
-  const text = await read(path);
-  const lines = without(text, name);
-  if (lines.length === linesOf(text).length) throw noUser(path, name);
-  await write(path, lines);
+  await read(path);
+  await editFile(path, (text = '') => {
+    const lines = without(text, name);
+    if (lines.length === linesOf(text).length) throw noUser(path, name);
+    return join(lines);
+  });
 }
 
 async function read(path: string): Promise<string> {
   return await readFile(path, 'utf8');
 }
 
-function ifAbsent(error: NodeJS.ErrnoException): string {
-  if (error.code === 'ENOENT') return '';
-  throw error;
+function join(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join('');
 }
 
 function linesOf(text: string): string[] {
@@ -96,24 +103,4 @@ function without(text: string, name: string): string[] {
 
 function noUser(path: string, name: string): Error {
   return new Error(`${path} has no user "${name}"`);
-}
-
-/** Replaces the file whole: a reader sees the old users or the new ones. */
-async function write(path: string, lines: readonly string[]): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const target = await realpath(path).catch(() => path);
-  const before = await stat(target).catch(() => undefined);
-  const mode = before === undefined ? 0o600 : before.mode & 0o777;
-  const temporary = `${target}.${process.pid}.tmp`;
-  const handle = await open(temporary, 'w', mode);
-  try {
-    // The service that reads it may be another user than the one who types this.
-    if (before !== undefined) await handle.chown(before.uid, before.gid);
-    await handle.writeFile(lines.map((line) => `${line}\n`).join(''));
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-  await chmod(temporary, mode);
-  await rename(temporary, target);
 }

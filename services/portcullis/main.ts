@@ -7,7 +7,6 @@ import { configCheck } from './commands/config-check.ts';
 import { health } from './commands/health.ts';
 import { help, version } from './commands/help.ts';
 import { htpasswd } from './commands/htpasswd.ts';
-import { keysCreate } from './commands/keys.ts';
 import { quickstart } from './commands/quickstart.ts';
 import { serve } from './commands/serve.ts';
 import { serveOne } from './commands/serve-one.ts';
@@ -21,7 +20,6 @@ const commands: Readonly<Record<string, Command>> = {
   user,
   certs,
   config: configCheck,
-  keys: keysCreate,
   health,
   help,
   htpasswd,

@@ -5,11 +5,13 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import bcrypt from 'bcryptjs';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
-import { createFirstKey, loadKeys } from '#libs/auth/signing-keys.ts';
 import { believeAll } from '#libs/hop/guard.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
 import { createAuthApp } from '../../services/auth/app.ts';
+import { createFirstKey } from '../../services/auth/keys/create-key.ts';
+import { type KeyRing, openKeyRing } from '../../services/auth/keys/key-ring.ts';
+import { loadKeys } from '../../services/auth/keys/signing-key.ts';
 import { createAclPolicy } from '../../services/auth/policy/acl.ts';
 import { openRevocations } from '../../services/auth/revocations.ts';
 import { type HtpasswdUsers, openHtpasswd } from '../../services/auth/users/htpasswd-users.ts';
@@ -27,6 +29,7 @@ interface TokenAnswer {
 describe('the token service', () => {
   let folder: TemporaryFolder;
   let users: HtpasswdUsers;
+  let keys: KeyRing;
   let server: Server;
   let url: string;
 
@@ -35,12 +38,17 @@ describe('the token service', () => {
     const { log } = createRecordingLog();
     const state = join(folder.path, 'state');
     await createFirstKey(state);
-    const keys = await loadKeys(state);
-    const [key] = keys;
+    const [key] = await loadKeys(state);
     assert.ok(key !== undefined);
+    const ttl = 300_000;
+    keys = openKeyRing({ stateFolder: state, keys: [key], ttl, log, onChange() {} });
     const htpasswd = join(folder.path, 'htpasswd');
     await writeFile(htpasswd, `bob:${bcrypt.hashSync('secret', 4)}\n`);
-    const revocations = await openRevocations({ stateFolder: state, secret: 'x', log });
+    const revocations = await openRevocations({
+      stateFolder: state,
+      secret: Buffer.from('x'),
+      log,
+    });
     users = await openHtpasswd({ path: htpasswd, log, onChange: (all) => revocations.follow(all) });
     const app = createAuthApp({
       readiness: createReadiness(),
@@ -57,7 +65,15 @@ describe('the token service', () => {
       ),
       guard: believeAll,
       realm: 'Test',
-      issue: { key, issuer: 'portcullis', service: 'registry', ttl: 300_000 },
+      issue: {
+        signing: keys.signing,
+        issuer: 'portcullis',
+        services: [
+          { name: 'registry', kid: 'rfc7638', x5c: true },
+          { name: 'old', kid: 'libtrust', x5c: false },
+        ],
+        ttl,
+      },
     });
     const handle = app.callback();
     server = createServer((request, response) => void handle(request, response));
@@ -67,6 +83,7 @@ describe('the token service', () => {
   after(async () => {
     server.closeAllConnections();
     server.close();
+    keys.close();
     await users.close();
     await folder.remove();
   });

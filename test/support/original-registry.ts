@@ -13,9 +13,14 @@ export interface OriginalRegistry {
   stop(): Promise<void>;
 }
 
-export async function startOriginalRegistry(dir: string, root: string): Promise<OriginalRegistry> {
+/** @param sections laid over an open registry's */
+export async function startOriginalRegistry(
+  dir: string,
+  root: string,
+  sections: Record<string, unknown> = {},
+): Promise<OriginalRegistry> {
   const port = await freePort();
-  const config = join(dir, 'original.yml');
+  const config = join(dir, `original-${port}.yml`);
   await writeFile(
     config,
     stringify({
@@ -23,12 +28,13 @@ export async function startOriginalRegistry(dir: string, root: string): Promise<
       log: { level: 'error' },
       storage: { filesystem: { rootdirectory: root }, delete: { enabled: true } },
       http: { addr: `127.0.0.1:${port}` },
+      ...sections,
     }),
   );
   const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
   const registry = `127.0.0.1:${port}`;
   await waitFor('the original registry', async () => {
-    const { code } = await run('curl', ['-sf', '-o', '/dev/null', `http://${registry}/v2/`]);
+    const { code } = await run('curl', ['-s', '-o', '/dev/null', `http://${registry}/v2/`]);
     return code === 0;
   });
   return {

@@ -50,7 +50,7 @@ export async function createTokenServer(): Promise<TokenServer> {
       audience: service,
       keys: {
         find: async () => publicKey,
-        trusts: (kid) => kid === 'test',
+        trusts: (kid) => (kid === 'test' ? 'tokens' : undefined),
         notBefore: (subject) => revoked.get(subject),
       },
     }),

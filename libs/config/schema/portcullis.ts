@@ -65,6 +65,19 @@ export const portcullisSchema = z.object({
         .default(300_000),
       issuer: text.default('portcullis'),
       service: text.default('portcullis'),
+      /** Tokens show the certificate of their key, for registries with a rootcertbundle. */
+      x5c: flag.default(true),
+      /** Other registries that tokens are made for, by their `service`. */
+      services: z
+        .array(
+          z.strictObject({
+            name: text,
+            /** How the token names its key; libtrust is distribution 2.8's own way. */
+            kid: z.enum(['rfc7638', 'libtrust']).default('rfc7638'),
+            x5c: flag.default(true),
+          }),
+        )
+        .default([]),
     })
     .prefault({}),
   auth: z

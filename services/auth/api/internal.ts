@@ -1,33 +1,33 @@
 import type { Middleware } from 'koa';
 import { z } from 'zod';
 import { callerDetailsSchema } from '#libs/auth/claims.ts';
-import type { SigningKey } from '#libs/auth/signing-keys.ts';
 import type { Trust } from '#libs/auth/trust.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import type { KeyRing } from '../keys/key-ring.ts';
 import { callerOf } from '../policy/caller.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Revocations } from '../revocations.ts';
 
 /** GET /auth/jwks: the public keys (RFC 7517). */
-export function getJwks(keys: readonly SigningKey[]): Middleware<RequestState> {
+export function getJwks(keys: KeyRing): Middleware<RequestState> {
   return async (ctx) => {
     ctx.set('Cache-Control', 'max-age=60');
-    ctx.body = { keys: keys.map(({ publicJwk }) => publicJwk) };
+    ctx.body = { keys: keys.published().filter(({ uploadsOnly }) => uploadsOnly !== true) };
     ctx.type = 'application/jwk-set+json';
   };
 }
 
 /** GET /internal/trust: all that a verifier needs; for our own processes only. */
 export function getTrust(
-  keys: readonly SigningKey[],
+  keys: KeyRing,
   revocations: Revocations,
   policy: Policy,
 ): Middleware<RequestState> {
   return async (ctx) => {
     ctx.body = {
-      keys: keys.map(({ publicJwk, kid }) => ({ ...publicJwk, kid, kty: publicJwk.kty ?? '' })),
+      keys: keys.published(),
       revoked: { ...revocations.all() },
       policyVersion: policy.version,
     } satisfies Trust;

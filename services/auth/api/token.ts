@@ -39,8 +39,8 @@ export function getToken(options: TokenOptions): Middleware<RequestState> {
     } else if (credentials.scheme !== 'none') {
       refuse(ctx, options, 'send a user name and password as Basic credentials');
     }
-    const scopes = new URLSearchParams(ctx.querystring).getAll('scope');
-    const { token, expiresIn, issuedAt } = await grantToken(ctx, options, account, scopes);
+    const query = new URLSearchParams(ctx.querystring);
+    const { token, expiresIn, issuedAt } = await grantToken(ctx, options, account, query);
     ctx.body = {
       token,
       access_token: token,
@@ -66,12 +66,7 @@ export function postToken(options: TokenOptions): Middleware<RequestState> {
       return;
     }
     const account = await login(ctx, options, username, password);
-    const { access, token, expiresIn, issuedAt } = await grantToken(
-      ctx,
-      options,
-      account,
-      form.getAll('scope'),
-    );
+    const { access, token, expiresIn, issuedAt } = await grantToken(ctx, options, account, form);
     ctx.body = {
       access_token: token,
       token,
@@ -104,19 +99,22 @@ async function grantToken(
   ctx: Context,
   { policy, revocations, issue }: TokenOptions,
   account: string,
-  scopes: readonly string[],
+  /** The query or the form. */
+  asked: URLSearchParams,
 ) {
-  const wanted = parseScopes(scopes);
+  const [own] = issue.services;
+  const service = issue.services.find(({ name }) => name === asked.get('service')) ?? own;
+  const wanted = parseScopes(asked.getAll('scope'));
   if (wanted.length > maxScopes) {
     throw new RegistryError('REQUEST_INVALID', {
       message: `a token is for at most ${maxScopes} scopes, not ${wanted.length}`,
     });
   }
-  const caller = callerOf(account, { client: ctx.state.client, service: issue.service });
+  const caller = callerOf(account, { client: ctx.state.client, service: service.name });
   const grant = grantAccess(policy, caller, wanted);
   const revoked = revocations.all();
   const notBefore = Object.hasOwn(revoked, account) ? revoked[account] : 0;
-  const issued = await issueToken(issue, { account, access: grant.access, notBefore });
+  const issued = await issueToken(issue, { service, account, access: grant.access, notBefore });
   ctx.set('Cache-Control', 'no-store');
   ctx.state.access.subject = account;
   ctx.state.log.info(

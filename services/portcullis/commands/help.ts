@@ -29,7 +29,8 @@ Manage it
   acl test FILE           whether a table of expectations holds
   certs DIR NAME...       a CA in DIR, unless there is one, and a site certificate for these names
   health [CONFIG]         asks what runs here whether it is ready; exit code 1 if it is not
-  keys create STATE       the first signing key in auth's state folder
+  keys create|list|rotate|revoke|export STATE
+                          the signing keys in auth's state folder, changed while it serves
   garbage-collect [-d] [-m] [-q] CONFIG
                           takes away what nothing refers to, while the registry serves
   fsck [--repair] [--quick] CONFIG
@@ -39,7 +40,8 @@ Manage it
   -v, --version           the version
 
 Exit codes: 0 success; 1 it failed, and one sentence says why; 2 the command line is wrong; 4 fsck
-found something; 3 'acl' says no. 'portcullis COMMAND --help' tells more of acl, garbage-collect and fsck.
+found something; 3 'acl' says no. 'portcullis COMMAND --help' tells more of acl, keys, garbage-
+collect and fsck.
 `;
 
 export const help: Command = async () => {

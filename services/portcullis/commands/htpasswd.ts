@@ -39,8 +39,9 @@ export const htpasswd: Command = async (args) => {
     process.stdout.write(`${line}\n\n`);
     return 0;
   }
-  const text = values.c === true ? undefined : await readFile(file, 'utf8').catch(explain(file));
-  const done = await replaceUser(file, text, line);
+  const anew = values.c === true;
+  if (!anew) await readFile(file).catch(explain(file));
+  const done = await replaceUser(file, line, anew);
   process.stderr.write(`${done} password for user ${name}\n`);
   return 0;
 };
