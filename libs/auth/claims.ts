@@ -24,9 +24,10 @@ export const claimsSchema = z.object({
   /** Seconds since the epoch, as are `nbf` and `iat`. */
   exp: z.number(),
   nbf: z.number().optional(),
-  iat: z.number(),
+  iat: z.number().default(0),
   jti: z.string().optional(),
-  access: accessSchema.default([]),
+  /** Some servers say null for none. */
+  access: accessSchema.nullish().transform((access) => access ?? []),
   /** Ours; absent for plain accounts. */
   caller: callerDetailsSchema.optional(),
 });

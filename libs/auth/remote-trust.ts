@@ -1,4 +1,4 @@
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from 'jose';
+import { createLocalJWKSet, errors, type JSONWebKeySet } from 'jose';
 import type { HopClient } from '#libs/hop/client.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { mergeTrust, type Trust, trustSchema } from './trust.ts';
@@ -28,7 +28,7 @@ export interface RemoteTrust {
  */
 export function followTrust(auth: HopClient, log: Logger): RemoteTrust {
   let trust: Trust | undefined;
-  let find: JWTVerifyGetKey | undefined;
+  let find: ReturnType<typeof createLocalJWKSet> | undefined;
   let lastAsked = 0;
   let asking: Promise<void> | undefined;
   let away = false;
@@ -65,17 +65,18 @@ export function followTrust(auth: HopClient, log: Logger): RemoteTrust {
   }, firstInterval).unref();
 
   const keys: TrustedKeys = {
-    find: async (header, token) => {
+    async find(header) {
       if (find === undefined) await refresh();
+      const id = header.kid ?? '';
       try {
         if (find === undefined) throw new KeysUnknownError('no token service has answered yet');
-        return await find(header, token);
+        return { key: await find(header), id };
       } catch (error) {
         const other = !(error instanceof errors.JWKSNoMatchingKey);
         if (other || Date.now() - lastAsked < refreshLimit) throw error;
         await refresh();
         if (find === undefined) throw error;
-        return await find(header, token);
+        return { key: await find(header), id };
       }
     },
     trusts(kid) {

@@ -31,8 +31,9 @@ describe('verifying a token', () => {
     now = start;
     trusted = true;
     notBefore = undefined;
+    const findInSet = createLocalJWKSet({ keys: [publicJwk as JWK & { kty: string }] });
     const keys: TrustedKeys = {
-      find: createLocalJWKSet({ keys: [publicJwk as JWK & { kty: string }] }),
+      find: async (header) => ({ key: await findInSet(header), id: header.kid ?? '' }),
       trusts: (kid) => (trusted && kid === 'k' ? 'tokens' : undefined),
       notBefore: () => notBefore,
     };

@@ -1,5 +1,11 @@
-import { createHash } from 'node:crypto';
-import { decodeProtectedHeader, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { createHash, type KeyObject } from 'node:crypto';
+import {
+  type CryptoKey,
+  decodeProtectedHeader,
+  errors,
+  type JWTHeaderParameters,
+  jwtVerify,
+} from 'jose';
 import { LRUCache } from 'lru-cache';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { type Claims, claimsSchema } from './claims.ts';
@@ -7,12 +13,22 @@ import { type Claims, claimsSchema } from './claims.ts';
 /** How far two clocks may differ, in seconds; what distribution allows. */
 const leeway = 60;
 
+/** A key that a token's header led to. */
+export interface FoundKey {
+  key: KeyObject | CryptoKey | Uint8Array;
+  /** By which its trust is asked about again later. */
+  id: string;
+}
+
 /** What the verifier needs to know about trust; it may change at any time. */
 export interface TrustedKeys {
-  /** Finds the key for a token's header, or throws a jose error. */
-  find: JWTVerifyGetKey;
+  /**
+   * Finds the key for a token's header.
+   * @throws UntrustedKeyError, KeysUnknownError
+   */
+  find(header: JWTHeaderParameters): Promise<FoundKey>;
   /** What a key is good for now: its tokens, only expired ones that finish an upload, or nothing. */
-  trusts(kid: string): 'tokens' | 'uploads' | undefined;
+  trusts(id: string): 'tokens' | 'uploads' | undefined;
   /** Tokens of this subject issued before this time (seconds) are void; undefined: none are. */
   notBefore(subject: string): number | undefined;
 }
@@ -32,13 +48,16 @@ export interface VerifierOptions {
   issuer: string;
   /** The one service name tokens must be made for. */
   audience: string;
+  /** Signature algorithms; ours alone unless it is said. */
+  algorithms?: readonly string[];
   /** Milliseconds since the epoch. */
   now?: () => number;
 }
 
 interface Verified {
   claims: Claims;
-  kid: string;
+  /** Of the key. */
+  id: string;
 }
 
 /**
@@ -49,25 +68,32 @@ export function createVerifier({
   keys,
   issuer,
   audience,
+  algorithms = ['ES256'],
   now = Date.now,
 }: VerifierOptions): Verifier {
   const cache = new LRUCache<string, Verified>({ max: 10_000 });
 
   async function checkSignature(token: string): Promise<Verified> {
-    const { payload, protectedHeader } = await jwtVerify(token, keys.find, {
+    let id = '';
+    const find = async (header: JWTHeaderParameters) => {
+      const found = await keys.find(header);
+      id = found.id;
+      return found.key;
+    };
+    const { payload } = await jwtVerify(token, find, {
       issuer,
       audience,
-      algorithms: ['ES256'],
+      algorithms: [...algorithms],
       clockTolerance: leeway,
       // Expiry is judged by judge(), so that an old but genuine token can be told from a forged one.
       currentDate: new Date(Math.min(now(), expiryOf(token) * 1000)),
     });
-    return { claims: claimsSchema.parse(payload), kid: protectedHeader.kid ?? '' };
+    return { claims: claimsSchema.parse(payload), id };
   }
 
-  function judge({ claims, kid }: Verified): Verification {
+  function judge({ claims, id }: Verified): Verification {
     const seconds = now() / 1000;
-    const trusted = keys.trusts(kid);
+    const trusted = keys.trusts(id);
     if (trusted === undefined) return { ok: false, why: 'the signing key is no longer trusted' };
     const notBefore = keys.notBefore(claims.sub);
     if (notBefore !== undefined && claims.iat < notBefore) {
@@ -98,6 +124,9 @@ export function createVerifier({
   };
 }
 
+/** The key that a token names is none that we trust; the message says why, and holds nothing of it. */
+export class UntrustedKeyError extends Error {}
+
 /** Nothing was heard of the keys yet: a token can be neither believed nor refused. */
 export class KeysUnknownError extends Error {}
 
@@ -120,6 +149,7 @@ function expiryOf(token: string): number {
 function describe(error: unknown): string {
   if (error instanceof errors.JWTClaimValidationFailed)
     return `claim ${error.claim}: ${error.reason}`;
+  if (error instanceof UntrustedKeyError) return error.message;
   if (error instanceof errors.JOSEError) return error.code;
   return 'not a token';
 }

@@ -45,12 +45,6 @@ const rules: readonly Rule[] = [
     (c) => hasEndpoints(c),
   ],
   [
-    'auth.token',
-    'stop',
-    'tokens of another server are not accepted yet; auth.htpasswd brings our own token service',
-    (c) => c.auth?.token,
-  ],
-  [
     'auth.silly',
     'stop',
     'silly accepts everyone who sends any password; leave auth out for an open registry',

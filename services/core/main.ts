@@ -1,6 +1,5 @@
-import { followTrust } from '#libs/auth/remote-trust.ts';
+import { openTrust } from '#libs/auth/open-trust.ts';
 import { trustChannel } from '#libs/auth/trust-news.ts';
-import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
 import { measureInstances } from '#libs/hop/measure-instances.ts';
 import { guardOf, loadHopTls, openHop } from '#libs/hop/open-hop.ts';
@@ -47,6 +46,11 @@ async function startCore(
   if (redis !== undefined) measureRedis(redis, metrics);
   const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
   if (authHop !== undefined) measureInstances({ auth: authHop.instances }, metrics);
+  const trust = await openTrust(settings, authHop?.client, log);
+  if (trust !== undefined) {
+    readiness.require(trust.reason);
+    redis?.subscribe(trustChannel, () => void trust.refresh());
+  }
   await serveAsUser(settings, log);
   const driver = measureStorage(await createDriver(settings), metrics);
   measureDisk(settings.storage, metrics);
@@ -62,21 +66,11 @@ async function startCore(
   const upkeep = readOnly
     ? undefined
     : keepUp({ driver, registry, locks, measures, settings, log });
-  const trust = authHop === undefined ? undefined : followTrust(authHop.client, log);
-  if (trust !== undefined) {
-    readiness.require(trust.reason);
-    redis?.subscribe(trustChannel, () => void trust.refresh());
-  }
-  const verifier =
-    auth === undefined || trust === undefined
-      ? undefined
-      : createVerifier({ keys: trust.keys, issuer: auth.issuer, audience: auth.service });
-
   const app = createCoreApp({
     log,
     readiness,
     report,
-    verifier,
+    verifier: trust?.verifier,
     health,
     guard: guardOf(hops.core, hops),
     registry,

@@ -24,11 +24,14 @@ export type GatewayContext = ParameterizedContext<GatewayState>;
 
 export interface AuthenticateOptions {
   verifier: Verifier;
-  exchange: TokenExchange;
+  /** Undefined where tokens come from another server, which alone sees passwords. */
+  exchange: TokenExchange | undefined;
   /** The `service` of challenges. */
   service: string;
+  /** Where clients get tokens. */
+  tokenRealm(ctx: GatewayContext): string;
   /** Shown by a browser that asks for a password. */
-  realm: string;
+  browserRealm: string;
 }
 
 /** Judges a request at the edge. */
@@ -44,7 +47,7 @@ export interface Authenticator {
 }
 
 export function createAuthenticator(options: AuthenticateOptions): Authenticator {
-  const { verifier, exchange, service, realm } = options;
+  const { verifier, exchange, service, tokenRealm, browserRealm } = options;
 
   function challenge(
     ctx: GatewayContext,
@@ -54,11 +57,11 @@ export function createAuthenticator(options: AuthenticateOptions): Authenticator
     ctx.vary('Sec-Fetch-Mode');
     ctx.vary('Upgrade-Insecure-Requests');
     // One challenge only: docker answers a second one with the password instead of the token.
-    if (isNavigation(ctx)) {
-      ctx.set('WWW-Authenticate', formatBasicChallenge(realm));
+    if (exchange !== undefined && isNavigation(ctx)) {
+      ctx.set('WWW-Authenticate', formatBasicChallenge(browserRealm));
       return;
     }
-    const bearer: BearerChallenge = { realm: `${ctx.state.publicUrl}/v2/_token`, service };
+    const bearer: BearerChallenge = { realm: tokenRealm(ctx), service };
     const scope = requestedAccess(match);
     if (scope.length > 0) bearer.scope = scope;
     if (error !== undefined) bearer.error = error;
@@ -98,6 +101,9 @@ export function createAuthenticator(options: AuthenticateOptions): Authenticator
       case 'bearer':
         return credentials.token;
       case 'basic': {
+        if (exchange === undefined) {
+          return refuse(ctx, match, 'get a token with your password, as the challenge says');
+        }
         refuseCrossSite(ctx);
         const token = await exchange.forBasic(ctx.get('Authorization'), request);
         return token ?? refuse(ctx, match, 'incorrect username or password');
@@ -106,7 +112,9 @@ export function createAuthenticator(options: AuthenticateOptions): Authenticator
         return refuse(ctx, match, `authentication required: ${credentials.why}`);
       case 'none':
         // Clients learn here that there is something to log in to, even if much is public.
-        if (match.route.needs === 'login') return refuse(ctx, match, undefined);
+        if (match.route.needs === 'login' || exchange === undefined) {
+          return refuse(ctx, match, undefined);
+        }
         return await exchange.forAnonymous(request);
     }
   }

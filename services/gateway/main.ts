@@ -1,9 +1,9 @@
 import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
-import { followTrust } from '#libs/auth/remote-trust.ts';
+import { type OpenTrust, openTrust } from '#libs/auth/open-trust.ts';
 import { connectForNews, trustChannel } from '#libs/auth/trust-news.ts';
-import { createVerifier } from '#libs/auth/verify.ts';
 import type { Settings } from '#libs/config/settings.ts';
+import type { HopClient } from '#libs/hop/client.ts';
 import { measureInstances } from '#libs/hop/measure-instances.ts';
 import { openHop } from '#libs/hop/open-hop.ts';
 import { createNetworks } from '#libs/http/networks.ts';
@@ -14,7 +14,7 @@ import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { serveAsUser } from '#libs/process/serving-user.ts';
 import { createGatewayApp } from './app.ts';
-import { createAuthenticator } from './authenticate.ts';
+import { type Authenticator, createAuthenticator } from './authenticate.ts';
 import { createTrustedProxies } from './client-address.ts';
 import { createHttp2Server } from './http2.ts';
 import { createProxy } from './proxy.ts';
@@ -41,26 +41,14 @@ async function startGateway(
   const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
   const auths = authHop === undefined ? {} : { auth: authHop.instances };
   measureInstances({ core: coreHop.instances, ...auths }, report.metrics);
-  const trust = authHop === undefined ? undefined : followTrust(authHop.client, log);
+  const trust = await openTrust(settings, authHop?.client, log);
   if (trust !== undefined) readiness.require(trust.reason);
   const news =
-    trust === undefined ? undefined : await connectForNews(settings.redis, log, report.metrics);
+    authHop === undefined ? undefined : await connectForNews(settings.redis, log, report.metrics);
   news?.subscribe(trustChannel, () => void trust?.refresh());
-  const exchange = authHop === undefined ? undefined : createTokenExchange(authHop.client);
   const authenticator =
-    auth === undefined || trust === undefined || exchange === undefined
-      ? undefined
-      : createAuthenticator({
-          verifier: createVerifier({
-            keys: trust.keys,
-            issuer: auth.issuer,
-            audience: auth.service,
-          }),
-          exchange,
-          service: auth.service,
-          realm: auth.realm,
-        });
-  if (auth === undefined) {
+    trust === undefined ? undefined : authenticatorFor(settings, trust, authHop?.client);
+  if (authenticator === undefined) {
     log.warn('no auth is configured: everyone who can reach this registry may do everything');
   }
 
@@ -102,6 +90,25 @@ async function startGateway(
       await tls?.reload();
     },
   };
+}
+
+function authenticatorFor(
+  { auth, foreign, http }: Settings,
+  { verifier }: OpenTrust,
+  client: HopClient | undefined,
+): Authenticator {
+  return createAuthenticator({
+    verifier,
+    exchange: client === undefined ? undefined : createTokenExchange(client),
+    service: auth?.service ?? foreign?.service ?? '',
+    tokenRealm({ state: { publicUrl } }) {
+      if (foreign === undefined) return `${publicUrl}/v2/_token`;
+      // Without our prefix, as distribution has it.
+      const host = publicUrl.slice(0, publicUrl.length - http.prefix.length);
+      return foreign.realm ?? `${host}${foreign.autoredirectPath}`;
+    },
+    browserRealm: auth?.realm ?? '',
+  });
 }
 
 async function createServer({ http }: Settings, listener: RequestListener): Promise<Server> {

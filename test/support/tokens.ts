@@ -49,7 +49,7 @@ export async function createTokenServer(): Promise<TokenServer> {
       issuer,
       audience: service,
       keys: {
-        find: async () => publicKey,
+        find: async (header) => ({ key: publicKey, id: header.kid ?? '' }),
         trusts: (kid) => (kid === 'test' ? 'tokens' : undefined),
         notBefore: (subject) => revoked.get(subject),
       },

@@ -1,5 +1,4 @@
 import {
-  createHash,
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
@@ -8,7 +7,8 @@ import {
 } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose';
+import { exportJWK, type JWK } from 'jose';
+import { libtrustFingerprint, thumbprint } from '#libs/auth/key-ids.ts';
 
 /** A key that signs tokens: EC P-256, for ES256. */
 export interface SigningKey {
@@ -90,18 +90,7 @@ async function toSigningKey(
   const publicKey = createPublicKey(privateKey);
   const jwk = await exportJWK(publicKey);
   if (jwk.crv !== 'P-256') throw new Error('it is not an EC P-256 key');
-  const kid = await calculateJwkThumbprint(jwk);
+  const kid = await thumbprint(publicKey);
   const publicJwk = { ...jwk, kid, alg: 'ES256', use: 'sig' };
   return { kid, libtrustKid: libtrustFingerprint(publicKey), privateKey, publicJwk, ...rest };
-}
-
-const base32 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
-
-/** SHA-256 of the key's DER form, its first 240 bits in base32, in twelve groups of four. */
-function libtrustFingerprint(publicKey: KeyObject): string {
-  const der = publicKey.export({ type: 'spki', format: 'der' });
-  const digest = createHash('sha256').update(der).digest().subarray(0, 30);
-  const bits = [...digest].map((byte) => byte.toString(2).padStart(8, '0')).join('');
-  const text = bits.replace(/.{5}/g, (five) => base32.charAt(Number.parseInt(five, 2)));
-  return (text.match(/.{4}/g) ?? []).join(':');
 }

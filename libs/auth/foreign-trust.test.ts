@@ -1,0 +1,225 @@
+import assert from 'node:assert/strict';
+import { createHmac, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { exportJWK, SignJWT } from 'jose';
+import { listen } from '#libs/http/serve.ts';
+import { createRecordingLog } from '../../test/support/recording-log.ts';
+import { mustRun } from '../../test/support/run.ts';
+import {
+  createTemporaryFolder,
+  type TemporaryFolder,
+} from '../../test/support/temporary-folder.ts';
+import { type ForeignTrust, openForeignTrust } from './foreign-trust.ts';
+import { keyIds, libtrustFingerprint, thumbprint } from './key-ids.ts';
+import { createVerifier } from './verify.ts';
+
+const now = () => Math.floor(Date.now() / 1000);
+const der = (pem: string) => pem.replace(/-----[^-]+-----|\s/g, '');
+
+describe('tokens of another server', () => {
+  let folder: TemporaryFolder;
+  let leaf: { key: KeyObject; pem: string };
+  let root: string;
+  let open: ForeignTrust[] = [];
+  const { log } = createRecordingLog();
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+
+  /** A certificate by `by`, or by itself. */
+  async function certify(name: string, by?: string, ca = false): Promise<KeyObject> {
+    const at = (file: string) => join(folder.path, file);
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    await writeFile(at(`${name}.key`), privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    const extension = `basicConstraints=critical,CA:${ca ? 'TRUE' : 'FALSE'}`;
+    await mustRun('openssl', [
+      ...['req', '-x509', '-new', '-key', at(`${name}.key`), '-subj', `/CN=${name}`, '-days', '2'],
+      ...['-addext', extension, '-out', at(`${name}.crt`)],
+      ...(by === undefined ? [] : ['-CA', at(`${by}.crt`), '-CAkey', at(`${by}.key`)]),
+    ]);
+    return privateKey;
+  }
+  const pem = async (name: string) => await readFile(join(folder.path, `${name}.crt`), 'utf8');
+
+  before(async () => {
+    folder = await createTemporaryFolder();
+    await certify('root', undefined, true);
+    await certify('between', 'root', true);
+    leaf = { key: await certify('leaf', 'root'), pem: await pem('leaf') };
+    root = join(folder.path, 'root.crt');
+  });
+
+  afterEach(() => {
+    for (const one of open) one.close();
+    open = [];
+  });
+
+  after(() => folder.remove());
+
+  async function verifierFor(source: { rootcertbundle?: string; jwks?: string }) {
+    const all = { rootcertbundle: undefined, jwks: undefined, ...source };
+    const trust = await openForeignTrust(all, log);
+    open.push(trust);
+    return createVerifier({
+      keys: trust.keys,
+      issuer: 'them',
+      audience: 'us',
+      algorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+    });
+  }
+
+  const sign = (key: KeyObject, header: Record<string, unknown>, claims = {}) =>
+    new SignJWT({ access: [], iss: 'them', aud: 'us', sub: 'bob', ...claims })
+      .setProtectedHeader({ alg: 'ES256', ...header })
+      .setIssuedAt()
+      .setExpirationTime('5m')
+      .sign(key);
+  const why = (result: { ok: boolean; why?: string }) => (result.ok ? 'ok' : result.why);
+
+  test('a chain that leads to the bundle counts, directly or over another', async () => {
+    const { verify } = await verifierFor({ rootcertbundle: root });
+    assert.equal(why(await verify(await sign(leaf.key, { x5c: [der(leaf.pem)] }))), 'ok');
+    const far = await certify('far', 'between');
+    const chain = [der(await pem('far')), der(await pem('between'))];
+    assert.equal(why(await verify(await sign(far, { x5c: chain }))), 'ok');
+    const whole = [...chain, der(await pem('root'))];
+    assert.equal(why(await verify(await sign(far, { x5c: whole }))), 'ok');
+  });
+
+  test('a chain that does not, or whose middle may not sign, counts for nothing', async () => {
+    const { verify } = await verifierFor({ rootcertbundle: root });
+    const own = await certify('own', undefined, true);
+    const by = await certify('by-own', 'own');
+    const byLeaf = await certify('by-leaf', 'leaf');
+    const far = await certify('far2', 'between');
+    for (const [key, ...names] of [
+      [own, 'own'],
+      [by, 'by-own', 'own'],
+      [by, 'by-own', 'own', 'root'],
+      [byLeaf, 'by-leaf', 'leaf'],
+      [byLeaf, 'by-leaf', 'leaf', 'root'],
+      [far, 'far2'],
+    ] as [KeyObject, ...string[]][]) {
+      const x5c = await Promise.all(names.map(async (name) => der(await pem(name))));
+      const result = await verify(await sign(key, { x5c }));
+      assert.match(String(why(result)), /certificate/, names.join());
+    }
+    // Somebody's chain over somebody else's signature.
+    const stolen = await sign(stranger.privateKey, { x5c: [der(leaf.pem)] });
+    assert.equal((await verify(stolen)).ok, false);
+    for (const x5c of [['AAAA'], [7], Array.from({ length: 9 }, () => der(leaf.pem))]) {
+      assert.equal((await verify(await sign(leaf.key, { x5c }))).ok, false);
+    }
+  });
+
+  test('a key is known by every usual name, from a bundle and from a set', async () => {
+    const bundle = join(folder.path, 'bundle.pem');
+    const publicPem = rsa.publicKey.export({ type: 'spki', format: 'pem' });
+    await writeFile(bundle, `${leaf.pem}\n${publicPem}`);
+    const byBundle = await verifierFor({ rootcertbundle: bundle });
+    const publicKey = createPublicKey(leaf.key);
+    for (const kid of await keyIds(publicKey)) {
+      assert.equal(why(await byBundle.verify(await sign(leaf.key, { kid }))), 'ok', kid);
+    }
+    const kid = libtrustFingerprint(rsa.publicKey);
+    const token = await sign(rsa.privateKey, { alg: 'RS256', kid });
+    assert.equal(why(await byBundle.verify(token)), 'ok');
+    const jwks = join(folder.path, 'jwks.json');
+    await writeFile(
+      jwks,
+      JSON.stringify({ keys: [{ ...(await exportJWK(publicKey)), kid: 'k1' }] }),
+    );
+    const bySet = await verifierFor({ jwks });
+    for (const id of ['k1', await thumbprint(publicKey)]) {
+      assert.equal(why(await bySet.verify(await sign(leaf.key, { kid: id }))), 'ok', id);
+    }
+    assert.equal((await bySet.verify(await sign(leaf.key, { kid: 'k2' }))).ok, false);
+    assert.equal((await bySet.verify(await sign(stranger.privateKey, { kid: 'k1' }))).ok, false);
+  });
+
+  test('a key in the header counts only if it is known', async () => {
+    const { verify } = await verifierFor({ rootcertbundle: join(folder.path, 'leaf.crt') });
+    const known = await exportJWK(createPublicKey(leaf.key));
+    assert.equal(why(await verify(await sign(leaf.key, { jwk: known }))), 'ok');
+    const own = await exportJWK(stranger.publicKey);
+    assert.equal((await verify(await sign(stranger.privateKey, { jwk: own }))).ok, false);
+    const chained = { ...own, x5c: [der(leaf.pem)] };
+    assert.equal((await verify(await sign(stranger.privateKey, { jwk: chained }))).ok, false);
+    const secret = { kty: 'oct', k: 'AAAA' };
+    assert.equal((await verify(await sign(stranger.privateKey, { jwk: secret }))).ok, false);
+  });
+
+  test('no token proves itself: none, symmetric, addresses of keys, critical extensions', async () => {
+    const { verify } = await verifierFor({ rootcertbundle: join(folder.path, 'leaf.crt') });
+    const kid = await thumbprint(createPublicKey(leaf.key));
+    const encode = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const claims = { iss: 'them', aud: 'us', sub: 'bob', iat: now(), exp: now() + 300, access: [] };
+    const publicPem = createPublicKey(leaf.key).export({ type: 'spki', format: 'pem' });
+    const hmac = (text: string) => createHmac('sha256', publicPem).update(text).digest('base64url');
+    for (const header of [
+      { alg: 'none', kid },
+      { alg: 'HS256', kid },
+      { alg: 'HS256', kid, jwk: { kty: 'oct', k: Buffer.from(publicPem).toString('base64url') } },
+      { alg: 'ES256', kid: '../../etc/passwd' },
+      { alg: 'ES256', jku: 'http://127.0.0.1:1/keys', kid: 'x' },
+      { alg: 'ES256', x5u: 'http://127.0.0.1:1/chain', kid: 'x' },
+    ]) {
+      const signed = `${encode(header)}.${encode(claims)}`;
+      for (const signature of ['', hmac(signed)]) {
+        const result = await verify(`${signed}.${signature}`);
+        assert.equal(result.ok, false, JSON.stringify(header));
+      }
+    }
+    const good = await sign(leaf.key, { kid, crit: ['b64'], b64: true });
+    assert.equal(
+      (await verify(good.replace(/^[^.]+/, encode({ alg: 'ES256', kid, crit: ['x'], x: 1 })))).ok,
+      false,
+    );
+  });
+
+  test('other audiences and issuers are not meant', async () => {
+    const { verify } = await verifierFor({ rootcertbundle: root });
+    const x5c = [der(leaf.pem)];
+    for (const claims of [{ aud: 'them' }, { iss: 'us' }, { aud: ['a', 'b'] }, { aud: [] }]) {
+      assert.equal((await verify(await sign(leaf.key, { x5c }, claims))).ok, false);
+    }
+    const list = await sign(leaf.key, { x5c }, { aud: ['other', 'us'], access: null });
+    assert.equal(why(await verify(list)), 'ok', 'a list is read, and null for no access');
+  });
+
+  test('keys at an address are followed, and asked for again when one is unknown', async () => {
+    const keys = [{ ...(await exportJWK(createPublicKey(leaf.key))), kid: 'first' }];
+    let asked = 0;
+    const server = createServer((_, response) => {
+      asked += 1;
+      response.end(JSON.stringify({ keys }));
+    });
+    const port = await listen(server, { host: '127.0.0.1', port: 0 });
+    try {
+      const { verify } = await verifierFor({ jwks: `http://127.0.0.1:${port}/keys` });
+      assert.equal(why(await verify(await sign(leaf.key, { kid: 'first' }))), 'ok');
+      for (let n = 0; n < 20; n += 1) {
+        assert.equal((await verify(await sign(leaf.key, { kid: `unknown-${n}` }))).ok, false);
+      }
+      assert.ok(asked <= 2, 'an unknown key does not make us ask each time');
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  test('while nothing is known of the keys, tokens are neither believed nor refused', async () => {
+    const { verify } = await verifierFor({ jwks: 'http://127.0.0.1:1/keys' });
+    await assert.rejects(verify(await sign(leaf.key, { kid: 'x' })), { code: 'UNAVAILABLE' });
+  });
+
+  test('a file that is none is named', async () => {
+    const empty = join(folder.path, 'empty.pem');
+    await writeFile(empty, 'nothing');
+    await assert.rejects(verifierFor({ rootcertbundle: empty }), /empty\.pem holds no certificate/);
+    await assert.rejects(verifierFor({ jwks: empty }), /empty\.pem is not JSON/);
+    await assert.rejects(verifierFor({ jwks: join(folder.path, 'absent') }), /absent/);
+  });
+});
