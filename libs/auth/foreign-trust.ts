@@ -1,7 +1,7 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { JWK, JWTHeaderParameters } from 'jose';
-import type { ForeignAuthSettings } from '#libs/config/settings.ts';
+import type { ForeignAuthSettings } from '#libs/config/foreign-auth-settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { watchFile } from '#libs/process/watch-file.ts';
 import { verifyChain } from './certificate-chain.ts';

@@ -1,6 +1,20 @@
 import { resolve } from 'node:path';
 import type { Configuration } from './schema/configuration.ts';
-import type { ForeignAuthSettings } from './settings.ts';
+
+/** Another server whose tokens count here (`auth.token`). */
+export interface ForeignAuthSettings {
+  /** Where clients get tokens; undefined: at this host, on `autoredirectPath`. */
+  realm: string | undefined;
+  autoredirectPath: string;
+  service: string;
+  issuer: string;
+  /** Path of certificates and public keys, PEM. */
+  rootcertbundle: string | undefined;
+  /** Path or address of a JWK Set. */
+  jwks: string | undefined;
+  /** Signature algorithms that count (RFC 7518 section 3.1). */
+  algorithms: string[];
+}
 
 /** What public keys can prove; `none` and symmetric ones never count. */
 const algorithms = [

@@ -6,7 +6,7 @@ import type { LogFormat } from '#libs/log/format-line.ts';
 import { workerName } from '#libs/process/worker-name.ts';
 import { parseAddress } from './address.ts';
 import { type DebugSettings, debugSettings } from './debug-settings.ts';
-import { foreignAuthSettings } from './foreign-auth-settings.ts';
+import { type ForeignAuthSettings, foreignAuthSettings } from './foreign-auth-settings.ts';
 import { type HealthSettings, healthSettings } from './health-settings.ts';
 import { type HopSettings, hopSettings } from './hop-settings.ts';
 import type { LoadedConfiguration } from './load-configuration.ts';
@@ -92,21 +92,6 @@ export interface TlsSettings {
   minVersion: 'TLSv1.2' | 'TLSv1.3';
   /** Names as OpenSSL or as Go spells them. */
   ciphers: string[];
-}
-
-/** Another server whose tokens count here (`auth.token`). */
-export interface ForeignAuthSettings {
-  /** Where clients get tokens; undefined: at this host, on `autoredirectPath`. */
-  realm: string | undefined;
-  autoredirectPath: string;
-  service: string;
-  issuer: string;
-  /** Path of certificates and public keys, PEM. */
-  rootcertbundle: string | undefined;
-  /** Path or address of a JWK Set. */
-  jwks: string | undefined;
-  /** Signature algorithms that count (RFC 7518 section 3.1). */
-  algorithms: string[];
 }
 
 /** A registry that tokens are made for. */

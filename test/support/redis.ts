@@ -65,9 +65,13 @@ export async function startRedisServer({
     await once(child, 'exit');
   }
 
+  const first = await start().catch(async (error: unknown) => {
+    await rm(dir, { recursive: true, force: true });
+    throw error;
+  });
   const server: RedisServer = {
     port,
-    child: await start(),
+    child: first,
     cli,
     kill,
     async restart() {
@@ -114,14 +118,7 @@ export async function startSingle(): Promise<RedisDeployment> {
 
 /** Three masters that share the slots. */
 export async function startCluster(): Promise<RedisDeployment> {
-  const servers = await Promise.all(
-    [0, 1, 2].map(async () => {
-      // The bus listens ten thousand above, which must be a port as well.
-      const port = 20_000 + Math.floor(Math.random() * 20_000);
-      const lines = ['cluster-enabled yes', 'cluster-node-timeout 1000'];
-      return await startRedisServer({ port, lines });
-    }),
-  );
+  const servers = await Promise.all([0, 1, 2].map(startClusterNode));
   const addrs = servers.map(({ port }) => `127.0.0.1:${port}`);
   await mustRun('redis-cli', ['--cluster', 'create', ...addrs, '--cluster-yes']);
   await waitFor('the Cluster to be whole', async () => {
@@ -129,6 +126,19 @@ export async function startCluster(): Promise<RedisDeployment> {
     return states.every((state) => state.includes('cluster_state:ok'));
   });
   return deployment(servers, { ...timeouts, addrs });
+}
+
+/** Its bus listens ten thousand above, which must be a port as well, and neither one that connections get. */
+async function startClusterNode(): Promise<RedisServer> {
+  const lines = ['cluster-enabled yes', 'cluster-node-timeout 1000'];
+  for (let attempt = 1; ; attempt += 1) {
+    const port = 11_000 + Math.floor(Math.random() * 11_000);
+    try {
+      return await startRedisServer({ port, lines });
+    } catch (error) {
+      if (attempt === 5) throw error;
+    }
+  }
 }
 
 export interface SentinelDeployment extends RedisDeployment {
