@@ -16,6 +16,8 @@ import { type WorkerCounts, workerCounts } from './worker-counts.ts';
 
 /** What the processes act on: the configuration with its defaults, paths absolute, times in ms. */
 export interface Settings {
+  /** The file it came from; undefined for the built-in configuration. */
+  configPath: string | undefined;
   log: {
     level: 'error' | 'warn' | 'info' | 'debug';
     format: LogFormat;
@@ -67,6 +69,7 @@ export interface Settings {
   workers: WorkerCounts;
   sockets: SocketPaths;
   hops: HopSettings;
+  audit: AuditSettings | undefined;
   /** Who serves where root starts; undefined: whoever starts it. */
   user: 'owner' | UserIds | undefined;
 }
@@ -117,6 +120,35 @@ export interface AuthSettings {
   groups: Record<string, string[]>;
   /** Undefined: every user may do everything, as htpasswd means in distribution. */
   rules: AccessRule[] | undefined;
+  /** Identity tokens: whether GET gives them, and how long they live in milliseconds. */
+  identity: { onGet: boolean; ttl: number };
+  limits: LimitSettings;
+  workloads: WorkloadSettings[];
+}
+
+/** Wrong passwords in `window` milliseconds; 0 is no limit. */
+export interface LimitSettings {
+  window: number;
+  perAddress: number;
+  perAccount: number;
+  perLogin: number;
+}
+
+/** An OIDC issuer whose tokens log in. */
+export interface WorkloadSettings {
+  name: string;
+  issuer: string;
+  audience: string;
+  /** Path or address; undefined: discovered at the issuer. */
+  jwks: string | undefined;
+  /** Claims that a token must have, each with a pattern. */
+  claims: Record<string, string>;
+}
+
+/** Where the audit log goes: one of the two. */
+export interface AuditSettings {
+  path: string | undefined;
+  stream: 'stdout' | 'stderr' | undefined;
 }
 
 /**
@@ -137,6 +169,7 @@ export function toSettings(
     worker,
   });
   return {
+    configPath: path,
     log: {
       level: configuration.loglevel ?? log.level,
       format: log.formatter,
@@ -175,8 +208,15 @@ export function toSettings(
     workers,
     sockets,
     hops: hopSettings(configuration, { sockets, cores: workers.core, worker }),
+    audit: auditSettings(portcullis.audit),
     user: userSettings(portcullis.user),
   };
+}
+
+function auditSettings(audit: string | undefined): AuditSettings | undefined {
+  if (audit === undefined) return undefined;
+  if (audit === 'stdout' || audit === 'stderr') return { path: undefined, stream: audit };
+  return { path: resolve(audit), stream: undefined };
 }
 
 function userSettings(user: string | undefined): Settings['user'] {
@@ -204,6 +244,17 @@ function authSettings({
     tokenTtl: portcullis.token.ttl,
     groups: portcullis.groups,
     rules: portcullis.acl,
+    identity: { onGet: portcullis.token.identity, ttl: portcullis.token.identityttl },
+    limits: {
+      window: portcullis.auth.limits.window,
+      perAddress: portcullis.auth.limits.address,
+      perAccount: portcullis.auth.limits.account,
+      perLogin: portcullis.auth.limits.login,
+    },
+    workloads: portcullis.workloads.map(({ jwks, ...rest }) => ({
+      ...rest,
+      jwks: jwks === undefined || /^https?:/i.test(jwks) ? jwks : resolve(jwks),
+    })),
   };
 }
 

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { Logger } from '#libs/log/logger.ts';
 
 /** Milliseconds between two looks; Kubernetes swaps symbolic links, which no watcher sees well. */
-const interval = 2000;
+const usual = 2000;
 
 export interface WatchedFile {
   /** Reads the file again now, changed or not. */
@@ -14,8 +14,14 @@ export interface WatchedFile {
 
 /**
  * Calls `load` when the file changes. A load that fails is reported, and what was loaded before stays.
+ * @param interval milliseconds between two looks
  */
-export function watchFile(path: string, load: () => Promise<void>, log: Logger): WatchedFile {
+export function watchFile(
+  path: string,
+  load: () => Promise<void>,
+  log: Logger,
+  interval = usual,
+): WatchedFile {
   let last = '';
   let running: Promise<void> = Promise.resolve();
 

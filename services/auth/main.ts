@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openAuditLog } from '#libs/audit/audit-log.ts';
 import { connectForNews, trustChannel } from '#libs/auth/trust-news.ts';
 import type { AuthSettings, Settings } from '#libs/config/settings.ts';
 import { guardOf, loadHopTls } from '#libs/hop/open-hop.ts';
@@ -10,14 +11,20 @@ import type { Logger } from '#libs/log/logger.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { serveAsUser } from '#libs/process/serving-user.ts';
 import { createAuthApp } from './app.ts';
+import { openAccounts } from './identities/accounts.ts';
+import { countRefusals } from './identities/count-refusals.ts';
+import { createIdentities } from './identities/identities.ts';
+import { createIdentityTokens } from './identities/identity-tokens.ts';
 import { createFirstKey } from './keys/create-key.ts';
 import { loadIdentitySecret } from './keys/identity-secret.ts';
 import { openKeyRing } from './keys/key-ring.ts';
 import { createTemporaryKey, loadKeys, type SigningKey } from './keys/signing-key.ts';
+import { createMemoryCounter, createRedisCounter } from './limits/failure-counter.ts';
+import { createLoginLimits } from './limits/login-limits.ts';
 import { createPolicy } from './policy/create-policy.ts';
+import { followPolicy } from './policy/live-policy.ts';
 import { openRevocations } from './revocations.ts';
-import { openHtpasswd } from './users/htpasswd-users.ts';
-import { measureUsers } from './users/measured-users.ts';
+import { openWorkloads } from './workloads/workloads.ts';
 
 /** The token service, for our gateways and cores. */
 async function startAuth(
@@ -30,41 +37,53 @@ async function startAuth(
   if (auth === undefined) {
     throw new Error('the configuration has no auth.htpasswd, so there is nothing to log in to');
   }
-  const policy = createPolicy(auth, (message) => log.warn(message));
   const severalOfUs = settings.redis !== undefined && !hops.auth.isPrivate;
   const firstKeys = await openKeys(auth, severalOfUs, log);
   const secret = await loadIdentitySecret(auth.state, firstKeys);
-  const news = await connectForNews(settings.redis, log, report.metrics);
-  const tellAll = () => news?.publish(trustChannel, '');
+  const redis = await connectForNews(settings.redis, log, report.metrics);
+  const tellAll = () => redis?.publish(trustChannel, '');
+  const { state: stateFolder, limits } = auth;
+  const warn = (message: string) => log.warn(message);
+  const policy = followPolicy(createPolicy(auth, warn), settings.configPath, log, tellAll);
   const keys = openKeyRing({
-    stateFolder: auth.state,
+    stateFolder,
     keys: firstKeys,
     ttl: auth.tokenTtl,
     log,
     onChange: tellAll,
   });
-  const revocations = await openRevocations({ stateFolder: auth.state, secret, log });
-  const users = await openHtpasswd({
-    path: auth.htpasswd,
-    log,
-    async onChange(accounts) {
-      // Only what is new is worth telling: the others look at their own files when they hear of it.
-      if (await revocations.follow(accounts)) tellAll();
-    },
-  });
-  news?.subscribe(trustChannel, () => void users.look());
-  if (users.accounts().size === 0) log.warn({ file: auth.htpasswd }, 'no user can log in');
+  const revocations = await openRevocations({ stateFolder, secret, log, onVoided: tellAll });
+  const accounts = await openAccounts(auth, revocations, tellAll, log);
+  redis?.subscribe(trustChannel, () => void Promise.all([accounts.look(), revocations.look()]));
+  const workloads = await openWorkloads(auth.workloads, log);
+  const counter =
+    redis === undefined
+      ? createMemoryCounter(limits.window)
+      : createRedisCounter(redis, limits.window);
+  const identityTokens = createIdentityTokens(secret, auth.issuer, auth.identity.ttl);
+  const audit = openAuditLog(settings.audit, 'auth', log);
 
   const app = createAuthApp({
     log,
     readiness,
     report,
-    users: measureUsers(users, report.metrics),
-    policy,
+    identities: createIdentities({
+      ...accounts,
+      workloads,
+      limits: createLoginLimits(limits, counter, log),
+      identityTokens,
+      revocations,
+      labelKeys: () => policy.current().labelKeys,
+      onRefused: countRefusals(report.metrics),
+    }),
+    identityTokens,
+    identityOnGet: auth.identity.onGet,
+    policy: policy.current,
     revocations,
     keys,
     guard: guardOf(hops.auth, hops),
     realm: auth.realm,
+    audit,
     issue: {
       signing: keys.signing,
       issuer: auth.issuer,
@@ -85,12 +104,14 @@ async function startAuth(
     address: server.address,
     async stop() {
       await server.stop(settings.http.drainTimeout);
-      keys.close();
-      await users.close();
-      await news?.close();
+      for (const one of [policy, keys, revocations, workloads]) one.close();
+      await accounts.close();
+      await audit.close();
+      await redis?.close();
     },
     async reload() {
-      await Promise.all([users.reload(), keys.reload()]);
+      audit.reopen();
+      await Promise.all([policy.reload(), keys.reload(), accounts.reload(), revocations.look()]);
     },
   };
 }
@@ -124,7 +145,8 @@ async function openKeys(
 /** What we made in the state folder, as far as it is there. */
 async function namesInState(state: string): Promise<string[]> {
   const keys = await readdir(join(state, 'keys')).catch(() => []);
-  return ['revoked.yml', 'keys', ...keys.map((name) => join('keys', name))];
+  const files = ['revoked.yml', 'voided.yml', 'robots.yml', 'robots-used.yml', 'keys'];
+  return [...files, ...keys.map((name) => join('keys', name))];
 }
 
 await runProcess('auth', startAuth);

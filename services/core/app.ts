@@ -1,4 +1,5 @@
 import type Koa from 'koa';
+import type { AuditLog } from '#libs/audit/audit-log.ts';
 import type { Verifier } from '#libs/auth/verify.ts';
 import type { HopGuard } from '#libs/hop/guard.ts';
 import { createApp } from '#libs/http/app.ts';
@@ -24,6 +25,8 @@ export interface CoreOptions extends HandlerOptions {
   /** Whether everything that would write is refused. */
   readOnly: boolean;
   guard: HopGuard;
+  /** Where pushes, moved tags, deletes and mounts are written. */
+  audit?: AuditLog;
 }
 
 /** The V2 API over a registry. */
@@ -45,6 +48,14 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
     await next();
   });
   app.use(authorize(verifier, registry));
+  app.use(async (ctx, next) => {
+    ctx.state.audit = (event, details) => {
+      const { caller, requestId } = ctx.state;
+      const { subject, client } = caller;
+      options.audit?.write(event, { subject, client, requestId, ...details });
+    };
+    await next();
+  });
   app.use(async (ctx) => {
     const { route, params } = ctx.state.match;
     if (readOnly && route.method !== 'GET') {

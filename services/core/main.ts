@@ -1,3 +1,4 @@
+import { openAuditLog } from '#libs/audit/audit-log.ts';
 import { openTrust } from '#libs/auth/open-trust.ts';
 import { trustChannel } from '#libs/auth/trust-news.ts';
 import type { Settings } from '#libs/config/settings.ts';
@@ -66,6 +67,7 @@ async function startCore(
   const upkeep = readOnly
     ? undefined
     : keepUp({ driver, registry, locks, measures, settings, log });
+  const audit = openAuditLog(settings.audit, 'core', log);
   const app = createCoreApp({
     log,
     readiness,
@@ -73,6 +75,7 @@ async function startCore(
     verifier: trust?.verifier,
     health,
     guard: guardOf(hops.core, hops),
+    audit,
     registry,
     readOnly,
     deleteEnabled: settings.deleteEnabled,
@@ -98,6 +101,10 @@ async function startCore(
       await redis?.close();
       await ownership?.release();
       await driver.close();
+      await audit.close();
+    },
+    async reload() {
+      audit.reopen();
     },
   };
 }

@@ -5,16 +5,22 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import bcrypt from 'bcryptjs';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
+import { openAuditLog } from '#libs/audit/audit-log.ts';
 import { believeAll } from '#libs/hop/guard.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
 import { createAuthApp } from '../../services/auth/app.ts';
+import { type AccountStores, openAccounts } from '../../services/auth/identities/accounts.ts';
+import { createIdentities } from '../../services/auth/identities/identities.ts';
+import { createIdentityTokens } from '../../services/auth/identities/identity-tokens.ts';
 import { createFirstKey } from '../../services/auth/keys/create-key.ts';
 import { type KeyRing, openKeyRing } from '../../services/auth/keys/key-ring.ts';
 import { loadKeys } from '../../services/auth/keys/signing-key.ts';
+import { createMemoryCounter } from '../../services/auth/limits/failure-counter.ts';
+import { createLoginLimits } from '../../services/auth/limits/login-limits.ts';
 import { createAclPolicy } from '../../services/auth/policy/acl.ts';
 import { openRevocations } from '../../services/auth/revocations.ts';
-import { type HtpasswdUsers, openHtpasswd } from '../../services/auth/users/htpasswd-users.ts';
+import { openWorkloads } from '../../services/auth/workloads/workloads.ts';
 import { createRecordingLog } from '../support/recording-log.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
 
@@ -28,7 +34,7 @@ interface TokenAnswer {
 
 describe('the token service', () => {
   let folder: TemporaryFolder;
-  let users: HtpasswdUsers;
+  let accounts: AccountStores;
   let keys: KeyRing;
   let server: Server;
   let url: string;
@@ -49,20 +55,33 @@ describe('the token service', () => {
       secret: Buffer.from('x'),
       log,
     });
-    users = await openHtpasswd({ path: htpasswd, log, onChange: (all) => revocations.follow(all) });
+    accounts = await openAccounts({ htpasswd, state }, revocations, () => {}, log);
+    const identityTokens = createIdentityTokens(Buffer.alloc(32, 1), 'portcullis', 3_600_000);
+    const limits = { window: 300_000, perAddress: 0, perAccount: 0, perLogin: 0 };
+    const policy = createAclPolicy(
+      [
+        { match: { account: '/.+/', name: '${account}/**' }, actions: ['pull', 'push'] },
+        { match: { name: 'public/**' }, actions: ['pull'] },
+      ],
+      {},
+    );
     const app = createAuthApp({
       readiness: createReadiness(),
       log,
-      users,
       revocations,
       keys,
-      policy: createAclPolicy(
-        [
-          { match: { account: '/.+/', name: '${account}/**' }, actions: ['pull', 'push'] },
-          { match: { name: 'public/**' }, actions: ['pull'] },
-        ],
-        {},
-      ),
+      identityTokens,
+      identityOnGet: false,
+      identities: createIdentities({
+        ...accounts,
+        identityTokens,
+        revocations,
+        workloads: await openWorkloads([], log),
+        limits: createLoginLimits(limits, createMemoryCounter(limits.window), log),
+        labelKeys: () => policy.labelKeys,
+      }),
+      policy: () => policy,
+      audit: openAuditLog(undefined, 'auth', log),
       guard: believeAll,
       realm: 'Test',
       issue: {
@@ -84,7 +103,7 @@ describe('the token service', () => {
     server.closeAllConnections();
     server.close();
     keys.close();
-    await users.close();
+    await accounts.close();
     await folder.remove();
   });
 
@@ -159,7 +178,7 @@ describe('the token service', () => {
   });
 
   test('a grant that we do not know is 400 with an OAuth error, so that clients fall back to GET', async () => {
-    for (const form of ['grant_type=refresh_token&refresh_token=x', 'grant_type=magic', '']) {
+    for (const form of ['grant_type=authorization_code', 'grant_type=toString', '']) {
       const response = await post(form);
       assert.equal(response.status, 400);
       const { error } = (await response.json()) as { error: string };
@@ -177,6 +196,7 @@ describe('the token service', () => {
       await get('', { Authorization: 'Basic !!!' }),
       await get('', { Authorization: 'Bearer x' }),
       await post('grant_type=password&username=bob&password=wrong'),
+      await post('grant_type=refresh_token&refresh_token=x'),
     ];
     for (const response of refused) {
       assert.equal(response.status, 401);

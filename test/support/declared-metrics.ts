@@ -6,7 +6,7 @@ import { joinReports } from '#libs/http/whole-report.ts';
 import { createMetrics } from '#libs/metrics/metrics.ts';
 import { measureRedis } from '#libs/redis/measure-redis.ts';
 import { measureTokens } from '../../services/auth/api/measure-tokens.ts';
-import { measureUsers } from '../../services/auth/users/measured-users.ts';
+import { countRefusals } from '../../services/auth/identities/count-refusals.ts';
 import { measureCollections } from '../../services/core/measure-collections.ts';
 import { measureDisk } from '../../services/core/measure-disk.ts';
 import { createEmbeddedSessionStore } from '../../services/core/sessions/embedded.ts';
@@ -21,7 +21,7 @@ export async function declaredNames(): Promise<ReadonlySet<string>> {
   const report = joinReports({ process: 'test', report: createSelfReport(metrics) }, []);
   new Koa().use(measureRequests(metrics, () => undefined));
   measureTokens(metrics);
-  measureUsers({ verify: async () => false, close: async () => {} }, metrics);
+  countRefusals(metrics);
   measureCollections(metrics);
   measureDisk({ driver: 'filesystem', root: '/' }, metrics);
   measureSessions(createEmbeddedSessionStore(), metrics);

@@ -36,6 +36,18 @@ export const ruleListSchema = z.array(rule);
 
 export type AccessRule = z.infer<typeof rule>;
 
+/** An OIDC issuer whose tokens log in. */
+const workload = z.strictObject({
+  /** Stands before the subject in the account: `gitlab:project_path:…`. */
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,30}$/, 'must be small letters, digits and -'),
+  issuer: text,
+  audience: text,
+  /** Path or address of its keys; without it they are discovered at the issuer. */
+  jwks: text.optional(),
+  /** Claims that a token must have, each with a pattern. */
+  claims: z.record(z.string(), text).default({}),
+});
+
 /** Processes of one service; `auto` is one for each CPU. */
 const workers = z
   .union([z.string(), z.number()])
@@ -65,6 +77,12 @@ export const portcullisSchema = z.object({
         .default(300_000),
       issuer: text.default('portcullis'),
       service: text.default('portcullis'),
+      /** Whether `GET …offline_token=true` gives an identity token, which docker then stores instead of the password. */
+      identity: z
+        .union([flag, z.enum(['on', 'off']).transform((value) => value === 'on')])
+        .default(false),
+      /** How long an identity token stands for a login. */
+      identityttl: duration.default(7_776_000_000),
       /** Tokens show the certificate of their key, for registries with a rootcertbundle. */
       x5c: flag.default(true),
       /** Other registries that tokens are made for, by their `service`. */
@@ -80,6 +98,10 @@ export const portcullisSchema = z.object({
         .default([]),
     })
     .prefault({}),
+  /** CI jobs and pods that log in with a token of their OIDC issuer. */
+  workloads: z.array(workload).default([]),
+  /** Where decisions are written, a JSON line each: a path, `stdout` or `stderr`. */
+  audit: text.optional(),
   auth: z
     .object({
       state: text.optional(),
@@ -87,6 +109,20 @@ export const portcullisSchema = z.object({
       listen: text.optional(),
       /** Address of auth's own debug server. */
       debug: text.optional(),
+      /** Wrong passwords within a window, beyond which further ones are not compared; 0 is no limit. */
+      limits: z
+        .object({
+          window: duration
+            .refine((ms) => ms >= 1000, { message: 'must be at least 1s' })
+            .default(300_000),
+          /** From one address, or one /64 of IPv6. */
+          address: count.default(50),
+          /** For one account, from addresses where it did not log in lately. */
+          account: count.default(100),
+          /** For one account from one address. */
+          login: count.default(10),
+        })
+        .prefault({}),
     })
     .prefault({}),
   core: z

@@ -23,13 +23,13 @@ export function getJwks(keys: KeyRing): Middleware<RequestState> {
 export function getTrust(
   keys: KeyRing,
   revocations: Revocations,
-  policy: Policy,
+  policy: () => Policy,
 ): Middleware<RequestState> {
   return async (ctx) => {
     ctx.body = {
       keys: keys.published(),
       revoked: { ...revocations.all() },
-      policyVersion: policy.version,
+      policyVersion: policy().version,
     } satisfies Trust;
   };
 }
@@ -43,7 +43,7 @@ const filterSchema = z.object({
 });
 
 /** POST /internal/filter: which of these repositories the subject may pull, as a row of 0 and 1. */
-export function postFilter(policy: Policy, service: string): Middleware<RequestState> {
+export function postFilter(policy: () => Policy, service: string): Middleware<RequestState> {
   return async (ctx) => {
     const parsed = filterSchema.safeParse(
       JSON.parse((await readBody(ctx.req, 1024 * 1024)).toString('utf8')),
@@ -51,9 +51,10 @@ export function postFilter(policy: Policy, service: string): Middleware<RequestS
     if (!parsed.success) throw new RegistryError('REQUEST_INVALID');
     const { subject, details = {}, client, names } = parsed.data;
     const caller = callerOf(subject, { ...details, client, service });
+    const rules = policy();
     const allowed = names.map((name) => {
       const wanted = { type: 'repository', name, actions: ['pull'] };
-      return policy.decide(caller, wanted).granted.length > 0 ? '1' : '0';
+      return rules.decide(caller, wanted).granted.length > 0 ? '1' : '0';
     });
     ctx.body = { allowed: allowed.join('') };
   };

@@ -1,16 +1,19 @@
 import type { Middleware, ParameterizedContext } from 'koa';
+import type { AuditLog } from '#libs/audit/audit-log.ts';
 import { formatBasicChallenge } from '#libs/auth/challenge.ts';
 import { parseAuthorization } from '#libs/auth/credentials.ts';
 import { formatScope, parseScopes } from '#libs/auth/scope.ts';
+import type { TokenService } from '#libs/config/settings.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { grantAccess } from '../grant.ts';
+import type { Identities, Identity, LoginResult } from '../identities/identities.ts';
+import type { IdentityTokens } from '../identities/identity-tokens.ts';
 import { type IssueOptions, issueToken } from '../issue.ts';
 import { callerOf } from '../policy/caller.ts';
 import type { Policy } from '../policy/policy.ts';
 import type { Revocations } from '../revocations.ts';
-import type { UserStore } from '../users/user-store.ts';
 
 /** Bytes of a token request's form. */
 const maxForm = 64 * 1024;
@@ -18,76 +21,146 @@ const maxForm = 64 * 1024;
 /** Scopes of one request; more would make a token that no header can carry. */
 const maxScopes = 100;
 
+/** RFC 8693, section 2.1 and 3. */
+const exchangeGrant = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const tokenType = 'urn:ietf:params:oauth:token-type:';
+
 export interface TokenOptions {
-  users: UserStore;
-  policy: Policy;
+  identities: Identities;
+  identityTokens: IdentityTokens;
+  /** Whether GET gives identity tokens to who asks for one. */
+  identityOnGet: boolean;
+  policy: () => Policy;
   revocations: Revocations;
   issue: IssueOptions;
   /** Shown by a browser that asks for a password. */
   realm: string;
+  audit: AuditLog;
 }
 
 type Context = ParameterizedContext<RequestState>;
+
+/** Somebody without a login. */
+const anonymous: Identity = { account: '', details: undefined, secretForm: undefined };
 
 /** GET: Basic credentials or none, scopes in the query (distribution's "Token Authentication"). */
 export function getToken(options: TokenOptions): Middleware<RequestState> {
   return async (ctx) => {
     const credentials = parseAuthorization(ctx.get('Authorization'));
-    let account = '';
+    let identity = anonymous;
     if (credentials.scheme === 'basic') {
-      account = await login(ctx, options, credentials.account, credentials.password);
+      const { account, password } = credentials;
+      const result = await options.identities.login(account, password, ctx.state.client);
+      const found = judge(ctx, options, account, 'password', result);
+      identity = found ?? refuse(ctx, options, 'incorrect username or password');
     } else if (credentials.scheme !== 'none') {
       refuse(ctx, options, 'send a user name and password as Basic credentials');
     }
-    const query = new URLSearchParams(ctx.querystring);
-    const { token, expiresIn, issuedAt } = await grantToken(ctx, options, account, query);
+    const asked = new URLSearchParams(ctx.querystring);
+    const wantsIdentity = options.identityOnGet && asked.get('offline_token') === 'true';
+    const { token, expiresIn, issuedAt, service } = await grantToken(ctx, options, identity, asked);
     ctx.body = {
       token,
       access_token: token,
       expires_in: expiresIn,
       issued_at: issuedAt.toISOString(),
+      ...(wantsIdentity ? await identityToken(options, identity, service) : {}),
     };
   };
 }
 
-/** POST: the OAuth 2 form (distribution's "OAuth2 Token Authentication"); grant `password`. */
+/**
+ * POST: the OAuth 2 form (distribution's "OAuth2 Token Authentication"): grants `password` and `refresh_token`,
+ * and the exchange of a workload's token (RFC 8693).
+ */
 export function postToken(options: TokenOptions): Middleware<RequestState> {
   return async (ctx) => {
     const form = new URLSearchParams((await readBody(ctx.req, maxForm)).toString('utf8'));
-    const grantType = form.get('grant_type');
-    if (grantType !== 'password') {
+    const grantType = form.get('grant_type') ?? '';
+    const identify = Object.hasOwn(grants, grantType) ? grants[grantType] : undefined;
+    if (identify === undefined) {
       // Clients that tried something else fall back to GET on a 400.
-      oauthError(ctx, 'unsupported_grant_type', `grant_type must be password, not "${grantType}"`);
+      const known = Object.keys(grants).join(', ');
+      oauthError(ctx, 'unsupported_grant_type', `grant_type must be one of ${known}`);
       return;
     }
-    const [username, password] = [form.get('username'), form.get('password')];
-    if (username === null || password === null) {
-      oauthError(ctx, 'invalid_request', 'username and password are needed');
-      return;
-    }
-    const account = await login(ctx, options, username, password);
-    const { access, token, expiresIn, issuedAt } = await grantToken(ctx, options, account, form);
+    const identity = await identify(ctx, options, form);
+    if (identity === undefined) return;
+    const granted = await grantToken(ctx, options, identity, form);
+    const { access, token, expiresIn, issuedAt, service } = granted;
+    const offline = form.get('access_type') === 'offline' || grantType === 'refresh_token';
     ctx.body = {
       access_token: token,
       token,
       scope: access.map(formatScope).join(' '),
       expires_in: expiresIn,
       issued_at: issuedAt.toISOString(),
+      ...(grantType === exchangeGrant
+        ? { issued_token_type: `${tokenType}access_token`, token_type: 'Bearer' }
+        : {}),
+      ...(offline ? await identityToken(options, identity, service) : {}),
     };
   };
 }
 
-async function login(
+/** Finds out who asks. @returns undefined if it has answered already */
+type Grant = (
   ctx: Context,
   options: TokenOptions,
+  form: URLSearchParams,
+) => Promise<Identity | undefined>;
+
+const grants: Readonly<Record<string, Grant>> = {
+  async password(ctx, options, form) {
+    const [username, password] = [form.get('username'), form.get('password')];
+    if (username === null || password === null) {
+      return oauthError(ctx, 'invalid_request', 'username and password are needed');
+    }
+    const result = await options.identities.login(username, password, ctx.state.client);
+    const identity = judge(ctx, options, username, 'password', result);
+    return identity ?? refuse(ctx, options, 'incorrect username or password');
+  },
+
+  async refresh_token(ctx, options, form) {
+    const token = form.get('refresh_token');
+    if (token === null) return oauthError(ctx, 'invalid_request', 'refresh_token is needed');
+    const { name } = serviceFor(options.issue, form);
+    const result = await options.identities.byIdentityToken(token, name);
+    const identity = judge(ctx, options, '', 'identity token', result);
+    return identity ?? refuse(ctx, options, 'the identity token is not valid; log in again');
+  },
+
+  async [exchangeGrant](ctx, options, form) {
+    const [token, type] = [form.get('subject_token'), form.get('subject_token_type')];
+    if (token === null || ![`${tokenType}jwt`, `${tokenType}id_token`].includes(type ?? '')) {
+      const what = `subject_token is needed, and subject_token_type ${tokenType}id_token or jwt`;
+      return oauthError(ctx, 'invalid_request', what);
+    }
+    const result = await options.identities.byWorkloadToken(token, ctx.state.client);
+    const identity = judge(ctx, options, '', 'workload token', result);
+    if (identity !== undefined) return identity;
+    const why = 'refused' in result ? result.refused : '';
+    return oauthError(ctx, 'invalid_request', `the subject_token is not accepted: ${why}`);
+  },
+};
+
+/** Writes down how a login ended. @returns undefined if it was refused */
+function judge(
+  ctx: Context,
+  { audit }: TokenOptions,
   account: string,
-  password: string,
-): Promise<string> {
-  if (!(await options.users.verify(account, password, ctx.state.client))) {
-    ctx.state.log.info({ subject: account, client: ctx.state.client }, 'login refused');
-    refuse(ctx, options, 'incorrect username or password');
+  by: 'password' | 'identity token' | 'workload token',
+  result: LoginResult,
+): Identity | undefined {
+  const { client, log } = ctx.state;
+  if (!('refused' in result)) {
+    audit.write('login', { subject: result.account, client, by, ok: true });
+    return result;
   }
-  return account;
+  const why = result.refused;
+  log.info({ subject: account, client, by, why }, 'login refused');
+  audit.write('login', { subject: account, client, by, ok: false, why });
+  return undefined;
 }
 
 function refuse(ctx: Context, { realm }: TokenOptions, message: string): never {
@@ -95,46 +168,64 @@ function refuse(ctx: Context, { realm }: TokenOptions, message: string): never {
   throw new RegistryError('UNAUTHORIZED', { message });
 }
 
+/** Whom a token is for: the service that is asked for, if it is a configured one. */
+function serviceFor({ services }: IssueOptions, asked: URLSearchParams): TokenService {
+  return services.find(({ name }) => name === asked.get('service')) ?? services[0];
+}
+
 async function grantToken(
   ctx: Context,
-  { policy, revocations, issue }: TokenOptions,
-  account: string,
+  options: TokenOptions,
+  { account, details }: Identity,
   /** The query or the form. */
   asked: URLSearchParams,
 ) {
-  const [own] = issue.services;
-  const service = issue.services.find(({ name }) => name === asked.get('service')) ?? own;
+  const { policy, revocations, issue, audit } = options;
+  const { client, log } = ctx.state;
+  const service = serviceFor(issue, asked);
   const wanted = parseScopes(asked.getAll('scope'));
   if (wanted.length > maxScopes) {
     throw new RegistryError('REQUEST_INVALID', {
       message: `a token is for at most ${maxScopes} scopes, not ${wanted.length}`,
     });
   }
-  const caller = callerOf(account, { client: ctx.state.client, service: service.name });
-  const grant = grantAccess(policy, caller, wanted);
-  const revoked = revocations.all();
-  const notBefore = Object.hasOwn(revoked, account) ? revoked[account] : 0;
-  const issued = await issueToken(issue, { service, account, access: grant.access, notBefore });
+  const caller = callerOf(account, { ...details, client, service: service.name });
+  const { access, denied, rules } = grantAccess(policy(), caller, wanted);
+  const notBefore = revocations.notBefore(account);
+  const content = { service, account, access, caller: details, notBefore };
+  const issued = await issueToken(issue, content);
   ctx.set('Cache-Control', 'no-store');
   ctx.state.access.subject = account;
-  ctx.state.log.info(
-    {
-      subject: account,
-      client: ctx.state.client,
-      wanted: wanted.map(formatScope).join(' '),
-      granted: grant.access.map(formatScope).join(' '),
-      ...(grant.rules.length > 0 ? { rules: grant.rules } : {}),
-    },
-    'token issued',
-  );
-  for (const { type, name, action, by } of grant.denied) {
+  const facts = {
+    subject: account,
+    client,
+    service: service.name,
+    wanted: wanted.map(formatScope).join(' '),
+    granted: access.map(formatScope).join(' '),
+    ...(rules.length > 0 ? { rules } : {}),
+  };
+  log.info(facts, 'token issued');
+  audit.write('token', facts);
+  for (const { type, name, action, by } of denied) {
     const scope = formatScope({ type, name, actions: [action] });
-    ctx.state.log.info({ subject: account, client: caller.client, scope, rule: by }, 'denied');
+    const denial = { subject: account, client, scope, rule: by };
+    log.info(denial, 'denied');
+    audit.write('denied', denial);
   }
-  return { access: grant.access, ...issued };
+  return { access, service, ...issued };
 }
 
-function oauthError(ctx: Context, error: string, description: string): void {
+/** An identity token for whoever can have one. */
+async function identityToken(
+  { identityTokens }: TokenOptions,
+  { account, secretForm }: Identity,
+  { name }: TokenService,
+): Promise<{ refresh_token?: string }> {
+  if (secretForm === undefined) return {};
+  return { refresh_token: await identityTokens.issue(account, secretForm, name) };
+}
+
+function oauthError(ctx: Context, error: string, description: string): undefined {
   ctx.status = 400;
   ctx.set('Cache-Control', 'no-store');
   ctx.body = { error, error_description: description };

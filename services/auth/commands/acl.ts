@@ -2,12 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { loadConfiguration } from '#libs/config/load-configuration.ts';
-import { type AuthSettings, toSettings } from '#libs/config/settings.ts';
+import type { AuthSettings } from '#libs/config/settings.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { type Caller, callerOf } from '../policy/caller.ts';
 import { createPolicy } from '../policy/create-policy.ts';
 import type { DecidedBy, Policy } from '../policy/policy.ts';
+import { authOf } from './state-of.ts';
 
 export const aclUsage = `usage: portcullis acl explain --account NAME --repository NAME --action ACTION
                               [--ip ADDRESS] [--label KEY=VALUE]... [--config CONFIG]
@@ -42,7 +42,7 @@ const options = {
 export async function acl(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
   const [command, file, ...more] = positionals;
-  const settings = await readAuth(values.config);
+  const settings = await authOf(values.config);
   const policy = createPolicy(settings, (message) => process.stderr.write(`${message}\n`));
   if (command === 'test' && file !== undefined && more.length === 0) {
     return await testRules(policy, settings, file);
@@ -56,12 +56,6 @@ export async function acl(args: string[]): Promise<number> {
   const answers = action.map((one) => explain(policy, settings, caller, { type, repository }, one));
   process.stdout.write(answers.map(({ text }) => text).join('\n'));
   return answers.every(({ allowed }) => allowed) ? 0 : no;
-}
-
-async function readAuth(config: string | undefined): Promise<AuthSettings> {
-  const { auth } = toSettings(await loadConfiguration(config));
-  if (auth === undefined) throw new Error('the configuration has no auth.htpasswd: all may do all');
-  return auth;
 }
 
 function explain(

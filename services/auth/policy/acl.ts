@@ -28,6 +28,7 @@ export function createAclPolicy(rules: readonly AccessRule[], groups: Groups): P
 
   return {
     version,
+    labelKeys: new Set(rules.flatMap(labelKeysOf)),
 
     decide(caller, wanted, now = new Date()) {
       const open = new Set(wanted.actions);
@@ -72,6 +73,7 @@ export function createAclPolicy(rules: readonly AccessRule[], groups: Groups): P
 /** What htpasswd means in distribution: whoever can log in may do everything, and a robot what it was made for. */
 export const everyUserPolicy: Policy = {
   version: 'every-user',
+  labelKeys: new Set(),
   decide(caller, wanted) {
     const allowed = (action: string) =>
       caller.access === undefined ? caller.account !== '' : robotMay(caller.access, wanted, action);
@@ -83,6 +85,14 @@ export const everyUserPolicy: Policy = {
   },
   report: () => [],
 };
+
+/** Those that a rule matches by, and those that stand in its patterns. */
+function labelKeysOf({ match }: AccessRule): string[] {
+  const { labels = {}, account = '', type = '', name = '', service = '' } = match;
+  const texts = [account, type, name, service, ...Object.values(labels)].join(' ');
+  const named = [...texts.matchAll(/\$\{(?:labels|claim):([^}]+)\}/g)].map(([, key = '']) => key);
+  return [...Object.keys(labels), ...named];
+}
 
 /** A robot's access names repositories as rules do, with `*` and `**`. */
 function robotMay(own: readonly Access[], wanted: Access, action: string): boolean {

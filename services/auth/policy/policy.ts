@@ -25,6 +25,8 @@ export interface RuleReport {
 export interface Policy {
   /** Changes whenever an answer may. */
   readonly version: string;
+  /** The labels that rules look at. */
+  readonly labelKeys: ReadonlySet<string>;
   /**
    * What of a wish is granted to a caller. Asking for too much is no error, and what is granted never
    * exceeds what was asked.

@@ -5,6 +5,7 @@ import { type Accounts, costOf, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { watchFile } from '#libs/process/watch-file.ts';
+import { lookEvery } from '../state-files.ts';
 import { createBcryptPool } from './bcrypt-pool.ts';
 import type { UserStore } from './user-store.ts';
 
@@ -19,8 +20,6 @@ export interface HtpasswdUsers extends UserStore {
   reload(): Promise<void>;
   /** Looks now whether the file changed. */
   look(): Promise<void>;
-  /** The accounts now in force. */
-  accounts(): Accounts;
 }
 
 export interface HtpasswdOptions {
@@ -74,7 +73,10 @@ export async function openHtpasswd({
       { cause: error },
     );
   }
-  const watch = watchFile(path, load, log);
+  const watch = watchFile(path, load, log, lookEvery);
+
+  const keyOf = (...parts: string[]) =>
+    createHmac('sha256', cacheKey).update(JSON.stringify(parts)).digest('base64');
 
   /** A comparison in the name of a client, of which each may have a few waiting. */
   async function compare(client: string, password: string, hash: string): Promise<boolean> {
@@ -100,15 +102,19 @@ export async function openHtpasswd({
     reload: watch.reload,
     look: watch.look,
 
+    async remembers(account, password) {
+      const hash = accounts.get(account);
+      if (hash === undefined || Buffer.byteLength(password) > maxPasswordLength) return false;
+      return (await verified.get(keyOf(account, password, hash))) ?? false;
+    },
+
     async verify(account, password, client) {
       const hash = accounts.get(account);
       if (hash === undefined || Buffer.byteLength(password) > maxPasswordLength) {
         await compare(client, password.slice(0, 72), dummyHash);
         return false;
       }
-      const key = createHmac('sha256', cacheKey)
-        .update(JSON.stringify([account, password, hash]))
-        .digest('base64');
+      const key = keyOf(account, password, hash);
       const known = verified.get(key);
       if (known !== undefined) return await known;
       const comparing = compare(client, password, hash);

@@ -78,5 +78,6 @@ export function deleteBlob({ blobs }: Registry, deleteEnabled: boolean): Handler
     await blobs.remove(name, digest);
     ctx.set('Docker-Content-Digest', digest);
     ctx.status = 202;
+    ctx.state.audit('delete', { repository: name, blob: digest });
   };
 }

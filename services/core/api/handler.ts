@@ -1,5 +1,6 @@
 import type { ParameterizedContext } from 'koa';
 import type { RouteMatch, RouteParams } from '#libs/api/match-route.ts';
+import type { AuditEvent } from '#libs/audit/audit-log.ts';
 import type { CallerDetails } from '#libs/auth/claims.ts';
 import type { Access } from '#libs/auth/scope.ts';
 import type { RequestState } from '#libs/http/app.ts';
@@ -22,6 +23,8 @@ export interface Caller extends Asker {
 export interface CoreState extends RequestState {
   match: RouteMatch;
   caller: Caller;
+  /** Writes down what the caller did. */
+  audit(event: AuditEvent, details: Readonly<Record<string, unknown>>): void;
 }
 
 export type CoreContext = ParameterizedContext<CoreState>;

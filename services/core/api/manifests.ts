@@ -28,7 +28,7 @@ export function putManifest({ manifests }: Registry): Handler {
   return async (ctx, { name, reference }) => {
     const tags = reference.kind === 'digest' ? tagsOf(ctx.querystring) : [];
     const bytes = await readBody(ctx.req, maxManifestSize);
-    const { digest, manifest, missing } = await manifests.put(name, {
+    const { digest, manifest, missing, moved } = await manifests.put(name, {
       reference,
       bytes,
       contentType: ctx.get('Content-Type'),
@@ -49,6 +49,10 @@ export function putManifest({ manifests }: Registry): Handler {
       { repository: name, reference: formatReference(reference), digest },
       'manifest stored',
     );
+    ctx.state.audit('push', { repository: name, digest });
+    for (const { tag, from } of moved) {
+      if (from !== digest) ctx.state.audit('tag', { repository: name, tag, from, to: digest });
+    }
   };
 }
 
@@ -71,5 +75,6 @@ export function deleteManifest({ manifests }: Registry, deleteEnabled: boolean):
     if (reference.kind === 'tag') await manifests.removeTag(name, reference.tag, condition);
     else await manifests.remove(name, reference.digest);
     ctx.status = 202;
+    ctx.state.audit('delete', { repository: name, manifest: formatReference(reference) });
   };
 }

@@ -26,6 +26,8 @@ export function startUpload(registry: Registry, pullFilter: PullFilter | undefin
       const digest = parseDigest(mount);
       if (await mountBlob(ctx, registry, pullFilter, { to: name, digest, query })) {
         created(ctx, name, digest);
+        const from = query.get('from') ?? undefined;
+        ctx.state.audit('mount', { repository: name, digest, from });
         return;
       }
     }

@@ -43,6 +43,14 @@ export interface PutResult {
   manifest: Manifest;
   /** What it refers to and need not have, and does not. */
   missing: Digest[];
+  /** Tags that point at it now. */
+  moved: TagMove[];
+}
+
+/** A tag, and where it pointed before; undefined if there was none. */
+export interface TagMove {
+  tag: Tag;
+  from: Digest | undefined;
 }
 
 export interface ManifestStore {
@@ -184,11 +192,13 @@ export function createManifestStore({
         await referrers.add(repository, manifest.subject.digest, digest);
       }
       await writeLink(driver, paths.revisionLink(repository, digest), digest);
+      const moved: TagMove[] = [];
       for (const tag of wanted) {
+        moved.push({ tag, from: await tags.resolve(repository, tag) });
         alone.assertHeld();
         await tags.point(repository, tag, digest);
       }
-      return { digest, manifest, missing };
+      return { digest, manifest, missing, moved };
     },
 
     async removeTag(repository, tag, condition) {

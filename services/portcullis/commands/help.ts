@@ -24,6 +24,10 @@ Manage it
   htpasswd -B [-bcinDv] [-C COST] [FILE] NAME [PASSWORD]
                           what Apache's does, as far as a registry can read it
   config check [CONFIG]   the configuration in effect, and what of it is unknown or not supported
+  robot create NAME --access SCOPE... [--expires 90d]
+  robot list | robot revoke NAME
+                          accounts for machines that may do one thing and die on time
+  token revoke ACCOUNT    makes void what was issued to an account
   acl explain --account NAME --repository NAME --action ACTION
                           which rule decides, and why the others do not
   acl test FILE           whether a table of expectations holds
@@ -40,8 +44,8 @@ Manage it
   -v, --version           the version
 
 Exit codes: 0 success; 1 it failed, and one sentence says why; 2 the command line is wrong; 4 fsck
-found something; 3 'acl' says no. 'portcullis COMMAND --help' tells more of acl, keys, garbage-
-collect and fsck.
+found something; 3 'acl' says no. 'portcullis COMMAND --help' tells more of acl, keys, robot,
+garbage-collect and fsck.
 `;
 
 export const help: Command = async () => {

@@ -92,14 +92,20 @@ export async function supervise(
   return 0;
 }
 
-/** Users and certificates are taken while it runs; the configuration itself is not. */
+/** Rules and groups are followed by the token service. */
+function withoutLive(configuration: Configuration): Configuration {
+  return { ...configuration, portcullis: { ...configuration.portcullis, acl: [], groups: {} } };
+}
+
+/** Users, rules, keys and certificates are taken while it runs; the rest of the configuration is not. */
 async function warnOfChanges(running: LoadedConfiguration, log: Logger): Promise<void> {
   try {
     const { configuration } = await loadConfiguration(running.path);
+    const [now, before] = [configuration, running.configuration].map(withoutLive);
     const changed = Object.keys(configuration).filter(
       (key) =>
-        JSON.stringify(configuration[key as keyof Configuration]) !==
-        JSON.stringify(running.configuration[key as keyof Configuration]),
+        JSON.stringify(now?.[key as keyof Configuration]) !==
+        JSON.stringify(before?.[key as keyof Configuration]),
     );
     if (changed.length === 0) return;
     log.warn(`changed and not in force until a restart: ${changed.join(', ')}`);

@@ -1,0 +1,71 @@
+import type { AuthSettings } from '#libs/config/settings.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import type { Revocations } from '../revocations.ts';
+import { openRobots, type RobotStore } from '../robots/robot-store.ts';
+import { robotPrefix } from '../robots/robots-file.ts';
+import { type HtpasswdUsers, openHtpasswd } from '../users/htpasswd-users.ts';
+
+/** All accounts with a secret: users and robots. Whose secret changes loses what was issued for it. */
+export interface AccountStores {
+  users: HtpasswdUsers;
+  robots: RobotStore;
+  /** Reads their files again now. */
+  reload(): Promise<void>;
+  /** Looks now whether their files changed. */
+  look(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * @param onVoid called when a token became void
+ * @throws Error with one clear sentence if a file cannot be used
+ */
+export async function openAccounts(
+  { htpasswd, state }: Pick<AuthSettings, 'htpasswd' | 'state'>,
+  revocations: Revocations,
+  onVoid: () => void,
+  log: Logger,
+): Promise<AccountStores> {
+  let stores: { users: HtpasswdUsers; robots: RobotStore } | undefined;
+
+  async function follow(): Promise<void> {
+    // Not before all are known: those that are missing would count as removed.
+    if (stores === undefined) return;
+    const { users, robots } = stores;
+    const secrets = new Map(users.accounts());
+    for (const { name, hash } of robots.all().values()) secrets.set(`${robotPrefix}${name}`, hash);
+    // Only what is new is worth telling: the others look at their own files when they hear of it.
+    if (await revocations.follow(secrets)) onVoid();
+  }
+
+  const users = await openHtpasswd({ path: htpasswd, log, onChange: follow });
+  const robots = await openRobots({ stateFolder: state, log, onChange: follow }).catch(
+    async (error: unknown) => {
+      await users.close();
+      throw error;
+    },
+  );
+  stores = { users, robots };
+  await follow();
+  if (users.accounts().size === 0) log.warn({ file: htpasswd }, 'no user can log in');
+  for (const name of users.accounts().keys()) {
+    if (!name.startsWith(robotPrefix)) continue;
+    log.error(
+      { file: htpasswd, user: name },
+      `${robotPrefix}… is a robot's name: this user cannot log in`,
+    );
+  }
+  return {
+    users,
+    robots,
+    async reload() {
+      await Promise.all([users.reload(), robots.reload()]);
+    },
+    async look() {
+      await Promise.all([users.look(), robots.look()]);
+    },
+    async close() {
+      await Promise.all([users.close(), robots.close()]);
+    },
+  };
+}

@@ -1,0 +1,72 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import { jwtVerify, SignJWT } from 'jose';
+import { z } from 'zod';
+
+/** What an identity token says once its signature holds. */
+export interface IdentityClaim {
+  account: string;
+  /** Seconds since the epoch. */
+  issuedAt: number;
+  /** Of the account's secret when it was issued. */
+  fingerprint: string;
+}
+
+/** Tokens that stand for a login (OAuth 2 refresh tokens): stateless, and void when the account's secret changes. */
+export interface IdentityTokens {
+  /** @param secretForm how the account's secret is kept: a hash */
+  issue(account: string, secretForm: string, service: string): Promise<string>;
+  /** @returns undefined if it is none of ours, not for this service, or too old */
+  read(token: string, service: string): Promise<IdentityClaim | undefined>;
+  /** Whether it was issued for the secret that the account has now. */
+  fits(claim: IdentityClaim, secretForm: string): boolean;
+}
+
+const claimsSchema = z.object({ sub: z.string().min(1), iat: z.number(), fp: z.string() });
+
+/** Nothing else that we sign is of this type, and no registry asks for this audience. */
+const type = 'portcullis-identity+jwt';
+const audienceOf = (service: string) => `identity of ${service}`;
+
+/**
+ * @param secret 32 bytes that only token services know
+ * @param ttl milliseconds that an identity token lives
+ */
+export function createIdentityTokens(secret: Buffer, issuer: string, ttl: number): IdentityTokens {
+  const fingerprintOf = (account: string, secretForm: string) =>
+    createHmac('sha256', secret).update(`identity:${account}:${secretForm}`).digest('base64url');
+
+  return {
+    async issue(account, secretForm, service) {
+      return await new SignJWT({ fp: fingerprintOf(account, secretForm) })
+        .setProtectedHeader({ alg: 'HS256', typ: type })
+        .setIssuer(issuer)
+        .setAudience(audienceOf(service))
+        .setSubject(account)
+        .setIssuedAt()
+        .setExpirationTime(Math.floor((Date.now() + ttl) / 1000))
+        .sign(secret);
+    },
+
+    async read(token, service) {
+      try {
+        const { payload } = await jwtVerify(token, secret, {
+          algorithms: ['HS256'],
+          typ: type,
+          issuer,
+          audience: audienceOf(service),
+        });
+        const { sub: account, iat: issuedAt, fp: fingerprint } = claimsSchema.parse(payload);
+        return { account, issuedAt, fingerprint };
+      } catch {
+        return undefined;
+      }
+    },
+
+    fits({ account, fingerprint }, secretForm) {
+      const [given, wanted] = [fingerprint, fingerprintOf(account, secretForm)].map((text) =>
+        Buffer.from(text),
+      );
+      return given?.length === wanted?.length && timingSafeEqual(given as Buffer, wanted as Buffer);
+    },
+  };
+}

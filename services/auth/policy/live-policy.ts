@@ -1,0 +1,43 @@
+import { loadConfiguration } from '#libs/config/load-configuration.ts';
+import { toSettings } from '#libs/config/settings.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import { watchFile } from '#libs/process/watch-file.ts';
+import { lookEvery } from '../state-files.ts';
+import { createPolicy } from './create-policy.ts';
+import type { Policy } from './policy.ts';
+
+/** The rules in force, which follow the configuration file. */
+export interface LivePolicy {
+  current(): Policy;
+  /** Reads the file again now. */
+  reload(): Promise<void>;
+  close(): void;
+}
+
+/**
+ * @param first the rules found at the start
+ * @param path the configuration file; undefined if there is none to follow
+ * @param onChange called when other rules are in force
+ */
+export function followPolicy(
+  first: Policy,
+  path: string | undefined,
+  log: Logger,
+  onChange: () => void,
+): LivePolicy {
+  let policy = first;
+  if (path === undefined) return { current: () => policy, reload: async () => {}, close() {} };
+
+  async function load(): Promise<void> {
+    const { auth } = toSettings(await loadConfiguration(path));
+    if (auth === undefined) throw new Error('there is no auth.htpasswd any more; restart to open');
+    const next = createPolicy(auth, (message) => log.warn(message));
+    if (next.version === policy.version) return;
+    policy = next;
+    log.info({ version: next.version }, 'other access rules are in force');
+    onChange();
+  }
+
+  const watch = watchFile(path, load, log, lookEvery);
+  return { current: () => policy, reload: watch.reload, close: watch.close };
+}

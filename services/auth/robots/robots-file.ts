@@ -1,0 +1,111 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { parse, stringify } from 'yaml';
+import { z } from 'zod';
+import { type Access, formatScope, parseScopes } from '#libs/auth/scope.ts';
+import { compilePattern } from '../policy/pattern.ts';
+
+/** An account for a machine: it may do what it was made for, until it expires. */
+export interface Robot {
+  name: string;
+  /** Of its secret. */
+  hash: string;
+  access: Access[];
+  created: Date;
+  /** Undefined: never. */
+  expires: Date | undefined;
+  comment: string | undefined;
+}
+
+/** What stands before a robot's name where accounts stand. */
+export const robotPrefix = 'robot+';
+
+const fileSchema = z.strictObject({
+  robots: z
+    .record(
+      z.string(),
+      z.strictObject({
+        hash: z.string().regex(/^sha256:[\w-]{43}$/, 'must be sha256: and 43 characters'),
+        access: z.array(z.string()),
+        created: z.coerce.date(),
+        expires: z.coerce.date().optional(),
+        comment: z.string().optional(),
+      }),
+    )
+    .default({}),
+});
+
+/**
+ * Reads `robots.yml`.
+ * @param text undefined if there is no such file
+ * @throws Error naming what cannot be used
+ */
+export function parseRobots(text: string | undefined): Map<string, Robot> {
+  const parsed = fileSchema.safeParse(
+    text === undefined ? {} : (parse(text, { maxAliasCount: 0 }) ?? {}),
+  );
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues;
+    throw new Error(`${issue?.path.join('.')}: ${issue?.message}`);
+  }
+  const robots = Object.entries(parsed.data.robots).map(([name, { access, ...rest }]): Robot => {
+    assertRobotName(name);
+    const { expires, comment } = rest;
+    return { ...rest, expires, comment, name, access: parseRobotAccess(access) };
+  });
+  return new Map(robots.map((robot) => [robot.name, robot]));
+}
+
+export function formatRobots(robots: ReadonlyMap<string, Robot>): string {
+  const entries = [...robots.values()].map(({ name, hash, access, created, expires, comment }) => [
+    name,
+    {
+      hash,
+      access: access.map(formatScope),
+      created: created.toISOString(),
+      ...(expires === undefined ? {} : { expires: expires.toISOString() }),
+      ...(comment === undefined ? {} : { comment }),
+    },
+  ]);
+  return stringify({ robots: Object.fromEntries(entries) });
+}
+
+/** @throws Error with one clear sentence */
+export function assertRobotName(name: string): void {
+  if (/^[a-z0-9][a-z0-9._-]{0,62}$/.test(name)) return;
+  throw new Error(`"${name}" is no name of a robot: small letters, digits, and . _ - between them`);
+}
+
+/**
+ * Reads scopes as robots have them: `repository:team/*:pull,push`, `registry:catalog:*`.
+ * @throws Error naming one that means nothing
+ */
+export function parseRobotAccess(scopes: readonly string[]): Access[] {
+  return scopes.map((scope) => {
+    const [access, ...more] = parseScopes([scope]);
+    const usable =
+      access !== undefined &&
+      more.length === 0 &&
+      formatScope(access) === scope &&
+      access.actions.length > 0 &&
+      (access.type === 'repository'
+        ? access.actions.every((action) => ['pull', 'push', 'delete', '*'].includes(action))
+        : scope === 'registry:catalog:*');
+    if (!usable) {
+      throw new Error(
+        `"${scope}" is no access: repository:NAME:ACTIONS with pull, push, delete or *, or registry:catalog:*`,
+      );
+    }
+    compilePattern(access.name, { inNames: true });
+    return access;
+  });
+}
+
+/** A new secret, and the form in which it is kept. It is random, so it needs no slow hash. */
+export function createRobotSecret(): { secret: string; hash: string } {
+  const secret = `prt_${randomBytes(32).toString('base64url')}`;
+  return { secret, hash: hashSecret(secret) };
+}
+
+export function hashSecret(secret: string): string {
+  return `sha256:${createHash('sha256').update(secret).digest('base64url')}`;
+}

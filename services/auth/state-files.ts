@@ -1,0 +1,16 @@
+import { join } from 'node:path';
+
+/** Milliseconds between two looks at a file that says who may do what: with Redis all know within a second. */
+export const lookEvery = 500;
+
+/** What an operator writes into auth's state folder, and what auth keeps there. */
+export const stateFiles = {
+  /** Robots, written by `portcullis robot`. */
+  robots: (state: string) => join(state, 'robots.yml'),
+  /** When robots were used last, written by auth. */
+  robotUse: (state: string) => join(state, 'robots-used.yml'),
+  /** Subjects whose tokens an operator made void, written by `portcullis token revoke`. */
+  voided: (state: string) => join(state, 'voided.yml'),
+  /** What auth saw of accounts, and which tokens are void because of it. */
+  revoked: (state: string) => join(state, 'revoked.yml'),
+} as const;

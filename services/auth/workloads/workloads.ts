@@ -1,0 +1,175 @@
+import {
+  createLocalJWKSet,
+  decodeJwt,
+  errors,
+  type JSONWebKeySet,
+  type JWTPayload,
+  jwtVerify,
+} from 'jose';
+import { z } from 'zod';
+import { fetchSmall, type JwksSource, openJwksSource } from '#libs/auth/jwks-source.ts';
+import type { WorkloadSettings } from '#libs/config/settings.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import { compilePattern, type Pattern } from '../policy/pattern.ts';
+
+/** A CI job or a pod that proved who it is. */
+export interface Workload {
+  /** `name:subject`, the name being the configuration's. */
+  account: string;
+  /** Its claims, each as a list of texts; a claim in a claim is `outer.inner`. */
+  labels: Record<string, string[]>;
+}
+
+/** OIDC issuers whose tokens log their jobs and pods in. */
+export interface Workloads {
+  /** True for a text that claims to be a token of a configured issuer. */
+  recognizes(text: string): boolean;
+  /** @returns why not, if it is not accepted */
+  verify(token: string): Promise<Workload | { refused: string }>;
+  close(): void;
+}
+
+/** What public keys can prove. */
+const algorithms = [
+  ...['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512'],
+  ...['ES256', 'ES384', 'ES512', 'EdDSA'],
+];
+/** Seconds that clocks may differ. */
+const leeway = 60;
+/** Longest account, in characters. */
+const maxAccount = 1000;
+
+interface OpenWorkload {
+  settings: WorkloadSettings;
+  source: JwksSource;
+  claims: [key: string, pattern: Pattern][];
+}
+
+const discoverySchema = z.object({ issuer: z.string(), jwks_uri: z.string() });
+
+/** @throws Error with one clear sentence if a key file or a claim's pattern cannot be used */
+export async function openWorkloads(
+  list: readonly WorkloadSettings[],
+  log: Logger,
+): Promise<Workloads> {
+  const open = await Promise.all(list.map((settings) => openOne(settings, log)));
+
+  return {
+    recognizes(text) {
+      if (open.length === 0 || !/^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(text)) return false;
+      const issuer = issuerOf(text);
+      return open.some(({ settings }) => settings.issuer === issuer);
+    },
+
+    async verify(token) {
+      const issuer = issuerOf(token);
+      let refused = 'no such issuer is configured';
+      for (const one of open) {
+        if (one.settings.issuer !== issuer) continue;
+        const result = await verifyFor(one, token);
+        if (!('refused' in result)) return result;
+        ({ refused } = result);
+      }
+      return { refused };
+    },
+
+    close() {
+      for (const { source } of open) source.close();
+    },
+  };
+}
+
+async function openOne(settings: WorkloadSettings, log: Logger): Promise<OpenWorkload> {
+  const { name, issuer, jwks } = settings;
+  const claims = Object.entries(settings.claims).map(([key, text]): [string, Pattern] => {
+    try {
+      return [key, compilePattern(text, { inNames: false })];
+    } catch (error) {
+      throw new Error(`portcullis.workloads: ${name}: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  });
+  const options =
+    jwks === undefined
+      ? { location: issuer, discover: () => discover(issuer) }
+      : { location: jwks };
+  try {
+    return { settings, claims, source: await openJwksSource({ ...options, log }) };
+  } catch (error) {
+    throw new Error(`portcullis.workloads: ${name}: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** OpenID Connect Discovery 1.0, section 4. */
+async function discover(issuer: string): Promise<string> {
+  const address = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  const document = discoverySchema.parse(JSON.parse(await fetchSmall(address)));
+  if (document.issuer !== issuer) throw new Error(`${address} speaks for ${document.issuer}`);
+  return document.jwks_uri;
+}
+
+async function verifyFor(
+  { settings, source, claims }: OpenWorkload,
+  token: string,
+): Promise<Workload | { refused: string }> {
+  const { name, issuer, audience } = settings;
+  const check = async () =>
+    await jwtVerify(token, createLocalJWKSet({ keys: source.keys() } as JSONWebKeySet), {
+      issuer,
+      audience,
+      algorithms,
+      clockTolerance: leeway,
+      requiredClaims: ['sub', 'exp'],
+    });
+  let payload: JWTPayload;
+  try {
+    ({ payload } = await check().catch(async (error: unknown) => {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+      await source.refresh();
+      return await check();
+    }));
+  } catch (error) {
+    if (error instanceof errors.JWTClaimValidationFailed) {
+      return { refused: `claim ${error.claim}: ${error.reason}` };
+    }
+    return { refused: error instanceof errors.JOSEError ? error.code : 'not a token' };
+  }
+  const labels = flatten(payload);
+  for (const [key, pattern] of claims) {
+    const values = Object.hasOwn(labels, key) ? (labels[key] ?? []) : [];
+    if (!values.some((value) => pattern.match(value, noValues) !== undefined)) {
+      return { refused: `claim ${key} is not ${settings.claims[key]}` };
+    }
+  }
+  const account = `${name}:${payload.sub}`;
+  if (account.length > maxAccount || /\p{Cc}/u.test(account)) return { refused: 'claim sub' };
+  return { account, labels };
+}
+
+const noValues = { account: '', type: '', name: '', service: '', labels: {}, captures: {} };
+
+/** Texts, numbers and yes or no, in lists and in claims; what else there is says nothing. */
+function flatten(payload: object, before = ''): Record<string, string[]> {
+  const labels: Record<string, string[]> = {};
+  for (const [key, value] of Object.entries(payload)) {
+    const name = `${before}${key}`;
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+      Object.assign(labels, flatten(value, `${name}.`));
+      continue;
+    }
+    const texts = [value]
+      .flat()
+      .filter((one) => ['string', 'number', 'boolean'].includes(typeof one));
+    if (texts.length > 0) labels[name] = texts.map(String);
+  }
+  return labels;
+}
+
+function issuerOf(token: string): string | undefined {
+  try {
+    return decodeJwt(token).iss;
+  } catch {
+    return undefined;
+  }
+}
