@@ -127,7 +127,6 @@ describe('loading a configuration', () => {
     ['http: { tls: { certificate: a, key: b, clientcas: [c] } }', 'http.tls.clientcas'],
     ['http: { tls: { letsencrypt: { hosts: [a] } } }', 'http.tls.letsencrypt'],
     ['notifications: { endpoints: [{ name: a, url: http://x }] }', 'notifications'],
-    ['auth: { token: { realm: https://x } }', 'auth.token'],
     ['auth: { silly: { realm: x } }', 'auth.silly'],
   ];
   for (const [section, path] of stopping) {

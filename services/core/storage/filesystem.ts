@@ -31,7 +31,7 @@ import { ListingCache, pageOf } from './listing-cache.ts';
 const readSize = 1024 * 1024;
 
 /** How often a directory is made again that a collection prunes at the same time. */
-const attempts = 10;
+const attempts = 100;
 
 /** All of a registry is below this folder. */
 const treeFolder = 'docker/registry/v2';
