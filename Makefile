@@ -45,6 +45,10 @@ fleet: node_modules/.installed ## several of each process with a real Redis, Clu
 	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 \
 		'test/redis/**/*.test.ts' 'test/fleet/**/*.test.ts'
 
+.PHONY: clients
+clients: node_modules/.installed ## podman, crane, oras, containerd, cosign of Debian's newest, and docker
+	@exec $(run_node) --test --test-reporter=spec 'test/clients/**/*.test.ts'
+
 .PHONY: image-test
 image-test: node_modules/.installed ## the image and the compose stack, built and run by a real engine
 	@exec $(run_node) --test --test-reporter=spec 'test/image/**/*.test.ts'

@@ -24,17 +24,24 @@ describe('verifying a token', () => {
   let now: number;
   let trusted: boolean;
   let notBefore: number | undefined;
+  let uploadsOnly: boolean;
+
+  function trustOf(kid: string) {
+    if (!trusted || kid !== 'k') return undefined;
+    return uploadsOnly ? ('uploads' as const) : ('tokens' as const);
+  }
 
   beforeEach(async () => {
     ({ privateKey, publicKey } = await generateKeyPair('ES256', { extractable: true }));
     publicJwk = { ...(await exportJWK(publicKey)), kid: 'k', alg: 'ES256' };
     now = start;
     trusted = true;
+    uploadsOnly = false;
     notBefore = undefined;
     const findInSet = createLocalJWKSet({ keys: [publicJwk as JWK & { kty: string }] });
     const keys: TrustedKeys = {
       find: async (header) => ({ key: await findInSet(header), id: header.kid ?? '' }),
-      trusts: (kid) => (trusted && kid === 'k' ? 'tokens' : undefined),
+      trusts: trustOf,
       notBefore: () => notBefore,
     };
     verifier = createVerifier({
@@ -109,6 +116,44 @@ describe('verifying a token', () => {
     const other = await generateKeyPair('ES256', { extractable: true });
     const jwk = await exportJWK(other.publicKey);
     assert.notEqual(await why(await sign(claims(), { jwk }, other.privateKey)), '');
+  });
+
+  test('what a header says of keys elsewhere, and of extensions, is not followed', async () => {
+    const other = await generateKeyPair('ES256', { extractable: true });
+    const addresses = { jku: 'http://127.0.0.1:1/keys', x5u: 'http://127.0.0.1:1/chain' };
+    for (const header of [addresses, { x5c: ['AAAA'] }, { ...addresses, kid: undefined }]) {
+      assert.notEqual(await why(await sign(claims(), header, other.privateKey)), '');
+    }
+    const [, body, signature] = (await sign(claims())).split('.');
+    for (const header of [
+      { alg: 'ES256', kid: 'k', crit: ['exp'] },
+      { alg: 'ES256', kid: 'k', crit: ['b64'], b64: false },
+      { alg: 'ES256', kid: ['k'] },
+      { alg: 'ES256', kid: { k: 1 } },
+      { alg: ['ES256'], kid: 'k' },
+      { alg: 'es256', kid: 'k' },
+      { alg: 'ES512', kid: 'k' },
+    ]) {
+      const head = base64url.encode(JSON.stringify(header));
+      assert.notEqual(await why(`${head}.${body}.${signature}`), '', JSON.stringify(header));
+    }
+  });
+
+  test('claims that come twice prove nothing: the bytes are what is signed', async () => {
+    const [header, body = '', signature] = (await sign(claims())).split('.');
+    const text = new TextDecoder().decode(base64url.decode(body));
+    const twice = `${text.slice(0, -1)},"sub":"root","access":[]}`;
+    assert.notEqual(await why(`${header}.${base64url.encode(twice)}.${signature}`), '');
+  });
+
+  test('a key that is good for uploads only ends live tokens, and lets expired ones tell whose they were', async () => {
+    const token = await sign(claims());
+    assert.ok((await verifier.verify(token)).ok);
+    uploadsOnly = true;
+    assert.match(await why(token), /no longer trusted/);
+    now = start + 1000;
+    const result = await verifier.verify(token);
+    assert.ok(!result.ok && result.expired?.sub === 'admin');
   });
 
   test('changed claims under a true signature are refused', async () => {

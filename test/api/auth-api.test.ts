@@ -211,6 +211,49 @@ describe('the token service', () => {
     assert.equal((await get(many.join('&'))).status, 400);
   });
 
+  test('a token that no header can carry is refused', async () => {
+    const long = Array.from(
+      { length: 90 },
+      (_, n) => `scope=repository:bob/${'x'.repeat(90)}${n}:pull`,
+    );
+    const response = await post(
+      `grant_type=password&username=bob&password=secret&${long.join('&')}`,
+    );
+    assert.equal(response.status, 400);
+    assert.match(await response.text(), /fewer scopes/);
+  });
+
+  test('a name with a host, a port or look-alikes of letters is granted nothing, and breaks nothing', async () => {
+    for (const name of [
+      'host:5000/team/app',
+      'bob/app:v1',
+      'b\u043eb/app',
+      'bob/../eve/app',
+      '-',
+      '',
+    ]) {
+      const { access } = await claimsOf(
+        await get(
+          `service=registry&scope=${encodeURIComponent(`repository:${name}:pull,push`)}`,
+          basic('bob', 'secret'),
+        ),
+      );
+      assert.deepEqual(access, [], name);
+    }
+    // Cyrillic, full width, composed and not: other accounts, all unknown.
+    for (const account of [
+      'b\u043eb',
+      '\uff42ob',
+      'bob\u200b',
+      'bob\u0301',
+      'BOB',
+      ' bob',
+      'bob\u0000',
+    ]) {
+      assert.equal((await get('', basic(account, 'secret'))).status, 401, account);
+    }
+  });
+
   test('the catalog filter tells for each name whether it may be pulled', async () => {
     const response = await fetch(`${url}/internal/filter`, {
       method: 'POST',

@@ -118,9 +118,9 @@ export async function startFleet({
         redis: { addr: `127.0.0.1:${redisRelay.port}`, readtimeout: '1s' },
         portcullis: {
           draindelay: '1500ms',
-          auth: { state },
           gateway: { cores: coreRelays.map(({ port }) => at(port)), auth: authPorts.map(at) },
           ...portcullis,
+          auth: { state, ...(portcullis.auth as object | undefined) },
         },
       }),
     );

@@ -21,6 +21,9 @@ const maxForm = 64 * 1024;
 /** Scopes of one request; more would make a token that no header can carry. */
 const maxScopes = 100;
 
+/** Characters of a token that proxies and servers still take in a header. */
+const maxToken = 8 * 1024;
+
 /** RFC 8693, section 2.1 and 3. */
 const exchangeGrant = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const tokenType = 'urn:ietf:params:oauth:token-type:';
@@ -194,6 +197,11 @@ async function grantToken(
   const notBefore = revocations.notBefore(account);
   const content = { service, account, access, caller: details, notBefore };
   const issued = await issueToken(issue, content);
+  if (issued.token.length > maxToken) {
+    throw new RegistryError('REQUEST_INVALID', {
+      message: 'the token would be longer than a header may be; ask for fewer scopes at once',
+    });
+  }
   ctx.set('Cache-Control', 'no-store');
   ctx.state.access.subject = account;
   const facts = {

@@ -120,4 +120,33 @@ describe('users of an htpasswd file', () => {
       /absent does not exist; make a user with: portcullis user add/,
     );
   });
+
+  test('line ends of Windows, comments, blanks and duplicates are read as people mean them', async () => {
+    const text = [
+      '# the team',
+      '',
+      line('bob', 'first').trim(),
+      '  ',
+      line('eve', 'secret').trim(),
+      line('bob', 'second').trim(),
+      'ann:$2y$05$short',
+      'no colon',
+    ].join('\r\n');
+    const opened = await open(text);
+    assert.deepEqual([...opened.accounts().keys()], ['bob', 'eve']);
+    assert.equal(await verify(opened, 'bob', 'second'), true, 'the later line counts');
+    assert.equal(await verify(opened, 'bob', 'first'), false);
+    assert.match(lines, /user \\?"ann\\?" is refused/);
+    assert.match(lines, /line 8 is not of the form/);
+  });
+
+  test('of fifty thousand users each can log in', async () => {
+    const hash = bcrypt.hashSync('secret', 4);
+    const names = Array.from({ length: 50_000 }, (_, index) => `user-${index}:${hash}`);
+    const opened = await open(names.join('\n'));
+    assert.equal(opened.accounts().size, 50_000);
+    for (const index of [0, 25_000, 49_999]) {
+      assert.equal(await verify(opened, `user-${index}`, 'secret'), true);
+    }
+  });
 });
