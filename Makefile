@@ -69,6 +69,7 @@ chaos: node_modules/.installed ## the same at every step, and for longer: about 
 .PHONY: bench
 bench: node_modules/.installed ## what things cost, as ratios in one run
 	@$(run_node) test/bench/listings.ts
+	@$(run_node) test/bench/tokens.ts
 	@exec $(run_node) test/bench/requests.ts
 
 .PHONY: conformance

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { supportTable } from '#libs/config/support.ts';
@@ -59,4 +59,12 @@ test('docs/configuration.md lists what is not supported', () => {
     .filter(({ level }) => level !== 'note')
     .map(({ path, level, why }) => `| \`${path}\` | ${level}s | ${why} |`);
   assertGenerated('support', ['| Key | | Why |', '| --- | --- | --- |', ...rows].join('\n'));
+});
+
+test('docs/security.md names tests that there are', () => {
+  const named = [...read('security.md').matchAll(/`((?:test|libs|services)\/[^`]+\.ts)`/g)];
+  assert.ok(named.length > 20);
+  for (const [, path = ''] of named) {
+    assert.ok(existsSync(fileURLToPath(new URL(`../${path}`, import.meta.url))), path);
+  }
 });

@@ -202,4 +202,46 @@ describe('a core that verifies tokens', () => {
     assert.deepEqual(asked.at(-1), ['alice', 'alice/app', 'alice/tool', 'bob/app']);
     assert.deepEqual(await list('*'), ['alice/app', 'alice/tool', 'bob/app']);
   });
+
+  test('pages of the catalog are full and end where what the caller sees ends', async () => {
+    const names = Array.from({ length: 20 }, (_, n) => `${n % 3 === 0 ? 'alice' : 'bob'}/app${n}`);
+    for (const name of names) await pushBlob(core, name, makeLayer(), await pusher(name));
+    const visible = names.filter((name) => name.startsWith('alice/')).sort();
+    const access = [{ type: 'registry', name: 'catalog', actions: ['pull'] }];
+    const headers = await tokens.bearer({ subject: 'alice', access });
+    const found: string[] = [];
+    let path: string | undefined = '/v2/_catalog?n=3';
+    while (path !== undefined) {
+      const answer: Received = await core.send('GET', path, { headers });
+      const { repositories } = JSON.parse(answer.text) as { repositories: string[] };
+      found.push(...repositories);
+      const { link } = answer.headers;
+      path = /^<([^>]+)>/.exec(String(link ?? ''))?.[1];
+      assert.ok(!String(link).includes('bob'), 'no page begins behind what is hidden');
+      if (path !== undefined) assert.equal(repositories.length, 3);
+    }
+    assert.deepEqual(found, visible);
+    // A page that ends with the last that is seen says that there is no more, though there are others.
+    const exact = await core.send('GET', `/v2/_catalog?n=${visible.length}`, { headers });
+    assert.equal(exact.headers.link, undefined);
+    const behind = await core.send('GET', '/v2/_catalog?n=3&last=alice/zzz', { headers });
+    assert.equal(behind.text, '{"repositories":[]}');
+  });
+
+  test('where nobody can be asked what the caller may pull, only the whole catalog is shown', async () => {
+    const alone = await startCore({ driver: createMemoryDriver(), verifier: tokens.verifier });
+    try {
+      await pushBlob(alone, 'a/b', makeLayer(), await pusher('a/b'));
+      for (const [action, expected] of [
+        ['pull', '{"repositories":[]}'],
+        ['*', '{"repositories":["a/b"]}'],
+      ] as const) {
+        const access = [{ type: 'registry', name: 'catalog', actions: [action] }];
+        const headers = await tokens.bearer({ access });
+        assert.equal((await alone.send('GET', '/v2/_catalog', { headers })).text, expected);
+      }
+    } finally {
+      await alone.close();
+    }
+  });
 });
