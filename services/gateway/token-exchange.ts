@@ -31,7 +31,7 @@ export interface TokenExchange {
 const answerSchema = z.object({ token: z.string() });
 
 export function createTokenExchange(auth: HopClient): TokenExchange {
-  const anonymous = new LRUCache<string, string>({ max: 1000, ttl: anonymousTtl });
+  const anonymous = new LRUCache<string, string>({ max: 10_000, ttl: anonymousTtl });
 
   async function ask(
     { scopes, requestId, client }: TokenRequest,
@@ -68,7 +68,8 @@ export function createTokenExchange(auth: HopClient): TokenExchange {
     },
 
     async forAnonymous(request) {
-      const key = request.scopes.map(formatScope).join(' ');
+      // Rules may look at the address.
+      const key = [request.client, ...request.scopes.map(formatScope)].join(' ');
       const known = anonymous.get(key);
       if (known !== undefined) return known;
       const { token } = answerSchema.parse(JSON.parse((await ask(request)).body));
