@@ -105,6 +105,15 @@ describe('loading a configuration', () => {
     assert.deepEqual(levels, ['warn threshold', 'note storage.cache']);
   });
 
+  test('aliases that grow without end are refused, and quickly', async () => {
+    const lines = ['a0: &a0 [x, x, x, x, x, x, x, x, x, x]'];
+    for (let level = 1; level < 12; level += 1) {
+      const refs = Array.from({ length: 10 }, () => `*a${level - 1}`).join(', ');
+      lines.push(`a${level}: &a${level} [${refs}]`);
+    }
+    await assert.rejects(load(minimal(lines.join('\n'))), /alias/i);
+  });
+
   test('where HTTP/2 is not spoken and not declined, it is said how it would be', async () => {
     const pair = 'tls: { certificate: a, key: b }';
     const noted = async (http: string) =>

@@ -1,0 +1,89 @@
+import assert from 'node:assert/strict';
+import { readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { startConfigured } from '../support/configured-stack.ts';
+import { makeImage } from '../support/images.ts';
+import { RegistryClient } from '../support/registry-client.ts';
+import type { Stack } from '../support/stack.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+type Line = Record<string, unknown>;
+
+describe('the audit log', () => {
+  let stack: Stack;
+  let client: RegistryClient;
+  const path = () => join(stack.dir, 'audit.log');
+  const credentials = 'bob:a good password';
+
+  before(async () => {
+    stack = await startConfigured({
+      tls: true,
+      users: { bob: 'a good password' },
+      sections: (dir) => ({ portcullis: { audit: join(dir, 'audit.log') } }),
+    });
+    const ca = join(stack.dir, 'certs/ca.crt');
+    client = await RegistryClient.create({ url: stack.url, ca, credentials });
+  });
+
+  after(async () => {
+    client.close();
+    await stack.remove();
+  });
+
+  async function lines(file = path()): Promise<Line[]> {
+    const text = await readFile(file, 'utf8').catch(() => '');
+    return text
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => JSON.parse(line) as Line);
+  }
+  /** What one event says, without what is the same in all. */
+  const eventsOf = async (event: string) =>
+    (await lines())
+      .filter((line) => line.event === event)
+      .map(({ time, process, requestId, client: from, event: _, ...rest }) => {
+        assert.ok(!Number.isNaN(Date.parse(String(time))) && process === 'core');
+        assert.ok(typeof requestId === 'string' && String(from).includes('127.0.0.1'));
+        return rest;
+      });
+
+  test('tells of pushes, of tags and where they pointed, of mounts and of deletes', async () => {
+    const [one, two] = [makeImage('oci'), makeImage('oci')];
+    for (const image of [one, two]) await client.push('team/app', 'v1', image);
+    const [blob] = one.blobs;
+    assert.ok(blob);
+    const { digest } = blob.descriptor;
+    await client.ask('POST', `/v2/team/copy/blobs/uploads/?mount=${digest}&from=team/app`);
+    await client.ask('DELETE', '/v2/team/app/manifests/v1');
+    await client.ask('DELETE', `/v2/team/copy/blobs/${digest}`);
+    const who = { subject: 'bob', repository: 'team/app' };
+    const [first, second] = [one.descriptor.digest, two.descriptor.digest];
+    assert.deepEqual(await eventsOf('push'), [
+      { ...who, digest: first },
+      { ...who, digest: second },
+    ]);
+    assert.deepEqual(await eventsOf('tag'), [
+      { ...who, tag: 'v1', to: first },
+      { ...who, tag: 'v1', from: first, to: second },
+    ]);
+    const copy = { subject: 'bob', repository: 'team/copy' };
+    assert.deepEqual(await eventsOf('mount'), [{ ...copy, digest, from: 'team/app' }]);
+    assert.deepEqual(await eventsOf('delete'), [
+      { ...who, manifest: 'v1' },
+      { ...copy, blob: digest },
+    ]);
+  });
+
+  test('goes on in a new file after the old one was moved away', async () => {
+    const old = `${path()}.1`;
+    await rename(path(), old);
+    const before = (await lines(old)).length;
+    stack.child.kill('SIGHUP');
+    await waitFor('the new file', async () => {
+      await client.ask('GET', '/v2/');
+      return (await lines()).length > 0;
+    });
+    assert.ok((await lines(old)).length >= before);
+  });
+});
