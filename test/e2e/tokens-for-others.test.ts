@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -49,8 +49,9 @@ describe('the original registry with our tokens', () => {
           rootcertbundle: bundle,
         },
       };
-      const root = join(stack.dir, `original-${service}`);
-      originals.set(service, await startOriginalRegistry(stack.dir, root, { auth }));
+      const dir = join(stack.dir, `original-${service}`);
+      await mkdir(dir);
+      originals.set(service, await startOriginalRegistry(dir, join(dir, 'root'), { auth }));
     }
   });
 

@@ -20,7 +20,7 @@ export async function startOriginalRegistry(
   sections: Record<string, unknown> = {},
 ): Promise<OriginalRegistry> {
   const port = await freePort();
-  const config = join(dir, `original-${port}.yml`);
+  const config = join(dir, 'original.yml');
   await writeFile(
     config,
     stringify({
