@@ -139,8 +139,9 @@ async function readVoided(path: string): Promise<Record<string, number>> {
 async function readState(path: string): Promise<State | undefined> {
   try {
     const text = await readIfPresent(path);
-    // JSON is YAML, and is read a hundred times as fast.
-    return text === undefined ? undefined : stateSchema.parse(JSON.parse(text));
+    if (text === undefined) return undefined;
+    // We write JSON, which is YAML and is read a hundred times as fast.
+    return stateSchema.parse(text.startsWith('{') ? JSON.parse(text) : parse(text));
   } catch (error) {
     throw new Error(
       `${path} cannot be used: ${(error as Error).message}; remove it to start anew`,
