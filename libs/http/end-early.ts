@@ -45,7 +45,10 @@ export async function endEarly(
     response.endEarly();
     return;
   }
+  // Of a request that is gone nothing more comes, not even an event.
+  const gone = request.destroyed || request.closed || request.complete;
   await new Promise<void>((resolve) => {
+    if (gone) return resolve();
     let seen = 0;
     const timer = setTimeout(resolve, time);
     const done = () => {
