@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { limitsOf } from './certificate-extensions.ts';
 import { UntrustedKeyError } from './verify.ts';
 
 /** Certificates of a chain; more is nobody's. */
@@ -20,20 +21,37 @@ export function verifyChain(
   const [leaf] = chain;
   if (leaf === undefined) throw new UntrustedKeyError('the certificate chain is empty');
   for (const [index, certificate] of chain.entries()) {
-    if (now < certificate.validFromDate || now > certificate.validToDate) {
+    if (!inTime(certificate, now)) {
       throw new UntrustedKeyError('a certificate of the token is not valid now');
     }
-    if (index > 0 && !certificate.ca) {
-      throw new UntrustedKeyError('a certificate of the token may not sign others');
-    }
+    // Those between this one and the leaf.
+    if (index > 0) assertMaySign(certificate, index - 1);
+    assertUnderstood(certificate);
     // A trusted certificate ends the chain, be it the leaf itself.
     if (roots.some((root) => root.fingerprint256 === certificate.fingerprint256)) return leaf;
-    if (roots.some((root) => inTime(root, now) && root.ca && isSigned(certificate, root)))
+    const root = roots.find((one) => inTime(one, now) && one.ca && isSigned(certificate, one));
+    if (root !== undefined) {
+      assertMaySign(root, index);
+      assertUnderstood(root);
       return leaf;
+    }
     const next = chain[index + 1];
     if (next === undefined || !isSigned(certificate, next)) break;
   }
   throw new UntrustedKeyError('the certificate of the token is not by a trusted authority');
+}
+
+/** @param below authorities between it and the leaf */
+function assertMaySign(certificate: X509Certificate, below: number): void {
+  const { pathLength } = limitsOf(certificate);
+  if (certificate.ca && (pathLength === undefined || pathLength >= below)) return;
+  throw new UntrustedKeyError('a certificate of the token may not sign others');
+}
+
+function assertUnderstood(certificate: X509Certificate): void {
+  const { unfit } = limitsOf(certificate);
+  if (unfit === undefined) return;
+  throw new UntrustedKeyError(`a certificate of the token cannot be relied on: ${unfit}`);
 }
 
 function inTime(certificate: X509Certificate, now: Date): boolean {

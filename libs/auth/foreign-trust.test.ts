@@ -29,14 +29,22 @@ describe('tokens of another server', () => {
   const stranger = generateKeyPairSync('ec', { namedCurve: 'P-256' });
 
   /** A certificate by `by`, or by itself. */
-  async function certify(name: string, by?: string, ca = false): Promise<KeyObject> {
+  async function certify(
+    name: string,
+    by?: string,
+    ca = false,
+    more: readonly string[] = [],
+  ): Promise<KeyObject> {
     const at = (file: string) => join(folder.path, file);
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     await writeFile(at(`${name}.key`), privateKey.export({ type: 'pkcs8', format: 'pem' }));
-    const extension = `basicConstraints=critical,CA:${ca ? 'TRUE' : 'FALSE'}`;
+    const limit = more.find((text) => text.startsWith('pathlen:'));
+    const constraints = [`CA:${ca ? 'TRUE' : 'FALSE'}`, ...(limit === undefined ? [] : [limit])];
+    const extension = `basicConstraints=critical,${constraints.join(',')}`;
+    const others = more.filter((text) => text !== limit).flatMap((text) => ['-addext', text]);
     await mustRun('openssl', [
       ...['req', '-x509', '-new', '-key', at(`${name}.key`), '-subj', `/CN=${name}`, '-days', '2'],
-      ...['-addext', extension, '-out', at(`${name}.crt`)],
+      ...['-addext', extension, ...others, '-out', at(`${name}.crt`)],
       ...(by === undefined ? [] : ['-CA', at(`${by}.crt`), '-CAkey', at(`${by}.key`)]),
     ]);
     return privateKey;
@@ -112,6 +120,23 @@ describe('tokens of another server', () => {
     for (const x5c of [['AAAA'], [7], Array.from({ length: 9 }, () => der(leaf.pem))]) {
       assert.equal((await verify(await sign(leaf.key, { x5c }))).ok, false);
     }
+  });
+
+  test('an authority signs no further than it may, and what is not understood counts for nothing', async () => {
+    const { verify } = await verifierFor({ rootcertbundle: root });
+    const judge = async (key: KeyObject, ...names: string[]) => {
+      const x5c = await Promise.all(names.map(async (name) => der(await pem(name))));
+      return (await verify(await sign(key, { x5c }))).ok;
+    };
+    await certify('short', 'root', true, ['pathlen:0']);
+    assert.equal(await judge(await certify('near', 'short'), 'near', 'short'), true);
+    await certify('beyond', 'short', true);
+    const deep = await certify('deep', 'beyond');
+    assert.equal(await judge(deep, 'deep', 'beyond', 'short'), false);
+    await certify('named', 'root', true, ['nameConstraints=critical,permitted;DNS:example.com']);
+    assert.equal(await judge(await certify('below', 'named'), 'below', 'named'), false);
+    const odd = await certify('odd', 'root', false, ['1.2.3.4=critical,ASN1:UTF8String:x']);
+    assert.equal(await judge(odd, 'odd'), false);
   });
 
   test('a key is known by every usual name, from a bundle and from a set', async () => {

@@ -111,7 +111,11 @@ export function createVerifier({
     async verify(token) {
       const key = createHash('sha256').update(token).digest('base64url');
       const known = cache.get(key);
-      if (known !== undefined) return judge(known);
+      if (known !== undefined) {
+        if (keys.trusts(known.id) !== undefined) return judge(known);
+        // What is trusted has changed: perhaps it is again, for another reason.
+        cache.delete(key);
+      }
       try {
         const verified = await checkSignature(token);
         cache.set(key, verified);
