@@ -1,4 +1,5 @@
-import { chmod, mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -40,19 +41,20 @@ async function replace(target: string, text: string, before: FileState | undefin
   const mode = before === undefined ? 0o600 : before.mode & 0o777;
   // Root may type for the user who serves.
   const owner = before ?? (await stat(dirname(target)));
-  const temporary = `${target}.${process.pid}.tmp`;
+  const temporary = `${target}.${randomUUID()}.tmp`;
   try {
-    const handle = await open(temporary, 'w', mode);
+    // Nobody's link is followed, and nobody's file is taken.
+    const handle = await open(temporary, 'wx', mode);
     try {
       if (process.getuid?.() === 0 || before !== undefined) {
         await handle.chown(owner.uid, owner.gid);
       }
+      await handle.chmod(mode);
       await handle.writeFile(text);
       await handle.sync();
     } finally {
       await handle.close();
     }
-    await chmod(temporary, mode);
     await rename(temporary, target);
     await syncFolder(dirname(target));
   } catch (error) {
@@ -73,10 +75,15 @@ export async function syncFolder(path: string): Promise<void> {
 
 async function lock(path: string): Promise<() => Promise<void>> {
   const deadline = performance.now() + patience;
+  const token = randomUUID();
+  const release = async () => {
+    // Whoever took too long may have lost it to somebody else.
+    if ((await readFile(path, 'utf8').catch(() => '')) === token) await rm(path, { force: true });
+  };
   for (;;) {
     try {
-      await (await open(path, 'wx', 0o600)).close();
-      return () => rm(path, { force: true });
+      await writeFile(path, token, { flag: 'wx', mode: 0o600 });
+      return release;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }

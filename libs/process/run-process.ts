@@ -48,6 +48,9 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
   let log: Logger;
   const readiness = createReadiness();
   let drainDelay: number;
+  // As the first process of a container it would not be ended by a signal that nobody listens to.
+  const leave = () => process.exit(0);
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, leave);
   try {
     const { config, worker } = readArguments();
     name = workerName(service, worker);
@@ -67,6 +70,7 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
     tell({ type: 'failed' });
     process.exit(1);
   }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, leave);
   listenToSignals(running, log, async () => {
     readiness.startDraining();
     // Whoever chooses among several of us learns of it before anything is refused.

@@ -54,7 +54,10 @@ export function watchFile(
     last = state;
     if (changed) await reload();
   };
-  void look();
+  // What changed since it was read is taken now, what changes later by the next look.
+  void look().then(async () => {
+    await load().catch(() => {});
+  });
   const timer = setInterval(() => void look(), interval).unref();
   return { reload, look, close: () => clearInterval(timer) };
 }

@@ -1,8 +1,8 @@
-import { readdir } from 'node:fs/promises';
+import { access, constants, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openAuditLog } from '#libs/audit/audit-log.ts';
 import { connectForNews, trustChannel } from '#libs/auth/trust-news.ts';
-import type { AuthSettings, Settings } from '#libs/config/settings.ts';
+import type { Settings } from '#libs/config/settings.ts';
 import { guardOf, loadHopTls } from '#libs/hop/open-hop.ts';
 import { servePrivately } from '#libs/http/private-server.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
@@ -24,6 +24,7 @@ import { createLoginLimits } from './limits/login-limits.ts';
 import { createPolicy } from './policy/create-policy.ts';
 import { followPolicy } from './policy/live-policy.ts';
 import { openRevocations } from './revocations.ts';
+import { stateNames } from './state-files.ts';
 import { openWorkloads } from './workloads/workloads.ts';
 
 /** The token service, for our gateways and cores. */
@@ -37,12 +38,18 @@ async function startAuth(
   if (auth === undefined) {
     throw new Error('the configuration has no auth.htpasswd, so there is nothing to log in to');
   }
-  const severalOfUs = settings.redis !== undefined && !hops.auth.isPrivate;
-  const firstKeys = await openKeys(auth, severalOfUs, log);
-  const secret = await loadIdentitySecret(auth.state, firstKeys);
+  const tls = await loadHopTls(hops.auth, hops);
   const redis = await connectForNews(settings.redis, log, report.metrics);
+  // Readable for root alone, perhaps; what is in the state folder is the user's.
+  const firstUsers = await readFile(auth.htpasswd, 'utf8').catch(() => undefined);
+  const state = { folder: auth.state, names: stateNames };
+  await serveAsUser(settings, log, { state, file: settings.audit?.path });
+  const stateFolder = await usableState(auth.state, settings.sockets.folder, log);
+  const severalOfUs = settings.redis !== undefined && !hops.auth.isPrivate;
+  const firstKeys = await openKeys(stateFolder, severalOfUs, log);
+  const secret = await loadIdentitySecret(stateFolder, firstKeys);
   const tellAll = () => redis?.publish(trustChannel, '');
-  const { state: stateFolder, limits } = auth;
+  const { limits } = auth;
   const warn = (message: string) => log.warn(message);
   const policy = followPolicy(createPolicy(auth, warn), settings.configPath, log, tellAll);
   const keys = openKeyRing({
@@ -53,7 +60,12 @@ async function startAuth(
     onChange: tellAll,
   });
   const revocations = await openRevocations({ stateFolder, secret, log, onVoided: tellAll });
-  const accounts = await openAccounts(auth, revocations, tellAll, log);
+  const accounts = await openAccounts(
+    { ...auth, state: stateFolder, firstUsers },
+    revocations,
+    tellAll,
+    log,
+  );
   redis?.subscribe(trustChannel, () => void Promise.all([accounts.look(), revocations.look()]));
   const workloads = await openWorkloads(auth.workloads, log);
   const counter =
@@ -91,9 +103,6 @@ async function startAuth(
       ttl: auth.tokenTtl,
     },
   });
-  const tls = await loadHopTls(hops.auth, hops);
-  const names = await namesInState(auth.state);
-  await serveAsUser(settings, log, { folder: auth.state, names });
   const server = await servePrivately(app, {
     listen: hops.auth.listen,
     tls,
@@ -116,8 +125,23 @@ async function startAuth(
   };
 }
 
+/** The state folder, or one of ours where who serves may not enter it. */
+async function usableState(state: string, ours: string, log: Logger): Promise<string> {
+  try {
+    await access(state, constants.R_OK | constants.X_OK);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EACCES') return state;
+    const instead = join(ours, 'state');
+    log.warn(
+      `portcullis.auth.state: ${state} cannot be entered by who serves; what belongs there is kept in ${instead}, for as long as that lasts`,
+    );
+    return instead;
+  }
+  return state;
+}
+
 async function openKeys(
-  { state }: AuthSettings,
+  state: string,
   severalOfUs: boolean,
   log: Logger,
 ): Promise<[SigningKey, ...SigningKey[]]> {
@@ -140,13 +164,6 @@ async function openKeys(
   const [first, ...others] = keys;
   if (first === undefined) throw new Error(`there is no signing key in ${state}`);
   return [first, ...others];
-}
-
-/** What we made in the state folder, as far as it is there. */
-async function namesInState(state: string): Promise<string[]> {
-  const keys = await readdir(join(state, 'keys')).catch(() => []);
-  const files = ['revoked.yml', 'voided.yml', 'robots.yml', 'robots-used.yml', 'keys'];
-  return [...files, ...keys.map((name) => join('keys', name))];
 }
 
 await runProcess('auth', startAuth);

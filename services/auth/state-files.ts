@@ -14,3 +14,6 @@ export const stateFiles = {
   /** What auth saw of accounts, and which tokens are void because of it. */
   revoked: (state: string) => join(state, 'revoked.yml'),
 } as const;
+
+/** All that is in the folder. */
+export const stateNames = ['keys', 'robots.yml', 'robots-used.yml', 'voided.yml', 'revoked.yml'];

@@ -52,7 +52,7 @@ async function startCore(
     readiness.require(trust.reason);
     redis?.subscribe(trustChannel, () => void trust.refresh());
   }
-  await serveAsUser(settings, log);
+  await serveAsUser(settings, log, { file: settings.audit?.path });
   const driver = measureStorage(await createDriver(settings), metrics);
   measureDisk(settings.storage, metrics);
   const health = createHealth({ checks: configuredChecks(settings.health, driver), log });

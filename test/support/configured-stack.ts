@@ -12,7 +12,7 @@ export interface ConfiguredOptions {
   /** Laid over the section `http`. */
   http?: Record<string, unknown>;
   /** Called when the folder is there, before the start. */
-  prepare?: () => Promise<void>;
+  prepare?: (dir: string) => Promise<void>;
   /** Users to make, with their passwords; htpasswd is configured if there are any. */
   users?: Record<string, string>;
   env?: Record<string, string>;
@@ -50,7 +50,7 @@ export async function startConfigured({
   };
   const path = join(dir, 'config.yml');
   await writeFile(path, stringify(config));
-  await prepare();
+  await prepare(dir);
   const stack = await startStack({ dir, port, env, args: ['serve', path] });
   return {
     ...stack,

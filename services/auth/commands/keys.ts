@@ -2,9 +2,10 @@ import { readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseDuration } from '#libs/config/schema/values.ts';
+import { becomeOwnerOf } from '#libs/process/serving-user.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { createFirstKey, createNextKey } from '../keys/create-key.ts';
-import { fileNameFor, keysFolder, loadKeys, type SigningKey } from '../keys/signing-key.ts';
+import { keysFolder, loadKeys, type SigningKey } from '../keys/signing-key.ts';
 
 export const keysUsage = `usage: portcullis keys create STATE
        portcullis keys list STATE
@@ -33,6 +34,7 @@ export async function keys(args: string[]): Promise<number> {
   const wanted = action === 'revoke' ? kid !== undefined : kid === undefined;
   if (folder === undefined || !wanted || more.length > 0) throw new UsageError(keysUsage.trimEnd());
   const state = resolve(folder);
+  await becomeOwnerOf(state);
   const known = await loadKeys(state);
   switch (action) {
     case 'create':
@@ -75,13 +77,15 @@ async function rotate(state: string, known: readonly SigningKey[], text: string)
   if (known.length === 0) throw new Error(`${state} holds no signing key; make one: keys create`);
   // Whole seconds, as the name has it; never before one that is there.
   const last = known.at(-1)?.from ?? 0;
-  const from = new Date(Math.max(Math.ceil((Date.now() + grace) / 1000) * 1000, last + 1000));
+  const second =
+    grace === 0 ? Math.floor(Date.now() / 1000) : Math.ceil((Date.now() + grace) / 1000);
+  const from = new Date(Math.max(second * 1000, last + 1000));
   const path = await createNextKey(state, from);
   process.stdout.write(`${path}\nsigns from ${from.toISOString()}\n`);
-  for (const [index, { from: began, kid }] of known.entries()) {
+  for (const [index, { path: file, kid }] of known.entries()) {
     const ended = known[index + 1]?.from ?? from.getTime();
     if (Date.now() - ended < keptFor) continue;
-    await removeKey(state, began);
+    await removeKey(file);
     process.stdout.write(`removed ${kid}, which signs and verifies nothing any more\n`);
   }
   return 0;
@@ -93,14 +97,12 @@ async function revoke(state: string, known: readonly SigningKey[], kid: string):
   if (!known.some((key) => key !== found && key.from <= Date.now())) {
     throw new Error(`no other key signs yet; make one: portcullis keys rotate --grace 0 ${state}`);
   }
-  await removeKey(state, found.from);
+  await removeKey(found.path);
   process.stdout.write(`removed ${kid}; its tokens are void\n`);
   return 0;
 }
 
-async function removeKey(state: string, from: number): Promise<void> {
-  const name = from === 0 ? 'first.pem' : fileNameFor(new Date(from));
-  const path = join(keysFolder(state), name);
+async function removeKey(path: string): Promise<void> {
   await rm(path);
   await rm(path.replace(/\.pem$/, '.crt'), { force: true });
 }

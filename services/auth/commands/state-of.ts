@@ -1,5 +1,7 @@
+import { resolve } from 'node:path';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type AuthSettings, toSettings } from '#libs/config/settings.ts';
+import { becomeOwnerOf } from '#libs/process/serving-user.ts';
 
 /** The token service's settings of a configuration. @throws Error if it has none */
 export async function authOf(config: string | undefined): Promise<AuthSettings> {
@@ -13,5 +15,7 @@ export async function stateOf(values: {
   state?: string | undefined;
   config?: string | undefined;
 }): Promise<string> {
-  return values.state ?? (await authOf(values.config)).state;
+  const state = resolve(values.state ?? (await authOf(values.config)).state);
+  await becomeOwnerOf(state);
+  return state;
 }

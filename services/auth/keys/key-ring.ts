@@ -63,7 +63,9 @@ export function openKeyRing(options: KeyRingOptions): KeyRing {
 
   async function reload(): Promise<void> {
     try {
-      const found = await loadKeys(stateFolder);
+      const found = await loadKeys(stateFolder, (error) => {
+        log.error({ err: error }, 'a signing key cannot be used; it is left out');
+      });
       // Keys of a folder that could not be written live in memory only.
       if (found.length === 0) return;
       const before = keys.map(({ kid }) => kid).join();
@@ -89,7 +91,8 @@ export function openKeyRing(options: KeyRingOptions): KeyRing {
     onChange();
   }
 
-  void look();
+  // What changed since the keys were read is seen now, what changes later by the next look.
+  void look().then(reload);
   const timer = setInterval(() => void look(), interval).unref();
   return { signing, published, reload, close: () => clearInterval(timer) };
 }

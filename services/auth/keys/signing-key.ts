@@ -23,6 +23,8 @@ export interface SigningKey {
   certificate: X509Certificate | undefined;
   /** When it begins to sign, in milliseconds since the epoch. */
   from: number;
+  /** Of its file; empty for one without. */
+  path: string;
 }
 
 /** The folder in auth's state that holds them. */
@@ -35,8 +37,15 @@ export function fileNameFor(from: Date): string {
   return `${from.toISOString().replace(/[-:]|\.\d+/g, '')}.pem`;
 }
 
-/** The keys of auth's state folder, in the order in which they sign. @throws Error naming a useless one */
-export async function loadKeys(stateFolder: string): Promise<SigningKey[]> {
+/**
+ * The keys of auth's state folder, in the order in which they sign.
+ * @param onUseless told of one that cannot be used, which is then left out
+ * @throws Error naming a useless one, unless somebody is told
+ */
+export async function loadKeys(
+  stateFolder: string,
+  onUseless?: (error: Error) => void,
+): Promise<SigningKey[]> {
   const folder = keysFolder(stateFolder);
   let names: string[];
   try {
@@ -47,14 +56,22 @@ export async function loadKeys(stateFolder: string): Promise<SigningKey[]> {
       cause: error,
     });
   }
-  const keys = await Promise.all(names.map((name) => readKey(join(folder, name), beginOf(name))));
-  return keys.sort((a, b) => a.from - b.from);
+  const read = names.map(async (name) => {
+    try {
+      return await readKey(join(folder, name), beginOf(name));
+    } catch (error) {
+      if (onUseless === undefined) throw error;
+      onUseless(error as Error);
+      return [];
+    }
+  });
+  return (await Promise.all(read)).flat().sort((a, b) => a.from - b.from);
 }
 
 /** A key that dies with this process. */
 export async function createTemporaryKey(): Promise<SigningKey> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  return await toSigningKey(privateKey, { from: 0, certificate: undefined });
+  return await toSigningKey(privateKey, { from: 0, certificate: undefined, path: '' });
 }
 
 /** A file of another name signs from the beginning of time. */
@@ -75,7 +92,7 @@ async function readKey(path: string, from: number): Promise<SigningKey> {
     if (certificate?.checkPrivateKey(privateKey) === false) {
       throw new Error('the certificate beside it is for another key');
     }
-    return await toSigningKey(privateKey, { from, certificate });
+    return await toSigningKey(privateKey, { from, certificate, path });
   } catch (error) {
     throw new Error(`the signing key ${path} cannot be used: ${(error as Error).message}`, {
       cause: error,
@@ -85,7 +102,7 @@ async function readKey(path: string, from: number): Promise<SigningKey> {
 
 async function toSigningKey(
   privateKey: KeyObject,
-  rest: Pick<SigningKey, 'from' | 'certificate'>,
+  rest: Pick<SigningKey, 'from' | 'certificate' | 'path'>,
 ): Promise<SigningKey> {
   const publicKey = createPublicKey(privateKey);
   const jwk = await exportJWK(publicKey);
