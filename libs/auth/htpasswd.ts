@@ -10,7 +10,7 @@ export interface ParsedHtpasswd {
 const bcryptHash = /^\$2[aby]\$(?<cost>0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
 
 /** Longest account name, in characters. */
-const maxAccountLength = 255;
+export const maxAccountLength = 255;
 
 export function isBcryptHash(text: string): boolean {
   return bcryptHash.test(text);

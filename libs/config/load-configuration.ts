@@ -148,6 +148,8 @@ function checkDrivers({ storage, auth }: Configuration): string[] {
 /** What a file holds stands for `http.secret`, unless that is given. */
 async function readSecretFile({ http, portcullis }: Configuration): Promise<void> {
   const path = portcullis.hop.secretfile;
+  // A file's last line end is no part of it, however it came here.
+  if (http.secret !== undefined) http.secret = http.secret.trim();
   if (path === undefined || http.secret !== undefined) return;
   try {
     http.secret = (await readFile(path, 'utf8')).trim();

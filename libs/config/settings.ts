@@ -316,7 +316,8 @@ function temporaryFolder(): string {
   try {
     accessSync(tmpdir(), constants.W_OK);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EROFS') return '/dev/shm';
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (['EROFS', 'EACCES', 'ENOENT'].includes(code)) return '/dev/shm';
   }
   return tmpdir();
 }

@@ -52,10 +52,12 @@ function grantOne(
  * may pull, which `pull` stands for.
  */
 function grantCatalog(policy: Policy, caller: Caller): string[] {
-  const may = (action: string) => {
+  const decide = (action: string) => {
     const wanted = { type: 'registry', name: 'catalog', actions: [action] };
-    return policy.decide(caller, wanted).granted.length > 0;
+    const { granted, by } = policy.decide(caller, wanted);
+    return { may: granted.length > 0, by: by.get(action) ?? 'no rule' };
   };
-  if (may('*')) return ['*'];
-  return caller.account !== '' || may('pull') ? ['pull'] : [];
+  const whole = decide('*');
+  if (whole.may && policy.showsAll(whole.by)) return ['*'];
+  return caller.account !== '' || decide('pull').may ? ['pull'] : [];
 }

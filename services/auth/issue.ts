@@ -30,16 +30,20 @@ export interface TokenContent {
   caller?: CallerDetails | undefined;
   /** Seconds; a token made now must not fall under a revocation of this very second. */
   notBefore?: number | undefined;
+  /** Milliseconds since the epoch by which it ends at the latest. */
+  until?: number | undefined;
 }
 
 /** Signs a token for exactly this access (distribution's "Token Authentication Implementation"). */
 export async function issueToken(
   { signing, issuer, ttl }: IssueOptions,
-  { service, account, access, caller, notBefore = 0 }: TokenContent,
+  { service, account, access, caller, notBefore = 0, until }: TokenContent,
 ): Promise<IssuedToken> {
   const key = signing();
   const now = Math.floor(Date.now() / 1000);
-  const expiresIn = Math.max(60, Math.round(ttl / 1000));
+  const most = until === undefined ? Number.POSITIVE_INFINITY : Math.ceil(until / 1000) - now;
+  // Clients take less than a minute for a minute.
+  const expiresIn = Math.max(60, Math.min(Math.round(ttl / 1000), most));
   const token = await new SignJWT(caller === undefined ? { access } : { access, caller })
     .setProtectedHeader(headerFor(service, key))
     .setIssuer(issuer)

@@ -29,8 +29,12 @@ type State = z.infer<typeof stateSchema>;
  * that an operator made void. Kept in the state folder, so that a change made while auth was stopped counts too.
  */
 export interface Revocations {
-  /** Compares the accounts with those seen last. @returns true if any token became void */
-  follow(accounts: Accounts): Promise<boolean>;
+  /**
+   * Compares the accounts with those seen last.
+   * @param onVoid called at once if any token became void, before it is written down
+   * @returns true if any did
+   */
+  follow(accounts: Accounts, onVoid?: () => void): Promise<boolean>;
   /** Subject → seconds since the epoch. */
   all(): Readonly<Record<string, number>>;
   /** The same for one; undefined if nothing of it is void. */
@@ -72,7 +76,7 @@ export async function openRevocations({
     createHmac('sha256', secret).update(`${account}:${hash}`).digest('base64url');
 
   return {
-    async follow(accounts) {
+    async follow(accounts, onVoid = () => {}) {
       const now = Math.floor(Date.now() / 1000);
       const before = state;
       const seen = Object.fromEntries(
@@ -91,6 +95,7 @@ export async function openRevocations({
       }
       state = { accounts: seen, revoked };
       all = mergeTimes(revoked, voided);
+      if (changed) onVoid();
       const text = JSON.stringify(state);
       if (JSON.stringify(before) === text) return changed;
       await writeState(path, text).catch((error: unknown) => {

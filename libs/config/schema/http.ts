@@ -28,7 +28,8 @@ export const httpSchema = z.object({
   host: text.optional(),
   secret: secret.optional(),
   relativeurls: flag.optional(),
-  draintimeout: duration.default(10_000),
+  /** Within what docker gives a container to stop, for all our processes one after the other. */
+  draintimeout: duration.default(5000),
   headers: z.record(headerName, textList).default({}),
   http2: z.object({ disabled: flag.optional() }).optional(),
   h2c: z.object({ enabled: flag.optional() }).optional(),

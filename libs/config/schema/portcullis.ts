@@ -99,7 +99,12 @@ export const portcullisSchema = z.object({
     })
     .prefault({}),
   /** CI jobs and pods that log in with a token of their OIDC issuer. */
-  workloads: z.array(workload).default([]),
+  workloads: z
+    .array(workload)
+    .refine((list) => new Set(list.map(({ name }) => name)).size === list.length, {
+      message: 'two have the same name',
+    })
+    .default([]),
   /** Where decisions are written, a JSON line each: a path, `stdout` or `stderr`. */
   audit: text.optional(),
   auth: z

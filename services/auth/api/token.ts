@@ -91,7 +91,8 @@ export function postToken(options: TokenOptions): Middleware<RequestState> {
     if (identity === undefined) return;
     const granted = await grantToken(ctx, options, identity, form);
     const { access, token, expiresIn, issuedAt, service } = granted;
-    const offline = form.get('access_type') === 'offline' || grantType === 'refresh_token';
+    const refreshed = grantType === 'refresh_token' ? form.get('refresh_token') : null;
+    const offline = form.get('access_type') === 'offline' && refreshed === null;
     ctx.body = {
       access_token: token,
       token,
@@ -101,6 +102,8 @@ export function postToken(options: TokenOptions): Middleware<RequestState> {
       ...(grantType === exchangeGrant
         ? { issued_token_type: `${tokenType}access_token`, token_type: 'Bearer' }
         : {}),
+      // The same one: who has it does not have it for longer by using it.
+      ...(refreshed === null ? {} : { refresh_token: refreshed }),
       ...(offline ? await identityToken(options, identity, service) : {}),
     };
   };
@@ -179,7 +182,7 @@ function serviceFor({ services }: IssueOptions, asked: URLSearchParams): TokenSe
 async function grantToken(
   ctx: Context,
   options: TokenOptions,
-  { account, details }: Identity,
+  { account, details, until }: Identity,
   /** The query or the form. */
   asked: URLSearchParams,
 ) {
@@ -193,9 +196,11 @@ async function grantToken(
     });
   }
   const caller = callerOf(account, { ...details, client, service: service.name });
-  const { access, denied, rules } = grantAccess(policy(), caller, wanted);
+  // What a robot was made for is in this registry.
+  const elsewhere = details?.access !== undefined && service !== issue.services[0];
+  const { access, denied, rules } = grantAccess(policy(), caller, elsewhere ? [] : wanted);
   const notBefore = revocations.notBefore(account);
-  const content = { service, account, access, caller: details, notBefore };
+  const content = { service, account, access, caller: details, notBefore, until };
   const issued = await issueToken(issue, content);
   if (issued.token.length > maxToken) {
     throw new RegistryError('REQUEST_INVALID', {
@@ -225,12 +230,13 @@ async function grantToken(
 
 /** An identity token for whoever can have one. */
 async function identityToken(
-  { identityTokens }: TokenOptions,
+  { identityTokens, revocations }: TokenOptions,
   { account, secretForm }: Identity,
   { name }: TokenService,
 ): Promise<{ refresh_token?: string }> {
   if (secretForm === undefined) return {};
-  return { refresh_token: await identityTokens.issue(account, secretForm, name) };
+  const notBefore = revocations.notBefore(account);
+  return { refresh_token: await identityTokens.issue(account, secretForm, name, notBefore) };
 }
 
 function oauthError(ctx: Context, error: string, description: string): undefined {

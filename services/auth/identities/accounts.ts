@@ -16,12 +16,17 @@ export interface AccountStores {
   close(): Promise<void>;
 }
 
+interface AccountFiles extends Pick<AuthSettings, 'htpasswd' | 'state'> {
+  /** The htpasswd file, if it was read already. */
+  firstUsers?: string | undefined;
+}
+
 /**
  * @param onVoid called when a token became void
  * @throws Error with one clear sentence if a file cannot be used
  */
 export async function openAccounts(
-  { htpasswd, state }: Pick<AuthSettings, 'htpasswd' | 'state'>,
+  { htpasswd, state, firstUsers }: AccountFiles,
   revocations: Revocations,
   onVoid: () => void,
   log: Logger,
@@ -35,10 +40,10 @@ export async function openAccounts(
     const secrets = new Map(users.accounts());
     for (const { name, hash } of robots.all().values()) secrets.set(`${robotPrefix}${name}`, hash);
     // Only what is new is worth telling: the others look at their own files when they hear of it.
-    if (await revocations.follow(secrets)) onVoid();
+    await revocations.follow(secrets, onVoid);
   }
 
-  const users = await openHtpasswd({ path: htpasswd, log, onChange: follow });
+  const users = await openHtpasswd({ path: htpasswd, first: firstUsers, log, onChange: follow });
   const robots = await openRobots({ stateFolder: state, log, onChange: follow }).catch(
     async (error: unknown) => {
       await users.close();

@@ -1,4 +1,5 @@
 import type { CallerDetails } from '#libs/auth/claims.ts';
+import { maxAccountLength } from '#libs/auth/htpasswd.ts';
 import type { LoginLimits } from '../limits/login-limits.ts';
 import type { Revocations } from '../revocations.ts';
 import type { RobotStore } from '../robots/robot-store.ts';
@@ -14,6 +15,8 @@ export interface Identity {
   details: CallerDetails | undefined;
   /** How its secret is kept, which identity tokens are bound to; undefined where there can be none. */
   secretForm: string | undefined;
+  /** When the proof is no proof any more, in milliseconds since the epoch; tokens end by then. */
+  until?: number | undefined;
 }
 
 export type LoginResult = Identity | { refused: string };
@@ -56,37 +59,49 @@ export function createIdentities(options: IdentitiesOptions): Identities {
     if (account.startsWith(robotPrefix)) {
       const robot = robots.find(account);
       if (robot === undefined) return undefined;
-      return { account, details: { access: robot.access }, secretForm: robot.hash };
+      const until = robot.expires?.getTime();
+      return { account, details: { access: robot.access }, secretForm: robot.hash, until };
     }
     const hash = users.accounts().get(account);
     return hash === undefined ? undefined : { account, details: undefined, secretForm: hash };
   }
 
   async function byPassword(account: string, password: string, client: string) {
+    if (account.length > maxAccountLength) {
+      await limits.wrong(client);
+      return wrong;
+    }
     if (account.startsWith(robotPrefix)) {
       // A secret of 256 bits is not guessed: only wrong ones are counted.
       if (robots.verify(account, password) !== undefined) return find(account) ?? wrong;
-      await limits.admit(account, client);
+      await limits.wrong(client);
       return wrong;
     }
-    if (await users.remembers(account, password)) return find(account) ?? wrong;
-    const right = await limits.admit(account, client);
-    if (!(await users.verify(account, password, client))) return wrong;
-    await right();
-    return find(account) ?? wrong;
+    const hash = users.accounts().get(account);
+    if (!(await users.remembers(account, password))) {
+      const cameOut = await limits.admit(account, client);
+      const right = await users.verify(account, password, client);
+      await cameOut(right);
+      if (!right) return wrong;
+    }
+    // The password may have been changed meanwhile: then it was the old one that was right.
+    const identity = find(account);
+    return identity !== undefined && identity.secretForm === hash ? identity : wrong;
   }
 
   async function byWorkloadToken(token: string, client: string): Promise<LoginResult> {
-    const right = await limits.admit('', client);
+    // A signature is not guessed either.
     const result = await workloads.verify(token);
-    if ('refused' in result) return result;
-    await right();
-    const { account, labels } = result;
+    if ('refused' in result) {
+      await limits.wrong(client);
+      return result;
+    }
+    const { account, labels, until } = result;
     const used = Object.entries(labels).filter(([key]) => labelKeys().has(key));
     const notBefore = revocations.notBefore(account);
     const issued = Number(labels.iat?.[0] ?? 0);
     if (notBefore !== undefined && issued < notBefore) return { refused: 'the token was revoked' };
-    return { account, details: { labels: Object.fromEntries(used) }, secretForm: undefined };
+    return { account, details: { labels: Object.fromEntries(used) }, secretForm: undefined, until };
   }
 
   const counted = (result: LoginResult) => {

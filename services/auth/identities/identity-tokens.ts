@@ -13,8 +13,11 @@ export interface IdentityClaim {
 
 /** Tokens that stand for a login (OAuth 2 refresh tokens): stateless, and void when the account's secret changes. */
 export interface IdentityTokens {
-  /** @param secretForm how the account's secret is kept: a hash */
-  issue(account: string, secretForm: string, service: string): Promise<string>;
+  /**
+   * @param secretForm how the account's secret is kept: a hash
+   * @param notBefore seconds; one made now must not fall under a revocation of this very second
+   */
+  issue(account: string, secretForm: string, service: string, notBefore?: number): Promise<string>;
   /** @returns undefined if it is none of ours, not for this service, or too old */
   read(token: string, service: string): Promise<IdentityClaim | undefined>;
   /** Whether it was issued for the secret that the account has now. */
@@ -36,13 +39,13 @@ export function createIdentityTokens(secret: Buffer, issuer: string, ttl: number
     createHmac('sha256', secret).update(`identity:${account}:${secretForm}`).digest('base64url');
 
   return {
-    async issue(account, secretForm, service) {
+    async issue(account, secretForm, service, notBefore = 0) {
       return await new SignJWT({ fp: fingerprintOf(account, secretForm) })
         .setProtectedHeader({ alg: 'HS256', typ: type })
         .setIssuer(issuer)
         .setAudience(audienceOf(service))
         .setSubject(account)
-        .setIssuedAt()
+        .setIssuedAt(Math.max(Math.floor(Date.now() / 1000), notBefore))
         .setExpirationTime(Math.floor((Date.now() + ttl) / 1000))
         .sign(secret);
     },

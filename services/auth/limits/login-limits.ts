@@ -12,11 +12,18 @@ const knownFor = 24 * 60 * 60 * 1000;
 /** Slows down whoever guesses passwords, and nobody else. */
 export interface LoginLimits {
   /**
-   * Asks before a password is compared; counts it as wrong until it is said to be right.
-   * @returns to be called when the password was right
+   * Asks before a password is compared. What is compared at the same time is not counted yet: how much that may be
+   * is bounded where passwords are compared.
+   * @returns to be called with what came of it
    * @throws RegistryError TOOMANYREQUESTS with the time to come back
    */
-  admit(account: string, client: string): Promise<() => Promise<void>>;
+  admit(account: string, client: string): Promise<(right: boolean) => Promise<void>>;
+  /**
+   * Counts, for the address alone, what was wrong and could be told without being guessed at: a secret or a
+   * signature.
+   * @throws RegistryError TOOMANYREQUESTS
+   */
+  wrong(client: string): Promise<void>;
 }
 
 /**
@@ -34,40 +41,47 @@ export function createLoginLimits(
   /** What was said to the operator in this window. */
   const said = new LRUCache<string, true>({ max: 1000, ttl: window });
 
+  type Limit = [key: string, most: number];
+
+  async function assertBelow(limits: readonly Limit[], account: string, client: string) {
+    for (const [key, most] of limits) {
+      if (most === 0 || (await counter.count(key)) < most) continue;
+      if (!said.has(key)) {
+        said.set(key, true);
+        log.warn(
+          { subject: account, client, limit: key.split(':', 1)[0], windowMs: window },
+          'too many wrong passwords: further ones are not compared for a while',
+        );
+      }
+      throw new RegistryError('TOOMANYREQUESTS', {
+        message: 'too many wrong passwords; try again later',
+        retryAfter: Math.max(1, Math.ceil((window - (now() % window)) / 1000)),
+      });
+    }
+  }
+  const count = async (limits: readonly Limit[]) => {
+    await Promise.all(limits.map(([key, most]) => (most === 0 ? undefined : counter.add(key))));
+  };
+
   return {
+    async wrong(client) {
+      const limits: Limit[] = [[`address:${networkOf(client)}`, perAddress]];
+      await assertBelow(limits, '', client);
+      await count(limits);
+    },
+
     async admit(account, client) {
       const network = networkOf(client);
       const login = `${account}\0${network}`;
-      const limits: [key: string, most: number][] = [
+      const limits: Limit[] = [
         [`address:${network}`, perAddress],
         [`login:${login}`, perLogin],
       ];
-      if (!known.has(login)) limits.push([`account:${account}`, perAccount]);
-      const counted: string[] = [];
-      const giveBack = async () => {
-        await Promise.all(counted.map((key) => counter.add(key, -1)));
-      };
-      for (const [key, most] of limits) {
-        if (most === 0) continue;
-        counted.push(key);
-        if ((await counter.add(key, 1)) <= most) continue;
-        // Those that are refused are no guesses.
-        await giveBack();
-        if (!said.has(key)) {
-          said.set(key, true);
-          log.warn(
-            { subject: account, client, limit: key.split(':', 1)[0], windowMs: window },
-            'too many wrong passwords: further ones are not compared for a while',
-          );
-        }
-        throw new RegistryError('TOOMANYREQUESTS', {
-          message: 'too many wrong passwords; try again later',
-          retryAfter: Math.max(1, Math.ceil((window - (now() % window)) / 1000)),
-        });
-      }
-      return async () => {
-        known.set(login, true);
-        await giveBack();
+      const everywhere: Limit = [`account:${account}`, perAccount];
+      await assertBelow(known.has(login) ? limits : [...limits, everywhere], account, client);
+      return async (right) => {
+        if (right) known.set(login, true);
+        else await count([...limits, everywhere]);
       };
     },
   };

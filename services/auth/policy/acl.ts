@@ -26,8 +26,14 @@ export function createAclPolicy(rules: readonly AccessRule[], groups: Groups): P
     .update(JSON.stringify([rules, groups]))
     .digest('base64url');
 
+  const hidesNames = compiled.some(
+    ({ effect, actions }) =>
+      effect === 'deny' && (actions.includes('pull') || actions.includes('*')),
+  );
+
   return {
     version,
+    showsAll: (by) => !hidesNames || typeof by !== 'number' || compiled[by]?.namesType === true,
     labelKeys: new Set(rules.flatMap(labelKeysOf)),
 
     decide(caller, wanted, now = new Date()) {
@@ -74,6 +80,7 @@ export function createAclPolicy(rules: readonly AccessRule[], groups: Groups): P
 export const everyUserPolicy: Policy = {
   version: 'every-user',
   labelKeys: new Set(),
+  showsAll: () => true,
   decide(caller, wanted) {
     const allowed = (action: string) =>
       caller.access === undefined ? caller.account !== '' : robotMay(caller.access, wanted, action);

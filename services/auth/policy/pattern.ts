@@ -30,6 +30,9 @@ const placeholder = /\$\{([^}]*)\}/g;
 const fields = ['account', 'type', 'name', 'service'] as const;
 type Field = (typeof fields)[number];
 
+/** Ways to fill in the placeholders of one pattern; labels with more values than that match nothing. */
+const maxCombinations = 400;
+
 /** Compiled expressions of one pattern, for so many sets of values. */
 const cached = 500;
 
@@ -67,7 +70,10 @@ export function compilePattern(text: string, { inNames }: PatternOptions): Patte
   const compiled = new LRUCache<string, RE2JS>({ max: cached });
   return {
     match(value, all) {
-      for (const values of combinations(resolvers.map((resolve) => resolve(all)))) {
+      const choices = resolvers.map((resolve) => resolve(all));
+      if (choices.reduce((product, { length }) => product * length, 1) > maxCombinations)
+        return undefined;
+      for (const values of combinations(choices)) {
         if (inNames && !values.every(isLegalInName)) continue;
         const key = JSON.stringify(values);
         let one = compiled.get(key);

@@ -28,6 +28,11 @@ export interface Policy {
   /** The labels that rules look at. */
   readonly labelKeys: ReadonlySet<string>;
   /**
+   * Whether one who was granted `*` on the catalog may see every name: not where rules deny some names, unless
+   * the one that granted it speaks of the catalog.
+   */
+  showsAll(by: DecidedBy): boolean;
+  /**
    * What of a wish is granted to a caller. Asking for too much is no error, and what is granted never
    * exceeds what was asked.
    */

@@ -16,9 +16,13 @@ export interface CompiledRule {
   actions: readonly string[];
   effect: 'allow' | 'deny';
   comment: string | undefined;
+  /** Whether it says what it is about: repositories or the catalog. */
+  namesType: boolean;
   /** @returns undefined if the rule is about this request; else the first field that is not, in words */
   mismatch(caller: Caller, target: Target, now: Date): string | undefined;
 }
+
+const knownActions = ['pull', 'push', 'delete', '*'];
 
 type Members = ReadonlyMap<string, ReadonlySet<string>>;
 
@@ -28,6 +32,12 @@ export function compileRule(
   index: number,
   groups: Members,
 ): CompiledRule {
+  const unknown = actions.find((action) => !knownActions.includes(action));
+  if (effect === 'deny' && unknown !== undefined) {
+    throw new Error(
+      `"${unknown}" is no action that can be denied; they are ${knownActions.join(', ')}`,
+    );
+  }
   const group = match.account?.startsWith('@') ? membersOf(match.account, groups) : undefined;
   const compile = (text: string | undefined, inNames = false) =>
     text === undefined ? undefined : compilePattern(text, { inNames });
@@ -49,6 +59,7 @@ export function compileRule(
     actions,
     effect,
     comment,
+    namesType: match.type !== undefined,
     mismatch(caller, { type, name }, now) {
       const { account, client, service, labels: known } = caller;
       const captures: { -readonly [Key in keyof Values['captures']]: Values['captures'][Key] } = {};

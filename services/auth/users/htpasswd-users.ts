@@ -24,6 +24,8 @@ export interface HtpasswdUsers extends UserStore {
 
 export interface HtpasswdOptions {
   path: string;
+  /** The file, if it was read already. */
+  first?: string | undefined;
   log: Logger;
   /** Called after a new file was taken. */
   onChange: (accounts: Accounts) => Promise<unknown>;
@@ -42,6 +44,7 @@ const unreadable: Record<string, string> = {
  */
 export async function openHtpasswd({
   path,
+  first,
   log,
   onChange,
 }: HtpasswdOptions): Promise<HtpasswdUsers> {
@@ -54,8 +57,8 @@ export async function openHtpasswd({
   let accounts: Accounts = new Map();
   let dummyHash = '';
 
-  async function load(): Promise<void> {
-    const parsed = parseHtpasswd(await readFile(path, 'utf8'));
+  async function load(text?: string): Promise<void> {
+    const parsed = parseHtpasswd(text ?? (await readFile(path, 'utf8')));
     for (const problem of parsed.problems) log.error({ file: path }, problem);
     accounts = parsed.accounts;
     dummyHash = makeDummyHash(accounts);
@@ -63,7 +66,7 @@ export async function openHtpasswd({
   }
 
   try {
-    await load();
+    await load(first);
   } catch (error) {
     await pool.close();
     const { code } = error as NodeJS.ErrnoException;
@@ -73,7 +76,7 @@ export async function openHtpasswd({
       { cause: error },
     );
   }
-  const watch = watchFile(path, load, log, lookEvery);
+  const watch = watchFile(path, () => load(), log, lookEvery);
 
   const keyOf = (...parts: string[]) =>
     createHmac('sha256', cacheKey).update(JSON.stringify(parts)).digest('base64');

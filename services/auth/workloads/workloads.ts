@@ -18,6 +18,8 @@ export interface Workload {
   account: string;
   /** Its claims, each as a list of texts; a claim in a claim is `outer.inner`. */
   labels: Record<string, string[]>;
+  /** When its token ends, in milliseconds since the epoch. */
+  until: number;
 }
 
 /** OIDC issuers whose tokens log their jobs and pods in. */
@@ -36,6 +38,8 @@ const algorithms = [
 ];
 /** Seconds that clocks may differ. */
 const leeway = 60;
+/** Values of one claim that rules see. */
+const maxValues = 200;
 /** Longest account, in characters. */
 const maxAccount = 1000;
 
@@ -106,6 +110,9 @@ async function discover(issuer: string): Promise<string> {
   const address = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
   const document = discoverySchema.parse(JSON.parse(await fetchSmall(address)));
   if (document.issuer !== issuer) throw new Error(`${address} speaks for ${document.issuer}`);
+  if (/^https:/i.test(issuer) && !/^https:/i.test(document.jwks_uri)) {
+    throw new Error(`${address} names keys that would come without TLS`);
+  }
   return document.jwks_uri;
 }
 
@@ -144,7 +151,7 @@ async function verifyFor(
   }
   const account = `${name}:${payload.sub}`;
   if (account.length > maxAccount || /\p{Cc}/u.test(account)) return { refused: 'claim sub' };
-  return { account, labels };
+  return { account, labels, until: (payload.exp ?? 0) * 1000 + leeway * 1000 };
 }
 
 const noValues = { account: '', type: '', name: '', service: '', labels: {}, captures: {} };
@@ -152,16 +159,20 @@ const noValues = { account: '', type: '', name: '', service: '', labels: {}, cap
 /** Texts, numbers and yes or no, in lists and in claims; what else there is says nothing. */
 function flatten(payload: object, before = ''): Record<string, string[]> {
   const labels: Record<string, string[]> = {};
-  for (const [key, value] of Object.entries(payload)) {
+  const isNested = (value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value);
+  // Nested ones last: a name with a dot in it does not stand for them.
+  const entries = Object.entries(payload).sort(([, a], [, b]) => +isNested(a) - +isNested(b));
+  for (const [key, value] of entries) {
     const name = `${before}${key}`;
-    if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
-      Object.assign(labels, flatten(value, `${name}.`));
+    if (isNested(value)) {
+      Object.assign(labels, flatten(value as object, `${name}.`));
       continue;
     }
     const texts = [value]
       .flat()
       .filter((one) => ['string', 'number', 'boolean'].includes(typeof one));
-    if (texts.length > 0) labels[name] = texts.map(String);
+    if (texts.length > 0) labels[name] = texts.slice(0, maxValues).map(String);
   }
   return labels;
 }
