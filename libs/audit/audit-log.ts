@@ -3,7 +3,16 @@ import type { AuditSettings } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
 
 /** What happened; docs/access-control.md lists what each holds. */
-export type AuditEvent = 'login' | 'token' | 'denied' | 'push' | 'tag' | 'delete' | 'mount';
+export type AuditEvent =
+  | 'login'
+  | 'token'
+  | 'denied'
+  | 'push'
+  | 'tag'
+  | 'delete'
+  | 'mount'
+  /** So many lines could not be written. */
+  | 'lost';
 
 /** Where decisions that matter are written, one JSON line each. Never a secret. */
 export interface AuditLog {
@@ -32,29 +41,56 @@ export function openAuditLog(
       write: (event, details) => void stream.write(format(name, event, details)),
     };
   }
-  const { path } = settings;
-  let failed = false;
-  const open = (): WriteStream => {
+  return openFileLog(settings.path, name, log);
+}
+
+/** Milliseconds until a file that could not be written is tried again. */
+const retryAfter = 1000;
+/** Bytes that wait for a slow disk; what is beyond is lost, and said. */
+const mostWaiting = 8 * 1024 * 1024;
+
+function openFileLog(path: string, name: string, log: Logger): AuditLog {
+  let stream: WriteStream | undefined;
+  let failedAt = Number.NEGATIVE_INFINITY;
+  let lost = 0;
+
+  function open(): WriteStream {
     // Lines of several processes do not mix: each is one write at the end of the file.
-    const stream = createWriteStream(path, { flags: 'a', mode: 0o640 });
-    stream.on('error', (error) => {
-      if (!failed) log.error({ err: error, file: path }, 'the audit log cannot be written');
-      failed = true;
+    const opened = createWriteStream(path, { flags: 'a', mode: 0o640 });
+    opened.on('error', (error) => {
+      if (lost === 0) log.error({ err: error, file: path }, 'the audit log cannot be written');
+      lost += 1;
+      failedAt = performance.now();
+      if (stream === opened) stream = undefined;
     });
-    return stream;
-  };
-  let stream = open();
+    return opened;
+  }
+  stream = open();
+
   return {
     write(event, details) {
+      if (stream === undefined && performance.now() - failedAt >= retryAfter) stream = open();
+      if (stream === undefined || stream.writableLength > mostWaiting) {
+        lost += 1;
+        return;
+      }
+      if (lost > 0 && stream.writableLength === 0) {
+        log.error({ file: path, lines: lost }, 'lines of the audit log were lost');
+        stream.write(format(name, 'lost', { lines: lost }));
+        lost = 0;
+      }
       stream.write(format(name, event, details));
     },
     reopen() {
-      stream.end();
-      failed = false;
+      stream?.end();
       stream = open();
     },
     async close() {
-      await new Promise<void>((resolve) => stream.end(() => resolve()));
+      await new Promise<void>((resolve) => {
+        if (stream === undefined || stream.destroyed) return resolve();
+        stream.once('error', () => resolve());
+        stream.end(() => resolve());
+      });
     },
   };
 }

@@ -86,7 +86,11 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         running.add(child);
         resolve(message.address);
       });
-      child.once('error', reject);
+      // Also what is not allowed to us later, as to signal somebody who became another user.
+      child.on('error', (error) => {
+        if (ready) log.warn({ err: error, service: name }, 'the process cannot be reached');
+        else reject(error);
+      });
       child.once('exit', (code, signal) => {
         running.delete(child);
         if (children.get(name) === child) children.delete(name);
@@ -125,7 +129,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     const child = children.get(workerName(service, number));
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    child.kill('SIGTERM');
+    // A child stops by itself when its supervisor is gone, which needs no right to signal it.
+    if (!child.kill('SIGTERM')) child.disconnect();
     const timer = setTimeout(() => child.kill('SIGKILL'), options.drainTimeout + killAfter);
     await ended;
     clearTimeout(timer);

@@ -83,7 +83,15 @@ describe('garbage collected while the registry serves', () => {
     let killed = 0;
     const collecting = (async () => {
       while (working) {
-        const args = ['garbage-collect', '-m', '-q', '--delay', '0s', config];
+        const args = [
+          'garbage-collect',
+          '--delete-untagged=true',
+          '--dry-run=false',
+          '-q',
+          '--delay',
+          '0s',
+          config,
+        ];
         const child = spawn(launcher, args, { stdio: ['ignore', 'ignore', 'pipe'] });
         let said = '';
         child.stderr?.on('data', (text: Buffer) => {

@@ -5,7 +5,7 @@ import { type CollectReport, collectGarbage } from '../registry/garbage/collect.
 import { openStorage } from './open-storage.ts';
 import { counted, createProgressLine, formatBytes } from './progress.ts';
 
-export const garbageCollectUsage = `usage: portcullis garbage-collect [OPTIONS] CONFIG
+export const garbageCollectUsage = `usage: portcullis garbage-collect [OPTIONS] [CONFIG]
 
 Takes away what nothing refers to, while the registry serves. It goes to a trash first, from which
 whatever is missed comes back; what has been there for longer than the grace is removed for good.
@@ -22,7 +22,7 @@ whatever is missed comes back; what has been there for longer than the grace is 
 /** `garbage-collect`: the original's command and flags, without its downtime. */
 export async function garbageCollect(args: string[]): Promise<number> {
   const { values, positionals } = parseArgs({
-    args,
+    args: args.flatMap(asFlag),
     allowPositionals: true,
     options: {
       'dry-run': { type: 'boolean', short: 'd', default: false },
@@ -64,6 +64,13 @@ export async function garbageCollect(args: string[]): Promise<number> {
     progress.clear();
     await driver.close();
   }
+}
+
+/** The original's flags may be given a value: `--delete-untagged=true`. */
+function asFlag(arg: string): string[] {
+  const match = /^(--(?:dry-run|delete-untagged|quiet)|-[dmq])=(true|false|1|0|t|f)$/i.exec(arg);
+  if (match === null) return [arg];
+  return /^[1t]/i.test(match[2] ?? '') ? [match[1] ?? ''] : [];
 }
 
 /** @throws UsageError for what is no duration */

@@ -12,15 +12,15 @@ export interface OpenStorage {
 }
 
 /**
- * Opens the storage of the configuration that a command names.
- * @throws UsageError unless there is exactly one argument
+ * Opens the storage of the configuration that a command names, or of the one that `serve` would take.
+ * @throws UsageError if there are more arguments
  */
 export async function openStorage(
   [path, ...more]: readonly string[],
   usage: string,
   { readOnly }: { readOnly: boolean },
 ): Promise<OpenStorage> {
-  if (path === undefined || more.length > 0) throw new UsageError(usage.trimEnd());
+  if (more.length > 0) throw new UsageError(usage.trimEnd());
   const loaded = await loadConfiguration(path);
   const stops = loaded.remarks.filter(
     ({ level, path: key }) => level === 'stop' && key.startsWith('storage'),
@@ -44,5 +44,10 @@ export async function openStorage(
 async function becomeOwner(root: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
   const owner = await ownerOfTree(root);
-  if (owner !== undefined && owner.uid !== 0) becomeUser(owner);
+  if (owner === undefined || owner.uid === 0) return;
+  try {
+    becomeUser(owner);
+  } catch {
+    // Where users cannot be changed, the registry serves as root as well.
+  }
 }

@@ -14,39 +14,46 @@ import { findRunning } from '../running-process.ts';
 const patience = 5000;
 
 /**
- * `health [CONFIG]`: asks what runs here whether it is ready, as a container's health check. Without an
- * argument it finds out what runs, and with which configuration.
+ * `health [CONFIG]`: asks what runs here whether it is ready. Without an argument it finds out what runs, and
+ * with which configuration. With `--alive`, as an image's health check, it asks only whether it answers, and is content
+ * where nothing serves: a container may run another command, and what is not ready may be so for a reason.
  */
 export const health: Command = async (args) => {
-  const [config, ...more] = args;
+  const alive = args[0] === '--alive';
+  const [config, ...more] = alive ? args.slice(1) : args;
   if (more.length > 0 || config?.startsWith('-')) {
-    throw new UsageError('usage: portcullis health [CONFIG]');
+    throw new UsageError('usage: portcullis health [--alive] [CONFIG]');
   }
   const running =
     config === undefined ? await findRunning() : { service: 'gateway' as const, config };
-  if (running === undefined) throw new Error('nothing of Portcullis runs here');
+  if (running === undefined) {
+    if (alive) return 0;
+    throw new Error('nothing of Portcullis runs here');
+  }
   const { service } = running;
   const settings = toSettings(await loadConfiguration(running.config));
-  const { status, body } = await askReadiness(service, settings).catch((error: unknown) => {
-    throw new Error(`${service} does not answer: ${(error as Error).message}`, { cause: error });
-  });
+  const { status, body } = await ask(service, settings, alive ? '/healthz' : '/readyz').catch(
+    (error: unknown) => {
+      throw new Error(`${service} does not answer: ${(error as Error).message}`, { cause: error });
+    },
+  );
   if (status !== 200) throw new Error(`${service} is not ready: ${reasonIn(body)}`);
   process.stdout.write(`${service} is ready\n`);
   return 0;
 };
 
-async function askReadiness(service: ServiceName, settings: Settings) {
+async function ask(service: ServiceName, settings: Settings, path: string) {
   const { http, hops } = settings;
   const gateway = service === 'gateway';
   const address = gateway ? http.listen : hops[service].listen;
   const tls = gateway ? http.tls !== undefined : hops.tls !== undefined && !hops[service].isPrivate;
-  const ask = async (header: string) => {
+  const attempt = async (header: string) => {
     const agent = new AgentOver(() => open(address, { tls, header }));
-    return await call({ target: {}, agent, method: 'GET', path: '/readyz', timeout: patience });
+    return await call({ target: {}, agent, method: 'GET', path, timeout: patience });
   };
-  if (!gateway || http.proxyProtocol === false) return await ask('');
+  if (!gateway || http.proxyProtocol === false) return await attempt('');
   // From here we may count as a proxy or not.
-  return await ask('').catch(async () => await ask('PROXY UNKNOWN\r\n'));
+  return await attempt('').catch(async () => await attempt('PROXY UNKNOWN\r\n'));
 }
 
 /** Speaks HTTP over connections that are opened for it. */

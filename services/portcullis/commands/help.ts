@@ -32,12 +32,14 @@ Manage it
                           which rule decides, and why the others do not
   acl test FILE           whether a table of expectations holds
   certs DIR NAME...       a CA in DIR, unless there is one, and a site certificate for these names
-  health [CONFIG]         asks what runs here whether it is ready; exit code 1 if it is not
+  health [--alive] [CONFIG]
+                          asks what runs here whether it is ready, or only whether it answers;
+                          exit code 1 if it is not
   keys create|list|rotate|revoke|export STATE
                           the signing keys in auth's state folder, changed while it serves
-  garbage-collect [-d] [-m] [-q] CONFIG
+  garbage-collect [-d] [-m] [-q] [CONFIG]
                           takes away what nothing refers to, while the registry serves
-  fsck [--repair] [--quick] CONFIG
+  fsck [--repair] [--quick] [CONFIG]
                           what is wrong with the storage, ours or the original registry's
 
   -h, --help              this text
