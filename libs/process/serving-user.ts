@@ -122,7 +122,14 @@ async function ownerFor(
   const written = await ownerOfTree(root);
   if (written === undefined) await mkdir(root, { recursive: true });
   const { uid, gid } = written ?? (await stat(root));
-  if (uid !== 0) return { uid, gid };
+  if (uid !== 0) {
+    const stranger = written === undefined ? undefined : await findStranger(root, uid);
+    if (stranger === undefined) return { uid, gid };
+    warn(
+      `${stranger} does not belong to ${uid}, who has the tree, so it is served as root; to serve it as that user: chown -R ${uid}:${gid} ${root}`,
+    );
+    return undefined;
+  }
   const names = await readdir(root);
   if (names.every((name) => name === 'lost+found')) {
     await chown(root, nobodyYet.uid, nobodyYet.gid);
@@ -133,6 +140,22 @@ async function ownerFor(
   warn(
     `${root} belongs to root, so it is served as root; to serve it as another user: chown -R ${nobodyYet.uid}:${nobodyYet.gid} ${root}`,
   );
+  return undefined;
+}
+
+/** So many folders of a tree are looked at. */
+const mostLooked = 500;
+
+/** A folder at the top of the tree that is another user's, as after a time with the original as root. */
+async function findStranger(root: string, uid: number): Promise<string | undefined> {
+  for (const name of ['repositories', 'blobs/sha256', '_portcullis']) {
+    const folder = join(root, treeFolder, name);
+    const names = await readdir(folder).catch(() => []);
+    for (const path of [folder, ...names.slice(0, mostLooked).map((one) => join(folder, one))]) {
+      const found = await lstat(path).catch(() => undefined);
+      if (found !== undefined && found.uid !== uid) return path;
+    }
+  }
   return undefined;
 }
 

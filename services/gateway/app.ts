@@ -48,7 +48,15 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
     ...(accessLog ? { accessLog: 'info' as const } : {}),
   }) as Koa<GatewayState>;
 
+  let warned = false;
   app.use(async (ctx, next) => {
+    if (!warned && ctx.get('X-Forwarded-For') !== '' && !options.proxies.trusts(ctx.req)) {
+      warned = true;
+      log.warn(
+        { peer: options.proxies.clientAddress(ctx.req) },
+        'a proxy that is not in portcullis.gateway.trustedproxies names clients: to rules, limits and the log they are all that proxy',
+      );
+    }
     identify(ctx, options);
     await next();
   });

@@ -266,6 +266,10 @@ describe('the edge', () => {
     assert.equal(response.status, 200);
     assert.notEqual(response.headers.get('x-request-id'), 'forged');
     assert.doesNotMatch(stack.output(), /203\.0\.113\.|forged/);
+    const warnings = stack
+      .output()
+      .match(/not in portcullis\.gateway\.trustedproxies names clients/g);
+    assert.equal(warnings?.length, 1, 'the operator is told, once');
   });
 
   test('clients that leave in the middle of a download take their upstream requests with them', async () => {

@@ -57,6 +57,30 @@ describe('root that opens, and somebody else who serves', () => {
     }
   });
 
+  test('a tree of several owners is served as root, which is said with the way out', async () => {
+    const stack = await startConfigured({
+      sections: () => ({ portcullis: { user: 'owner' } }),
+      prepare: async (dir) => {
+        const tree = join(dir, 'registry/docker/registry/v2');
+        await mkdir(join(tree, 'repositories/old'), { recursive: true });
+        await mkdir(join(tree, 'repositories/new'));
+        await mustRun('chown', ['-R', `${uid}:${gid}`, join(dir, 'registry')]);
+        await mustRun('chown', ['0:0', join(tree, 'repositories/old')]);
+      },
+    });
+    try {
+      const said =
+        /repositories\/old does not belong to 4321.*served as root.*chown -R 4321:4322 /g;
+      assert.equal(stack.output().match(said)?.length, 1);
+      for (const name of ['old/app', 'new/app']) {
+        const opened = await fetch(`${stack.url}/v2/${name}/blobs/uploads/`, { method: 'POST' });
+        assert.equal(opened.status, 202);
+      }
+    } finally {
+      await stack.remove();
+    }
+  });
+
   test('a link that whoever serves has laid leads root nowhere', async () => {
     const { stack, state } = await startAsOwner();
     try {

@@ -27,7 +27,8 @@ export async function openStorage(
   );
   if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
   const settings = toSettings(loaded);
-  if (settings.storage.driver === 'filesystem') await becomeOwner(settings.storage.root);
+  if (settings.storage.driver === 'filesystem')
+    await becomeOwner(settings.storage.root, settings.user);
   const driver = await createDriver({ storage: settings.storage, readOnly });
   if ((await ifPresent(driver.stat(paths.root))) === undefined) {
     const { storage } = settings;
@@ -41,9 +42,9 @@ export async function openStorage(
  * Run as root, a command works as the owner of the storage: what root makes, the registry that runs as
  * somebody else could not move or remove.
  */
-async function becomeOwner(root: string): Promise<void> {
+async function becomeOwner(root: string, user: Settings['user']): Promise<void> {
   if (process.getuid?.() !== 0) return;
-  const owner = await ownerOfTree(root);
+  const owner = typeof user === 'object' ? user : await ownerOfTree(root);
   if (owner === undefined || owner.uid === 0) return;
   try {
     becomeUser(owner);
