@@ -26,6 +26,11 @@ export class ConfigurationError extends Error {
 /** Where the original's images keep their configuration. */
 const wellKnownPaths = ['/etc/docker/registry/config.yml', '/etc/distribution/config.yml'];
 
+/** The configuration that the environment names; undefined if it names none. */
+export function namedByEnvironment(env: Environment = process.env): string | undefined {
+  return env.REGISTRY_CONFIGURATION_PATH;
+}
+
 /** What registry:2 ships, so that `REGISTRY_*` variables alone are enough. */
 const builtIn = {
   version: '0.1',
@@ -45,7 +50,7 @@ export async function loadConfiguration(
   given: string | undefined,
   env: Environment = process.env,
 ): Promise<LoadedConfiguration> {
-  const { tree, path } = await readTree(given ?? env.REGISTRY_CONFIGURATION_PATH);
+  const { tree, path } = await readTree(given ?? namedByEnvironment(env));
   const where = path === undefined ? '' : `${path}: `;
   let warnings: string[];
   try {

@@ -3,7 +3,9 @@ import { type CheckProgress, type CheckReport, checkTree } from '../registry/fsc
 import { openStorage } from './open-storage.ts';
 import { bar, counted, createProgressLine, formatBytes } from './progress.ts';
 
-export const fsckUsage = `usage: portcullis fsck [OPTIONS] [CONFIG]
+export const fsckUsage = `usage: portcullis fsck [OPTIONS] CONFIG
+
+CONFIG may be left out where REGISTRY_CONFIGURATION_PATH names it.
 
 Looks through the storage, ours or the original registry's, while it is served: links that lead
 nowhere, blobs whose bytes are not what their digest says, uploads that nobody will finish.

@@ -5,7 +5,9 @@ import { type CollectReport, collectGarbage } from '../registry/garbage/collect.
 import { openStorage } from './open-storage.ts';
 import { counted, createProgressLine, formatBytes } from './progress.ts';
 
-export const garbageCollectUsage = `usage: portcullis garbage-collect [OPTIONS] [CONFIG]
+export const garbageCollectUsage = `usage: portcullis garbage-collect [OPTIONS] CONFIG
+
+CONFIG may be left out where REGISTRY_CONFIGURATION_PATH names it.
 
 Takes away what nothing refers to, while the registry serves. It goes to a trash first, from which
 whatever is missed comes back; what has been there for longer than the grace is removed for good.

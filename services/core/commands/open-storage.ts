@@ -1,4 +1,8 @@
-import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
+import {
+  ConfigurationError,
+  loadConfiguration,
+  namedByEnvironment,
+} from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { becomeUser, ownerOfTree } from '#libs/process/serving-user.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
@@ -12,16 +16,17 @@ export interface OpenStorage {
 }
 
 /**
- * Opens the storage of the configuration that a command names, or of the one that `serve` would take.
- * @throws UsageError if there are more arguments
+ * Opens the storage of the configuration that a command, or as with the original the environment, names.
+ * @throws UsageError unless there is exactly one
  */
 export async function openStorage(
   [path, ...more]: readonly string[],
   usage: string,
   { readOnly }: { readOnly: boolean },
 ): Promise<OpenStorage> {
-  if (more.length > 0) throw new UsageError(usage.trimEnd());
-  const loaded = await loadConfiguration(path);
+  const named = path ?? namedByEnvironment();
+  if (named === undefined || more.length > 0) throw new UsageError(usage.trimEnd());
+  const loaded = await loadConfiguration(named);
   const stops = loaded.remarks.filter(
     ({ level, path: key }) => level === 'stop' && key.startsWith('storage'),
   );

@@ -37,9 +37,9 @@ Manage it
                           exit code 1 if it is not
   keys create|list|rotate|revoke|export STATE
                           the signing keys in auth's state folder, changed while it serves
-  garbage-collect [-d] [-m] [-q] [CONFIG]
+  garbage-collect [-d] [-m] [-q] CONFIG
                           takes away what nothing refers to, while the registry serves
-  fsck [--repair] [--quick] [CONFIG]
+  fsck [--repair] [--quick] CONFIG
                           what is wrong with the storage, ours or the original registry's
 
   -h, --help              this text
