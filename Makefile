@@ -72,6 +72,10 @@ bench: node_modules/.installed ## what things cost, as ratios in one run
 	@$(run_node) test/bench/tokens.ts
 	@exec $(run_node) test/bench/requests.ts
 
+.PHONY: bench-guessing
+bench-guessing: node_modules/.installed ## what guessing passwords and flooding the token endpoint get, in a few minutes
+	@exec $(run_node) test/bench/guessing.ts
+
 .PHONY: conformance
 conformance: node_modules/.installed ## the specification's own program (PROGRAM=), over TLS with login
 	@exec $(run_node) test/conformance/run.ts $(PROGRAM)

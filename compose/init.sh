@@ -14,9 +14,9 @@ done
 
 [ -s "$at/auth/state/keys/first.pem" ] || portcullis keys create "$at/auth/state"
 
-if [ ! -s "$at/hop/secret" ]; then
-  openssl rand -hex 32 >"$at/hop/secret.new"
-  mv "$at/hop/secret.new" "$at/hop/secret"
+if [ ! -s "$at/internal/secret" ]; then
+  openssl rand -hex 32 >"$at/internal/secret.new"
+  mv "$at/internal/secret.new" "$at/internal/secret"
 fi
 
 if [ ! -s "$at/auth/htpasswd" ]; then

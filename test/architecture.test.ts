@@ -35,6 +35,11 @@ const product = sources.filter(({ path }) => !isTest(path));
 const forbidden: readonly [from: RegExp, to: RegExp, why: string][] = [
   [/^libs\//, /^services\//, 'libraries know no service'],
   [/^libs\/oci\//, /^(?!libs\/oci\/|node:)/, 'the vocabulary is pure'],
+  [
+    /^libs\/policy\//,
+    /^(?:node:(?!crypto)|libs\/(?:process|log|redis|internal)\/)/,
+    'what rules mean depends on nothing that runs',
+  ],
   [/^services\/(?!core)/, /^services\/core\//, 'processes share only libs and the wire'],
   [/^services\/(?!auth)/, /^services\/auth\//, 'processes share only libs and the wire'],
   [/^services\/(?!gateway)/, /^services\/gateway\//, 'processes share only libs and the wire'],
@@ -64,8 +69,8 @@ const forbidden: readonly [from: RegExp, to: RegExp, why: string][] = [
     'sessions serve the domain',
   ],
   [
-    /^services\/core\/(?!storage\/create-driver)/,
-    /^services\/core\/storage\/(?:filesystem|memory)/,
+    /^services\/core\/(?!storage\/(?:create-driver|filesystem\/))/,
+    /^services\/core\/storage\/(?:filesystem\/|memory)/,
     'drivers are named in create-driver only',
   ],
   [

@@ -61,10 +61,45 @@ test('docs/configuration.md lists what is not supported', () => {
   assertGenerated('support', ['| Key | | Why |', '| --- | --- | --- |', ...rows].join('\n'));
 });
 
-test('docs/security.md names tests that there are', () => {
-  const named = [...read('security.md').matchAll(/`((?:test|libs|services)\/[^`]+\.ts)`/g)];
-  assert.ok(named.length > 20);
-  for (const [, path = ''] of named) {
-    assert.ok(existsSync(fileURLToPath(new URL(`../${path}`, import.meta.url))), path);
+/** What a test file calls its tests: whole titles, and of those made from templates the parts that stand. */
+function titlesOf(source: string): { whole: Set<string>; parts: string[] } {
+  const whole = new Set<string>();
+  const parts: string[] = [];
+  const calls = /^\s*test\(\s*(?:'((?:\\.|[^'\\])*)'|"((?:\\.|[^"\\])*)"|`((?:\\.|[^`\\])*)`)/gm;
+  for (const [, single, double, template] of source.matchAll(calls)) {
+    if (template === undefined) whole.add((single ?? double ?? '').replace(/\\(.)/g, '$1'));
+    else parts.push(...template.split(/\$\{[^}]*\}/));
   }
+  return { whole, parts };
+}
+
+/** What is wrong with the tests that a text names as `file`: "title", "title". */
+function wrongMentions(text: string): string[] {
+  const wrong: string[] = [];
+  for (const { 1: path = '', 0: mention, index } of text.matchAll(/`([^`\s]+\.ts)`/g)) {
+    const file = new URL(`../${path}`, import.meta.url);
+    const quoted = /^:(?:\s+"[^"]+"(?:,(?=\s+"))?)+/.exec(text.slice(index + mention.length));
+    if (!existsSync(fileURLToPath(file))) wrong.push(`${path} is not there`);
+    else if (quoted === null) wrong.push(`${path} without a title`);
+    else {
+      const { whole, parts } = titlesOf(readFileSync(file, 'utf8'));
+      for (const [, title = ''] of quoted[0].matchAll(/"([^"]+)"/g)) {
+        const line = title.replace(/\s+/g, ' ');
+        const isPart = line.length >= 15 && parts.some((part) => part.includes(line));
+        if (!whole.has(line) && !isPart) wrong.push(`${path} has no test "${line}"`);
+      }
+    }
+  }
+  return wrong;
+}
+
+test('docs/security.md names tests that there are', () => {
+  const text = read('security.md');
+  assert.ok([...text.matchAll(/\.ts`:/g)].length > 40);
+  assert.deepEqual(wrongMentions(text), []);
+  const own = '`test/docs.test.ts`';
+  assert.deepEqual(wrongMentions(`${own}: "docs/security.md names\ntests that there are"`), []);
+  assert.equal(wrongMentions(`${own}: "docs/security.md names"`).length, 1, 'a title is whole');
+  assert.equal(wrongMentions(`(${own})`).length, 1, 'a title is needed');
+  assert.equal(wrongMentions('`test/absent.test.ts`: "x"').length, 1);
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import { parseDuration } from '#libs/config/duration.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { type KubernetesObject, kubernetesObjects } from './support/kubernetes-objects.ts';
@@ -107,11 +108,11 @@ export const o: IService = { apiVersion: 'v1', kind: 'Service', spec: { prots: [
     const env = { REGISTRY_HTTP_SECRET: 'x'.repeat(64) };
     const loaded = await loadConfiguration(path, env);
     assert.deepEqual(
-      loaded.remarks.filter(({ level }) => level !== 'note'),
+      loaded.diagnostics.filter(({ level }) => level !== 'note'),
       [],
     );
-    const { http, hops, debug } = toSettings(loaded);
-    const ports = { gateway: http.listen, core: hops.core.listen, auth: hops.auth.listen };
+    const { http, internal, debug } = toSettings(loaded);
+    const ports = { gateway: http.listen, core: internal.core.listen, auth: internal.auth.listen };
     for (const [name, listen] of Object.entries(ports)) {
       const [container] = find('Deployment', `portcullis-${name}`).spec.template.spec.containers;
       const numbers = container.ports.map((port: { containerPort: number }) => port.containerPort);
@@ -124,7 +125,7 @@ export const o: IService = { apiVersion: 'v1', kind: 'Service', spec: { prots: [
     for (const { body } of ofKind('Service').filter(({ name }) => /core|auth/.test(name))) {
       assert.equal(body.spec.clusterIP, 'None');
     }
-    const addresses = [...hops.cores, ...hops.auths].map((address) =>
+    const addresses = [...internal.cores, ...internal.auths].map((address) =>
       address.kind === 'tcp' ? `${address.host}:${address.port}` : '',
     );
     assert.deepEqual(addresses, ['portcullis-core:5001', 'portcullis-auth:5002']);
@@ -196,9 +197,13 @@ test('compose.yml is understood, with the two of each that its configuration nam
   const loaded = await loadConfiguration(join(root, 'compose/config.yml'), {
     REGISTRY_HTTP_SECRET: 'x'.repeat(64),
   });
-  const { hops } = toSettings(loaded);
-  for (const address of [...hops.cores, ...hops.auths]) {
+  const { internal, http } = toSettings(loaded);
+  for (const address of [...internal.cores, ...internal.auths]) {
     assert.ok(address.kind === 'tcp' && services[address.host] !== undefined);
+  }
+  for (const name of ['gateway-1', 'auth-1', 'core-1']) {
+    const grace = parseDuration(services[name].stop_grace_period) ?? 0;
+    assert.ok(grace > http.drainDelay + http.drainTimeout, name);
   }
   for (const [name, service] of Object.entries<{ mem_limit?: string }>(services)) {
     assert.ok(service.mem_limit, name);

@@ -1,12 +1,22 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
 import type { AuditSettings } from '#libs/config/settings.ts';
+import { createLineOutput } from '#libs/log/line-output.ts';
 import type { Logger } from '#libs/log/logger.ts';
 
 /** What happened; docs/access-control.md lists what each holds. */
 export type AuditEvent =
   | 'login'
   | 'token'
+  /** A right token that does not cover what it was used for. */
   | 'denied'
+  /** A token that nobody issued who is trusted. */
+  | 'forged'
+  /** A login, or a request without one, that was not looked at for there were too many. */
+  | 'limited'
+  /** An account was made, changed or removed. */
+  | 'account'
+  /** An operator made void what was issued to a subject. */
+  | 'revoked'
   | 'push'
   | 'tag'
   | 'delete'
@@ -36,10 +46,9 @@ export function openAuditLog(
   if (settings === undefined) return nowhere;
   if (settings.path === undefined) {
     const stream = settings.stream === 'stdout' ? process.stdout : process.stderr;
-    return {
-      ...nowhere,
-      write: (event, details) => void stream.write(format(name, event, details)),
-    };
+    const describeLoss = (lines: number) => format(name, 'lost', { lines });
+    const output = createLineOutput(stream, { describeLoss });
+    return { ...nowhere, write: (event, details) => output.write(format(name, event, details)) };
   }
   return openFileLog(settings.path, name, log);
 }
@@ -53,19 +62,28 @@ function openFileLog(path: string, name: string, log: Logger): AuditLog {
   let stream: WriteStream | undefined;
   let failedAt = Number.NEGATIVE_INFINITY;
   let lost = 0;
+  let failing = false;
 
   function open(): WriteStream {
     // Lines of several processes do not mix: each is one write at the end of the file.
     const opened = createWriteStream(path, { flags: 'a', mode: 0o640 });
     opened.on('error', (error) => {
-      if (lost === 0) log.error({ err: error, file: path }, 'the audit log cannot be written');
-      lost += 1;
+      if (!failing) log.error({ err: error, file: path }, 'the audit log cannot be written');
+      failing = true;
       failedAt = performance.now();
       if (stream === opened) stream = undefined;
     });
     return opened;
   }
   stream = open();
+
+  /** @param lines how many are lost if this cannot be written */
+  function put(file: WriteStream, text: string, lines: number): void {
+    file.write(text, (error) => {
+      if (error) lost += lines;
+      else failing = false;
+    });
+  }
 
   return {
     write(event, details) {
@@ -75,11 +93,12 @@ function openFileLog(path: string, name: string, log: Logger): AuditLog {
         return;
       }
       if (lost > 0 && stream.writableLength === 0) {
-        log.error({ file: path, lines: lost }, 'lines of the audit log were lost');
-        stream.write(format(name, 'lost', { lines: lost }));
+        const lines = lost;
         lost = 0;
+        log.error({ file: path, lines }, 'lines of the audit log were lost');
+        put(stream, format(name, 'lost', { lines }), lines);
       }
-      stream.write(format(name, event, details));
+      put(stream, format(name, event, details), 1);
     },
     reopen() {
       stream?.end();

@@ -51,7 +51,7 @@ function assertMaySign(certificate: X509Certificate, below: number): void {
 function assertUnderstood(certificate: X509Certificate): void {
   const { unfit } = limitsOf(certificate);
   if (unfit === undefined) return;
-  throw new UntrustedKeyError(`a certificate of the token cannot be relied on: ${unfit}`);
+  throw new UntrustedKeyError(`a certificate of the token is not acceptable: ${unfit}`);
 }
 
 function inTime(certificate: X509Certificate, now: Date): boolean {

@@ -4,7 +4,7 @@ import type { X509Certificate } from 'node:crypto';
 export interface CertificateLimits {
   /** How many authorities may stand between this one and the leaf; undefined: any number. */
   pathLength: number | undefined;
-  /** Why it cannot be relied on: it says something that is not understood here. */
+  /** Why it is not acceptable: it says something that is not understood here. */
   unfit: string | undefined;
 }
 

@@ -9,7 +9,7 @@ const accessSchema = z.array(
 export const callerDetailsSchema = z.object({
   /** A workload's claims. */
   labels: z.record(z.string(), z.array(z.string())).optional(),
-  /** A robot's own access. */
+  /** A robot's own access, in tokens of token services before 0.2; others look it up by the robot's name. */
   access: accessSchema.optional(),
 });
 

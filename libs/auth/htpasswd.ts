@@ -9,6 +9,9 @@ export interface ParsedHtpasswd {
 
 const bcryptHash = /^\$2[aby]\$(?<cost>0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
 
+/** log2 of bcrypt's rounds for new passwords: about 60 ms a login on a common machine. */
+export const defaultCost = 10;
+
 /** Longest account name, in characters. */
 export const maxAccountLength = 255;
 
@@ -49,6 +52,33 @@ export function parseHtpasswd(text: string): ParsedHtpasswd {
     accounts.set(name, hash);
   });
   return { accounts, problems };
+}
+
+/** What a line of the file is like that was not written to its end. */
+const partOfLine =
+  /^[^:]+(?::(?:\$(?:2(?:[aby](?:\$(?:\d{0,2}(?:\$[./A-Za-z0-9]{0,52})?)?)?)?)?)?)?$/;
+
+/** True for a file that ends in the middle of a line, as while somebody writes it. */
+function isCutOff(text: string): boolean {
+  const last = text.slice(text.lastIndexOf('\n') + 1).trim();
+  return last !== '' && !last.startsWith('#') && partOfLine.test(last);
+}
+
+/** The line of a file whose last account was removed: it is meant, and was not emptied by accident. */
+export const noAccounts = '# no accounts';
+
+/**
+ * Why a file cannot be what somebody made of one with accounts: it is being written, or was emptied or replaced by
+ * accident. {@link noAccounts} in a file without an account says that this is meant; no other comment does.
+ * @returns undefined if it can
+ */
+export function describeSuspectFile(text: string): string | undefined {
+  if (isCutOff(text)) return 'its last line is cut off';
+  const { accounts, problems } = parseHtpasswd(text);
+  const isMeant = text.split('\n').some((line) => line.trim() === noAccounts);
+  if (accounts.size > 0 || isMeant) return undefined;
+  if (problems.length > 0) return `it has no account that can be used: ${problems[0]}`;
+  return `it is empty; "${noAccounts}" in it says that this is meant`;
 }
 
 /** True for a name that may log in: no colon, no control characters, not too long. */

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JWK } from 'jose';
 import { z } from 'zod';
+import { redactUrls } from '#libs/config/secret.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { watchFile } from '#libs/process/watch-file.ts';
 
@@ -9,7 +11,9 @@ const refreshEvery = 5 * 60_000;
 /** Milliseconds within which an unknown key makes us ask an address at most once. */
 const refreshLimit = 10_000;
 /** Milliseconds until an address must have answered. */
-const patience = 10_000;
+const timeout = 10_000;
+/** Milliseconds that a start waits for an address; what comes later is taken then. */
+const firstAnswer = 2000;
 /** Characters of a key set. */
 const maxSize = 1024 * 1024;
 
@@ -40,6 +44,7 @@ export interface JwksSourceOptions {
  */
 export async function openJwksSource(options: JwksSourceOptions): Promise<JwksSource> {
   const { location, log, onKeys = () => {}, discover } = options;
+  const jwks = redactUrls(location);
   let keys: readonly JWK[] = [];
   const take = async (text: string) => {
     const found = parseJwks(text, location);
@@ -61,11 +66,11 @@ export async function openJwksSource(options: JwksSourceOptions): Promise<JwksSo
     lastAsked = performance.now();
     try {
       await take(await fetchSmall(discover === undefined ? location : await discover()));
-      if (away) log.info({ jwks: location }, 'the key set can be had again');
+      if (away) log.info({ jwks }, 'the key set can be fetched again');
       away = false;
     } catch (error) {
       if (!away)
-        log.warn({ err: error, jwks: location }, 'the key set cannot be had; known keys stay');
+        log.warn({ err: error, jwks }, 'the key set cannot be fetched; keeping the known keys');
       away = true;
     }
   };
@@ -76,7 +81,7 @@ export async function openJwksSource(options: JwksSourceOptions): Promise<JwksSo
     });
     await asking;
   };
-  await refresh();
+  await Promise.race([refresh(), sleep(firstAnswer, undefined, { ref: false })]);
   const timer = setInterval(() => {
     if (performance.now() - lastAsked >= (away ? refreshLimit : refreshEvery)) void refresh();
   }, 1000).unref();
@@ -86,19 +91,19 @@ export async function openJwksSource(options: JwksSourceOptions): Promise<JwksSo
 /** A JSON document from an address. @throws Error naming it */
 export async function fetchSmall(address: string): Promise<string> {
   const response = await fetch(address, {
-    signal: AbortSignal.timeout(patience),
+    signal: AbortSignal.timeout(timeout),
     redirect: 'error',
     headers: { Accept: 'application/json' },
   });
   if (!response.ok || response.body === null) {
     await response.body?.cancel();
-    throw new Error(`${address} answered ${response.status}`);
+    throw new Error(`${redactUrls(address)} answered ${response.status}`);
   }
   let text = '';
   const decoder = new TextDecoder();
   for await (const chunk of response.body) {
     text += decoder.decode(chunk as Uint8Array, { stream: true });
-    if (text.length > maxSize) throw new Error(`the answer of ${address} is too long`);
+    if (text.length > maxSize) throw new Error(`the answer of ${redactUrls(address)} is too long`);
   }
   return text;
 }
@@ -107,14 +112,16 @@ export function isAddress(location: string): boolean {
   return /^https?:\/\//i.test(location);
 }
 
-function parseJwks(text: string, location: string): JWK[] {
+/** @throws Error naming the location if it is not a JSON Web Key Set (RFC 7517) */
+export function parseJwks(text: string, location: string): JWK[] {
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new Error(`${location} is not JSON`, { cause: error });
+    throw new Error(`${redactUrls(location)} is not JSON`, { cause: error });
   }
   const parsed = jwksSchema.safeParse(value);
-  if (!parsed.success) throw new Error(`${location} is no JSON Web Key Set (RFC 7517)`);
+  if (!parsed.success)
+    throw new Error(`${redactUrls(location)} is not a JSON Web Key Set (RFC 7517)`);
   return parsed.data.keys;
 }

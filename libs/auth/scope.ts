@@ -14,19 +14,17 @@ const scopePattern = /^([a-z0-9]+)(?:\([a-z0-9]+\))?:(.+):([a-z_*]+(?:,[a-z_*]+)
  * for something unknown is no error; equal type and name are merged, as clients repeat themselves.
  */
 export function parseScopes(values: readonly string[]): Access[] {
-  const merged = new Map<string, Access>();
+  const merged = new Map<string, { type: string; name: string; actions: Set<string> }>();
   for (const scope of values.flatMap((value) => value.split(' '))) {
     const match = scopePattern.exec(scope);
     if (match === null) continue;
     const [, type = '', name = '', actions = ''] = match;
     const key = `${type}:${name}`;
-    const access = merged.get(key) ?? { type, name, actions: [] };
-    for (const action of actions.split(',')) {
-      if (action !== '' && !access.actions.includes(action)) access.actions.push(action);
-    }
+    const access = merged.get(key) ?? { type, name, actions: new Set() };
+    for (const action of actions.split(',')) if (action !== '') access.actions.add(action);
     merged.set(key, access);
   }
-  return [...merged.values()];
+  return [...merged.values()].map((access) => ({ ...access, actions: [...access.actions] }));
 }
 
 export function formatScope({ type, name, actions }: Access): string {

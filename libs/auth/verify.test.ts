@@ -25,6 +25,8 @@ describe('verifying a token', () => {
   let trusted: boolean;
   let notBefore: number | undefined;
   let uploadsOnly: boolean;
+  /** How often a key was asked for: once for each signature that is checked. */
+  let checked: number;
 
   function trustOf(kid: string) {
     if (!trusted || kid !== 'k') return undefined;
@@ -37,10 +39,14 @@ describe('verifying a token', () => {
     now = start;
     trusted = true;
     uploadsOnly = false;
+    checked = 0;
     notBefore = undefined;
     const findInSet = createLocalJWKSet({ keys: [publicJwk as JWK & { kty: string }] });
     const keys: TrustedKeys = {
-      find: async (header) => ({ key: await findInSet(header), id: header.kid ?? '' }),
+      async find(header) {
+        checked += 1;
+        return { key: await findInSet(header), id: header.kid ?? '' };
+      },
       trusts: trustOf,
       notBefore: () => notBefore,
     };
@@ -80,6 +86,20 @@ describe('verifying a token', () => {
       assert.equal(result.claims.sub, 'admin');
       assert.deepEqual(result.claims.access, access);
     }
+  });
+
+  test('large tokens are remembered as far as there is room for them', async () => {
+    const large = {
+      access: [{ type: 'repository', name: 'a'.repeat(1_000_000), actions: ['pull'] }],
+    };
+    const tokens = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => sign(claims({ ...large, jti: `${index}` }))),
+    );
+    for (const token of tokens) assert.ok((await verifier.verify(token)).ok);
+    for (const token of tokens.slice(-5)) assert.ok((await verifier.verify(token)).ok);
+    assert.equal(checked, 20);
+    for (const token of tokens.slice(0, 5)) assert.ok((await verifier.verify(token)).ok);
+    assert.equal(checked, 25);
   });
 
   test('wrong issuer, wrong audience, no expiry, not yet valid: each is refused', async () => {
@@ -124,7 +144,16 @@ describe('verifying a token', () => {
     for (const header of [addresses, { x5c: ['AAAA'] }, { ...addresses, kid: undefined }]) {
       assert.notEqual(await why(await sign(claims(), header, other.privateKey)), '');
     }
-    const [, body, signature] = (await sign(claims())).split('.');
+    const body = base64url.encode(JSON.stringify(claims()));
+    const signed = async (header: unknown) => {
+      const text = `${base64url.encode(JSON.stringify(header))}.${body}`;
+      const algorithm = { name: 'ECDSA', hash: 'SHA-256' };
+      const bytes = new TextEncoder().encode(text);
+      const signature = await crypto.subtle.sign(algorithm, privateKey, bytes);
+      return `${text}.${base64url.encode(new Uint8Array(signature))}`;
+    };
+    assert.ok((await verifier.verify(await signed({ alg: 'ES256', kid: 'k' }))).ok);
+    // Each under a true signature, so that nothing but the header is wrong.
     for (const header of [
       { alg: 'ES256', kid: 'k', crit: ['exp'] },
       { alg: 'ES256', kid: 'k', crit: ['b64'], b64: false },
@@ -134,8 +163,7 @@ describe('verifying a token', () => {
       { alg: 'es256', kid: 'k' },
       { alg: 'ES512', kid: 'k' },
     ]) {
-      const head = base64url.encode(JSON.stringify(header));
-      assert.notEqual(await why(`${head}.${body}.${signature}`), '', JSON.stringify(header));
+      assert.notEqual(await why(await signed(header)), '', JSON.stringify(header));
     }
   });
 

@@ -16,11 +16,11 @@ const leeway = 60;
 /** A key that a token's header led to. */
 export interface FoundKey {
   key: KeyObject | CryptoKey | Uint8Array;
-  /** By which its trust is asked about again later. */
+  /** For `trusts`, which is asked at each use of a token. */
   id: string;
 }
 
-/** What the verifier needs to know about trust; it may change at any time. */
+/** The keys that a verifier trusts; they may change at any time. */
 export interface TrustedKeys {
   /**
    * Finds the key for a token's header.
@@ -35,11 +35,14 @@ export interface TrustedKeys {
 
 export type Verification =
   | { ok: true; claims: Claims }
-  /** `expired` carries the claims of a token whose one and only fault is its age. */
-  | { ok: false; why: string; expired?: Claims };
+  /**
+   * `expired` carries the claims of a token whose one and only fault is its age, `subject` is whose it is if its
+   * signature holds; without either no trusted key has signed it.
+   */
+  | { ok: false; why: string; expired?: Claims; subject?: string };
 
 export interface Verifier {
-  /** Checks signature, issuer, audience, times, trust and revocation. Never throws. */
+  /** Checks signature, issuer, audience, times, key and revocation. Never throws. */
   verify(token: string): Promise<Verification>;
 }
 
@@ -60,9 +63,12 @@ interface Verified {
   id: string;
 }
 
+/** Tokens that are remembered, and what they may have in all, in characters: those with many scopes are large. */
+const remembered = { max: 10_000, maxSize: 16 * 1024 * 1024 };
+
 /**
- * The one function by which the gateway and the core both judge a token. Signatures are checked once
- * per token; expiry, trust in the key and revocation are checked every time.
+ * The one function by which the gateway and the core both verify a token. Signatures are checked once
+ * per token; expiry, the key and revocation are checked every time.
  */
 export function createVerifier({
   keys,
@@ -71,7 +77,7 @@ export function createVerifier({
   algorithms = ['ES256'],
   now = Date.now,
 }: VerifierOptions): Verifier {
-  const cache = new LRUCache<string, Verified>({ max: 10_000 });
+  const cache = new LRUCache<string, Verified>(remembered);
 
   async function checkSignature(token: string): Promise<Verified> {
     let id = '';
@@ -85,25 +91,27 @@ export function createVerifier({
       audience,
       algorithms: [...algorithms],
       clockTolerance: leeway,
-      // Expiry is judged by judge(), so that an old but genuine token can be told from a forged one.
+      // Expiry is checked by checkTimesAndRevocation(), so that an old but genuine token can be told from a forged one.
       currentDate: new Date(Math.min(now(), expiryOf(token) * 1000)),
     });
     return { claims: claimsSchema.parse(payload), id };
   }
 
-  function judge({ claims, id }: Verified): Verification {
+  function checkTimesAndRevocation({ claims, id }: Verified): Verification {
     const seconds = now() / 1000;
     const trusted = keys.trusts(id);
-    if (trusted === undefined) return { ok: false, why: 'the signing key is no longer trusted' };
-    const notBefore = keys.notBefore(claims.sub);
+    const { sub: subject } = claims;
+    const untrusted = { ok: false, why: 'the signing key is no longer trusted', subject } as const;
+    if (trusted === undefined) return untrusted;
+    const notBefore = keys.notBefore(subject);
     if (notBefore !== undefined && claims.iat < notBefore) {
-      return { ok: false, why: 'the token was revoked' };
+      return { ok: false, why: 'the token was revoked', subject };
     }
     if (claims.exp + leeway < seconds) {
       return { ok: false, why: 'the token has expired', expired: claims };
     }
     // It signed its last token long ago; this one is somebody's who has the key.
-    if (trusted === 'uploads') return { ok: false, why: 'the signing key is no longer trusted' };
+    if (trusted === 'uploads') return untrusted;
     return { ok: true, claims };
   }
 
@@ -112,14 +120,14 @@ export function createVerifier({
       const key = createHash('sha256').update(token).digest('base64url');
       const known = cache.get(key);
       if (known !== undefined) {
-        if (keys.trusts(known.id) !== undefined) return judge(known);
+        if (keys.trusts(known.id) !== undefined) return checkTimesAndRevocation(known);
         // What is trusted has changed: perhaps it is again, for another reason.
         cache.delete(key);
       }
       try {
         const verified = await checkSignature(token);
-        cache.set(key, verified);
-        return judge(verified);
+        cache.set(key, verified, { size: token.length });
+        return checkTimesAndRevocation(verified);
       } catch (error) {
         if (error instanceof KeysUnknownError) throw unavailable(error);
         return { ok: false, why: describe(error) };
@@ -128,10 +136,10 @@ export function createVerifier({
   };
 }
 
-/** The key that a token names is none that we trust; the message says why, and holds nothing of it. */
+/** A token is signed by a key that is not trusted; the message says why, and holds nothing of the token. */
 export class UntrustedKeyError extends Error {}
 
-/** Nothing was heard of the keys yet: a token can be neither believed nor refused. */
+/** The keys are not known yet: a token can be neither accepted nor refused. */
 export class KeysUnknownError extends Error {}
 
 function unavailable(cause: KeysUnknownError): RegistryError {

@@ -101,7 +101,8 @@ function child(
 
 function convert(schema: z.ZodType | undefined, value: string): unknown {
   // Where text is meant, `0123` stays as it is written.
-  if (schema !== undefined && describeSchema(schema).kind === 'text') return value;
+  const kind = schema === undefined ? 'other' : describeSchema(schema).kind;
+  if (kind === 'text' || kind === 'secret') return value;
   return parse(value);
 }
 

@@ -1,5 +1,6 @@
 import { parseAddress } from './address.ts';
 import type { Configuration } from './schema/configuration.ts';
+import type { Secret } from './secret.ts';
 
 /** How often to look, in ms, and after how many failures in a row it counts as failed. */
 export interface Watch {
@@ -36,7 +37,7 @@ export function healthSettings({ health }: Configuration): HealthSettings {
     http: http.map((one, index) => ({
       ...watch(one),
       url: parseUrl(one.uri, `health.http[${index}].uri`),
-      headers: one.headers ?? {},
+      headers: revealHeaders(one.headers ?? {}),
       status: one.statuscode || 200,
       timeout: one.timeout || watch(one).interval,
     })),
@@ -47,6 +48,12 @@ export function healthSettings({ health }: Configuration): HealthSettings {
       timeout: one.timeout || watch(one).interval,
     })),
   };
+}
+
+function revealHeaders(headers: Readonly<Record<string, readonly Secret[]>>) {
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, values]) => [name, values.map((one) => one.reveal())]),
+  );
 }
 
 function watch({ interval, threshold }: Watch): Watch {

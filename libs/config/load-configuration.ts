@@ -1,10 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { parseDocument } from 'yaml';
+import { checkUnknownKeys } from './check-unknown-keys.ts';
+import { describeIssue } from './describe-issue.ts';
+import { settleEmptyValues } from './empty-values.ts';
 import { applyEnvironment } from './environment.ts';
+import { replaceFormerNames } from './former-names.ts';
+import { nearestWord } from './nearest-word.ts';
+import { recognizeProduct } from './recognize-product.ts';
 import { type Configuration, configurationSchema } from './schema/configuration.ts';
-import { storageDrivers } from './schema/storage.ts';
+import { storageDrivers, storageSchema } from './schema/storage.ts';
 import { unknownKeys } from './schema/walk.ts';
-import { checkSupport, type Remark } from './support.ts';
+import { Secret } from './secret.ts';
+import { checkSupport, type Diagnostic } from './support.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -12,7 +19,9 @@ export interface LoadedConfiguration {
   configuration: Configuration;
   /** The file it came from; undefined for the built-in configuration and the environment alone. */
   path: string | undefined;
-  remarks: Remark[];
+  /** What `portcullis.internal.secretfile` holds, where `http.secret` is not given. */
+  fileSecret: Secret | undefined;
+  diagnostics: Diagnostic[];
 }
 
 /** A configuration that cannot be used; the message is one line for each problem. */
@@ -51,37 +60,81 @@ export async function loadConfiguration(
   env: Environment = process.env,
 ): Promise<LoadedConfiguration> {
   const { tree, path } = await readTree(given ?? namedByEnvironment(env));
+  return await configure(tree, path, env);
+}
+
+/**
+ * The same of a text that is to become a file.
+ * @param path where it will be
+ * @throws ConfigurationError with every problem found
+ */
+export async function parseConfiguration(
+  text: string,
+  path: string,
+  env: Environment = process.env,
+): Promise<LoadedConfiguration> {
+  return await configure(parseTree(text, path), path, env);
+}
+
+async function configure(
+  tree: Record<string, unknown>,
+  path: string | undefined,
+  env: Environment,
+): Promise<LoadedConfiguration> {
   const where = path === undefined ? '' : `${path}: `;
+  const product = recognizeProduct(tree);
+  if (product !== undefined) {
+    throw new ConfigurationError([
+      `${where}this is a configuration of ${product}; docs/migration.md tells what of it stands where in a config.yml`,
+    ]);
+  }
+  const former = replaceFormerNames(tree, env);
+  if (former.problems.length > 0) {
+    throw new ConfigurationError(former.problems.map((text) => where + text));
+  }
   let warnings: string[];
   try {
-    warnings = applyEnvironment(tree, configurationSchema, env);
+    warnings = [...former.warnings, ...applyEnvironment(tree, configurationSchema, former.env)];
   } catch (error) {
     throw new ConfigurationError([(error as Error).message], { cause: error });
   }
   expandBareNames(tree);
+  const empty = settleEmptyValues(tree, configurationSchema);
+  if (empty.length > 0) throw new ConfigurationError(empty.map((text) => where + text));
   const result = configurationSchema.safeParse(tree);
   if (!result.success) {
     throw new ConfigurationError(
-      result.error.issues.map((issue) => `${where}${formatPath(issue.path)}: ${issue.message}`),
+      result.error.issues.map(
+        (issue) => `${where}${formatPath(issue.path)}: ${describeIssue(issue, tree)}`,
+      ),
     );
   }
-  const problems = checkDrivers(result.data);
+  const problems = checkDrivers(result.data, tree.storage);
   if (problems.length > 0) throw new ConfigurationError(problems.map((text) => where + text));
-  await readSecretFile(result.data);
-  const unknown = unknownKeys(tree, configurationSchema).map(
-    (key) => `${key}: unknown key; ignored`,
-  );
+  const fileSecret = await readSecretFile(result.data);
+  const unknown = checkUnknownKeys(unknownKeys(tree, configurationSchema));
+  if (unknown.problems.length > 0) {
+    throw new ConfigurationError(unknown.problems.map((text) => where + text));
+  }
   return {
     configuration: result.data,
     path,
-    remarks: [
-      ...[...warnings, ...unknown].map(
-        (message): Remark => ({ level: 'warn', path: message.split(':', 1)[0] ?? '', message }),
+    fileSecret,
+    diagnostics: [
+      ...[...warnings, ...unknown.warnings].map(
+        (message): Diagnostic => ({ level: 'warn', path: message.split(':', 1)[0] ?? '', message }),
       ),
       ...checkSupport(result.data),
     ],
   };
 }
+
+const unreadable: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'there is no such file',
+  EISDIR: 'is a folder; name the file in it',
+  EACCES: 'this user may not read it',
+};
 
 async function readTree(
   path: string | undefined,
@@ -93,7 +146,7 @@ async function readTree(
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (path === undefined && code === 'ENOENT') continue;
-      const why = code === 'ENOENT' ? 'there is no such file' : message;
+      const why = unreadable[code ?? ''] ?? message;
       throw new ConfigurationError([`${candidate}: ${why}`], { cause: error });
     }
     return { tree: parseTree(text, candidate), path: candidate };
@@ -122,6 +175,9 @@ function expandBareNames(tree: Record<string, unknown>): void {
     const value = tree[key];
     if (typeof value === 'string') tree[key] = { [value]: {} };
   }
+  // `none:` has nothing below it.
+  const auth = tree.auth as Record<string, unknown> | null | undefined;
+  if (typeof auth === 'object' && auth !== null && auth.none === null) auth.none = {};
   const storage = tree.storage;
   if (typeof storage !== 'object' || storage === null) return;
   const drivers = storage as Record<string, unknown>;
@@ -131,11 +187,18 @@ function expandBareNames(tree: Record<string, unknown>): void {
   }
 }
 
-function checkDrivers({ storage, auth }: Configuration): string[] {
+/** @param written the section as it was written */
+function checkDrivers({ storage, auth }: Configuration, written: unknown): string[] {
   const names = Object.keys(storageDrivers) as (keyof typeof storageDrivers)[];
   const chosen = names.filter((name) => storage[name] !== undefined);
   const problems: string[] = [];
-  if (chosen.length === 0) problems.push('storage: name one driver, such as filesystem');
+  if (chosen.length === 0) {
+    const meant = Object.keys(Object(written)).flatMap((key) => {
+      const near = Object.hasOwn(storageSchema.shape, key) ? undefined : nearestWord(key, names);
+      return near === undefined ? [] : [`; ${key}: did you mean ${near}?`];
+    });
+    problems.push(`storage: name one driver, such as filesystem${meant.join('')}`);
+  }
   if (chosen.length > 1) {
     problems.push(`storage: several drivers are named (${chosen.join(', ')}); keep one`);
   }
@@ -151,17 +214,15 @@ function checkDrivers({ storage, auth }: Configuration): string[] {
 }
 
 /** What a file holds stands for `http.secret`, unless that is given. */
-async function readSecretFile({ http, portcullis }: Configuration): Promise<void> {
-  const path = portcullis.hop.secretfile;
-  // A file's last line end is no part of it, however it came here.
-  if (http.secret !== undefined) http.secret = http.secret.trim();
-  if (path === undefined || http.secret !== undefined) return;
+async function readSecretFile({ http, portcullis }: Configuration): Promise<Secret | undefined> {
+  const path = portcullis.internal.secretfile;
+  if (path === undefined || http.secret !== undefined) return undefined;
   try {
-    http.secret = (await readFile(path, 'utf8')).trim();
+    return new Secret(await readFile(path, 'utf8'));
   } catch (error) {
     const { message } = error as Error;
     throw new ConfigurationError(
-      [`portcullis.hop.secretfile: ${path} cannot be read: ${message}`],
+      [`portcullis.internal.secretfile: ${path} cannot be read: ${message}`],
       {
         cause: error,
       },

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import type { Configuration } from './schema/configuration.ts';
+import { redactUrls } from './secret.ts';
 
 /** How Redis is reached; times in milliseconds. */
 export interface RedisSettings {
@@ -44,9 +45,9 @@ export function redisSettings(redis: Configuration['redis']): RedisSettings | un
     addresses: [first, ...others],
     masterName: redis.mastername ?? '',
     username: redis.username,
-    password: redis.password,
+    password: redis.password?.reveal(),
     sentinelUsername: redis.sentinelusername,
-    sentinelPassword: redis.sentinelpassword,
+    sentinelPassword: redis.sentinelpassword?.reveal(),
     db: redis.db,
     clientName: redis.clientname,
     dialTimeout: redis.dialtimeout || 5000,
@@ -76,7 +77,8 @@ function parseAddress(address: string): RedisAddress {
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3] ?? 6379);
   if (host === undefined || port > 65_535) {
-    throw new Error(`redis: "${address}" is not an address such as redis:6379`);
+    const shown = redactUrls(address);
+    throw new Error(`redis: "${shown}" is not an address such as redis:6379`);
   }
   return { host, port };
 }

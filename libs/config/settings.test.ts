@@ -14,7 +14,7 @@ async function settingsOf(sections: Record<string, unknown>, worker?: number) {
   const env = { REGISTRY_CONFIGURATION_PATH: join(folder.path, 'config.yml') };
   const tree = { version: '0.1', storage: { inmemory: {} }, ...sections };
   await writeFile(env.REGISTRY_CONFIGURATION_PATH, stringify(tree));
-  return toSettings(await loadConfiguration(undefined, env), worker);
+  return toSettings(await loadConfiguration(undefined, env), { worker: worker ?? 1 });
 }
 
 describe('workers', () => {
@@ -28,6 +28,7 @@ describe('workers', () => {
     assert.deepEqual(workers, { gateway: 1, core: 1 });
     assert.deepEqual(sockets, {
       folder: '/run/x',
+      isAgreed: true,
       auth: '/run/x/auth.sock',
       cores: ['/run/x/core.sock'],
       core: '/run/x/core.sock',
@@ -69,7 +70,7 @@ describe('workers', () => {
     for (const wrong of [0, -1, 1.5, 'many']) {
       await assert.rejects(
         settingsOf(of(wrong, 1)),
-        /portcullis\.gateway\.workers: must be a whole number from 1 on, or auto/,
+        /portcullis\.gateway\.workers: must be a whole number from 1 to 1024, or auto/,
       );
     }
   });
@@ -82,10 +83,10 @@ describe('workers', () => {
       http: { secret: 'x'.repeat(16) },
       portcullis: { ...portcullis, core },
     };
-    const { hops } = await settingsOf(sections, 3);
-    assert.deepEqual(hops.core, { listen: { host: '::1', port: 5003 }, isPrivate: false });
+    const { internal } = await settingsOf(sections, 3);
+    assert.deepEqual(internal.core, { listen: { host: '::1', port: 5003 }, isPrivate: false });
     assert.deepEqual(
-      hops.cores,
+      internal.cores,
       [5001, 5002, 5003].map((port) => ({ kind: 'tcp', host: '::1', port, tls: false })),
     );
   });
@@ -105,8 +106,8 @@ describe('workers', () => {
       );
     }
     const local = { ...portcullis, gateway: { cores: ['unix:/run/core.sock'] } };
-    const { hops } = await settingsOf({ portcullis: local });
-    assert.deepEqual(hops.cores, [{ kind: 'unix', socket: '/run/core.sock' }]);
+    const { internal } = await settingsOf({ portcullis: local });
+    assert.deepEqual(internal.cores, [{ kind: 'unix', socket: '/run/core.sock' }]);
     for (const wrong of [
       'core-1',
       'core-1:5001',

@@ -1,17 +1,15 @@
-import { createHash } from 'node:crypto';
-import { accessSync, constants } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import type { LogFormat } from '#libs/log/format-line.ts';
-import { workerName } from '#libs/process/worker-name.ts';
 import { parseAddress } from './address.ts';
 import { type DebugSettings, debugSettings } from './debug-settings.ts';
-import { type ForeignAuthSettings, foreignAuthSettings } from './foreign-auth-settings.ts';
+import { type ExternalIssuerSettings, externalIssuerSettings } from './external-issuer-settings.ts';
 import { type HealthSettings, healthSettings } from './health-settings.ts';
-import { type HopSettings, hopSettings } from './hop-settings.ts';
+import { type InternalSettings, internalSettings } from './internal-settings.ts';
 import type { LoadedConfiguration } from './load-configuration.ts';
 import { type RedisSettings, redisSettings } from './redis-settings.ts';
+import type { Configuration } from './schema/configuration.ts';
 import type { AccessRule } from './schema/portcullis.ts';
+import { type SocketPaths, socketPaths } from './socket-paths.ts';
 import { type WorkerCounts, workerCounts } from './worker-counts.ts';
 
 /** What the processes act on: the configuration with its defaults, paths absolute, times in ms. */
@@ -44,10 +42,10 @@ export interface Settings {
     /** Addresses and ranges whose connections begin with a PROXY header; true for everybody's. */
     proxyProtocol: boolean | string[];
   };
-  /** Our own token service; without it and without `foreign` there is no authentication at all. */
+  /** Our own token service; without it and without `externalIssuer` there is no authentication at all. */
   auth: AuthSettings | undefined;
   /** Tokens of another server. */
-  foreign: ForeignAuthSettings | undefined;
+  externalIssuer: ExternalIssuerSettings | undefined;
   storage: { driver: 'filesystem'; root: string } | { driver: 'inmemory' };
   deleteEnabled: boolean;
   /** Nothing is written, and no other core is in the way. */
@@ -67,26 +65,24 @@ export interface Settings {
   /** What several cores agree by; undefined: one core alone. */
   redis: RedisSettings | undefined;
   workers: WorkerCounts;
+  limits: BudgetSettings;
   sockets: SocketPaths;
-  hops: HopSettings;
+  internal: InternalSettings;
   audit: AuditSettings | undefined;
   /** Who serves where root starts; undefined: whoever starts it. */
   user: 'owner' | UserIds | undefined;
+}
+
+/** What may be spent at once; docs/configuration.md tells each. */
+export interface BudgetSettings {
+  core: Configuration['portcullis']['core']['limits'];
+  gateway: Configuration['portcullis']['gateway']['limits'];
 }
 
 /** A user and a group of the system, by number. */
 export interface UserIds {
   uid: number;
   gid: number;
-}
-
-export interface SocketPaths {
-  folder: string;
-  auth: string;
-  /** Of all cores, in the order of their numbers. */
-  cores: [string, ...string[]];
-  /** This core's own. */
-  core: string;
 }
 
 export interface TlsSettings {
@@ -123,15 +119,18 @@ export interface AuthSettings {
   /** Identity tokens: whether GET gives them, and how long they live in milliseconds. */
   identity: { onGet: boolean; ttl: number };
   limits: LimitSettings;
+  /** Whether cheap hashes are made anew: auto only in a file that belongs to who serves, who is not root. */
+  rehash: 'auto' | 'on' | 'off';
   workloads: WorkloadSettings[];
 }
 
-/** Wrong passwords in `window` milliseconds; 0 is no limit. */
+/** Failed logins, and token requests without a login, in `window` milliseconds; 0 is no limit. */
 export interface LimitSettings {
   window: number;
   perAddress: number;
   perAccount: number;
   perLogin: number;
+  perAnonymous: number;
 }
 
 /** An OIDC issuer whose tokens log in. */
@@ -151,21 +150,31 @@ export interface AuditSettings {
   stream: 'stdout' | 'stderr' | undefined;
 }
 
+/** Which process it is that acts on them. */
+export interface Place {
+  /** Its number among those of its service, from 1. */
+  worker?: number;
+  /** The folder of the sockets, as its supervisor has it. */
+  sockets?: string | undefined;
+}
+
 /**
  * The typed view of a loaded configuration.
- * @param worker number of this process among those of its service, from 1
  * @throws Error with one clear sentence for a value that only shows wrong here
  */
 export function toSettings(
-  { configuration, path }: LoadedConfiguration,
-  worker: number = 1,
+  { configuration, path, fileSecret }: LoadedConfiguration,
+  { worker = 1, sockets: told }: Place = {},
 ): Settings {
   const { log, http, storage, portcullis, catalog, tags } = configuration;
   const listen = http.net === 'unix' ? { socket: resolve(http.addr) } : parseAddress(http.addr);
   const root = resolve(storage.filesystem?.rootdirectory ?? '/var/lib/registry');
   const workers = workerCounts(configuration, listen);
-  const sockets = socketPaths(socketFolder(portcullis.sockets, [path ?? '', http.addr, root]), {
-    count: workers.core,
+  const sockets = socketPaths({
+    told,
+    configured: portcullis.sockets,
+    identity: [path === undefined ? '' : resolve(path), http.addr, root],
+    cores: workers.core,
     worker,
   });
   return {
@@ -191,7 +200,7 @@ export function toSettings(
       proxyProtocol: portcullis.gateway.proxyprotocol,
     },
     auth: authSettings(configuration),
-    foreign: foreignAuthSettings(configuration.auth?.token),
+    externalIssuer: externalIssuerSettings(configuration.auth?.token),
     storage: storage.filesystem ? { driver: 'filesystem', root } : { driver: 'inmemory' },
     deleteEnabled: storage.delete.enabled,
     readOnly: storage.maintenance.readonly.enabled,
@@ -201,13 +210,14 @@ export function toSettings(
     health: healthSettings(configuration),
     debug: debugSettings(configuration),
     pageSize: {
-      catalog: catalog?.maxentries ?? portcullis.pagesize,
-      tags: tags?.maxtags ?? portcullis.pagesize,
+      catalog: catalog?.maxentries || portcullis.pagesize,
+      tags: tags?.maxtags || portcullis.pagesize,
     },
     redis: redisSettings(configuration.redis),
     workers,
+    limits: { core: portcullis.core.limits, gateway: portcullis.gateway.limits },
     sockets,
-    hops: hopSettings(configuration, { sockets, cores: workers.core, worker }),
+    internal: internalSettings(configuration, { fileSecret, sockets, cores: workers.core, worker }),
     audit: auditSettings(portcullis.audit),
     user: userSettings(portcullis.user),
   };
@@ -250,7 +260,9 @@ function authSettings({
       perAddress: portcullis.auth.limits.address,
       perAccount: portcullis.auth.limits.account,
       perLogin: portcullis.auth.limits.login,
+      perAnonymous: portcullis.auth.limits.anonymous,
     },
+    rehash: portcullis.auth.rehash,
     workloads: portcullis.workloads.map(({ jwks, ...rest }) => ({
       ...rest,
       jwks: jwks === undefined || /^https?:/i.test(jwks) ? jwks : resolve(jwks),
@@ -264,7 +276,7 @@ function purgingSettings({
   interval,
   dryrun,
 }: LoadedConfiguration['configuration']['storage']['maintenance']['uploadpurging']) {
-  return enabled ? { age, interval: Math.max(1000, interval), dryRun: dryrun } : undefined;
+  return enabled ? { age, interval, dryRun: dryrun } : undefined;
 }
 
 function referenceSettings(
@@ -302,33 +314,4 @@ function parsePublicUrl(host: string): string {
     throw new Error(`http.host: "${host}" has a path; a path that all clients use is http.prefix`);
   }
   return url.origin;
-}
-
-/** Socket paths are bounded to about 100 bytes, so they stay out of deep data folders. */
-function socketFolder(given: string | undefined, identity: readonly string[]): string {
-  if (given !== undefined) return resolve(given);
-  const name = createHash('sha256').update(identity.join('\0')).digest('hex').slice(0, 12);
-  return join(temporaryFolder(), `portcullis-${process.getuid?.() ?? 0}-${name}`);
-}
-
-/** Containers whose filesystem is read-only have shared memory to write to all the same. */
-function temporaryFolder(): string {
-  try {
-    accessSync(tmpdir(), constants.W_OK);
-  } catch (error) {
-    const { code = '' } = error as NodeJS.ErrnoException;
-    if (['EROFS', 'EACCES', 'ENOENT'].includes(code)) return '/dev/shm';
-  }
-  return tmpdir();
-}
-
-function socketPaths(folder: string, cores: { count: number; worker: number }): SocketPaths {
-  const core = (number: number) => join(folder, `${workerName('core', number)}.sock`);
-  const others = Array.from({ length: cores.count - 1 }, (_, index) => core(index + 2));
-  return {
-    folder,
-    auth: join(folder, 'auth.sock'),
-    cores: [core(1), ...others],
-    core: core(cores.worker),
-  };
 }

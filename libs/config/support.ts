@@ -1,7 +1,7 @@
 import type { Configuration } from './schema/configuration.ts';
 
 /** What we say about a setting that is valid but not ours to fulfil yet. */
-export interface Remark {
+export interface Diagnostic {
   /** `stop` where ignoring it would change who may do what, where bytes go or what is answered. */
   level: 'stop' | 'warn' | 'note';
   path: string;
@@ -10,7 +10,7 @@ export interface Remark {
 
 type Rule = [
   path: string,
-  level: Remark['level'],
+  level: Diagnostic['level'],
   why: string,
   found: (c: Configuration) => unknown,
 ];
@@ -71,20 +71,20 @@ const rules: readonly Rule[] = [
   [
     'http.tls.minimumtls',
     'warn',
-    'below TLS 1.2 nothing is spoken',
+    'TLS 1.2 is the minimum',
     (c) => c.http.tls?.minimumtls === 'tls1.0' || c.http.tls?.minimumtls === 'tls1.1',
   ],
   [
     'http.h2c',
     'warn',
-    'HTTP/2 without TLS is not spoken; clients use HTTP/1.1',
+    'HTTP/2 without TLS (h2c) is not supported; clients use HTTP/1.1',
     (c) => c.http.h2c?.enabled,
   ],
   [
     'http.http2',
     'note',
-    'HTTP/1.1 is spoken; `http2: {disabled: false}` and http.tls bring HTTP/2',
-    (c) => !asksForHttp1(c) && !hasHttp2(c),
+    'HTTP/2 needs http.tls; clients use HTTP/1.1',
+    (c) => c.http.http2?.disabled === false && c.http.tls?.certificate === undefined,
   ],
   ['log.hooks', 'warn', 'log hooks are not built yet', (c) => c.log.hooks],
   ['log.reportcaller', 'warn', 'callers are not reported', (c) => c.log.reportcaller],
@@ -120,7 +120,7 @@ const rules: readonly Rule[] = [
 export const supportTable = rules.map(([path, level, why]) => ({ path, level, why }));
 
 /** What of this configuration is not supported; empty values count as absent. */
-export function checkSupport(configuration: Configuration): Remark[] {
+export function checkSupport(configuration: Configuration): Diagnostic[] {
   return rules
     .filter(([path, , , found]) => {
       const value = found(configuration);
@@ -128,14 +128,6 @@ export function checkSupport(configuration: Configuration): Remark[] {
       return value !== undefined && value !== null && value !== false && !waived;
     })
     .map(([path, level, why]) => ({ level, path, message: `${path}: ${why}` }));
-}
-
-function asksForHttp1({ http }: Configuration): boolean {
-  return http.http2?.disabled === true;
-}
-
-function hasHttp2({ http }: Configuration): boolean {
-  return http.http2?.disabled === false && http.tls?.certificate !== undefined;
 }
 
 function hasMiddleware(configuration: Configuration): boolean {

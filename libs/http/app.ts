@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import Koa, { type Context } from 'koa';
-import type { HopGuard } from '#libs/hop/guard.ts';
+import type { PeerCheck } from '#libs/internal/peer-check.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
+import { ClientGoneError } from './client-gone.ts';
 import {
   clientDrain,
   closeAfter,
@@ -14,9 +15,9 @@ import {
 } from './end-early.ts';
 import { internalHeaders } from './internal-headers.ts';
 import { measureRequests } from './measure-requests.ts';
+import { type ProcessStatus, serveProcessStatus } from './process-status.ts';
 import { probes, type Readiness } from './readiness.ts';
 import { renderError } from './render-error.ts';
-import { answerReports, type SelfReport } from './self-report.ts';
 
 /** What every request carries through our middleware. */
 export interface RequestState {
@@ -35,13 +36,13 @@ export interface RequestState {
 export interface AppOptions {
   log: Logger;
   /** Whether a request comes from one of our own processes. */
-  guard: HopGuard;
+  checkPeer: PeerCheck;
   /** Level of the one line written for each request; undefined writes none. */
   accessLog?: 'info' | 'debug';
   /** What `/healthz` and `/readyz` tell. */
   readiness: Readiness;
   /** What it tells of itself; without it nothing is measured. */
-  report?: SelfReport | undefined;
+  processStatus?: ProcessStatus | undefined;
   /** Turns errors of the layers below into ones a client may see; returns others as they are. */
   translate?: (error: unknown) => unknown;
 }
@@ -49,18 +50,18 @@ export interface AppOptions {
 /** A koa application with what all our processes share: request id, access line, error rendering. */
 export function createApp({
   log,
-  guard,
+  checkPeer,
   accessLog,
   readiness,
-  report,
+  processStatus,
   translate,
 }: AppOptions): Koa<RequestState> {
   const app = new Koa<RequestState>();
   app.silent = true;
-  app.on('error', (error: unknown) => log.debug({ err: error }, 'response ended badly'));
+  app.on('error', (error: unknown) => log.debug({ err: error }, 'response failed'));
 
   app.use(probes(readiness));
-  if (report !== undefined) app.use(answerReports(report, guard));
+  if (processStatus !== undefined) app.use(serveProcessStatus(processStatus, checkPeer));
   app.use(async (ctx, next) => {
     // Who comes again comes by a new connection, which a balancer gives to another one.
     if (readiness.draining) ctx.res.shouldKeepAlive = false;
@@ -69,7 +70,7 @@ export function createApp({
   });
   app.use(async (ctx, next) => {
     // Before the target is touched: the proof covers it.
-    const trusted = guard(ctx.req);
+    const trusted = checkPeer(ctx.req);
     const malformed = !hasReadableTarget(ctx);
     // Whoever looks at the target from here on finds one that can be read.
     if (malformed) ctx.req.url = '/';
@@ -87,14 +88,16 @@ export function createApp({
     if (accessLog !== undefined) logAccess(ctx, accessLog);
     await next();
   });
-  if (report?.metrics !== undefined) {
-    app.use(measureRequests(report.metrics, (ctx) => (ctx.state as RequestState).access.route));
+  if (processStatus?.metrics !== undefined) {
+    app.use(
+      measureRequests(processStatus.metrics, (ctx) => (ctx.state as RequestState).access.route),
+    );
   }
 
   app.use(async (ctx, next) => {
     try {
       if (ctx.state.malformed) {
-        throw new RegistryError('REQUEST_INVALID', { message: 'the request target is no path' });
+        throw new RegistryError('REQUEST_INVALID', { message: 'the request target is not a path' });
       }
       await next();
     } catch (error) {
@@ -115,6 +118,13 @@ function hasReadableTarget(ctx: Context): boolean {
   }
 }
 
+/** Characters of what a client says in its access line: more than any path of ours, or client's name, has. */
+const longest = { path: 1000, userAgent: 300 };
+
+function shorten(text: string, most: number): string {
+  return text.length <= most ? text : `${text.slice(0, most)}…`;
+}
+
 function logAccess(ctx: Context, level: 'info' | 'debug'): void {
   const started = performance.now();
   const { method, path } = ctx;
@@ -123,14 +133,14 @@ function logAccess(ctx: Context, level: 'info' | 'debug'): void {
     log[level](
       {
         method,
-        path,
+        path: shorten(path, longest.path),
         status: ctx.res.statusCode,
         bytes: Number(ctx.res.getHeader('content-length') ?? 0),
         durationMs: Math.round(performance.now() - started),
         client,
         ...access,
         ...(ctx.res.writableFinished ? {} : { aborted: true }),
-        userAgent: ctx.get('user-agent'),
+        userAgent: shorten(ctx.get('user-agent'), longest.userAgent),
       },
       'request',
     );
@@ -139,6 +149,12 @@ function logAccess(ctx: Context, level: 'info' | 'debug'): void {
 
 function showError(ctx: Context, error: unknown): void {
   const { log } = ctx.state as RequestState;
+  if (error instanceof ClientGoneError) {
+    log.debug(error.message);
+    ctx.respond = false;
+    ctx.res.destroy();
+    return;
+  }
   if (!(error instanceof RegistryError)) log.error({ err: error }, 'request failed');
   else if (error.status >= 500) {
     // That Redis is away was said when it went.

@@ -3,7 +3,7 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import Koa from 'koa';
-import { believeAll } from '#libs/hop/guard.ts';
+import { trustAnyPeer } from '#libs/internal/peer-check.ts';
 import { createMetrics } from '#libs/metrics/metrics.ts';
 import { parseExposition } from '../../test/support/exposition.ts';
 import { createRecordingLog } from '../../test/support/recording-log.ts';
@@ -11,11 +11,11 @@ import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../test/support/temporary-folder.ts';
+import { aggregateStatus } from './aggregate-status.ts';
 import { serveDebug } from './debug-server.ts';
+import { createProcessStatus, type ProcessStatus, serveProcessStatus } from './process-status.ts';
 import { createReadiness, type Readiness } from './readiness.ts';
-import { answerReports, createSelfReport, type SelfReport } from './self-report.ts';
 import { listen } from './serve.ts';
-import { joinReports } from './whole-report.ts';
 
 const metricsPath = '/figures';
 
@@ -23,13 +23,13 @@ describe('the debug server', () => {
   let folder: TemporaryFolder;
   let servers: Server[];
   let readiness: Readiness;
-  let own: SelfReport;
+  let own: ProcessStatus;
 
   beforeEach(async () => {
     folder = await createTemporaryFolder();
     servers = [];
     readiness = createReadiness();
-    own = createSelfReport(createMetrics({ process: 'gateway', version: 'test' }));
+    own = createProcessStatus(createMetrics({ process: 'gateway', version: 'test' }));
   });
 
   afterEach(async () => {
@@ -41,9 +41,9 @@ describe('the debug server', () => {
   });
 
   /** Another process, on a socket. */
-  async function servePeer(name: string, report: SelfReport) {
+  async function servePeer(name: string, processStatus: ProcessStatus) {
     const app = new Koa();
-    app.use(answerReports(report, believeAll));
+    app.use(serveProcessStatus(processStatus, trustAnyPeer));
     const handle = app.callback();
     const server = createServer((request, response) => void handle(request, response));
     servers.push(server);
@@ -52,14 +52,14 @@ describe('the debug server', () => {
     return { process: name, socketPath };
   }
 
-  async function serve(peers: { process: string; socketPath: string }[] = [], report = own) {
+  async function serve(peers: { process: string; socketPath: string }[] = [], processStatus = own) {
     const { log } = createRecordingLog();
     const { server, port } = await serveDebug({
       address: { host: '127.0.0.1', port: 0 },
       setting: 'http.debug.addr',
       metricsPath,
       readiness,
-      report: joinReports({ process: 'gateway', report }, peers),
+      processStatus: aggregateStatus({ process: 'gateway', processStatus }, peers),
       log,
     });
     servers.push(server);
@@ -70,7 +70,7 @@ describe('the debug server', () => {
   }
 
   test('tells failing checks, its own and those of its peers', async () => {
-    const core = createSelfReport(undefined);
+    const core = createProcessStatus(undefined);
     const ask = await serve([await servePeer('core', core)]);
     assert.deepEqual(await ask('/debug/health'), { status: 200, text: '{}' });
     let trouble: Record<string, string> = { a: 'first' };
@@ -86,7 +86,7 @@ describe('the debug server', () => {
   });
 
   test('tells the metrics of all, and which process is missing', async () => {
-    const core = createSelfReport(createMetrics({ process: 'core', version: 'test' }));
+    const core = createProcessStatus(createMetrics({ process: 'core', version: 'test' }));
     const silent = { process: 'auth', socketPath: join(folder.path, 'nobody.sock') };
     const ask = await serve([await servePeer('core', core), silent]);
     const { status, text } = await ask(metricsPath);
@@ -101,7 +101,7 @@ describe('the debug server', () => {
   });
 
   test('has no metrics where nothing is measured', async () => {
-    const ask = await serve([], createSelfReport(undefined));
+    const ask = await serve([], createProcessStatus(undefined));
     assert.equal((await ask(metricsPath)).status, 404);
     assert.equal((await ask('/debug/health')).status, 200);
   });

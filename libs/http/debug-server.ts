@@ -2,9 +2,9 @@ import { createServer, type Server } from 'node:http';
 import Koa from 'koa';
 import type { Logger } from '#libs/log/logger.ts';
 import { expositionType } from '#libs/metrics/merge-expositions.ts';
+import type { AggregateStatus } from './aggregate-status.ts';
 import { probes, type Readiness } from './readiness.ts';
 import { applyTimeouts, type ListenAddress, listen, serverOptions } from './serve.ts';
-import type { WholeReport } from './whole-report.ts';
 
 /** Milliseconds. */
 const timeouts = { headers: 10_000, keepAlive: 75_000 };
@@ -16,7 +16,7 @@ export interface DebugOptions {
   /** Where the metrics are, if any are measured. */
   metricsPath: string | undefined;
   readiness: Readiness;
-  report: WholeReport;
+  processStatus: AggregateStatus;
   log: Logger;
 }
 
@@ -29,7 +29,7 @@ export async function serveDebug({
   setting,
   metricsPath,
   readiness,
-  report,
+  processStatus,
   log,
 }: DebugOptions): Promise<{ server: Server; port: number }> {
   const app = new Koa();
@@ -39,12 +39,12 @@ export async function serveDebug({
   app.use(async (ctx) => {
     if (ctx.method !== 'GET' && ctx.method !== 'HEAD') return;
     if (ctx.path === '/debug/health') {
-      const failing = await report.failing();
+      const failing = await processStatus.failing();
       ctx.status = Object.keys(failing).length === 0 ? 200 : 503;
       ctx.set('Cache-Control', 'no-store');
       ctx.body = failing;
-    } else if (ctx.path === metricsPath && report.expose !== undefined) {
-      ctx.body = await report.expose();
+    } else if (ctx.path === metricsPath && processStatus.expose !== undefined) {
+      ctx.body = await processStatus.expose();
       ctx.set('Content-Type', expositionType);
     }
   });

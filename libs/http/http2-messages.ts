@@ -2,6 +2,7 @@ import {
   constants,
   Http2ServerRequest,
   Http2ServerResponse,
+  type Http2Session,
   type IncomingHttpHeaders,
   type ServerHttp2Stream,
 } from 'node:http2';
@@ -35,6 +36,28 @@ export function plainHeaders(headers: IncomingHttpHeaders, ended: boolean): Inco
   if (!ended && plain['content-length'] === undefined) plain['transfer-encoding'] = 'chunked';
   if (ended && bodyMethods.has(headers[':method'] ?? '')) plain['content-length'] = '0';
   return plain;
+}
+
+/** Those who wait for the answer to a PING, by session; one is on its way for all of them. */
+const awaitingPing = new WeakMap<Http2Session, (() => void)[]>();
+
+/**
+ * Calls back when the client has answered a PING: then everything is out that waited for the connection
+ * when it was sent. Never, if it does not answer.
+ */
+function afterPing(session: Http2Session, action: () => void): void {
+  const waiting = awaitingPing.get(session);
+  if (waiting !== undefined) {
+    waiting.push(action);
+    return;
+  }
+  awaitingPing.set(session, [action]);
+  const done = (error: Error | null) => {
+    const actions = awaitingPing.get(session) ?? [];
+    awaitingPing.delete(session);
+    if (error === null) for (const one of actions) one();
+  };
+  if (session.destroyed || !session.ping(done)) awaitingPing.delete(session);
 }
 
 /** A request of HTTP/2 for code written for HTTP/1.1. */
@@ -126,18 +149,26 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
 
   /**
    * Ends an answer whose request is still being sent, and asks the client to stop sending (RFC 9113
-   * section 8.1). What it sent until then is thrown away; the connection stays.
+   * section 8.1). What it sent until then is thrown away; the connection stays. A client that does not take
+   * the answer is let go when its stream stands still for too long.
    */
   endEarly(): void {
     const { stream } = this;
     const stop = () => {
-      if (stream.closed) return;
+      const { session, state } = stream;
+      if (stream.closed || stream.destroyed) return;
       // A reset before the end of the answer is out would cut it off.
-      if (stream.state.localClose === 1) stream.close(constants.NGHTTP2_NO_ERROR);
-      else setTimeout(stop, 5);
+      if (state.localClose === 1) stream.close(constants.NGHTTP2_NO_ERROR);
+      else if (session !== undefined) afterPing(session, stop);
     };
+    // Emitted when the client's window has let the last byte through; the end follows it, as soon as the
+    // connection takes it.
+    stream.once('wantTrailers', () => setImmediate(stop));
     this.end();
     this.req.resume();
-    setImmediate(stop);
+    setImmediate(() => {
+      // An answer without a body ended with its headers.
+      if (stream.state.localClose === 1) stop();
+    });
   }
 }

@@ -1,10 +1,12 @@
 /**
  * Headers that only our own processes may set. The gateway removes them from what clients send, and
- * the core and auth believe them only from a private hop.
+ * the core and auth trust them only on an internal link.
  */
 export const internalHeaders = {
   requestId: 'x-request-id',
   clientAddress: 'x-portcullis-client',
+  /** Names one attempt to have a request carried out, so that it can be given up by this name. */
+  attempt: 'x-portcullis-attempt',
   /** Proof that the others come from one of us, where the way does not prove it. */
   signature: 'x-portcullis-hop',
 } as const;

@@ -2,7 +2,7 @@ import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { dirname } from 'node:path';
 import type Koa from 'koa';
-import { ensurePrivateFolder } from '#libs/process/private-folder.ts';
+import { ensurePrivateFolder } from '#libs/process/socket-folder.ts';
 import { applyTimeouts, drain, type ListenAddress, listen, serverOptions } from './serve.ts';
 
 /** Longer than our agents keep a connection (60 s), so that no request meets a closing one. */
@@ -11,7 +11,7 @@ const keepAlive = 75_000;
 export interface PrivateServerOptions {
   /** A Unix socket in a folder that only our user can enter, or an address for other machines. */
   listen: ListenAddress;
-  /** PEM; without it hops between machines are plain. */
+  /** PEM; without it internal between machines are plain. */
   tls?: { cert: string; key: string } | undefined;
   /** Milliseconds for a request's headers. */
   headersTimeout: number;

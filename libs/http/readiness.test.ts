@@ -10,6 +10,8 @@ test('probes tell that a process lives, and whether it wants requests', async ()
   const readiness = createReadiness();
   let trouble: string | undefined;
   readiness.require(() => trouble);
+  const limits: string[] = [];
+  readiness.mention(() => limits[0]);
   const app = new Koa();
   app.use(probes(readiness));
   app.use(async (ctx) => {
@@ -30,6 +32,13 @@ test('probes tell that a process lives, and whether it wants requests', async ()
     assert.equal(await ask('/readyz'), '503 {"status":"the storage does not answer"}');
     assert.equal(await ask('/healthz'), '200 {"status":"ok"}');
     trouble = undefined;
+    limits.push('writes are refused: the storage is full');
+    assert.equal(
+      await ask('/readyz'),
+      '200 {"status":"ok","conditions":["writes are refused: the storage is full"]}',
+    );
+    assert.equal(await ask('/healthz'), '200 {"status":"ok"}');
+    limits.pop();
     readiness.startDraining();
     assert.equal(await ask('/readyz'), '503 {"status":"stopping"}');
     assert.match(await ask('/readyz', 'POST'), /^404/);

@@ -6,6 +6,10 @@ export interface Readiness {
   reason(): string | undefined;
   /** Adds a condition: a function that tells why not, or undefined. */
   require(condition: () => string | undefined): void;
+  /** Adds what is told of a process that is ready, but cannot do everything: a function that tells it, or undefined. */
+  mention(condition: () => string | undefined): void;
+  /** What it cannot do now. */
+  conditions(): string[];
   /** True once it is stopping. */
   readonly draining: boolean;
   /** From now on it is not ready: it is stopping. */
@@ -13,12 +17,13 @@ export interface Readiness {
 }
 
 export function createReadiness(): Readiness {
-  const conditions: (() => string | undefined)[] = [];
+  const required: (() => string | undefined)[] = [];
+  const mentioned: (() => string | undefined)[] = [];
   let draining = false;
   return {
     reason() {
       if (draining) return 'stopping';
-      for (const condition of conditions) {
+      for (const condition of required) {
         const reason = condition();
         if (reason !== undefined) return reason;
       }
@@ -27,7 +32,9 @@ export function createReadiness(): Readiness {
     get draining() {
       return draining;
     },
-    require: (condition) => void conditions.push(condition),
+    require: (condition) => void required.push(condition),
+    mention: (condition) => void mentioned.push(condition),
+    conditions: () => mentioned.map((tell) => tell()).filter((text) => text !== undefined),
     startDraining() {
       draining = true;
     },
@@ -35,8 +42,8 @@ export function createReadiness(): Readiness {
 }
 
 /**
- * Answers `/healthz` (200 as long as the process can answer at all) and `/readyz` (200, or 503 with the
- * reason), for everybody and without credentials.
+ * Answers `/healthz` (200 as long as the process can answer at all) and `/readyz` (200, with what it cannot do now, or
+ * 503 with the reason), for everybody and without credentials.
  */
 export function probes(readiness: Readiness): Middleware {
   return async (ctx, next) => {
@@ -47,6 +54,7 @@ export function probes(readiness: Readiness): Middleware {
     const reason = path === '/readyz' ? readiness.reason() : undefined;
     ctx.status = reason === undefined ? 200 : 503;
     ctx.set('Cache-Control', 'no-store');
-    ctx.body = { status: reason ?? 'ok' };
+    const conditions = path === '/readyz' ? readiness.conditions() : [];
+    ctx.body = { status: reason ?? 'ok', ...(conditions.length === 0 ? {} : { conditions }) };
   };
 }

@@ -1,6 +1,7 @@
-import { rm } from 'node:fs/promises';
+import { lstat, rm, stat } from 'node:fs/promises';
 import type { Server } from 'node:http';
 import { connect, createServer, type Server as NetServer } from 'node:net';
+import { dirname } from 'node:path';
 
 /** Where a server listens. */
 export type ListenAddress = { socket: string } | { host?: string; port: number };
@@ -42,12 +43,8 @@ export async function listen(
   { shared = false, setting = 'http.addr' }: ListenOptions = {},
 ): Promise<number> {
   if ('socket' in address) {
-    if (await isServed(address.socket)) {
-      throw new Error(
-        `${address.socket} is served by another process; is this registry running already?`,
-      );
-    }
-    await rm(address.socket, { force: true });
+    await ensureUnserved(address);
+    await removeOwnSocket(address.socket, setting);
   }
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(explain(error, address, setting)));
@@ -59,14 +56,26 @@ export async function listen(
 }
 
 /**
- * Makes sure that nobody listens on an address that several processes are about to share: each of them
- * would share it with any other program of this user that shares it.
+ * Makes sure that nobody listens on an address that processes of ours are about to take: several that share it would
+ * share it with any other program of this user that shares it.
+ * @param setting what to change for another address, for the error
  * @throws Error with one clear sentence if the address cannot be had
  */
-export async function ensureFree(address: ListenAddress): Promise<void> {
+export async function ensureFree(address: ListenAddress, setting: string): Promise<void> {
   const server = createServer();
-  await listen(server, address);
+  await listen(server, address, { setting });
   await new Promise((resolve) => server.close(resolve));
+}
+
+/**
+ * Makes sure that nobody serves at a Unix socket.
+ * @throws Error with one clear sentence if somebody does
+ */
+export async function ensureUnserved(address: ListenAddress): Promise<void> {
+  if (!('socket' in address) || !(await isServed(address.socket))) return;
+  throw new Error(
+    `${address.socket} is served by another process; is this registry running already?`,
+  );
 }
 
 /**
@@ -84,6 +93,19 @@ export async function drain(server: Server, drainTime: number): Promise<void> {
   await closed;
   clearTimeout(timer);
   clearInterval(sweep);
+}
+
+/** What stands there may be somebody's file, by a mistake in the configuration: then it stays. */
+async function removeOwnSocket(path: string, setting: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined) return;
+  // Root may find one of the user whose folder it is, and as whom it served before.
+  const owners = [process.getuid?.() ?? found.uid, (await stat(dirname(path))).uid];
+  if (!found.isSocket() || !owners.includes(found.uid)) {
+    const what = found.isSocket() ? "another user's socket" : 'not a socket';
+    throw new Error(`${setting}: ${path} exists and is ${what}; remove it or use another path`);
+  }
+  await rm(path);
 }
 
 /** A socket's file outlives its process; only a connection tells whether anybody is there. */

@@ -64,3 +64,14 @@ test('an error is written with its cause, below the level nothing is', () => {
     '',
   );
 });
+
+test('what a peer said to make an error is not written, only how much', () => {
+  const rawPacket = Buffer.alloc(100_000, 'x');
+  const failed = Object.assign(new Error('Parse Error'), { code: 'HPE_INVALID', rawPacket });
+  const line = lineOf('json', (log) => log.warn({ err: failed }, 'x'));
+  const { err } = JSON.parse(line) as { err: Record<string, unknown> };
+  assert.deepEqual(
+    [err.code, err.message, err.rawPacket],
+    ['HPE_INVALID', 'Parse Error', '100000 bytes'],
+  );
+});

@@ -28,8 +28,9 @@ const descriptorKeys = [
  */
 export function assertSpelling(value: object, known: readonly string[], where: string): void {
   for (const key of Object.keys(value)) {
+    if (known.includes(key)) continue;
     const meant = known.find((name) => name.toLowerCase() === key.toLowerCase());
-    if (meant === undefined || meant === key) continue;
+    if (meant === undefined) continue;
     throw new RegistryError('MANIFEST_INVALID', {
       message: `manifest invalid: key "${key}" of ${where} must be spelt "${meant}"`,
     });

@@ -23,6 +23,7 @@ export const errorCodes = {
   PRECONDITION_FAILED: { status: 412, message: 'the condition of the request does not hold' },
   CONTENT_TOO_LARGE: { status: 413, message: 'request body too large' },
   REQUEST_INVALID: { status: 400, message: 'the request is malformed' },
+  REQUEST_TIMEOUT: { status: 408, message: 'the request took too long to arrive' },
   NOT_FOUND: { status: 404, message: 'no such endpoint' },
   UNAVAILABLE: { status: 503, message: 'service unavailable' },
   UNKNOWN: { status: 500, message: 'unknown error' },

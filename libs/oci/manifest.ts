@@ -8,6 +8,12 @@ import {
 } from './media-types.ts';
 import { parseStrictJson } from './strict-json.ts';
 
+/** What a manifest may have, where it is taken; what is stored already is read whatever it has. */
+export interface ManifestLimits {
+  /** Descriptors: config, layers, or children of an index. */
+  maxDescriptors?: number;
+}
+
 /** Largest manifest we take, in bytes (distribution-spec, "Pushing Manifests": at least 4 MB). */
 export const maxManifestSize = 4 * 1024 * 1024;
 
@@ -52,11 +58,15 @@ const knownKeys = [
  * @param contentType the bare media type of the request, or of what was stored
  * @throws RegistryError MANIFEST_INVALID
  */
-export function parseManifest(bytes: Uint8Array, contentType: string): Manifest {
+export function parseManifest(
+  bytes: Uint8Array,
+  contentType: string,
+  { maxDescriptors = Infinity }: ManifestLimits = {},
+): Manifest {
   if (isSchema1MediaType(contentType)) {
     fail('Docker schema 1 is not accepted; build or convert the image with a current client');
   }
-  const document = parseObject(bytes);
+  const document = parseObject(bytes, maxDescriptors);
   const declared = document.mediaType;
   if (declared !== undefined && typeof declared !== 'string') fail('mediaType is not a string');
   const mediaType = contentType === '' ? (declared ?? '') : contentType;
@@ -92,6 +102,31 @@ export function parseManifest(bytes: Uint8Array, contentType: string): Manifest 
   };
 }
 
+/**
+ * A manifest as it is stored, which may be of a form that another registry let through; one without a
+ * mediaType is told by what it holds. @returns undefined for what cannot be read
+ */
+export function parseStoredManifest(bytes: Buffer): Manifest | undefined {
+  try {
+    return parseManifest(bytes, storedMediaType(bytes));
+  } catch {
+    return undefined;
+  }
+}
+
+/** The type of a stored manifest: OCI manifests need not name their own. */
+export function storedMediaType(bytes: Buffer): string {
+  try {
+    const document = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
+    if (typeof document.mediaType === 'string') return document.mediaType;
+    return 'manifests' in document
+      ? 'application/vnd.oci.image.index.v1+json'
+      : 'application/vnd.oci.image.manifest.v1+json';
+  } catch {
+    return 'application/octet-stream';
+  }
+}
+
 function parseCommon(
   document: Record<string, unknown>,
   mediaType: ManifestMediaType,
@@ -117,7 +152,7 @@ function parseCommon(
   return common;
 }
 
-function parseObject(bytes: Uint8Array): Record<string, unknown> {
+function parseObject(bytes: Uint8Array, maxDescriptors: number): Record<string, unknown> {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
@@ -126,8 +161,9 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
   }
   let value: unknown;
   try {
-    value = parseStrictJson(text, { maxDepth: 64 });
+    value = parseStrictJson(text, { maxDepth: 64, first: (all) => assertFew(all, maxDescriptors) });
   } catch (cause) {
+    if (cause instanceof RegistryError) throw cause;
     return fail(`is not valid JSON: ${(cause as Error).message}`, cause);
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
@@ -135,6 +171,19 @@ function parseObject(bytes: Uint8Array): Record<string, unknown> {
   }
   assertSpelling(value, knownKeys, 'the manifest');
   return value as Record<string, unknown>;
+}
+
+/** Counted before anything else is looked at: what follows costs something for each. */
+function assertFew(document: unknown, most: number): void {
+  if (typeof document !== 'object' || document === null) return;
+  const { layers, manifests } = document as Record<string, unknown>;
+  for (const list of [layers, manifests]) {
+    if (!Array.isArray(list) || list.length <= most) continue;
+    throw new RegistryError('MANIFEST_INVALID', {
+      message: `manifest invalid: it has ${list.length} descriptors, at most ${most} are accepted`,
+      detail: { descriptors: list.length, limit: most },
+    });
+  }
 }
 
 function descriptors(value: unknown, where: string): Descriptor[] {

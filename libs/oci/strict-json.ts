@@ -2,38 +2,61 @@
  * JSON.parse that refuses duplicate keys: parsers disagree on which of two equal keys counts, and a
  * manifest must mean the same to everyone. The grammar itself is checked by JSON.parse; the scan
  * after it only follows the nesting and the keys.
+ * @param options.first is shown what was read before it is scanned, which costs more; may throw
  * @throws SyntaxError on bad JSON, a duplicate key, or nesting deeper than `maxDepth`
  */
-export function parseStrictJson(text: string, { maxDepth }: { maxDepth: number }): unknown {
+export function parseStrictJson(
+  text: string,
+  { maxDepth, first }: { maxDepth: number; first?: (value: unknown) => void },
+): unknown {
   const value: unknown = JSON.parse(text);
+  first?.(value);
   assertUniqueKeys(text, maxDepth);
   return value;
 }
 
+/** Codes of the characters that matter; in valid JSON all others can be passed over. */
+const [quote, colon, openObject, openArray, closeObject, closeArray] = [34, 58, 123, 91, 125, 93];
+
 function assertUniqueKeys(text: string, maxDepth: number): void {
   /** One entry for each open bracket: the keys seen in an object, undefined for an array. */
   const open: (Set<string> | undefined)[] = [];
-  const token = /"[^"\\]*(?:\\.[^"\\]*)*"|[{}[\]]/gs;
-  for (let match = token.exec(text); match !== null; match = token.exec(text)) {
-    const found = match[0];
-    if (found === '{' || found === '[') {
-      open.push(found === '{' ? new Set() : undefined);
-      if (open.length > maxDepth) throw new SyntaxError(`nested deeper than ${maxDepth} levels`);
-    } else if (found === '}' || found === ']') {
-      open.pop();
-    } else {
+  for (let at = 0; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === quote) {
+      const start = at;
+      at = endOfString(text, start);
       const keys = open.at(-1);
-      if (keys === undefined || !isKey(text, token.lastIndex)) continue;
-      const key = JSON.parse(found) as string;
+      if (keys === undefined || !isKey(text, at + 1)) continue;
+      const key = keyOf(text, start, at);
       if (keys.has(key)) throw new SyntaxError(`duplicate key ${JSON.stringify(key)}`);
       keys.add(key);
+    } else if (code === openObject || code === openArray) {
+      open.push(code === openObject ? new Set() : undefined);
+      if (open.length > maxDepth) throw new SyntaxError(`nested deeper than ${maxDepth} levels`);
+    } else if (code === closeObject || code === closeArray) {
+      open.pop();
     }
   }
+}
+
+/** The closing quote: the first that an even number of backslashes stands before. */
+function endOfString(text: string, start: number): number {
+  for (let at = text.indexOf('"', start + 1); ; at = text.indexOf('"', at + 1)) {
+    let before = at;
+    while (text.charCodeAt(before - 1) === 92) before -= 1;
+    if ((at - before) % 2 === 0) return at;
+  }
+}
+
+function keyOf(text: string, start: number, end: number): string {
+  const raw = text.slice(start + 1, end);
+  return raw.includes('\\') ? (JSON.parse(`"${raw}"`) as string) : raw;
 }
 
 /** In valid JSON a string is a key exactly when a colon follows it. */
 function isKey(text: string, after: number): boolean {
   let index = after;
   while (index < text.length && ' \t\r\n'.includes(text[index] as string)) index += 1;
-  return text[index] === ':';
+  return text.charCodeAt(index) === colon;
 }

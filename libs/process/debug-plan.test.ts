@@ -7,6 +7,7 @@ const shared = { port: 5001 };
 const own = { port: 5003 };
 const sockets = {
   folder: '/s',
+  isAgreed: true,
   auth: '/s/auth.sock',
   core: '/s/core.sock',
   cores: ['/s/core.sock'] as [string],
@@ -16,7 +17,7 @@ const settings = (debug: Partial<Settings['debug']>, auth?: AuthSettings) => ({
   debug: { shared, own: {}, metricsPath: '/metrics', ...debug },
   auth,
   sockets,
-  hops: { core: unix, auth: unix } as Settings['hops'],
+  internal: { core: unix, auth: unix } as Settings['internal'],
 });
 const withAuth = {} as AuthSettings;
 

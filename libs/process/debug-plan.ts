@@ -1,6 +1,6 @@
 import type { Settings } from '#libs/config/settings.ts';
+import type { Peer } from '#libs/http/aggregate-status.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
-import type { Peer } from '#libs/http/whole-report.ts';
 import type { ServiceName } from './service-name.ts';
 import { workerName } from './worker-name.ts';
 
@@ -23,7 +23,7 @@ export interface DebugPlan {
  */
 export function planDebug(
   { service, worker }: { service: ServiceName; worker: number },
-  { debug, auth, sockets, hops }: Pick<Settings, 'debug' | 'auth' | 'sockets' | 'hops'>,
+  { debug, auth, sockets, internal }: Pick<Settings, 'debug' | 'auth' | 'sockets' | 'internal'>,
   supervised: boolean,
 ): DebugPlan {
   const { shared, own, metricsPath } = debug;
@@ -47,7 +47,9 @@ export function planDebug(
     setting: isGateway ? 'http.debug.addr' : `portcullis.${service}.debug`,
     measures: metricsPath !== undefined && (address ?? shared) !== undefined,
     peers: others
-      .filter((peer) => speaks && own[peer.service] === undefined && hops[peer.service].isPrivate)
+      .filter(
+        (peer) => speaks && own[peer.service] === undefined && internal[peer.service].isPrivate,
+      )
       .map(({ process, socketPath }) => ({ process, socketPath })),
   };
 }

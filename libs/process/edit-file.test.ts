@@ -31,12 +31,61 @@ test('a file keeps its mode, and what cannot be made leaves it as it was', async
   assert.deepEqual(await readdir(folder.path), ['file']);
 });
 
-test('a lock that somebody left long ago is nobody’s', async () => {
+test('a lock that somebody left long ago is superseded, and of many who find it none loses what it wrote', async () => {
+  await using folder = await createTemporaryFolder();
+  const longAgo = Date.now() / 1000 - 3600;
+  for (let round = 0; round < 10; round += 1) {
+    const path = join(folder.path, `file-${round}`);
+    for (const left of [`${path}.lock`, `${path}.lock.3`]) {
+      await writeFile(left, '');
+      await utimes(left, longAgo, longAgo);
+    }
+    const numbers = Array.from({ length: 12 }, (_, index) => `${index}`);
+    await Promise.all(numbers.map((number) => editFile(path, (text = '') => `${text}${number}\n`)));
+    const lines = (await readFile(path, 'utf8')).trim().split('\n');
+    assert.deepEqual(lines.sort(), numbers.sort());
+    assert.ok((await stat(`${path}.lock.3`)).isFile(), 'nobody removes what is another’s');
+  }
+});
+
+test('who held a lock for so long that it was superseded begins anew, and loses nothing of the other', async () => {
   await using folder = await createTemporaryFolder();
   const path = join(folder.path, 'file');
-  await writeFile(`${path}.lock`, '');
-  const longAgo = Date.now() / 1000 - 3600;
-  await utimes(`${path}.lock`, longAgo, longAgo);
-  await editFile(path, () => 'text');
-  assert.equal(await readFile(path, 'utf8'), 'text');
+  await writeFile(path, 'first');
+  let asked = 0;
+  await editFile(path, async (text) => {
+    asked += 1;
+    if (asked === 1) {
+      // Held up: to others its lock is long nobody's.
+      const longAgo = Date.now() / 1000 - 3600;
+      await utimes(`${path}.lock.1`, longAgo, longAgo);
+      await editFile(path, (before) => `${before} second`);
+    }
+    return `${text} third`;
+  });
+  assert.equal(await readFile(path, 'utf8'), 'first second third');
+  assert.deepEqual(await readdir(folder.path), ['file']);
+});
+
+test('what a program writes that knows nothing of the lock is not lost', async () => {
+  await using folder = await createTemporaryFolder();
+  const path = join(folder.path, 'file');
+  await writeFile(path, 'first');
+  let asked = 0;
+  await editFile(path, async (text) => {
+    asked += 1;
+    if (asked === 1) await writeFile(path, 'theirs');
+    return `${text} ours`;
+  });
+  assert.equal(await readFile(path, 'utf8'), 'theirs ours');
+});
+
+test('a lock that is left from before the clock was set back is superseded', async () => {
+  await using folder = await createTemporaryFolder();
+  const path = join(folder.path, 'file');
+  await writeFile(`${path}.lock.1`, '');
+  const later = new Date(Date.now() + 3_600_000);
+  await utimes(`${path}.lock.1`, later, later);
+  await editFile(path, () => 'written');
+  assert.equal(await readFile(path, 'utf8'), 'written');
 });

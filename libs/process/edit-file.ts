@@ -1,18 +1,14 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-
-/** Milliseconds to wait for somebody else who edits the same file. */
-const patience = 10_000;
-/** Milliseconds after which a lock is nobody's: an edit takes a few. */
-const stale = 30_000;
+import { type FileLock, lockFile } from './file-lock.ts';
 
 /**
  * Replaces a small file by what `edit` makes of it, one at a time: a reader sees the old text or the new one, and
  * of two editors none loses what it wrote. A new file is for its owner alone, and belongs to whom the folder belongs;
- * one that there was keeps its owner and mode.
- * @param edit gets the text, undefined if there is none; gives the new one
+ * one that there was could not be given to another user and mode. What programs write that know nothing of our lock is looked for
+ * directly before the file is replaced, and then the edit begins anew.
+ * @param edit gets the text, undefined if there is none; gives the new one; may be asked more than once
  * @throws Error if somebody else holds the file for too long; whatever `edit` throws
  */
 export async function editFile(
@@ -21,13 +17,21 @@ export async function editFile(
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const target = await realpath(path).catch(() => path);
-  const release = await lock(`${target}.lock`);
+  while (!(await editOnce(target, edit)));
+}
+
+/** @returns false if somebody else changed the file meanwhile, and nothing was done */
+async function editOnce(
+  target: string,
+  edit: (text: string | undefined) => string | Promise<string>,
+): Promise<boolean> {
+  const lock = await lockFile(target);
   try {
     const before = await stat(target).catch(() => undefined);
     const text = before === undefined ? undefined : await readFile(target, 'utf8');
-    await replace(target, await edit(text), before);
+    return await replace(target, await edit(text), before, lock);
   } finally {
-    await release();
+    await lock.release();
   }
 }
 
@@ -35,9 +39,17 @@ interface FileState {
   uid: number;
   gid: number;
   mode: number;
+  ino: number;
+  size: number;
+  mtimeMs: number;
 }
 
-async function replace(target: string, text: string, before: FileState | undefined): Promise<void> {
+async function replace(
+  target: string,
+  text: string,
+  before: FileState | undefined,
+  lock: FileLock,
+): Promise<boolean> {
   const mode = before === undefined ? 0o600 : before.mode & 0o777;
   // Root may type for the user who serves.
   const owner = before ?? (await stat(dirname(target)));
@@ -55,12 +67,23 @@ async function replace(target: string, text: string, before: FileState | undefin
     } finally {
       await handle.close();
     }
+    const now = await stat(target).catch(() => undefined);
+    if (!isSame(before, now) || !(await lock.isHeld())) {
+      await rm(temporary, { force: true });
+      return false;
+    }
     await rename(temporary, target);
     await syncFolder(dirname(target));
+    return true;
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+function isSame(one: FileState | undefined, other: FileState | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return one.ino === other.ino && one.size === other.size && one.mtimeMs === other.mtimeMs;
 }
 
 /** Makes what was renamed or linked in a folder survive a loss of power. */
@@ -70,31 +93,5 @@ export async function syncFolder(path: string): Promise<void> {
     await handle.sync();
   } finally {
     await handle.close();
-  }
-}
-
-async function lock(path: string): Promise<() => Promise<void>> {
-  const deadline = performance.now() + patience;
-  const token = randomUUID();
-  const release = async () => {
-    // Whoever took too long may have lost it to somebody else.
-    if ((await readFile(path, 'utf8').catch(() => '')) === token) await rm(path, { force: true });
-  };
-  for (;;) {
-    try {
-      await writeFile(path, token, { flag: 'wx', mode: 0o600 });
-      return release;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    const held = await stat(path).catch(() => undefined);
-    if (held !== undefined && Date.now() - held.mtimeMs > stale) {
-      await rm(path, { force: true });
-      continue;
-    }
-    if (performance.now() > deadline) {
-      throw new Error(`somebody else is changing the file; if not, remove ${path}`);
-    }
-    await sleep(20);
   }
 }

@@ -1,4 +1,12 @@
+import { surviveErrors } from '#libs/log/line-output.ts';
 import { UsageError } from './usage-error.ts';
+
+let outputIsLog = false;
+
+/** Says that what this process writes is a log from here on: where it cannot be written, that is no failure of the command. */
+export function writeLogOnly(): void {
+  outputIsLog = true;
+}
 
 /**
  * Runs a command of the command line with the arguments of this process. What fails is one sentence on
@@ -6,8 +14,17 @@ import { UsageError } from './usage-error.ts';
  * @param command gives the exit code
  */
 export async function runCommand(command: (args: string[]) => Promise<number>): Promise<void> {
+  // Whoever reads only the first lines, as head does, ends nothing that was begun.
+  surviveErrors(process.stdout);
+  surviveErrors(process.stderr);
+  process.stdout.on('error', ({ code, message }: NodeJS.ErrnoException) => {
+    if (code === 'EPIPE' || outputIsLog) return;
+    process.stderr.write(`portcullis: the output cannot be written: ${message}\n`);
+    process.exitCode = 1;
+  });
   try {
-    process.exitCode = await command(process.argv.slice(2));
+    const code = await command(process.argv.slice(2));
+    process.exitCode ??= code;
   } catch (error) {
     const isUsage =
       error instanceof UsageError ||

@@ -1,15 +1,19 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
-import { type Settings, toSettings } from '#libs/config/settings.ts';
+import { loadConfiguration } from '#libs/config/load-configuration.ts';
+import { loadSettings } from '#libs/config/load-settings.ts';
+import { type Place, type Settings, toSettings } from '#libs/config/settings.ts';
+import { aggregateStatus } from '#libs/http/aggregate-status.ts';
 import { serveDebug } from '#libs/http/debug-server.ts';
+import { createProcessStatus, type ProcessStatus } from '#libs/http/process-status.ts';
 import { createReadiness, type Readiness } from '#libs/http/readiness.ts';
-import { createSelfReport, type SelfReport } from '#libs/http/self-report.ts';
-import { joinReports } from '#libs/http/whole-report.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
 import type { MetricsOptions } from '#libs/metrics/metrics.ts';
+import { recoverFromClientFault } from '#libs/redis/client-fault.ts';
 import { planDebug } from './debug-plan.ts';
 import type { ServiceName } from './service-name.ts';
+import { assertAgreedSockets } from './socket-folder.ts';
+import { listenForStop } from './stop-signals.ts';
+import { countRejections, surviveRejections } from './survive-rejections.ts';
 import { readVersion } from './version.ts';
 import { workerName } from './worker-name.ts';
 
@@ -21,17 +25,19 @@ export interface RunningProcess {
   stop(): Promise<void>;
   /** Takes changed files without closing a connection. */
   reload?(): Promise<void>;
+  /** Resolves with one clear sentence when it cannot go on: it is stopped in order then, with exit code 1. */
+  failed?: Promise<Error>;
 }
 
 /**
  * @param readiness what the process' probes tell; it turns when the process is told to stop
- * @param report where it adds its checks and what it measures
+ * @param processStatus where it adds its checks and what it measures
  */
 export type StartProcess = (
   settings: Settings,
   log: Logger,
   readiness: Readiness,
-  report: SelfReport,
+  processStatus: ProcessStatus,
 ) => Promise<RunningProcess>;
 
 /** What a process says to its supervisor. */
@@ -39,7 +45,7 @@ export type ProcessMessage = { type: 'ready'; address: string } | { type: 'faile
 
 /**
  * Runs one of our processes: configuration, log, signals, and the channel to the supervisor, if there
- * is one. Its arguments are `[CONFIG] [--worker NUMBER]`.
+ * is one. Its arguments are `[CONFIG] [--worker NUMBER] [--sockets FOLDER]`.
  * A start that fails is one sentence on standard error and exit code 1.
  */
 export async function runProcess(service: ServiceName, start: StartProcess): Promise<void> {
@@ -51,45 +57,64 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
   // As the first process of a container it would not be ended by a signal that nobody listens to.
   const leave = () => process.exit(0);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, leave);
+  // A supervisor that was killed may be gone since before anybody could listen.
+  if (process.connected === false) leave();
+  process.once('disconnect', leave);
   try {
-    const { config, worker } = readArguments();
+    const { config, place } = readArguments();
+    const { worker } = place;
     name = workerName(service, worker);
-    const loaded = await loadConfiguration(config);
-    const stops = loaded.remarks.filter(({ level }) => level === 'stop');
-    if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
-    const settings = toSettings(loaded, worker);
+    const settings = await settingsFor(service, config, place);
     log = createLogger({ ...settings.log, process: name });
+    endOnExceptions(log);
     drainDelay = settings.http.drainDelay;
     let started = false;
     readiness.require(() => (started ? undefined : 'starting'));
-    const report = await openDebug({ service, worker, settings, log, readiness });
-    running = await start(settings, log, readiness, report);
+    const processStatus = await openDebug({ service, worker, settings, log, readiness });
+    surviveRejections(log, countRejections(processStatus.metrics));
+    running = await start(settings, log, readiness, processStatus);
     started = true;
   } catch (error) {
     process.stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
     tell({ type: 'failed' });
     process.exit(1);
   }
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.off(signal, leave);
-  listenToSignals(running, log, async () => {
-    readiness.startDraining();
-    // Whoever chooses among several of us learns of it before anything is refused.
-    await sleep(drainDelay);
+  for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) process.off(event, leave);
+  const { failed } = running;
+  const cannotGoOn = failed?.then(({ message }) => {
+    tell({ type: 'failed' });
+    return message;
   });
+  listenForStop({ delay: drainDelay, readiness, log, stop: () => running.stop(), cannotGoOn });
+  listenForReload(running, log);
   log.info({ address: running.address }, `${name} is ready`);
   tell({ type: 'ready', address: running.address });
 }
 
 /** @throws Error if they cannot be understood */
-function readArguments(): { config: string | undefined; worker: number } {
+function readArguments(): { config: string | undefined; place: Place & { worker: number } } {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { worker: { type: 'string', default: '1' } },
+    options: { worker: { type: 'string', default: '1' }, sockets: { type: 'string' } },
   });
   if (!/^[1-9]\d{0,4}$/.test(values.worker) || positionals.length > 1) {
-    throw new Error('the arguments are [CONFIG] [--worker NUMBER]');
+    throw new Error('the arguments are [CONFIG] [--worker NUMBER] [--sockets FOLDER]');
   }
-  return { config: positionals[0] || undefined, worker: Number(values.worker) };
+  const place = { worker: Number(values.worker), sockets: values.sockets };
+  return { config: positionals[0] || undefined, place };
+}
+
+/** @throws Error with one clear sentence, or a line for each problem of the configuration */
+async function settingsFor(
+  service: ServiceName,
+  config: string | undefined,
+  place: Place,
+): Promise<Settings> {
+  // The supervisor has checked it for all, a moment ago.
+  if (process.send !== undefined) return toSettings(await loadConfiguration(config), place);
+  const { settings } = await loadSettings(config, place);
+  assertAgreedSockets(settings, [service]);
+  return settings;
 }
 
 interface DebugOptions {
@@ -107,7 +132,7 @@ async function openDebug({
   settings,
   log,
   readiness,
-}: DebugOptions): Promise<SelfReport> {
+}: DebugOptions): Promise<ProcessStatus> {
   const supervised = process.send !== undefined;
   const plan = planDebug({ service, worker }, settings, supervised);
   const { address, setting, measures, peers } = plan;
@@ -115,11 +140,18 @@ async function openDebug({
   const metrics = measures
     ? await loadMetrics({ process: name, version: await readVersion() })
     : undefined;
-  const own = createSelfReport(metrics);
+  const own = createProcessStatus(metrics);
   if (address === undefined) return own;
   const { metricsPath } = settings.debug;
-  const report = joinReports({ process: name, report: own }, peers);
-  const { port } = await serveDebug({ address, setting, metricsPath, readiness, report, log });
+  const processStatus = aggregateStatus({ process: name, processStatus: own }, peers);
+  const { port } = await serveDebug({
+    address,
+    setting,
+    metricsPath,
+    readiness,
+    processStatus,
+    log,
+  });
   log.info({ port }, 'the debug server is ready');
   return own;
 }
@@ -130,35 +162,22 @@ async function loadMetrics(options: MetricsOptions) {
   return createMetrics(options);
 }
 
-function listenToSignals(
-  running: RunningProcess,
-  log: Logger,
-  announceStop: () => Promise<void>,
-): void {
-  let stopping = false;
-  const stop = async (why: string) => {
-    if (stopping) return;
-    stopping = true;
-    log.info({ why }, 'stopping');
-    await announceStop();
-    await running.stop();
-    process.exit(0);
-  };
-  process.on('SIGTERM', () => void stop('SIGTERM'));
-  // A terminal's Ctrl-C is for the supervisor, which stops its children in order.
-  process.on('SIGINT', () => {
-    if (process.send === undefined) void stop('SIGINT');
-  });
-  process.on('SIGHUP', () => {
-    running.reload?.().catch((error: unknown) => log.error({ err: error }, 'reload failed'));
-  });
-  process.on('disconnect', () => void stop('the supervisor is gone'));
+/** What nobody caught has left something half done: the process ends, and its supervisor starts it again. */
+function endOnExceptions(log: Logger): void {
   process.on('uncaughtException', (error) => {
+    if (recoverFromClientFault(error)) return;
     log.fatal({ err: error }, 'unexpected error; the process ends');
     process.exit(70);
   });
 }
 
+function listenForReload(running: RunningProcess, log: Logger): void {
+  process.on('SIGHUP', () => {
+    running.reload?.().catch((error: unknown) => log.error({ err: error }, 'reload failed'));
+  });
+}
+
 function tell(message: ProcessMessage): void {
-  process.send?.(message);
+  // A supervisor that is gone is told nothing, and is missed by other means.
+  process.send?.(message, undefined, undefined, () => {});
 }

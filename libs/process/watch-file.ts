@@ -1,19 +1,34 @@
 import { stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '#libs/log/logger.ts';
 
 /** Milliseconds between two looks; Kubernetes swaps symbolic links, which no watcher sees well. */
 const usual = 2000;
+/** Milliseconds within which nobody has written to a file that is whole. */
+const settled = 250;
+/** The same for one that became shorter where it stands, or is gone: somebody is about to write the rest. */
+const settledShorter = 2000;
 
 export interface WatchedFile {
-  /** Reads the file again now, changed or not. */
+  /** Reads the file again now, changed or not, as whoever asks for it knows that it is whole. */
   reload(): Promise<void>;
-  /** Looks now whether it changed. */
+  /** Looks now whether it changed; resolves when what it saw was taken. */
   look(): Promise<void>;
   close(): void;
 }
 
+/** What tells two states of a file apart; undefined: it is not there. */
+interface FileState {
+  ino: number;
+  size: number;
+  mtimeMs: number;
+  ctimeMs: number;
+}
+
 /**
- * Calls `load` when the file changes. A load that fails is reported, and what was loaded before stays.
+ * Calls `load` when the file changes and nobody has written to it for a quarter of a second: what is written in
+ * several steps is read when it is whole. One that became shorter without being replaced, or that is gone, is given
+ * two seconds. A load that fails is reported, and what was loaded before stays.
  * @param interval milliseconds between two looks
  */
 export function watchFile(
@@ -22,44 +37,115 @@ export function watchFile(
   log: Logger,
   interval = usual,
 ): WatchedFile {
-  let last = '';
+  /** The state that was loaded; undefined before the first look. */
+  let taken: { state: FileState | undefined } | undefined;
+  let looking: Promise<void> | undefined;
   let running: Promise<void> = Promise.resolve();
+  const closed = new AbortController();
 
-  const reload = () => {
-    running = running.then(async () => {
-      try {
-        await load();
-        log.info({ file: path }, 'file reloaded');
-      } catch (error) {
-        const hint = codeOf(error) === 'EACCES' ? '; let this user read it, or restart' : '';
-        log.error(
-          { err: error, file: path },
-          `the changed file cannot be used; the old state stays${hint}`,
-        );
-      }
-    });
-    return running;
-  };
+  /** The state that could not be read, of which that was said. */
+  let unread: { state: FileState | undefined } | undefined;
 
-  const look = async () => {
-    let state = 'absent';
+  /** @returns false if the system did not let it be read, which may pass */
+  async function attempt(quiet: boolean): Promise<boolean> {
     try {
-      const found = await stat(path);
-      state = `${found.ino} ${found.size} ${found.mtimeMs} ${found.ctimeMs}`;
+      await load();
+      log.info({ file: path }, 'file reloaded');
+      return true;
+    } catch (error) {
+      const hint = codeOf(error) === 'EACCES' ? '; let this user read it, or restart' : '';
+      const message = `the changed file is invalid; keeping the previous state${hint}`;
+      if (!quiet) log.error({ why: (error as Error).message, file: path }, message);
+      return (error as NodeJS.ErrnoException).syscall === undefined;
+    }
+  }
+
+  function reloadNow(quiet: boolean): Promise<boolean> {
+    const done = running.then(() => attempt(quiet));
+    running = done.then(() => {});
+    return done;
+  }
+
+  const reload = async () => void (await reloadNow(false));
+
+  /** @throws Error if nobody may see whether it is there */
+  async function current(): Promise<FileState | undefined> {
+    try {
+      const { ino, size, mtimeMs, ctimeMs } = await stat(path);
+      return { ino, size, mtimeMs, ctimeMs };
     } catch (error) {
       // Read by root before this process became somebody who may not even see it.
-      if (codeOf(error) === 'EACCES') return;
+      if (codeOf(error) === 'EACCES') throw error;
+      return undefined;
     }
-    const changed = last !== '' && state !== last;
-    last = state;
-    if (changed) await reload();
+  }
+
+  /** Waits until nobody writes to it any more. @param known what is loaded already */
+  async function whole(known: FileState | undefined): Promise<FileState | undefined> {
+    let state = await current();
+    while (!isSame(state, known)) {
+      await sleep(isShorter(state, known) ? settledShorter : settled, undefined, {
+        ref: false,
+        signal: closed.signal,
+      });
+      const next = await current();
+      if (isSame(state, next)) break;
+      state = next;
+    }
+    return state;
+  }
+
+  async function lookOnce(): Promise<void> {
+    try {
+      if (taken === undefined) {
+        // What changed since the caller read it is taken now, without a word.
+        const state = await current();
+        await load().catch(() => {});
+        taken = { state };
+        return;
+      }
+      const state = await whole(taken.state);
+      if (isSame(state, taken.state)) return;
+      const wasSaid = unread !== undefined && isSame(unread.state, state);
+      // What could not be read is tried again with the next look.
+      if (await reloadNow(wasSaid)) taken = { state };
+      else unread = { state };
+    } catch {
+      // Closed, or out of sight.
+    }
+  }
+
+  const look = () => {
+    looking ??= lookOnce().finally(() => {
+      looking = undefined;
+    });
+    return looking;
   };
-  // What changed since it was read is taken now, what changes later by the next look.
-  void look().then(async () => {
-    await load().catch(() => {});
-  });
+  void look();
   const timer = setInterval(() => void look(), interval).unref();
-  return { reload, look, close: () => clearInterval(timer) };
+  return {
+    reload,
+    look,
+    close() {
+      clearInterval(timer);
+      closed.abort();
+    },
+  };
+}
+
+function isSame(one: FileState | undefined, other: FileState | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return (
+    one.ino === other.ino &&
+    one.size === other.size &&
+    one.mtimeMs === other.mtimeMs &&
+    one.ctimeMs === other.ctimeMs
+  );
+}
+
+function isShorter(now: FileState | undefined, before: FileState | undefined): boolean {
+  if (now === undefined || before === undefined) return before !== undefined;
+  return now.ino === before.ino && now.size < before.size;
 }
 
 function codeOf(error: unknown): string | undefined {

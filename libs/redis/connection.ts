@@ -3,14 +3,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
 import type { RedisSettings } from '#libs/config/redis-settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { onClientFault } from './client-fault.ts';
 import { RedisAwayError } from './redis-away.ts';
 
 /** Milliseconds between two looks at a Redis that stopped answering. */
 const probeEvery = 250;
 /** Milliseconds without a failure after which Redis counts as back. */
 const steadyAfter = 1000;
+/** Milliseconds after which channels are subscribed to again that could not be. */
+const resubscribeAfter = 1000;
+/** Milliseconds after which connections are opened anew that the library broke. */
+const reopenAfter = 500;
 /** Milliseconds that a stop waits for what was sent. */
-const lastWords = 500;
+const quitTimeout = 500;
 /** Milliseconds that a start waits for the first connection. */
 const firstConnection = 2000;
 
@@ -28,12 +33,16 @@ export interface RedisScript {
 export interface RedisConnection {
   /** True while Redis answers. */
   readonly up: boolean;
+  /** Whether keys are spread over several servers by their slot. */
+  readonly isCluster: boolean;
   /** @throws RedisAwayError if there is no answer, or one that says to come back later */
   run(
     script: RedisScript,
     keys: readonly string[],
     args: readonly (string | number)[],
   ): Promise<unknown>;
+  /** What each server that has keys says of itself in a section of `INFO`. @throws RedisAwayError */
+  info(section: string): Promise<string[]>;
   /** Messages may be lost: whoever listens also looks from time to time. */
   subscribe(channel: string, listener: (message: string) => void): void;
   /** Tells whoever listens; a loss is silent. */
@@ -56,10 +65,9 @@ export async function connectRedis(
   meanwhile = 'writes are refused until it does',
 ): Promise<RedisConnection> {
   const options = await redisOptions(settings);
-  const commands = connect(settings, { ...options, enableOfflineQueue: false });
-  const listening = connect(settings, { ...options, enableOfflineQueue: true });
   const listeners = new Map<string, ((message: string) => void)[]>();
-  const defined = new Set<string>();
+  /** Scripts by name. */
+  const defined = new Map<string, string>();
   let away = false;
   /** Set while nothing is sent, because the last command got no answer. */
   let silent = false;
@@ -92,10 +100,52 @@ export async function connectRedis(
     }
   }
 
-  // Without a listener an unreachable server would end the process; commands tell what is wrong.
-  for (const client of [commands, listening]) client.on('error', failed);
-  listening.on('message', (channel: string, message: string) => {
-    for (const listener of listeners.get(channel) ?? []) listener(message);
+  /** Whether a round of subscribing waits for its time. */
+  let resubscribing: NodeJS.Timeout | undefined;
+
+  function subscribeAll(): void {
+    if (closed || listeners.size === 0) return;
+    listening.subscribe(...listeners.keys()).catch((error: Error) => {
+      failed(error);
+      clearTimeout(resubscribing);
+      resubscribing = setTimeout(subscribeAll, resubscribeAfter).unref();
+    });
+  }
+
+  function openCommands(): Redis | Cluster {
+    const client = connect(settings, options);
+    // Without a listener an unreachable server would end the process; commands tell what is wrong.
+    client.on('error', failed);
+    for (const [name, lua] of defined) client.defineCommand(name, { lua });
+    return client;
+  }
+
+  function openListening(): Redis | Cluster {
+    // It would subscribe again by itself, and nobody would catch what becomes of that.
+    const client = connect(settings, { ...options, autoResubscribe: false });
+    client.on('error', failed);
+    client.on('message', (channel: string, message: string) => {
+      for (const listener of listeners.get(channel) ?? []) listener(message);
+    });
+    client.on('ready', subscribeAll);
+    return client;
+  }
+
+  let commands = openCommands();
+  let listening = openListening();
+  let reopening: NodeJS.Timeout | undefined;
+
+  const stopRecovering = onClientFault((error) => {
+    failed(error);
+    const broken = [commands, listening];
+    for (const client of broken) client.disconnect();
+    clearTimeout(reopening);
+    reopening = setTimeout(() => {
+      if (closed) return;
+      for (const client of broken) client.removeAllListeners('ready');
+      commands = openCommands();
+      listening = openListening();
+    }, reopenAfter).unref();
   });
   await firstAnswer(commands);
   await probe();
@@ -104,12 +154,14 @@ export async function connectRedis(
     get up() {
       return !away;
     },
+    isCluster: settings.kind === 'cluster',
 
     async run({ name, lua }, keys, args) {
-      if (silent) throw new RedisAwayError(new Error('it did not answer just now'));
+      if (silent)
+        throw new RedisAwayError(new Error('it did not answer the previous command in time'));
       if (!defined.has(name)) {
         commands.defineCommand(name, { lua });
-        defined.add(name);
+        defined.set(name, lua);
       }
       const command = (commands as unknown as Record<string, ScriptCommand>)[name] as ScriptCommand;
       try {
@@ -125,12 +177,21 @@ export async function connectRedis(
       }
     },
 
+    async info(section) {
+      const nodes = commands instanceof Cluster ? commands.nodes('master') : [commands];
+      try {
+        return await Promise.all(nodes.map((node) => node.info(section)));
+      } catch (error) {
+        throw new RedisAwayError(error);
+      }
+    },
+
     subscribe(channel, listener) {
       const known = listeners.get(channel);
       if (known !== undefined) known.push(listener);
       else {
         listeners.set(channel, [listener]);
-        listening.subscribe(channel).catch((error: Error) => failed(error));
+        if (listening.status === 'ready') subscribeAll();
       }
     },
 
@@ -141,9 +202,12 @@ export async function connectRedis(
     async close() {
       closed = true;
       clearInterval(probing);
+      clearTimeout(resubscribing);
+      clearTimeout(reopening);
+      stopRecovering();
       listening.disconnect();
       // What was sent just now, as the release of a lock, may arrive first.
-      await Promise.race([commands.quit().catch(() => {}), sleep(lastWords)]);
+      await Promise.race([commands.quit().catch(() => {}), sleep(quitTimeout)]);
       commands.disconnect();
     },
   };
@@ -155,6 +219,7 @@ async function redisOptions(settings: RedisSettings): Promise<Options> {
   const { tls, username, password, db, clientName } = settings;
   const options: Options = {
     db,
+    enableOfflineQueue: false,
     protocol: 2,
     connectTimeout: settings.dialTimeout,
     commandTimeout: settings.commandTimeout,

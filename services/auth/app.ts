@@ -1,22 +1,24 @@
 import Router from '@koa/router';
 import type Koa from 'koa';
-import type { HopGuard } from '#libs/hop/guard.ts';
 import { createApp, type RequestState } from '#libs/http/app.ts';
+import type { ProcessStatus } from '#libs/http/process-status.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
-import type { SelfReport } from '#libs/http/self-report.ts';
+import type { PeerCheck } from '#libs/internal/peer-check.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import { getJwks, getTrust, postFilter } from './api/internal.ts';
+import { getJwks, getKeySet, postFilter } from './api/internal.ts';
 import { measureTokens } from './api/measure-tokens.ts';
 import { getToken, postToken, type TokenOptions } from './api/token.ts';
 import type { KeyRing } from './keys/key-ring.ts';
+import type { RobotStore } from './robots/robot-store.ts';
 
 export interface AuthAppOptions extends TokenOptions {
   log: Logger;
   readiness: Readiness;
-  report?: SelfReport;
+  processStatus?: ProcessStatus;
   keys: KeyRing;
-  guard: HopGuard;
+  checkPeer: PeerCheck;
+  robots: Pick<RobotStore, 'find'>;
 }
 
 const tokenPaths: ReadonlySet<string> = new Set(['/auth/token', '/v2/_token']);
@@ -30,11 +32,12 @@ const otherRoutes: ReadonlyMap<string, string> = new Map([
 
 /** The token service. The gateway forwards the first three paths only; the rest is for our processes. */
 export function createAuthApp(options: AuthAppOptions): Koa<RequestState> {
-  const { log, readiness, report, keys, policy, revocations, guard } = options;
-  const app = createApp({ log, readiness, report, guard, accessLog: 'debug' });
+  const { log, readiness, processStatus, keys, policy, revocations, checkPeer } = options;
+  const app = createApp({ log, readiness, processStatus, checkPeer, accessLog: 'debug' });
   const router = new Router<RequestState>();
   const tokens = [...tokenPaths];
-  if (report?.metrics !== undefined) router.use(tokens, measureTokens(report.metrics));
+  if (processStatus?.metrics !== undefined)
+    router.use(tokens, measureTokens(processStatus.metrics));
   router.get(tokens, getToken(options));
   router.post(tokens, postToken(options));
   router.get('/auth/jwks', getJwks(keys));
@@ -43,8 +46,11 @@ export function createAuthApp(options: AuthAppOptions): Koa<RequestState> {
     if (!ctx.state.trusted) throw new RegistryError('NOT_FOUND');
     await next();
   });
-  router.get('/internal/trust', getTrust(keys, revocations, policy));
-  router.post('/internal/filter', postFilter(policy, options.issue.services[0].name));
+  router.get('/internal/trust', getKeySet(keys, revocations, policy));
+  router.post(
+    '/internal/filter',
+    postFilter(policy, options.issue.services[0].name, options.robots),
+  );
   app.use(async (ctx, next) => {
     const route = tokenPaths.has(ctx.path) ? 'token' : otherRoutes.get(ctx.path);
     if (route !== undefined) ctx.state.access.route = route;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseScopes } from '#libs/auth/scope.ts';
+import { createAclPolicy, everyUserPolicy } from '#libs/policy/acl.ts';
+import { callerOf } from '#libs/policy/caller.ts';
 import { grantAccess } from './grant.ts';
-import { createAclPolicy, everyUserPolicy } from './policy/acl.ts';
-import { callerOf } from './policy/caller.ts';
 
 const teams = createAclPolicy(
   [
@@ -44,6 +44,31 @@ test('the whole catalog is for whom a rule says so; who is logged in lists what 
     grantAccess(everyUserPolicy, callerOf('bob'), parseScopes(['registry:catalog:*'])).access,
     catalog('*'),
   );
+});
+
+test('the whole catalog is for nobody to whom a rule before it may refuse a name', () => {
+  const everything = { match: { account: 'eve' }, actions: ['*'] };
+  const secret = { account: 'eve', name: 'secret/**' };
+  const deny = { match: { name: 'secret/**' }, effect: 'deny', actions: ['pull'] } as const;
+  const named = { match: { account: 'eve', type: 'registry' }, actions: ['*'] };
+  for (const [rules, action] of [
+    [[everything], '*'],
+    [[{ match: { account: 'eve', type: '*', name: '**' }, actions: ['*'] }], '*'],
+    [[everything, deny], '*'],
+    [[{ match: secret, actions: ['pull'] }, everything], '*'],
+    [[{ match: secret, actions: [] }, everything], 'pull'],
+    [[{ match: secret, actions: ['push'] }, everything], 'pull'],
+    [[deny, everything], 'pull'],
+    [[deny, { match: { account: 'eve', type: '*' }, actions: ['*'] }], 'pull'],
+    [[{ match: { account: 'eve', name: 'c*' }, actions: ['*'] }], 'pull'],
+    [[deny, named, everything], '*'],
+    [[named], '*'],
+  ] as const) {
+    const policy = createAclPolicy(rules as never, {});
+    const scopes = parseScopes(['registry:catalog:*']);
+    const { access } = grantAccess(policy, callerOf('eve'), scopes);
+    assert.deepEqual(access[0]?.actions, [action], JSON.stringify(rules));
+  }
 });
 
 test('what is not granted names who decided', () => {

@@ -1,12 +1,12 @@
 import type { Access } from '#libs/auth/scope.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
-import type { Caller } from './policy/caller.ts';
-import type { DecidedBy, Policy } from './policy/policy.ts';
+import type { Caller } from '#libs/policy/caller.ts';
+import type { DecidedBy, Policy } from '#libs/policy/policy.ts';
 
-/** Actions on a repository that mean something to us; others are dropped from a wish. */
+/** Actions on a repository that mean something to us; others are dropped. */
 const repositoryActions = ['pull', 'push', 'delete', '*'];
 
-/** What of a wish a caller got, and why not the rest. */
+/** What of the requested access a caller got, and why not the rest. */
 export interface Grant {
   access: Access[];
   /** What was asked for and not granted, each with who decided. */

@@ -1,30 +1,37 @@
 import { access, constants, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openAuditLog } from '#libs/audit/audit-log.ts';
-import { connectForNews, trustChannel } from '#libs/auth/trust-news.ts';
+import {
+  connectInvalidationChannel,
+  invalidationChannel,
+} from '#libs/auth/invalidation-channel.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { guardOf, loadHopTls } from '#libs/hop/open-hop.ts';
 import { servePrivately } from '#libs/http/private-server.ts';
+import type { ProcessStatus } from '#libs/http/process-status.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
-import type { SelfReport } from '#libs/http/self-report.ts';
+import { loadInternalTls, peerCheckOf } from '#libs/internal/open-upstream.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { createPolicy } from '#libs/policy/create-policy.ts';
+import { dropPrivileges } from '#libs/process/drop-privileges.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
-import { serveAsUser } from '#libs/process/serving-user.ts';
+import { createTokenRecord } from './api/token-record.ts';
 import { createAuthApp } from './app.ts';
 import { openAccounts } from './identities/accounts.ts';
-import { countRefusals } from './identities/count-refusals.ts';
 import { createIdentities } from './identities/identities.ts';
 import { createIdentityTokens } from './identities/identity-tokens.ts';
+import { openSecretHistory } from './identities/secret-history.ts';
 import { createFirstKey } from './keys/create-key.ts';
 import { loadIdentitySecret } from './keys/identity-secret.ts';
 import { openKeyRing } from './keys/key-ring.ts';
 import { createTemporaryKey, loadKeys, type SigningKey } from './keys/signing-key.ts';
-import { createMemoryCounter, createRedisCounter } from './limits/failure-counter.ts';
+import { openKnownLogins } from './limits/known-logins.ts';
 import { createLoginLimits } from './limits/login-limits.ts';
-import { createPolicy } from './policy/create-policy.ts';
+import { createMemoryCounter } from './limits/memory-counter.ts';
+import { createRedisCounter } from './limits/redis-counter.ts';
+import { measureLogins } from './measure-logins.ts';
 import { followPolicy } from './policy/live-policy.ts';
 import { openRevocations } from './revocations.ts';
-import { stateNames } from './state-files.ts';
+import { stateFiles, stateNames } from './state-files.ts';
 import { openWorkloads } from './workloads/workloads.ts';
 
 /** The token service, for our gateways and cores. */
@@ -32,24 +39,23 @@ async function startAuth(
   settings: Settings,
   log: Logger,
   readiness: Readiness,
-  report: SelfReport,
+  processStatus: ProcessStatus,
 ): Promise<RunningProcess> {
-  const { auth, hops } = settings;
+  const { auth, internal } = settings;
   if (auth === undefined) {
     throw new Error('the configuration has no auth.htpasswd, so there is nothing to log in to');
   }
-  const tls = await loadHopTls(hops.auth, hops);
-  const redis = await connectForNews(settings.redis, log, report.metrics);
+  const tls = await loadInternalTls(internal.auth, internal);
+  const redis = await connectInvalidationChannel(settings.redis, log, processStatus.metrics);
   // Readable for root alone, perhaps; what is in the state folder is the user's.
   const firstUsers = await readFile(auth.htpasswd, 'utf8').catch(() => undefined);
   const state = { folder: auth.state, names: stateNames };
-  await serveAsUser(settings, log, { state, file: settings.audit?.path });
+  await dropPrivileges(settings, log, { state, file: settings.audit?.path });
   const stateFolder = await usableState(auth.state, settings.sockets.folder, log);
-  const severalOfUs = settings.redis !== undefined && !hops.auth.isPrivate;
+  const severalOfUs = settings.redis !== undefined && !internal.auth.isPrivate;
   const firstKeys = await openKeys(stateFolder, severalOfUs, log);
   const secret = await loadIdentitySecret(stateFolder, firstKeys);
-  const tellAll = () => redis?.publish(trustChannel, '');
-  const { limits } = auth;
+  const tellAll = () => redis?.publish(invalidationChannel, '');
   const warn = (message: string) => log.warn(message);
   const policy = followPolicy(createPolicy(auth, warn), settings.configPath, log, tellAll);
   const keys = openKeyRing({
@@ -59,43 +65,69 @@ async function startAuth(
     log,
     onChange: tellAll,
   });
-  const revocations = await openRevocations({ stateFolder, secret, log, onVoided: tellAll });
+  const audit = openAuditLog(settings.audit, 'auth', log);
+  const record = createTokenRecord(audit, log);
+  const measures = measureLogins(processStatus.metrics);
+  const history = await openSecretHistory(stateFiles.rehashed(stateFolder), secret);
+  const revocations = await openRevocations({
+    stateFolder,
+    history,
+    log,
+    onVoided: tellAll,
+    onAccountChange: ({ what, ...change }) =>
+      audit.write(what === 'tokens revoked' ? 'revoked' : 'account', { ...change, what }),
+  });
+  const rehash = auth.rehash === 'off' ? undefined : { mode: auth.rehash, history };
   const accounts = await openAccounts(
-    { ...auth, state: stateFolder, firstUsers },
+    { ...auth, state: stateFolder, firstUsers, rehash, onComparison: measures.comparison },
     revocations,
     tellAll,
     log,
   );
-  redis?.subscribe(trustChannel, () => void Promise.all([accounts.look(), revocations.look()]));
+  redis?.subscribe(
+    invalidationChannel,
+    () => void Promise.all([accounts.look(), revocations.look()]),
+  );
   const workloads = await openWorkloads(auth.workloads, log);
-  const counter =
-    redis === undefined
-      ? createMemoryCounter(limits.window)
-      : createRedisCounter(redis, limits.window);
-  const identityTokens = createIdentityTokens(secret, auth.issuer, auth.identity.ttl);
-  const audit = openAuditLog(settings.audit, 'auth', log);
+  const { window } = auth.limits;
+  const path = stateFiles.knownLogins(stateFolder);
+  const known = openKnownLogins({ path, secret, redis, log });
+  const limits = createLoginLimits({
+    settings: auth.limits,
+    counter: redis === undefined ? createMemoryCounter(window) : createRedisCounter(redis, window),
+    requests: createMemoryCounter(window),
+    known,
+    onLimited(limited) {
+      measures.limited(limited);
+      record.limited(limited);
+    },
+  });
+  const identityTokens = createIdentityTokens(secret, auth.issuer, auth.identity.ttl, history);
 
   const app = createAuthApp({
     log,
     readiness,
-    report,
+    processStatus,
     identities: createIdentities({
       ...accounts,
       workloads,
-      limits: createLoginLimits(limits, counter, log),
+      limits,
       identityTokens,
+      history,
       revocations,
       labelKeys: () => policy.current().labelKeys,
-      onRefused: countRefusals(report.metrics),
+      onRefused: measures.refused,
     }),
+    robots: accounts.robots,
     identityTokens,
+    limits,
     identityOnGet: auth.identity.onGet,
     policy: policy.current,
     revocations,
     keys,
-    guard: guardOf(hops.auth, hops),
+    checkPeer: peerCheckOf(internal.auth, internal),
     realm: auth.realm,
-    audit,
+    record,
     issue: {
       signing: keys.signing,
       issuer: auth.issuer,
@@ -104,7 +136,7 @@ async function startAuth(
     },
   });
   const server = await servePrivately(app, {
-    listen: hops.auth.listen,
+    listen: internal.auth.listen,
     tls,
     headersTimeout: settings.http.headersTimeout,
   });
@@ -115,6 +147,8 @@ async function startAuth(
       await server.stop(settings.http.drainTimeout);
       for (const one of [policy, keys, revocations, workloads]) one.close();
       await accounts.close();
+      await known.close();
+      record.close();
       await audit.close();
       await redis?.close();
     },
@@ -133,7 +167,7 @@ async function usableState(state: string, ours: string, log: Logger): Promise<st
     if ((error as NodeJS.ErrnoException).code !== 'EACCES') return state;
     const instead = join(ours, 'state');
     log.warn(
-      `portcullis.auth.state: ${state} cannot be entered by who serves; what belongs there is kept in ${instead}, for as long as that lasts`,
+      `portcullis.auth.state: ${state} is not accessible to the user that serves; using ${instead}, which is lost with the container or at a reboot`,
     );
     return instead;
   }
@@ -153,7 +187,7 @@ async function openKeys(
   }
   if (keys.length === 0) {
     try {
-      log.info({ path: await createFirstKey(state) }, 'a signing key was made');
+      log.info({ path: await createFirstKey(state) }, 'signing key created');
       keys = await loadKeys(state);
     } catch (error) {
       const { message } = error as Error;

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createLogger } from '#libs/log/logger.ts';
+import { openSecretHistory } from './identities/secret-history.ts';
 import { openRevocations } from './revocations.ts';
 
 const log = createLogger(
@@ -22,7 +23,10 @@ describe('revocations', () => {
     await rm(stateFolder, { recursive: true });
   });
 
-  const open = () => openRevocations({ stateFolder, secret: Buffer.from('key'), log });
+  const open = async () => {
+    const history = await openSecretHistory(join(stateFolder, 'rehashed'), Buffer.from('key'));
+    return await openRevocations({ stateFolder, history, log });
+  };
   const accounts = (entries: Record<string, string>) => new Map(Object.entries(entries));
 
   test('the first look revokes nothing', async () => {

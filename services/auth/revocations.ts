@@ -1,4 +1,3 @@
-import { createHmac } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { parse, stringify } from 'yaml';
@@ -7,6 +6,7 @@ import type { Accounts } from '#libs/auth/htpasswd.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { editFile } from '#libs/process/edit-file.ts';
 import { watchFile } from '#libs/process/watch-file.ts';
+import type { SecretHistory } from './identities/secret-history.ts';
 import { readIfPresent } from './read-if-present.ts';
 import { lookEvery, stateFiles } from './state-files.ts';
 
@@ -20,9 +20,17 @@ const stateSchema = z.object({
   /** Account → keyed fingerprint of its secret when last seen. */
   accounts: z.record(z.string(), z.string()),
   revoked: timesSchema,
+  /** What operators had made void when last seen. */
+  voided: timesSchema.optional(),
 });
 
 type State = z.infer<typeof stateSchema>;
+
+/** What became of an account or of what was issued to it, for the audit log. */
+export interface AccountChange {
+  subject: string;
+  what: 'made' | 'secret changed' | 'removed' | 'tokens revoked';
+}
 
 /**
  * Which tokens died before their time: those of an account whose secret changed or that was removed, and those
@@ -46,18 +54,21 @@ export interface Revocations {
 
 export interface RevocationOptions {
   stateFolder: string;
-  /** Makes fingerprints useless to whoever reads the file. */
-  secret: Buffer;
+  /** Knows whether a secret is the same as before. */
+  history: Pick<SecretHistory, 'fingerprint' | 'look'>;
   log: Logger;
   /** Called when an operator made something void. */
   onVoided?: () => void;
+  /** Called for each change, also for those made while no token service ran. */
+  onAccountChange?: (change: AccountChange) => void;
 }
 
 export async function openRevocations({
   stateFolder,
-  secret,
+  history,
   log,
   onVoided = () => {},
+  onAccountChange = () => {},
 }: RevocationOptions): Promise<Revocations> {
   const path = stateFiles.revoked(stateFolder);
   const voidedPath = stateFiles.voided(stateFolder);
@@ -65,42 +76,69 @@ export async function openRevocations({
   let voided = await readVoided(voidedPath);
   let all = mergeTimes(state?.revoked ?? {}, voided);
 
+  /** Tells what operators made void since. */
+  function tellVoided(before: Readonly<Record<string, number>> | undefined): void {
+    for (const [subject, time] of Object.entries(voided)) {
+      const known = before === undefined || (Object.hasOwn(before, subject) && before[subject]);
+      if (known === true || known === time) continue;
+      onAccountChange({ subject, what: 'tokens revoked' });
+    }
+  }
+  // Of a folder without a memory of it nothing is known to be new.
+  tellVoided(state?.voided);
+
+  async function save(next: State): Promise<void> {
+    const before = JSON.stringify(state);
+    state = next;
+    all = mergeTimes(state.revoked, voided);
+    const text = JSON.stringify(state);
+    if (before === text) return;
+    await writeState(path, text).catch((error: unknown) => {
+      log.warn({ err: error, file: path }, 'revocations are kept in memory only');
+    });
+  }
+
   const load = async () => {
+    const before = voided;
     voided = await readVoided(voidedPath);
     all = mergeTimes(state?.revoked ?? {}, voided);
     onVoided();
+    tellVoided(before);
+    if (state !== undefined) await save({ ...state, voided });
   };
   const watch = watchFile(voidedPath, load, log, lookEvery);
-
-  const fingerprint = (account: string, hash: string) =>
-    createHmac('sha256', secret).update(`${account}:${hash}`).digest('base64url');
 
   return {
     async follow(accounts, onVoid = () => {}) {
       const now = Math.floor(Date.now() / 1000);
+      await history.look();
       const before = state;
       const seen = Object.fromEntries(
-        [...accounts].map(([account, hash]) => [account, fingerprint(account, hash)]),
+        [...accounts].map(([account, hash]) => [
+          account,
+          history.fingerprint('account', account, hash),
+        ]),
       );
       const revoked = Object.fromEntries(
         Object.entries(before?.revoked ?? {}).filter(([, time]) => time > now - keptFor),
       );
       let changed = false;
       for (const [account, old] of Object.entries(before?.accounts ?? {})) {
-        if (Object.hasOwn(seen, account) && seen[account] === old) continue;
+        const there = Object.hasOwn(seen, account);
+        if (there && seen[account] === old) continue;
         changed = true;
         // Tokens carry whole seconds: those of this very second must go too.
         revoked[account] = now + 1;
-        log.info({ subject: account }, 'secret changed or account removed; its tokens are void');
+        log.info({ subject: account }, 'secret changed or account removed; its tokens are revoked');
+        onAccountChange({ subject: account, what: there ? 'secret changed' : 'removed' });
       }
-      state = { accounts: seen, revoked };
-      all = mergeTimes(revoked, voided);
+      for (const account of before === undefined ? [] : Object.keys(seen)) {
+        if (Object.hasOwn(before?.accounts ?? {}, account)) continue;
+        onAccountChange({ subject: account, what: 'made' });
+      }
+      const saved = save({ accounts: seen, revoked, voided });
       if (changed) onVoid();
-      const text = JSON.stringify(state);
-      if (JSON.stringify(before) === text) return changed;
-      await writeState(path, text).catch((error: unknown) => {
-        log.warn({ err: error, file: path }, 'revocations are kept in memory only');
-      });
+      await saved;
       return changed;
     },
     all: () => all,

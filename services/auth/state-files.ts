@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 /** Milliseconds between two looks at a file that says who may do what: with Redis all know within a second. */
 export const lookEvery = 500;
@@ -13,7 +13,14 @@ export const stateFiles = {
   voided: (state: string) => join(state, 'voided.yml'),
   /** What auth saw of accounts, and which tokens are void because of it. */
   revoked: (state: string) => join(state, 'revoked.yml'),
+  /** From which networks accounts logged in, as keyed hashes. */
+  knownLogins: (state: string) => join(state, 'known-logins.json'),
+  /** Which hashes are of one and the same password, as keyed fingerprints. */
+  rehashed: (state: string) => join(state, 'rehashed.json'),
 } as const;
 
 /** All that is in the folder. */
-export const stateNames = ['keys', 'robots.yml', 'robots-used.yml', 'voided.yml', 'revoked.yml'];
+export const stateNames = [
+  'keys',
+  ...Object.values(stateFiles).map((pathIn) => basename(pathIn(''))),
+];

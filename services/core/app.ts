@@ -1,53 +1,63 @@
 import type Koa from 'koa';
 import type { AuditLog } from '#libs/audit/audit-log.ts';
+import type { RefusalRecord } from '#libs/audit/refusal-record.ts';
 import type { Verifier } from '#libs/auth/verify.ts';
-import type { HopGuard } from '#libs/hop/guard.ts';
 import { createApp } from '#libs/http/app.ts';
+import type { ProcessStatus } from '#libs/http/process-status.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
-import type { SelfReport } from '#libs/http/self-report.ts';
+import type { PeerCheck } from '#libs/internal/peer-check.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
 import { authorize } from './api/authorize.ts';
 import type { CoreState } from './api/handler.ts';
 import { createHandlers, type HandlerOptions } from './api/handlers.ts';
+import { requesterOf } from './api/requester.ts';
 import type { Health } from './health/health.ts';
-import { LockBusyError, LockLostError } from './sessions/locks.ts';
+import type { Ownership } from './ownership/keep-ownership.ts';
+import { NotOwnerError } from './ownership/not-owner.ts';
+import { LockBusyError, LockLostError, RequestGoneError } from './sessions/locks.ts';
 import { StorageError } from './storage/driver.ts';
 
 export interface CoreOptions extends HandlerOptions {
   log: Logger;
   readiness: Readiness;
-  report?: SelfReport;
+  processStatus?: ProcessStatus;
   /** Undefined: an open registry. */
   verifier: Verifier | undefined;
   health: Health;
+  /** Asked before anything is written; undefined where nobody else can. */
+  ownership?: Pick<Ownership, 'assertOwned'> | undefined;
   /** Whether everything that would write is refused. */
   readOnly: boolean;
-  guard: HopGuard;
+  checkPeer: PeerCheck;
   /** Where pushes, moved tags, deletes and mounts are written. */
   audit?: AuditLog;
+  /** Told of tokens that are refused. */
+  refusals?: RefusalRecord;
 }
 
 /** The V2 API over a registry. */
 export function createCoreApp(options: CoreOptions): Koa<CoreState> {
-  const { log, readiness, report, verifier, health, guard, registry, readOnly } = options;
+  const { log, readiness, processStatus, verifier, health, checkPeer, registry, readOnly } =
+    options;
   const app = createApp({
     log,
     readiness,
-    report,
-    guard,
+    processStatus,
+    checkPeer,
     accessLog: 'debug',
     translate,
   }) as Koa<CoreState>;
   const handlers = createHandlers(options);
 
   app.use(async (ctx, next) => {
+    ctx.state.requester = requesterOf(ctx);
     ctx.set('Docker-Distribution-API-Version', 'registry/2.0');
     health.assertHealthy();
     await next();
   });
-  app.use(authorize(verifier, registry));
+  app.use(authorize(verifier, registry, options.refusals));
   app.use(async (ctx, next) => {
     ctx.state.audit = (event, details) => {
       const { caller, requestId } = ctx.state;
@@ -63,6 +73,10 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
         message: 'this registry is in read-only mode (storage.maintenance.readonly)',
       });
     }
+    // Before a body is read in vain; what is written later asks again. An upload's status is its holder's to tell.
+    if (route.method !== 'GET' || route.id === 'uploadStatus') {
+      await options.ownership?.assertOwned();
+    }
     await handlers[route.id](ctx, params);
     // Koa would write the status' name into a body that has nothing to say.
     if (ctx.body === undefined && (ctx.status === 201 || ctx.status === 202)) {
@@ -75,19 +89,25 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
 
 /** What fails behind us is no fault of the client: it is told to come back. */
 function translate(error: unknown): unknown {
-  const excuse = excuseFor(error);
-  if (excuse === undefined) return error;
-  return new RegistryError('UNAVAILABLE', { ...excuse, cause: error });
+  const answer = describeUnavailable(error);
+  if (answer === undefined) return error;
+  return new RegistryError('UNAVAILABLE', { ...answer, cause: error });
 }
 
-function excuseFor(error: unknown): { message: string; retryAfter: number } | undefined {
+function describeUnavailable(error: unknown): { message: string; retryAfter: number } | undefined {
   if (error instanceof RedisAwayError) {
     const message = 'the registry cannot coordinate writes for the moment; try again';
+    return { message, retryAfter: 5 };
+  }
+  if (error instanceof NotOwnerError) {
+    const message =
+      'the registry takes no writes until it is certain that no other one writes to its storage; try again';
     return { message, retryAfter: 5 };
   }
   if (error instanceof LockBusyError || error instanceof LockLostError) {
     return { message: `the repository is busy: ${error.message}; try again`, retryAfter: 2 };
   }
+  if (error instanceof RequestGoneError) return { message: error.message, retryAfter: 1 };
   if (!(error instanceof StorageError) || error.code === 'not-found') return undefined;
   const reasons: Partial<Record<StorageError['code'], string>> = {
     'no-space': 'the storage is full; nothing that was acknowledged is lost',

@@ -1,12 +1,12 @@
 import { z } from 'zod';
-import type { HopClient } from '#libs/hop/client.ts';
+import type { InternalClient } from '#libs/internal/client.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { PullFilter } from './api/pull-filter.ts';
 
 const answerSchema = z.object({ allowed: z.string().regex(/^[01]*$/) });
 
 /** Asks auth which names of a batch a caller may pull (`POST /internal/filter`). */
-export function createPullFilter(auth: HopClient): PullFilter {
+export function createPullFilter(auth: InternalClient): PullFilter {
   return {
     async mayPull({ subject, details, client }, names) {
       try {

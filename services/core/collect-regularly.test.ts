@@ -9,14 +9,14 @@ import { openRegistry } from '../../test/support/open-registry.ts';
 import { createRecordingLog } from '../../test/support/recording-log.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { collectRegularly } from './collect-regularly.ts';
-import { createDuty } from './duty.ts';
+import { createLeaderLease } from './leader-lease.ts';
 import { measureCollections } from './measure-collections.ts';
 import { paths } from './registry/paths.ts';
 import { createEmbeddedLocks } from './sessions/embedded-locks.ts';
 import { createMemoryDriver } from './storage/memory.ts';
 
 const app = parseRepositoryName('app');
-const duty = () => createDuty(createEmbeddedLocks(), 'upkeep');
+const lease = () => createLeaderLease(createEmbeddedLocks(), 'upkeep');
 const options = { delay: 0, grace: 3_600_000, untagged: false };
 
 test('garbage is collected every interval, and a failure is no end of it', async () => {
@@ -28,7 +28,7 @@ test('garbage is collected every interval, and a failure is no end of it', async
   driver.failOn('failed', (operation) => operation === 'list');
   const metrics = createMetrics({ process: 'core', version: 'test' });
   const measures = measureCollections(metrics);
-  const regularly = collectRegularly(driver, { ...options, interval: 20 }, duty(), log, measures);
+  const regularly = collectRegularly(driver, { ...options, interval: 20 }, lease(), log, measures);
   await waitFor('a warning', () => messages().some((line) => line.startsWith('warn:')));
   driver.recover();
   await waitFor('the collection', async () => (await driver.list(paths.trash)).length > 0);
@@ -51,7 +51,7 @@ test('without an interval nothing is collected', () => {
   collectRegularly(
     createMemoryDriver(),
     { ...options, interval: undefined },
-    duty(),
+    lease(),
     log,
     measures,
   ).close();

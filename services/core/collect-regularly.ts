@@ -1,15 +1,16 @@
 import type { Settings } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import type { Duty } from './duty.ts';
+import { setLongInterval } from '#libs/process/long-interval.ts';
+import type { LeaderLease } from './leader-lease.ts';
 import type { CollectionMeasures } from './measure-collections.ts';
 import { collectGarbage } from './registry/garbage/collect.ts';
 import type { StorageDriver } from './storage/driver.ts';
 
-/** `portcullis.gc`: collects garbage every interval, where that is our duty; never, if there is none. */
+/** `portcullis.gc`: collects garbage every interval, on the leader; never, if there is none. */
 export function collectRegularly(
   driver: StorageDriver,
   { interval, ...options }: Settings['garbage'],
-  duty: Duty,
+  lease: LeaderLease,
   log: Logger,
   measures: CollectionMeasures,
 ): { close(): void } {
@@ -18,7 +19,7 @@ export function collectRegularly(
     if (running) return;
     running = true;
     try {
-      if (!(await duty.isOurs())) return;
+      if (!(await lease.isLeader())) return;
       const report = await collectGarbage(driver, { ...options, dryRun: false });
       const { garbage, freed, kept } = report;
       measures.done(report);
@@ -31,6 +32,6 @@ export function collectRegularly(
     }
   };
   const timer =
-    interval === undefined ? undefined : setInterval(() => void collect(), interval).unref();
-  return { close: () => clearInterval(timer) };
+    interval === undefined ? undefined : setLongInterval(() => void collect(), interval);
+  return { close: () => timer?.close() };
 }

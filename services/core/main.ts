@@ -1,26 +1,31 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { openAuditLog } from '#libs/audit/audit-log.ts';
-import { openTrust } from '#libs/auth/open-trust.ts';
-import { trustChannel } from '#libs/auth/trust-news.ts';
+import { createRefusalRecord } from '#libs/audit/refusal-record.ts';
+import { invalidationChannel } from '#libs/auth/invalidation-channel.ts';
+import { openTokenVerifier } from '#libs/auth/open-token-verifier.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { measureInstances } from '#libs/hop/measure-instances.ts';
-import { guardOf, loadHopTls, openHop } from '#libs/hop/open-hop.ts';
 import { servePrivately } from '#libs/http/private-server.ts';
+import type { FailingChecks, ProcessStatus } from '#libs/http/process-status.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
-import type { SelfReport } from '#libs/http/self-report.ts';
+import { measureInstances } from '#libs/internal/measure-instances.ts';
+import { loadInternalTls, openUpstream, peerCheckOf } from '#libs/internal/open-upstream.ts';
+import { measureBudgets } from '#libs/limits/measure-budgets.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { dropPrivileges } from '#libs/process/drop-privileges.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
-import { serveAsUser } from '#libs/process/serving-user.ts';
 import { connectRedis } from '#libs/redis/connection.ts';
 import { measureRedis } from '#libs/redis/measure-redis.ts';
 import { createCoreApp } from './app.ts';
 import { createPullFilter } from './auth-client.ts';
+import { createCoreBudgets } from './budgets.ts';
 import { collectRegularly } from './collect-regularly.ts';
-import { createDuty } from './duty.ts';
+import { expireUploads } from './expire-uploads.ts';
 import { configuredChecks } from './health/checks.ts';
-import { createHealth, type Health } from './health/health.ts';
+import { createHealth } from './health/health.ts';
+import { createLeaderLease } from './leader-lease.ts';
 import { type CollectionMeasures, measureCollections } from './measure-collections.ts';
 import { measureDisk } from './measure-disk.ts';
-import { type Ownership, takeOwnership } from './owner.ts';
+import { openWrites } from './open-writes.ts';
 import { purgeRegularly } from './purge-regularly.ts';
 import { createRegistry, type Registry } from './registry/registry.ts';
 import { createCoordination } from './sessions/create-coordination.ts';
@@ -30,77 +35,105 @@ import { createDriver } from './storage/create-driver.ts';
 import type { StorageDriver } from './storage/driver.ts';
 import { measureStorage } from './storage/measured.ts';
 
-/** Milliseconds after which a file half written by another core is nobody's any more. */
-const leftoverAge = 24 * 60 * 60 * 1000;
+/** Milliseconds that a start waits for a first look at the storage, while it serves already. */
+const firstLook = 1000;
 
 /** The storage core: the V2 API over one storage tree, for our gateways. */
 async function startCore(
   settings: Settings,
   log: Logger,
   readiness: Readiness,
-  report: SelfReport,
+  processStatus: ProcessStatus,
 ): Promise<RunningProcess> {
-  const { auth, hops, readOnly } = settings;
-  const { metrics } = report;
-  const tls = await loadHopTls(hops.core, hops);
+  const { auth, internal, readOnly } = settings;
+  const { metrics } = processStatus;
+  const tls = await loadInternalTls(internal.core, internal);
   const redis = settings.redis === undefined ? undefined : await connectRedis(settings.redis, log);
   if (redis !== undefined) measureRedis(redis, metrics);
-  const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
-  if (authHop !== undefined) measureInstances({ auth: authHop.instances }, metrics);
-  const trust = await openTrust(settings, authHop?.client, log);
-  if (trust !== undefined) {
-    readiness.require(trust.reason);
-    redis?.subscribe(trustChannel, () => void trust.refresh());
+  const authUpstream = auth === undefined ? undefined : await openUpstream('auth', internal, log);
+  if (authUpstream !== undefined) measureInstances({ auth: authUpstream.instances }, metrics);
+  const tokenVerifier = await openTokenVerifier(settings, authUpstream?.client, log);
+  if (tokenVerifier !== undefined) {
+    readiness.require(tokenVerifier.reason);
+    redis?.subscribe(invalidationChannel, () => void tokenVerifier.refresh());
   }
-  await serveAsUser(settings, log, { file: settings.audit?.path });
-  const driver = measureStorage(await createDriver(settings), metrics);
+  await dropPrivileges(settings, log, { file: settings.audit?.path });
+  const storage = measureStorage(await createDriver(settings), metrics);
   measureDisk(settings.storage, metrics);
-  const health = createHealth({ checks: configuredChecks(settings.health, driver), log });
+  const health = createHealth({ checks: configuredChecks(settings.health, storage), log });
   readiness.require(health.reason);
-  report.addChecks(health.failing);
+  processStatus.addChecks(health.failing);
   const shared = redis !== undefined;
-  const ownership = readOnly ? undefined : await own(driver, log, health, shared);
-  const { sessions: plainSessions, locks } = createCoordination(redis);
-  const sessions = measureSessions(plainSessions, metrics);
-  const registry = createRegistry({ driver, sessions, locks, rules: settings.references });
-  const measures = measureCollections(metrics);
-  const upkeep = readOnly
+  const writes = readOnly
     ? undefined
-    : keepUp({ driver, registry, locks, measures, settings, log });
+    : openWrites({ driver: storage, shared, readiness, metrics, log });
+  const driver = writes?.driver ?? storage;
+  const coordination = createCoordination(redis, log);
+  const { locks } = coordination;
+  const sessions = measureSessions(coordination.sessions, metrics);
+  processStatus.addChecks((): FailingChecks => {
+    const reason = coordination.unreliable();
+    return reason === undefined ? {} : { redis: reason };
+  });
+  const registry = createRegistry({
+    driver,
+    sessions,
+    locks,
+    rules: settings.references,
+    maxUploads: settings.limits.core.uploads,
+  });
+  const measures = measureCollections(metrics);
+  const upkeep =
+    writes === undefined
+      ? undefined
+      : once(writes.ownership.owned, () =>
+          keepUp({ driver, registry, locks, measures, settings, log }),
+        );
+  const budgets = createCoreBudgets(settings.limits.core);
+  measureBudgets([...Object.values(budgets), registry.uploads.limit], metrics);
   const audit = openAuditLog(settings.audit, 'core', log);
+  const refusals = createRefusalRecord(() => audit, log);
   const app = createCoreApp({
     log,
     readiness,
-    report,
-    verifier: trust?.verifier,
+    processStatus,
+    verifier: tokenVerifier?.verifier,
     health,
-    guard: guardOf(hops.core, hops),
+    ownership: writes?.ownership,
+    checkPeer: peerCheckOf(internal.core, internal),
     audit,
+    refusals,
     registry,
     readOnly,
     deleteEnabled: settings.deleteEnabled,
     pageSize: settings.pageSize,
-    pullFilter: authHop === undefined ? undefined : createPullFilter(authHop.client),
+    budgets,
+    maxDescriptors: settings.limits.core.descriptors,
+    secret: internal.secret,
+    pullFilter: authUpstream === undefined ? undefined : createPullFilter(authUpstream.client),
   });
   const server = await servePrivately(app, {
-    listen: hops.core.listen,
+    listen: internal.core.listen,
     tls,
     headersTimeout: settings.http.headersTimeout,
   });
+  // Most trees are ours at once; whoever waits for us to be ready meets no refusal then.
+  await Promise.race([writes?.ownership.looked, sleep(firstLook, undefined, { ref: false })]);
 
   return {
     address: server.address,
+    ...(writes === undefined ? {} : { failed: writes.ownership.ended }),
     async stop() {
       await server.stop(settings.http.drainTimeout);
-      trust?.close();
-      authHop?.close();
+      tokenVerifier?.close();
+      authUpstream?.close();
       health.close();
       upkeep?.close();
-      await locks.close();
-      await sessions.close();
+      await coordination.close();
       await redis?.close();
-      await ownership?.release();
-      await driver.close();
+      await writes?.close();
+      await storage.close();
+      refusals.close();
       await audit.close();
     },
     async reload() {
@@ -109,25 +142,19 @@ async function startCore(
   };
 }
 
-/** Keeps cores out that do not agree with us, and clears what was left half written. */
-async function own(
-  driver: StorageDriver,
-  log: Logger,
-  health: Health,
-  shared: boolean,
-): Promise<Ownership> {
-  const ownership = await takeOwnership({
-    driver,
-    log,
-    shared,
-    onLost(reason) {
-      log.error(reason);
-      health.fail(reason);
-    },
+/** Starts something when its time has come, unless it was closed before. */
+function once(time: Promise<void>, start: () => { close(): void }): { close(): void } {
+  let started: { close(): void } | undefined;
+  let closed = false;
+  void time.then(() => {
+    if (!closed) started = start();
   });
-  // Beside others, what is young may be one of theirs.
-  await driver.clearLeftovers?.(shared ? leftoverAge : 0);
-  return ownership;
+  return {
+    close() {
+      closed = true;
+      started?.close();
+    },
+  };
 }
 
 interface UpkeepOptions {
@@ -144,17 +171,19 @@ function keepUp({ driver, registry, locks, measures, settings, log }: UpkeepOpti
   close(): void;
 } {
   const { uploadPurging, garbage } = settings;
-  const duty = createDuty(locks, 'upkeep');
+  const lease = createLeaderLease(locks, 'upkeep');
   const purging =
     uploadPurging === undefined
       ? undefined
-      : purgeRegularly(registry.uploads, uploadPurging, duty, log);
-  const collecting = collectRegularly(driver, garbage, duty, log, measures);
+      : purgeRegularly(registry.uploads, uploadPurging, lease, log);
+  const expiring = expireUploads(registry.uploads, settings.limits.core.emptyuploads, log);
+  const collecting = collectRegularly(driver, garbage, lease, log, measures);
   return {
     close() {
       purging?.close();
+      expiring.close();
       collecting.close();
-      duty.release();
+      lease.release();
     },
   };
 }

@@ -4,7 +4,7 @@ import type { Settings } from '#libs/config/settings.ts';
 import type { Metrics } from '#libs/metrics/metrics.ts';
 
 /** Milliseconds a filesystem may take to tell; one that hangs must not take the other metrics with it. */
-const patience = 1000;
+const timeout = 1000;
 
 interface Room {
   size: number;
@@ -21,7 +21,7 @@ export function measureDisk(storage: Settings['storage'], metrics: Metrics | und
     looking ??= look(root).finally(() => {
       looking = undefined;
     });
-    const found = await Promise.race([looking, sleep(patience, undefined, { ref: false })]);
+    const found = await Promise.race([looking, sleep(timeout, undefined, { ref: false })]);
     return found ?? { size: Number.NaN, free: Number.NaN };
   };
   metrics.gauge(

@@ -1,5 +1,6 @@
 import type { Logger } from '#libs/log/logger.ts';
-import type { Duty } from './duty.ts';
+import { setLongInterval } from '#libs/process/long-interval.ts';
+import type { LeaderLease } from './leader-lease.ts';
 import type { UploadService } from './registry/uploads/upload-service.ts';
 
 export interface PurgeOptions {
@@ -15,7 +16,7 @@ export interface PurgeOptions {
 export function purgeRegularly(
   uploads: UploadService,
   { age, interval, dryRun }: PurgeOptions,
-  duty: Duty,
+  lease: LeaderLease,
   log: Logger,
 ): { close(): void } {
   let running = false;
@@ -23,7 +24,7 @@ export function purgeRegularly(
     if (running) return;
     running = true;
     try {
-      if (!(await duty.isOurs())) return;
+      if (!(await lease.isLeader())) return;
       const found = await uploads.purge(new Date(Date.now() - age), { dryRun });
       if (found > 0) log.info({ uploads: found, dryRun }, 'abandoned uploads purged');
     } catch (error) {
@@ -33,6 +34,5 @@ export function purgeRegularly(
     }
   };
   void purge();
-  const timer = setInterval(() => void purge(), interval).unref();
-  return { close: () => clearInterval(timer) };
+  return setLongInterval(() => void purge(), interval);
 }

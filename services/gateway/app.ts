@@ -1,24 +1,30 @@
 import type Koa from 'koa';
 import type { RouteMatch } from '#libs/api/match-route.ts';
 import { matchRoute } from '#libs/api/match-route.ts';
-import { believeNone } from '#libs/hop/guard.ts';
-import type { Hop } from '#libs/hop/open-hop.ts';
 import { createApp } from '#libs/http/app.ts';
+import { disposeWithAnswer } from '#libs/http/client-gone.ts';
+import { closeAfter } from '#libs/http/end-early.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
+import type { ProcessStatus } from '#libs/http/process-status.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
-import type { SelfReport } from '#libs/http/self-report.ts';
+import type { Upstream } from '#libs/internal/open-upstream.ts';
+import { trustNoPeer } from '#libs/internal/peer-check.ts';
+import { partiesOf } from '#libs/limits/parties.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
 import type { Authenticator, GatewayContext, GatewayState } from './authenticate.ts';
+import type { GatewayBudgets } from './budgets.ts';
 import type { TrustedProxies } from './client-address.ts';
+import type { ClientConnections } from './client-connections.ts';
+import type { GiveUp } from './give-up.ts';
 import type { UpstreamProxy } from './proxy.ts';
 import { publicUrl } from './public-url.ts';
 
 export interface GatewayOptions {
   log: Logger;
   readiness: Readiness;
-  report?: SelfReport;
+  processStatus?: ProcessStatus;
   accessLog: boolean;
   /** Undefined: an open registry. */
   authenticator: Authenticator | undefined;
@@ -27,8 +33,11 @@ export interface GatewayOptions {
   prefix: string;
   publicUrl: string | undefined;
   headers: Readonly<Record<string, readonly string[]>>;
+  budgets: Pick<GatewayBudgets, 'requests'>;
+  connections: ClientConnections;
   /** The ways to what is behind us; without auth the registry is open. */
-  hops: { core: Hop; auth: Hop | undefined };
+  upstreams: { core: Upstream; auth: Upstream | undefined };
+  giveUp: GiveUp;
 }
 
 /** Paths that auth serves to the outside. */
@@ -39,12 +48,13 @@ const maxOtherBody = 64 * 1024;
 
 /** The edge: every request of every client comes through here. */
 export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
-  const { log, readiness, report, accessLog, authenticator, proxy, prefix, hops } = options;
+  const { log, readiness, processStatus, accessLog, authenticator, proxy, prefix, upstreams } =
+    options;
   const app = createApp({
     log,
     readiness,
-    report,
-    guard: believeNone,
+    processStatus,
+    checkPeer: trustNoPeer,
     ...(accessLog ? { accessLog: 'info' as const } : {}),
   }) as Koa<GatewayState>;
 
@@ -54,10 +64,11 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
       warned = true;
       log.warn(
         { peer: options.proxies.clientAddress(ctx.req) },
-        'a proxy that is not in portcullis.gateway.trustedproxies names clients: to rules, limits and the log they are all that proxy',
+        'ignoring X-Forwarded-For of a proxy that is not in portcullis.gateway.trustedproxies: rules, limits and the log see the address of the proxy',
       );
     }
     identify(ctx, options);
+    admit(ctx, options);
     await next();
   });
 
@@ -75,10 +86,15 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
       return;
     }
     const url = `${path}${ctx.search}`;
-    if (path !== undefined && authPaths.has(path) && hops.auth !== undefined) {
+    if (path !== undefined && authPaths.has(path) && upstreams.auth !== undefined) {
       ctx.state.access.route = 'token';
       assertBodyFits(ctx, undefined);
-      await forward(ctx, { hop: hops.auth, upstream: 'token service', url, token: null });
+      await forward(ctx, {
+        upstream: upstreams.auth,
+        upstreamName: 'token service',
+        url,
+        token: null,
+      });
       return;
     }
     if (path === undefined || !/^\/v2(?:\/|$)/.test(path)) throw new RegistryError('NOT_FOUND');
@@ -89,12 +105,14 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
     const token = await authenticator?.authenticate(ctx, match);
     assertBodyFits(ctx, match);
     await forward(ctx, {
-      hop: hops.core,
-      // An upload's bytes stay with one core, which need not take over what another one has.
-      key: match.params.session,
-      upstream: 'storage core',
+      upstream: upstreams.core,
+      // An upload's bytes stay with one core, which need not take over what another one has; so do the pages
+      // of the catalog, for what one core alone knows of them.
+      key: match.params.session ?? (match.route.id === 'catalog' ? 'catalog' : undefined),
+      upstreamName: 'storage core',
       url,
       token,
+      giveUp: (attempt, instance) => options.giveUp({ attempt, match, instance }),
       onStatus(status) {
         if (status === 401) authenticator?.challenge(ctx, match, 'invalid_token');
       },
@@ -115,6 +133,7 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
 /** Settles who the client is and how it sees us, and what every answer carries. */
 function identify(ctx: GatewayContext, options: GatewayOptions): void {
   const { proxies, prefix, headers } = options;
+  assertOneHost(ctx);
   const trusted = proxies.trusts(ctx.req);
   const given = ctx.get(internalHeaders.requestId);
   if (trusted && /^[\w.:-]{1,100}$/.test(given)) {
@@ -125,6 +144,31 @@ function identify(ctx: GatewayContext, options: GatewayOptions): void {
   ctx.set('X-Request-Id', ctx.state.requestId);
   for (const [name, values] of Object.entries(headers)) ctx.set(name, [...values]);
   ctx.state.publicUrl = publicUrl(ctx.req, options.publicUrl, trusted) + prefix;
+}
+
+/** Takes a share of what is scarce, until the answer is over. @throws RegistryError TOOMANYREQUESTS */
+function admit(ctx: GatewayContext, { budgets, connections }: GatewayOptions): void {
+  try {
+    connections.assertAdmitted(ctx.req);
+  } catch (error) {
+    closeAfter(ctx.res);
+    throw error;
+  }
+  const lease = budgets.requests.tryTake(partiesOf(ctx.state.client), 1);
+  if (lease === undefined) throw budgets.requests.refuse();
+  disposeWithAnswer(ctx.res, lease);
+}
+
+/**
+ * Of two hosts we would take one, and whoever stands before us perhaps the other (RFC 9112 section 3.2).
+ * @throws RegistryError REQUEST_INVALID
+ */
+function assertOneHost({ req }: GatewayContext): void {
+  const hosts = req.rawHeaders.filter(
+    (name, index) => index % 2 === 0 && name.toLowerCase() === 'host',
+  );
+  if (hosts.length <= 1) return;
+  throw new RegistryError('REQUEST_INVALID', { message: 'the request has two Host headers' });
 }
 
 /** The path below the prefix; undefined for one that is not below it. */
@@ -143,6 +187,7 @@ function assertNoUnwantedBody(ctx: GatewayContext): void {
   if (ctx.method === 'POST' || ctx.method === 'PUT' || ctx.method === 'PATCH') return;
   const { 'transfer-encoding': encoding, 'content-length': length = '0' } = ctx.req.headers;
   if (encoding === undefined && Number(length) === 0) return;
+  closeAfter(ctx.res);
   throw new RegistryError('REQUEST_INVALID', { message: `${ctx.method} takes no body here` });
 }
 

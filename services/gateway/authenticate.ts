@@ -1,6 +1,7 @@
 import type { ParameterizedContext } from 'koa';
 import type { RouteMatch } from '#libs/api/match-route.ts';
 import { isAllowed, optionalAccess, requestedAccess } from '#libs/api/required-access.ts';
+import type { RefusalRecord, RefusedToken } from '#libs/audit/refusal-record.ts';
 import {
   type BearerChallenge,
   formatBasicChallenge,
@@ -11,6 +12,7 @@ import { type Credentials, parseAuthorization } from '#libs/auth/credentials.ts'
 import { formatScope } from '#libs/auth/scope.ts';
 import type { Verifier } from '#libs/auth/verify.ts';
 import type { RequestState } from '#libs/http/app.ts';
+import { whileClientWaits } from '#libs/http/client-gone.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { TokenExchange } from './token-exchange.ts';
 
@@ -32,6 +34,8 @@ export interface AuthenticateOptions {
   tokenRealm(ctx: GatewayContext): string;
   /** Shown by a browser that asks for a password. */
   browserRealm: string;
+  /** Told of each token that is refused, but for those that only are too old. */
+  refusals?: Pick<RefusalRecord, 'refused'> | undefined;
 }
 
 /** Judges a request at the edge. */
@@ -47,7 +51,7 @@ export interface Authenticator {
 }
 
 export function createAuthenticator(options: AuthenticateOptions): Authenticator {
-  const { verifier, exchange, service, tokenRealm, browserRealm } = options;
+  const { verifier, exchange, service, tokenRealm, browserRealm, refusals } = options;
 
   function challenge(
     ctx: GatewayContext,
@@ -78,11 +82,25 @@ export function createAuthenticator(options: AuthenticateOptions): Authenticator
     throw new RegistryError('UNAUTHORIZED', message === undefined ? {} : { message });
   }
 
+  function record(
+    { state: { client, requestId } }: GatewayContext,
+    match: RouteMatch,
+    refused: Pick<RefusedToken, 'event' | 'subject' | 'why'>,
+  ): void {
+    const scope = requestedAccess(match).map(formatScope).join(' ');
+    refusals?.refused({ ...refused, scope, client, requestId });
+  }
+
   /** Whose token it is and what it grants; a token whose only fault is age may finish an upload. */
   async function claimsOf(ctx: GatewayContext, match: RouteMatch, token: string): Promise<Claims> {
     const result = await verifier.verify(token);
     if (result.ok) return result.claims;
     if (result.expired !== undefined && match.params.session !== undefined) return result.expired;
+    if (result.expired === undefined) {
+      const { subject, why } = result;
+      const event = subject === undefined ? 'forged' : 'denied';
+      record(ctx, match, { event, subject: subject ?? '', why });
+    }
     return refuse(ctx, match, `authentication required: ${result.why}`, 'invalid_token');
   }
 
@@ -96,7 +114,7 @@ export function createAuthenticator(options: AuthenticateOptions): Authenticator
       ...requestedAccess(match),
       ...optionalAccess(match, new URLSearchParams(ctx.querystring)),
     ];
-    const request = { scopes, requestId, client };
+    const request = { scopes, requestId, client, signal: whileClientWaits(ctx.res) };
     switch (credentials.scheme) {
       case 'bearer':
         return credentials.token;
@@ -135,6 +153,7 @@ export function createAuthenticator(options: AuthenticateOptions): Authenticator
           message: `${claims.sub} is not allowed ${wanted}`,
         });
       }
+      record(ctx, match, { event: 'denied', subject: claims.sub, why: 'not granted' });
       return refuse(ctx, match, `this token does not grant ${wanted}`, 'insufficient_scope');
     },
   };
@@ -148,8 +167,8 @@ function isNavigation(ctx: GatewayContext): boolean {
 /** A browser sends remembered Basic credentials along with what another site makes it send. */
 function refuseCrossSite(ctx: GatewayContext): void {
   const site = ctx.get('Sec-Fetch-Site');
-  const foreign = site === 'cross-site' || site === 'same-site';
-  if (!foreign || ctx.method === 'GET' || ctx.method === 'HEAD') return;
+  const crossSite = site === 'cross-site' || site === 'same-site';
+  if (!crossSite || ctx.method === 'GET' || ctx.method === 'HEAD') return;
   throw new RegistryError('DENIED', {
     message: 'a page of another site may not change this registry with your password',
   });

@@ -1,35 +1,18 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import type { RequestListener } from 'node:http';
 import { type ClientHttp2Session, connect } from 'node:http2';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { drain } from '#libs/http/serve.ts';
-import { mustRun } from '../../test/support/run.ts';
-import { launcher } from '../../test/support/stack.ts';
-import {
-  createTemporaryFolder,
-  type TemporaryFolder,
-} from '../../test/support/temporary-folder.ts';
+import { createCertificate } from '../../test/support/certificate.ts';
 import { createHttp2Server } from './http2.ts';
 
 describe('createHttp2Server', () => {
-  let folder: TemporaryFolder;
   let tls: { cert: Buffer; key: Buffer };
 
   before(async () => {
-    folder = await createTemporaryFolder();
-    await mustRun(launcher, ['certs', folder.path, 'localhost']);
-    const [cert, key] = await Promise.all(
-      ['site.crt', 'site.key'].map((name) => readFile(join(folder.path, name))),
-    );
-    tls = { cert: cert ?? Buffer.alloc(0), key: key ?? Buffer.alloc(0) };
-  });
-
-  after(async () => {
-    await folder?.remove();
+    tls = await createCertificate();
   });
 
   const hour = 3_600_000;

@@ -1,61 +1,70 @@
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
-import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https';
-import { type OpenTrust, openTrust } from '#libs/auth/open-trust.ts';
-import { connectForNews, trustChannel } from '#libs/auth/trust-news.ts';
+import type { Server as HttpsServer } from 'node:https';
+import { type AuditLog, openAuditLog } from '#libs/audit/audit-log.ts';
+import { createRefusalRecord, type RefusalRecord } from '#libs/audit/refusal-record.ts';
+import {
+  connectInvalidationChannel,
+  invalidationChannel,
+} from '#libs/auth/invalidation-channel.ts';
+import { openTokenVerifier, type TokenVerifier } from '#libs/auth/open-token-verifier.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import type { HopClient } from '#libs/hop/client.ts';
-import { measureInstances } from '#libs/hop/measure-instances.ts';
-import { openHop } from '#libs/hop/open-hop.ts';
-import { createNetworks } from '#libs/http/networks.ts';
+import { loadTls } from '#libs/http/load-tls.ts';
+import type { ProcessStatus } from '#libs/http/process-status.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
-import type { SelfReport } from '#libs/http/self-report.ts';
-import { applyTimeouts, drain, listen, serverOptions } from '#libs/http/serve.ts';
+import { drain, listen } from '#libs/http/serve.ts';
+import type { InternalClient } from '#libs/internal/client.ts';
+import { measureInstances } from '#libs/internal/measure-instances.ts';
+import { openUpstream } from '#libs/internal/open-upstream.ts';
+import { measureBudgets } from '#libs/limits/measure-budgets.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { dropPrivileges } from '#libs/process/drop-privileges.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
-import { serveAsUser } from '#libs/process/serving-user.ts';
 import { createGatewayApp } from './app.ts';
 import { type Authenticator, createAuthenticator } from './authenticate.ts';
+import { createGatewayBudgets } from './budgets.ts';
 import { createTrustedProxies } from './client-address.ts';
-import { createHttp2Server } from './http2.ts';
+import { createClientConnections } from './client-connections.ts';
+import { createGiveUp } from './give-up.ts';
 import { createProxy } from './proxy.ts';
-import { expectProxyHeader } from './proxy-protocol/expect-header.ts';
-import { followTls, loadTls } from './tls.ts';
+import { createGatewayServer } from './server.ts';
+import { followTls } from './tls.ts';
 import { createTokenExchange } from './token-exchange.ts';
-
-/** Milliseconds an idle client connection is kept. */
-const keepAlive = 75_000;
-/** Milliseconds for a TLS handshake. */
-const handshake = 10_000;
 
 /** The edge: TLS, authentication, and the way to auth and core. */
 async function startGateway(
   settings: Settings,
   log: Logger,
   readiness: Readiness,
-  report: SelfReport,
+  processStatus: ProcessStatus,
 ): Promise<RunningProcess> {
-  const { http, auth, hops } = settings;
+  const { http, auth, internal } = settings;
   const proxies = createTrustedProxies(http.trustedProxies);
   const proxy = createProxy({ prefix: http.prefix, idle: http.idleTimeout });
-  const coreHop = await openHop('core', hops, log);
-  const authHop = auth === undefined ? undefined : await openHop('auth', hops, log);
-  const auths = authHop === undefined ? {} : { auth: authHop.instances };
-  measureInstances({ core: coreHop.instances, ...auths }, report.metrics);
-  const trust = await openTrust(settings, authHop?.client, log);
-  if (trust !== undefined) readiness.require(trust.reason);
-  const news =
-    authHop === undefined ? undefined : await connectForNews(settings.redis, log, report.metrics);
-  news?.subscribe(trustChannel, () => void trust?.refresh());
+  const coreUpstream = await openUpstream('core', internal, log);
+  const authUpstream = auth === undefined ? undefined : await openUpstream('auth', internal, log);
+  const auths = authUpstream === undefined ? {} : { auth: authUpstream.instances };
+  measureInstances({ core: coreUpstream.instances, ...auths }, processStatus.metrics);
+  const tokenVerifier = await openTokenVerifier(settings, authUpstream?.client, log);
+  if (tokenVerifier !== undefined) readiness.require(tokenVerifier.reason);
+  const redis = await connectInvalidationChannel(settings.redis, log, processStatus.metrics);
+  if (authUpstream !== undefined)
+    redis?.subscribe(invalidationChannel, () => void tokenVerifier?.refresh());
+  let audit: AuditLog | undefined;
+  const refusals = createRefusalRecord(() => audit, log);
   const authenticator =
-    trust === undefined ? undefined : authenticatorFor(settings, trust, authHop?.client);
+    tokenVerifier === undefined
+      ? undefined
+      : authenticatorFor(settings, tokenVerifier, authUpstream?.client, refusals);
   if (authenticator === undefined) {
     log.warn('no auth is configured: everyone who can reach this registry may do everything');
   }
 
+  const budgets = createGatewayBudgets(settings.limits.gateway);
+  measureBudgets(Object.values(budgets), processStatus.metrics);
+  const connections = createClientConnections(budgets.connections);
   const app = createGatewayApp({
     log,
     readiness,
-    report,
+    processStatus,
     accessLog: settings.log.access,
     authenticator,
     proxy,
@@ -63,82 +72,61 @@ async function startGateway(
     prefix: http.prefix,
     publicUrl: http.publicUrl,
     headers: http.headers,
-    hops: { core: coreHop, auth: authHop },
+    budgets,
+    connections,
+    upstreams: { core: coreUpstream, auth: authUpstream },
+    giveUp: createGiveUp(redis),
   });
   const handle = app.callback();
-  const server = await createServer(settings, (request, response) => {
-    void handle(request, response);
-  });
+  const tlsOptions = http.tls === undefined ? undefined : await loadTls(http.tls);
+  const server = createGatewayServer(
+    { ...http, tls: tlsOptions, connections, log },
+    (request, response) => void handle(request, response),
+  );
   const tls = http.tls === undefined ? undefined : followTls(server as HttpsServer, http.tls, log);
-  applyTimeouts(server, { headers: http.headersTimeout, keepAlive });
-  takeProxyProtocol(server, settings, log);
   const shared = settings.workers.gateway > 1;
   const port = await listen(server, http.listen, { shared });
-  await serveAsUser(settings, log);
+  await dropPrivileges(settings, log, { file: settings.audit?.path });
+  audit = openAuditLog(settings.audit, 'gateway', log);
 
   return {
     address: describeAddress(settings, port),
     async stop() {
       await drain(server, http.drainTimeout);
+      refusals.close();
+      await audit?.close();
       tls?.close();
-      trust?.close();
-      await news?.close();
-      authHop?.close();
-      coreHop.close();
+      tokenVerifier?.close();
+      await redis?.close();
+      authUpstream?.close();
+      coreUpstream.close();
     },
     async reload() {
+      audit?.reopen();
       await tls?.reload();
     },
   };
 }
 
 function authenticatorFor(
-  { auth, foreign, http }: Settings,
-  { verifier }: OpenTrust,
-  client: HopClient | undefined,
+  { auth, externalIssuer, http }: Settings,
+  { verifier }: TokenVerifier,
+  client: InternalClient | undefined,
+  refusals: RefusalRecord,
 ): Authenticator {
   return createAuthenticator({
     verifier,
+    refusals,
     exchange: client === undefined ? undefined : createTokenExchange(client),
-    service: auth?.service ?? foreign?.service ?? '',
+    service: auth?.service ?? externalIssuer?.service ?? '',
     tokenRealm({ state: { publicUrl } }) {
-      if (foreign === undefined) return `${publicUrl}/v2/_token`;
+      if (externalIssuer === undefined) return `${publicUrl}/v2/_token`;
       // Without our prefix, as distribution has it.
       const host = publicUrl.slice(0, publicUrl.length - http.prefix.length);
-      return foreign.realm ?? `${host}${foreign.autoredirectPath}`;
+      return externalIssuer.realm ?? `${host}${externalIssuer.autoredirectPath}`;
     },
     browserRealm: auth?.realm ?? '',
   });
-}
-
-async function createServer({ http }: Settings, listener: RequestListener): Promise<Server> {
-  const tls = http.tls === undefined ? undefined : await loadTls(http.tls);
-  if (tls !== undefined && http.http2) {
-    const { headersTimeout, idleTimeout: idle } = http;
-    return createHttp2Server({ tls, handshake, headersTimeout, keepAlive, idle }, listener);
-  }
-  const server =
-    tls === undefined
-      ? createHttpServer(serverOptions)
-      : createHttpsServer({
-          ...serverOptions,
-          ...tls,
-          handshakeTimeout: handshake,
-          ALPNProtocols: ['http/1.1'],
-        });
-  server.on('request', listener);
-  // Left alone, Node would ask for the body before anybody looked at the credentials.
-  server.on('checkContinue', listener);
-  return server;
-}
-
-/** @throws Error naming an entry of the setting that is no network */
-function takeProxyProtocol(server: Server, { http }: Settings, log: Logger): void {
-  const { proxyProtocol: from, headersTimeout: timeout } = http;
-  if (from === false) return;
-  const isProxy =
-    from === true ? () => true : createNetworks(from, 'portcullis.gateway.proxyprotocol');
-  expectProxyHeader(server, { isProxy, timeout, log });
 }
 
 function describeAddress({ http }: Settings, port: number): string {

@@ -1,11 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import httpProxy from 'http-proxy';
-import { inOrder } from '#libs/hop/choose.ts';
-import type { Instance } from '#libs/hop/instances.ts';
-import type { Hop } from '#libs/hop/open-hop.ts';
+import { whileClientWaits } from '#libs/http/client-gone.ts';
 import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
 import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
+import { inOrder } from '#libs/internal/choose.ts';
+import type { Instance } from '#libs/internal/instances.ts';
+import type { Upstream } from '#libs/internal/open-upstream.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import { letAllArrive } from '#libs/process/let-all-arrive.ts';
 import type { GatewayContext } from './authenticate.ts';
 import { sendBody } from './send-body.ts';
 import { watchIdle } from './watch-idle.ts';
@@ -15,17 +18,22 @@ const maxAttempts = 3;
 
 export interface ForwardOptions {
   /** The way to the processes that can serve it. */
-  hop: Hop;
+  upstream: Upstream;
   /** What should stay with one instance, such as an upload's id. */
   key?: string | undefined;
   /** What it is called in an error message. */
-  upstream: string;
+  upstreamName: string;
   /** Path and query the upstream is to see. */
   url: string;
   /** The token the upstream is to see; undefined forwards none, null what the client sent. */
   token: string | undefined | null;
   /** Called with the upstream's status before the headers go out. */
   onStatus?: (status: number) => void;
+  /**
+   * Called when a request that may change something got no answer, before its client is told that nothing was
+   * done. @returns false if it may be done yet
+   */
+  giveUp?: (attempt: string, instance: Instance) => Promise<boolean>;
 }
 
 export interface ProxyOptions {
@@ -39,8 +47,9 @@ export interface ProxyOptions {
 export interface UpstreamProxy {
   /**
    * Resolves when the exchange is over. What never left us is tried with the next instance; of what did,
-   * only GET and HEAD, once: a body is never sent in two halves.
-   * @throws RegistryError UNAVAILABLE if there is no answer
+   * only GET and HEAD, once: a body is never sent in two halves. Where it cannot be known what becomes of a
+   * change, the connection breaks, as if the answer had been lost.
+   * @throws RegistryError UNAVAILABLE if there is no answer, and nothing was done
    */
   forward(ctx: GatewayContext, options: ForwardOptions): Promise<void>;
 }
@@ -50,9 +59,12 @@ interface Exchange {
   ctx: GatewayContext;
   options: ForwardOptions;
   instance: Instance;
+  /** Names it to the instance. */
+  attempt: string;
   outgoing?: ClientRequest;
   /** True once the instance may have seen something of it. */
   sent: boolean;
+  stopWatching?: () => void;
 }
 
 /** Why there was no answer, and whether another instance may be asked. */
@@ -72,6 +84,7 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
       return;
     }
     exchange.outgoing = outgoing;
+    if (!outgoing.headersSent) outgoing.setHeader(internalHeaders.attempt, exchange.attempt);
     sign(exchange, outgoing);
     // The upstream may refuse by the headers alone, and must not wait for a slow first byte.
     if (hasUnreadBody(request)) outgoing.flushHeaders();
@@ -79,7 +92,7 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
     const leave = () => outgoing.destroy();
     response.once('close', leave);
     outgoing.once('close', () => response.off('close', leave));
-    watchIdle(request, response, outgoing, idle);
+    exchange.stopWatching = watchIdle(request, response, outgoing, idle);
     watchInstance(exchange.instance, outgoing, idle);
   });
 
@@ -121,7 +134,7 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
   }
 
   /** Resolves when the exchange is over, with the reason if there was no answer. */
-  async function attempt(exchange: Exchange): Promise<Failure | undefined> {
+  async function run(exchange: Exchange): Promise<Failure | undefined> {
     const { ctx, instance } = exchange;
     exchanges.set(ctx.req, exchange);
     instance.inFlight += 1;
@@ -137,8 +150,8 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
           // After the answer began, what became of the request body no longer matters.
           if (ctx.res.headersSent || ctx.res.destroyed || ctx.req.socket.destroyed) return;
           ctx.res.off('close', over);
-          const harmless = ctx.method === 'GET' || ctx.method === 'HEAD';
-          resolve({ cause, repeatable: harmless || !exchange.sent });
+          exchange.stopWatching?.();
+          resolve({ cause, repeatable: isHarmless(ctx) || !exchange.sent });
         });
       });
     } finally {
@@ -148,26 +161,34 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
 
   return {
     async forward(ctx, options) {
-      const { hop, key, upstream } = options;
+      const { upstream, key, upstreamName } = options;
       prepare(ctx, options);
       ctx.respond = false;
-      // Whoever left while we asked who it is: its body, cut short, must not go on as if it were whole.
-      if (ctx.res.closed) return;
-      const [first, ...others] = inOrder(hop.instances.all(), key);
-      let cause = new Error('its name stands for nothing');
+      // Whoever left while we asked who it is, or were held up: its body, cut short, must not go on as if it were whole, and
+      // what it asked for must not happen behind what it did next.
+      const client = whileClientWaits(ctx.res);
+      if (!isHarmless(ctx)) await letAllArrive();
+      if (ctx.res.closed || client.aborted) return;
+      const [first, ...others] = inOrder(upstream.instances.all(), key);
+      let cause = new Error('its name does not resolve');
       // A single one may have closed the very connection that we chose.
       const candidates =
         first === undefined ? [] : [first, ...(others.length > 0 ? others : [first])];
       for (const instance of candidates.slice(0, maxAttempts)) {
-        const failure = await attempt({ ctx, options, instance, sent: false });
+        const attempt = randomUUID();
+        const failure = await run({ ctx, options, instance, attempt, sent: false });
         if (failure === undefined || ctx.res.closed) return;
         cause = failure.cause;
-        hop.instances.eject(instance, cause);
-        if (!failure.repeatable) break;
+        upstream.instances.eject(instance, cause);
+        if (failure.repeatable) continue;
+        if ((await options.giveUp?.(attempt, instance)) !== false) break;
+        ctx.state.log.warn({ err: cause }, `the ${upstreamName} may still carry out the request`);
+        ctx.res.destroy();
+        return;
       }
       ctx.respond = true;
       throw new RegistryError('UNAVAILABLE', {
-        message: `the ${upstream} does not answer; try again`,
+        message: `the ${upstreamName} does not answer; try again`,
         retryAfter: 2,
         cause,
       });
@@ -175,11 +196,16 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
   };
 }
 
+/** Whether a request changes nothing, so that it may be carried out late, or twice. */
+function isHarmless({ method }: GatewayContext): boolean {
+  return method === 'GET' || method === 'HEAD';
+}
+
 /** Shows the instance that we are one of its own. */
-function sign({ options: { hop }, ctx }: Exchange, outgoing: ClientRequest): void {
-  if (hop.signer === undefined || outgoing.headersSent) return;
+function sign({ options: { upstream }, ctx }: Exchange, outgoing: ClientRequest): void {
+  if (upstream.signer === undefined || outgoing.headersSent) return;
   const { method, path: url } = outgoing;
-  const signature = hop.signer.sign({ method, url, headers: ctx.req.headers });
+  const signature = upstream.signer.sign({ method, url, headers: ctx.req.headers });
   outgoing.setHeader(internalHeaders.signature, signature);
 }
 

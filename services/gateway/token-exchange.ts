@@ -1,9 +1,10 @@
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { type Access, formatScope } from '#libs/auth/scope.ts';
-import type { HopClient } from '#libs/hop/client.ts';
-import type { CallResult } from '#libs/http/call.ts';
+import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
+import type { TextResponse } from '#libs/http/request-text.ts';
+import type { InternalClient } from '#libs/internal/client.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 
 /** Milliseconds an anonymous token is used again; bounds how late a changed rule is seen. */
@@ -13,6 +14,8 @@ export interface TokenRequest {
   scopes: readonly Access[];
   requestId: string;
   client: string;
+  /** Aborted when the client has left. */
+  signal?: AbortSignal | undefined;
 }
 
 /** Gets tokens from auth for requests that come without one. */
@@ -21,24 +24,25 @@ export interface TokenExchange {
    * For Basic credentials sent straight to the registry.
    * @param authorization the header as it came
    * @returns undefined if auth refuses the credentials
-   * @throws RegistryError UNAVAILABLE, TOOMANYREQUESTS
+   * @throws RegistryError UNAVAILABLE, TOOMANYREQUESTS, REQUEST_INVALID if auth finds something else wrong
    */
   forBasic(authorization: string, request: TokenRequest): Promise<string | undefined>;
-  /** For a caller without credentials. @throws RegistryError UNAVAILABLE */
+  /** For a caller without credentials. @throws RegistryError as above */
   forAnonymous(request: TokenRequest): Promise<string>;
 }
 
 const answerSchema = z.object({ token: z.string() });
+const refusalSchema = z.object({ errors: z.array(z.object({ message: z.string() })).min(1) });
 
-export function createTokenExchange(auth: HopClient): TokenExchange {
+export function createTokenExchange(auth: InternalClient): TokenExchange {
   const anonymous = new LRUCache<string, string>({ max: 10_000, ttl: anonymousTtl });
 
   async function ask(
-    { scopes, requestId, client }: TokenRequest,
+    { scopes, requestId, client, signal }: TokenRequest,
     authorization?: string,
-  ): Promise<CallResult> {
+  ): Promise<TextResponse> {
     const query = new URLSearchParams(scopes.map((access) => ['scope', formatScope(access)]));
-    let answer: CallResult;
+    let answer: TextResponse;
     try {
       answer = await auth.call({
         method: 'GET',
@@ -49,8 +53,10 @@ export function createTokenExchange(auth: HopClient): TokenExchange {
           ...(authorization === undefined ? {} : { authorization }),
         },
         timeout: 30_000,
+        signal,
       });
     } catch (cause) {
+      if (signal?.aborted === true) throw new ClientGoneError();
       throw unavailable(cause);
     }
     if (answer.status === 429) {
@@ -63,8 +69,8 @@ export function createTokenExchange(auth: HopClient): TokenExchange {
 
   return {
     async forBasic(authorization, request) {
-      const { status, body } = await ask(request, authorization);
-      return status === 200 ? answerSchema.parse(JSON.parse(body)).token : undefined;
+      const answer = await ask(request, authorization);
+      return answer.status === 401 ? undefined : tokenOf(answer);
     },
 
     async forAnonymous(request) {
@@ -72,11 +78,28 @@ export function createTokenExchange(auth: HopClient): TokenExchange {
       const key = [request.client, ...request.scopes.map(formatScope)].join(' ');
       const known = anonymous.get(key);
       if (known !== undefined) return known;
-      const { token } = answerSchema.parse(JSON.parse((await ask(request)).body));
+      const token = tokenOf(await ask(request));
       anonymous.set(key, token);
       return token;
     },
   };
+}
+
+/** @throws RegistryError with what auth says, where it gives none */
+function tokenOf({ status, body }: TextResponse): string {
+  let answer: unknown;
+  try {
+    answer = JSON.parse(body);
+  } catch (cause) {
+    throw unavailable(cause);
+  }
+  const parsed = answerSchema.safeParse(answer);
+  if (status === 200 && parsed.success) return parsed.data.token;
+  const refusal = refusalSchema.safeParse(answer);
+  if (status === 200 || !refusal.success) {
+    throw unavailable(new Error(`auth answered ${status} and no token`));
+  }
+  throw new RegistryError('REQUEST_INVALID', { message: refusal.data.errors[0]?.message ?? '' });
 }
 
 function unavailable(cause: unknown): RegistryError {

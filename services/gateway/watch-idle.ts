@@ -16,13 +16,14 @@ interface ClientSide {
  * client's turn, to send more of the body or to take more of the answer. A core that takes its time is
  * never cut, however long it does. Of an answer over HTTP/2 a piece counts when all of it is gone; pieces
  * are 64 KiB at most.
+ * @returns to be called when another upstream is tried: whoever watches that one judges by it alone
  */
 export function watchIdle(
   request: IncomingMessage,
   response: ServerResponse,
   upstream: ClientRequest,
   idle: number,
-): void {
+): () => void {
   const client = clientSide(request, response);
   let seen = -1;
   let since = performance.now();
@@ -39,7 +40,12 @@ export function watchIdle(
     },
     Math.max(10, idle / 4),
   );
-  response.once('close', () => clearInterval(timer));
+  const stop = () => clearInterval(timer);
+  response.once('close', stop);
+  return () => {
+    response.off('close', stop);
+    stop();
+  };
 }
 
 function clientSide(request: IncomingMessage, response: ServerResponse): ClientSide {

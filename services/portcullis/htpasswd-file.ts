@@ -1,10 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import bcrypt from 'bcryptjs';
-import { isAccountName, parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import { defaultCost, isAccountName, noAccounts, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { editFile } from '#libs/process/edit-file.ts';
-
-/** log2 of bcrypt's work: about 60 ms a login on a common machine. */
-const defaultCost = 10;
 
 /** Bytes of a password that bcrypt reads; a longer one would be cut without a word. */
 const maxPassword = 72;
@@ -33,7 +30,7 @@ export async function setPassword(
       throw new Error(`${path} already has a user "${name}"; change the password with user passwd`);
     }
     if (mode === 'change' && !known) throw noUser(path, name);
-    return join([...without(text, name), line]);
+    return join([...without(text, name).filter((other) => other !== noAccounts), line]);
   });
 }
 
@@ -49,7 +46,8 @@ export async function replaceUser(
   const name = line.slice(0, line.indexOf(':') + 1);
   let index = -1;
   await editFile(path, (text) => {
-    const lines = anew || text === undefined ? [] : linesOf(text);
+    const there = anew || text === undefined ? [] : linesOf(text);
+    const lines = there.filter((other) => other !== noAccounts);
     index = lines.findIndex((other) => other.startsWith(name));
     return join(index < 0 ? [...lines, line] : lines.with(index, line));
   });
@@ -81,7 +79,9 @@ export async function removeUser(path: string, name: string): Promise<void> {
   await editFile(path, (text = '') => {
     const lines = without(text, name);
     if (lines.length === linesOf(text).length) throw noUser(path, name);
-    return join(lines);
+    // A file without an account would be taken for an accident.
+    const isLast = parseHtpasswd(join(lines)).accounts.size === 0;
+    return join(isLast ? [...lines, noAccounts] : lines);
   });
 }
 

@@ -32,7 +32,7 @@ function choose(args: string[]): { run: Command; rest: string[] } {
   if (first === '-v' || first === '--version') return { run: version, rest };
   if (first === '-h' || first === '--help') return { run: help, rest };
   const command = Object.hasOwn(commands, first) ? commands[first] : undefined;
-  if (command === undefined) throw new UsageError(`there is no command "${first}"`);
+  if (command === undefined) throw new UsageError(`unknown command "${first}"`);
   const { values } = parseArgs({
     args: rest,
     strict: false,

@@ -8,12 +8,29 @@ test('a process of ours is known by what it runs, and its configuration by its a
   assert.deepEqual(parseCommandLine([...node, core, '/etc/x.yml', '--worker', '2', '']), {
     service: 'core',
     config: '/etc/x.yml',
+    sockets: undefined,
   });
+  const told = ['--sockets', '/run/portcullis/x', '--worker', '2', ''];
+  for (const [given, config] of [
+    [['/etc/x.yml'], '/etc/x.yml'],
+    [[], undefined],
+  ] as const) {
+    assert.deepEqual(parseCommandLine([...node, core, ...given, ...told]), {
+      service: 'core',
+      config,
+      sockets: '/run/portcullis/x',
+    });
+  }
   assert.deepEqual(parseCommandLine([...node, core, '--worker', '2', '']), {
     service: 'core',
     config: undefined,
+    sockets: undefined,
   });
-  assert.deepEqual(parseCommandLine([...node, core, '']), { service: 'core', config: undefined });
+  assert.deepEqual(parseCommandLine([...node, core, '']), {
+    service: 'core',
+    config: undefined,
+    sockets: undefined,
+  });
   const strangers = [
     [...node, '/opt/portcullis/services/portcullis/main.ts', 'serve', ''],
     [...node, '/srv/app/main.ts', ''],

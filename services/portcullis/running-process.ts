@@ -6,6 +6,8 @@ export interface RunningService {
   service: ServiceName;
   /** As it was given; undefined where it was not. */
   config: string | undefined;
+  /** The folder of the sockets, where a supervisor told it. */
+  sockets: string | undefined;
 }
 
 /**
@@ -32,6 +34,13 @@ export function parseCommandLine(words: readonly string[]): RunningService | und
   const name = words[index]?.split('/').at(-2);
   const service = services.find((known) => known === name);
   if (service === undefined) return undefined;
-  const [config] = words.slice(index + 1);
-  return { service, config: config === '' || config?.startsWith('-') ? undefined : config };
+  const [config, ...rest] = words.slice(index + 1);
+  const isOption = config === '' || config?.startsWith('-');
+  const options = isOption ? [config, ...rest] : rest;
+  const sockets = options[options.indexOf('--sockets') + 1];
+  return {
+    service,
+    config: isOption ? undefined : config,
+    sockets: options.includes('--sockets') ? sockets : undefined,
+  };
 }

@@ -1,8 +1,10 @@
 import { type ChildProcess, fork } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from '#libs/log/logger.ts';
 import type { ProcessMessage } from '#libs/process/run-process.ts';
 import type { ServiceName } from '#libs/process/service-name.ts';
+import type { SupervisorMessage } from '#libs/process/stop-signals.ts';
 import { workerName } from '#libs/process/worker-name.ts';
 
 /** One process among those of its service; numbers count from 1. */
@@ -20,10 +22,14 @@ const killAfter = 5000;
 export interface SupervisorOptions {
   /** The configuration file; undefined for the built-in one. */
   config: string | undefined;
+  /** The folder of the sockets between the children. */
+  sockets: string;
   /** The last is started when the others are ready; they are stopped in the reverse order. */
   services: readonly ServiceName[];
   /** Processes of each service. */
   workers: Readonly<Record<ServiceName, number>>;
+  /** Those that somebody else chooses among: they say that they are about to stop. */
+  chosen: readonly ServiceName[];
   log: Logger;
   /** Milliseconds a child may take to end what runs. */
   drainTimeout: number;
@@ -38,7 +44,10 @@ export interface Supervisor {
    * @throws StartFailed if one cannot start; it has said why itself, and the others are stopped
    */
   start(): Promise<string>;
-  stop(): Promise<void>;
+  /** @param delay milliseconds in which everything goes on, so that nobody chooses us any more */
+  stop(delay?: number): Promise<void>;
+  /** Resolves when a child that served says that it cannot go on, and that starting it again would not help. */
+  readonly failed: Promise<void>;
   /** Has every child take changed files. */
   reload(): void;
   /** Ends everything at once. */
@@ -55,7 +64,9 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const failures = new Map<string, number>();
   /** Those that are ready. */
   const running = new Set<ChildProcess>();
+  const failed = Promise.withResolvers<void>();
   let stopping = false;
+  const now = new AbortController();
 
   const workersOf = (service: ServiceName): Worker[] =>
     Array.from({ length: options.workers[service] }, (_, index) => ({
@@ -70,7 +81,12 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     if (stopping) throw new StartFailed(`${name} was not started: everything is stopping`);
     const script = fileURLToPath(new URL(`../${service}/main.ts`, import.meta.url));
     const config = options.config === undefined ? [] : [options.config];
-    const child = fork(script, [...config, ...(number === 1 ? [] : ['--worker', `${number}`])], {
+    const place = [
+      '--sockets',
+      options.sockets,
+      ...(number === 1 ? [] : ['--worker', `${number}`]),
+    ];
+    const child = fork(script, [...config, ...place], {
       // A group of its own: Ctrl-C reaches the supervisor, which stops its children in order.
       detached: true,
       execArgv: ['--disable-warning=DEP0060'],
@@ -81,6 +97,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     let ready = false;
     return await new Promise((resolve, reject) => {
       child.on('message', (message: ProcessMessage) => {
+        if (message.type === 'failed' && ready) failed.resolve();
         if (message.type !== 'ready') return;
         ready = true;
         running.add(child);
@@ -88,7 +105,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       });
       // Also what is not allowed to us later, as to signal somebody who became another user.
       child.on('error', (error) => {
-        if (ready) log.warn({ err: error, service: name }, 'the process cannot be reached');
+        if (ready) log.warn({ err: error, service: name }, 'the process does not respond');
         else reject(error);
       });
       child.once('exit', (code, signal) => {
@@ -115,11 +132,14 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     const count = lived > backoff.forgetAfter ? 0 : (failures.get(name) ?? 0);
     failures.set(name, count + 1);
     const delay = Math.min(backoff.most, backoff.first * 2 ** count);
-    log.error({ service: name, why, restartInMs: delay }, 'a process died; starting it again');
+    log.error(
+      { service: name, why, restartInMs: delay },
+      'a process exited unexpectedly; restarting it',
+    );
     setTimeout(() => {
       if (stopping) return;
       launch(worker).then(
-        () => log.info({ service: name }, 'the process is back'),
+        () => log.info({ service: name }, 'the process responds again'),
         () => restart(worker, performance.now(), 'it could not start'),
       );
     }, delay);
@@ -129,15 +149,29 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     const child = children.get(workerName(service, number));
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
-    // A child stops by itself when its supervisor is gone, which needs no right to signal it.
-    if (!child.kill('SIGTERM')) child.disconnect();
+    // One that is still starting has no ear for messages; it ends by itself when its supervisor is gone, which needs
+    // no right to signal it.
+    if (running.has(child)) tell(child, { type: 'stop' });
+    else if (!child.kill('SIGTERM') && child.connected) child.disconnect();
     const timer = setTimeout(() => child.kill('SIGKILL'), options.drainTimeout + killAfter);
     await ended;
     clearTimeout(timer);
   }
 
-  async function stop(): Promise<void> {
+  function tell(child: ChildProcess, message: SupervisorMessage): void {
+    // What fails is that it is gone, which its end tells as well.
+    if (child.connected) child.send(message, () => {});
+  }
+
+  async function stop(delay = 0): Promise<void> {
     stopping = true;
+    if (delay > 0) {
+      for (const worker of options.chosen.flatMap(workersOf)) {
+        const child = children.get(workerName(worker.service, worker.number));
+        if (child !== undefined) tell(child, { type: 'drain' });
+      }
+      await sleep(delay, undefined, { signal: now.signal }).catch(() => {});
+    }
     for (const service of [...services].reverse()) await Promise.all(workersOf(service).map(end));
   }
 
@@ -155,12 +189,14 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       return address;
     },
     stop,
+    failed: failed.promise,
     reload() {
       // One that is still starting reads the files anyway, and has no ear for the signal yet.
       for (const child of running) child.kill('SIGHUP');
     },
     kill() {
       stopping = true;
+      now.abort();
       for (const child of children.values()) child.kill('SIGKILL');
     },
   };

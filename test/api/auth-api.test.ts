@@ -4,23 +4,28 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import bcrypt from 'bcryptjs';
+import fc from 'fast-check';
 import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
 import { openAuditLog } from '#libs/audit/audit-log.ts';
-import { believeAll } from '#libs/hop/guard.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
+import { trustAnyPeer } from '#libs/internal/peer-check.ts';
+import { createAclPolicy } from '#libs/policy/acl.ts';
+import { createTokenRecord } from '../../services/auth/api/token-record.ts';
 import { createAuthApp } from '../../services/auth/app.ts';
 import { type AccountStores, openAccounts } from '../../services/auth/identities/accounts.ts';
 import { createIdentities } from '../../services/auth/identities/identities.ts';
 import { createIdentityTokens } from '../../services/auth/identities/identity-tokens.ts';
+import { openSecretHistory } from '../../services/auth/identities/secret-history.ts';
 import { createFirstKey } from '../../services/auth/keys/create-key.ts';
 import { type KeyRing, openKeyRing } from '../../services/auth/keys/key-ring.ts';
 import { loadKeys } from '../../services/auth/keys/signing-key.ts';
-import { createMemoryCounter } from '../../services/auth/limits/failure-counter.ts';
-import { createLoginLimits } from '../../services/auth/limits/login-limits.ts';
-import { createAclPolicy } from '../../services/auth/policy/acl.ts';
-import { openRevocations } from '../../services/auth/revocations.ts';
+import { openKnownLogins } from '../../services/auth/limits/known-logins.ts';
+import { createLoginLimits, type LoginLimits } from '../../services/auth/limits/login-limits.ts';
+import { createMemoryCounter } from '../../services/auth/limits/memory-counter.ts';
+import { openRevocations, type Revocations } from '../../services/auth/revocations.ts';
 import { openWorkloads } from '../../services/auth/workloads/workloads.ts';
+import { headerText, pathText } from '../support/arbitrary-text.ts';
 import { createRecordingLog } from '../support/recording-log.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
 
@@ -38,6 +43,9 @@ describe('the token service', () => {
   let keys: KeyRing;
   let server: Server;
   let url: string;
+  let revocations: Revocations;
+  /** Happens after a login was found right, while that is counted. */
+  let whileCounting: (() => Promise<void>) | undefined;
 
   before(async () => {
     folder = await createTemporaryFolder();
@@ -50,14 +58,32 @@ describe('the token service', () => {
     keys = openKeyRing({ stateFolder: state, keys: [key], ttl, log, onChange() {} });
     const htpasswd = join(folder.path, 'htpasswd');
     await writeFile(htpasswd, `bob:${bcrypt.hashSync('secret', 4)}\n`);
-    const revocations = await openRevocations({
-      stateFolder: state,
-      secret: Buffer.from('x'),
-      log,
-    });
+    const secret = Buffer.alloc(32, 1);
+    const history = await openSecretHistory(join(state, 'rehashed.json'), secret);
+    revocations = await openRevocations({ stateFolder: state, history, log });
     accounts = await openAccounts({ htpasswd, state }, revocations, () => {}, log);
-    const identityTokens = createIdentityTokens(Buffer.alloc(32, 1), 'portcullis', 3_600_000);
-    const limits = { window: 300_000, perAddress: 0, perAccount: 0, perLogin: 0 };
+    const identityTokens = createIdentityTokens(secret, 'portcullis', 3_600_000, history);
+    const none = { perAddress: 0, perAccount: 0, perLogin: 0, perAnonymous: 0 };
+    const counter = createMemoryCounter(300_000);
+    const counting = createLoginLimits({
+      settings: { window: 300_000, ...none },
+      counter,
+      requests: counter,
+      known: openKnownLogins({ path: undefined, secret, redis: undefined, log }),
+    });
+    const limits: LoginLimits = {
+      ...counting,
+      async admit(attempt) {
+        const admission = await counting.admit(attempt);
+        return {
+          ...admission,
+          async right() {
+            await whileCounting?.();
+            await admission.right();
+          },
+        };
+      },
+    };
     const policy = createAclPolicy(
       [
         { match: { account: '/.+/', name: '${account}/**' }, actions: ['pull', 'push'] },
@@ -77,12 +103,15 @@ describe('the token service', () => {
         identityTokens,
         revocations,
         workloads: await openWorkloads([], log),
-        limits: createLoginLimits(limits, createMemoryCounter(limits.window), log),
+        limits,
+        history,
         labelKeys: () => policy.labelKeys,
       }),
       policy: () => policy,
-      audit: openAuditLog(undefined, 'auth', log),
-      guard: believeAll,
+      limits,
+      robots: accounts.robots,
+      record: createTokenRecord(openAuditLog(undefined, 'auth', log), log),
+      checkPeer: trustAnyPeer,
       realm: 'Test',
       issue: {
         signing: keys.signing,
@@ -205,10 +234,30 @@ describe('the token service', () => {
     }
   });
 
+  test('a login that is revoked while it is counted gives no token', async () => {
+    const form = 'grant_type=password&service=registry&client_id=x&username=bob&password=secret';
+    whileCounting = async () => {
+      await revocations.follow(new Map([['bob', 'another hash']]));
+      whileCounting = undefined;
+    };
+    assert.equal((await post(form)).status, 401);
+    assert.equal((await post(form)).status, 200);
+  });
+
   test('a form without end is 413, a hundred scopes are enough', async () => {
     assert.equal((await post('x'.repeat(70_000))).status, 413);
     const many = Array.from({ length: 150 }, (_, index) => `scope=repository:a${index}:pull`);
     assert.equal((await get(many.join('&'))).status, 400);
+  });
+
+  test('without a login ten scopes are enough', async () => {
+    const scopes = (number: number) =>
+      Array.from({ length: number }, (_, n) => `scope=repository:public/${n}:pull`).join('&');
+    assert.equal((await claimsOf(await get(scopes(10)))).subject, '');
+    const refused = await get(scopes(11));
+    assert.equal(refused.status, 400);
+    assert.match(await refused.text(), /at most 10 scopes without a login/);
+    assert.equal((await get(scopes(11), basic('bob', 'secret'))).status, 200);
   });
 
   test('a token that no header can carry is refused', async () => {
@@ -252,6 +301,24 @@ describe('the token service', () => {
     ]) {
       assert.equal((await get('', basic(account, 'secret'))).status, 401, account);
     }
+  });
+
+  test('any query, login and form is answered', async () => {
+    const known = ['service', 'scope', 'account', 'grant_type', 'username', 'password', '='];
+    const scopes = ['repository', 'registry:catalog:*', ':', 'bob/app', 'pull,push', '&', '%20'];
+    const words = ['password', 'refresh_token', 'offline_token', 'true', 'bob', 'secret'];
+    const text = pathText(...known, ...scopes, ...words);
+    const login = headerText('Basic ', 'Bearer ', 'Ym9iOnNlY3JldA==', 'Ym9i', 'e30.e30.e30');
+    await fc.assert(
+      fc.asyncProperty(text, login, async (query, authorization) => {
+        const headers = { Authorization: authorization };
+        for (const response of [await get(query), await get(query, headers), await post(query)]) {
+          const body = await response.text();
+          assert.ok(response.status < 500, `${response.status} ${body}`);
+        }
+      }),
+      { numRuns: 150 },
+    );
   });
 
   test('the catalog filter tells for each name whether it may be pulled', async () => {

@@ -102,6 +102,26 @@ describeEachStorage('conditional requests', (open) => {
     await assertRefused(await remove(first));
   });
 
+  test('what is deleted by its digest is deleted only on the condition given', async () => {
+    await pushImage(core, app, first, 'latest');
+    const manifest = `/v2/${app}/manifests/${first.descriptor.digest}`;
+    const blob = `/v2/${app}/blobs/${first.blobs[0]?.descriptor.digest}`;
+    for (const path of [manifest, blob]) {
+      const remove = (headers: Record<string, string>) => core.send('DELETE', path, { headers });
+      await assertRefused(await remove({ 'If-Match': quoted(second) }));
+      await assertRefused(await remove({ 'If-None-Match': '*' }));
+      assert.equal((await remove({ 'If-Match': '"nothing' })).status, 412);
+      assert.equal((await remove({ 'If-Match': 'W/"x"' })).status, 400);
+      assert.equal((await core.send('HEAD', path)).status, 200);
+      const { etag = '' } = (await core.send('HEAD', path)).headers;
+      assert.equal((await remove({ 'If-Match': `"other", ${etag}` })).status, 202);
+      await assertRefused(await remove({ 'If-Match': etag }));
+      await assertRefused(await remove({ 'If-Match': '*' }));
+      assert.equal((await remove({})).status, 404);
+    }
+    assert.equal(await tagged(), undefined);
+  });
+
   test('a condition that makes no sense on a write is refused, not passed over', async () => {
     for (const headers of [
       { 'If-None-Match': quoted(first) },

@@ -265,8 +265,8 @@ describe('one upload, and two who end it', () => {
       const location = await begin();
       const end = () => core.send('PUT', `${location}?digest=${layer.descriptor.digest}`);
       const answers = [...(await Promise.all([end(), end()])), await end()];
-      for (const { status, headers } of answers) {
-        assert.equal(status, 201);
+      for (const { status, headers, text } of answers) {
+        assert.equal(status, 201, text);
         assert.equal(headers['docker-content-digest'], layer.descriptor.digest);
       }
       assert.deepEqual((await core.send('GET', blobOf(layer))).body, layer.bytes);

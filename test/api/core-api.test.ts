@@ -27,6 +27,8 @@ const answersOfNothing: Record<RouteId, [status: number, code?: string]> = {
   deleteBlob: [404, 'BLOB_UNKNOWN'],
 };
 
+import { waitFor } from '../support/wait-for.ts';
+
 describeEachStorage('the V2 API', (open) => {
   let storage: OpenStorage;
   let core: Core;
@@ -231,8 +233,19 @@ describeEachStorage('the V2 API', (open) => {
   });
 
   test('an unhealthy core serves nothing, and says when to come back', async () => {
-    const sick = await startCore({ driver: storage.driver });
-    sick.health.fail('another core has taken over');
+    const check = async () => {
+      throw new Error('it hurts');
+    };
+    const sore = {
+      name: 'a',
+      publicMessage: 'a check fails',
+      interval: 1,
+      threshold: 1,
+      maxDuration: 0,
+      check,
+    };
+    const sick = await startCore({ driver: storage.driver, checks: [sore] });
+    await waitFor('the check to fail', () => sick.health.reason() !== undefined);
     const answer = await sick.send('GET', '/v2/');
     assertError(answer, [503, 'UNAVAILABLE']);
     assert.match(answer.headers['retry-after'] ?? '', /^\d+$/);

@@ -187,6 +187,20 @@ describe('a core that verifies tokens', () => {
     assert.equal((await core.send('POST', path, { headers })).status, 201);
   });
 
+  test('a mount of one’s own needs it too: the rules are not asked again', async () => {
+    const layer = makeLayer();
+    await pushBlob(core, 'alice/secret', layer, await pusher('alice/secret'));
+    const path = `/v2/alice/x/blobs/uploads/?mount=${layer.descriptor.digest}&from=alice/secret`;
+    const narrow = await core.send('POST', path, { headers: await pusher('alice/x') });
+    assert.equal(narrow.status, 202);
+    const pushing = [may('alice/x', 'pull', 'push'), may('alice/secret', 'push')];
+    const blind = { headers: await tokens.bearer({ access: pushing }) };
+    assert.equal((await core.send('POST', path, blind)).status, 202);
+    const both = [may('alice/x', 'pull', 'push'), may('alice/secret', 'pull')];
+    const headers = await tokens.bearer({ access: both });
+    assert.equal((await core.send('POST', path, { headers })).status, 201);
+  });
+
   test('the catalog shows what the caller may pull, or all where that is granted', async () => {
     for (const name of ['alice/app', 'bob/app', 'alice/tool']) {
       await pushBlob(core, name, makeLayer(), await pusher(name));

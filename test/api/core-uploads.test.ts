@@ -34,9 +34,11 @@ describeEachStorage('uploading through the API', (open) => {
 
   function assertProgress(answer: Received, status: number, location: string, range: string): void {
     assert.equal(answer.status, status, answer.text);
-    assert.equal(answer.headers.location, location);
+    const [path = ''] = location.split('?');
+    const offset = range === '0-0' ? 0 : Number(range.slice(2)) + 1;
+    assert.equal(answer.headers.location, `${path}?offset=${offset}`);
     assert.equal(answer.headers.range, range);
-    assert.equal(answer.headers['docker-upload-uuid'], location.split('/').at(-1));
+    assert.equal(answer.headers['docker-upload-uuid'], path.split('/').at(-1));
   }
 
   function assertError({ status, codes }: Received, expected: [number, string]): void {
@@ -68,7 +70,7 @@ describeEachStorage('uploading through the API', (open) => {
   test('POST opens a session at a relative Location', async () => {
     const answer = await core.send('POST', '/v2/team/app/blobs/uploads/');
     const location = answer.headers.location ?? '';
-    assert.match(location, /^\/v2\/team\/app\/blobs\/uploads\/[0-9a-f-]{36}$/);
+    assert.match(location, /^\/v2\/team\/app\/blobs\/uploads\/[0-9a-f-]{36}\?offset=0$/);
     assertProgress(answer, 202, location, '0-0');
     assertProgress(await core.send('GET', location), 204, location, '0-0');
   });
@@ -99,6 +101,23 @@ describeEachStorage('uploading through the API', (open) => {
     assertCreated(await core.send('PUT', `${location}?digest=${digest}`), 'team/docker');
     await assertServed('team/docker');
     assertError(await core.send('GET', location), [404, 'BLOB_UPLOAD_UNKNOWN']);
+  });
+
+  test('a chunk that is sent again to the address of the last answer is taken once', async () => {
+    const first = await start('team/again');
+    const second = (await patch(first, bytes.subarray(0, 2000))).headers.location ?? '';
+    for (const _ of ['sent', 'sent again']) {
+      assertProgress(await patch(second, bytes.subarray(2000)), 202, first, '0-4999');
+    }
+    const other = Buffer.from('other bytes');
+    const nonsense = `${first.split('?')[0]}?offset=2e3`;
+    assertError(await patch(nonsense, other), [400, 'BLOB_UPLOAD_INVALID']);
+    const beyond = await patch(`${nonsense.slice(0, -3)}5001`, other);
+    assertError(beyond, [416, 'RANGE_INVALID']);
+    assertProgress(beyond, 416, first, '0-4999');
+    const end = `${second}&digest=${digest}`;
+    assertCreated(await core.send('PUT', end, { body: bytes.subarray(2000) }), 'team/again');
+    await assertServed('team/again');
   });
 
   test('chunks with their ranges, the last one with the PUT', async () => {

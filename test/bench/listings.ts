@@ -5,7 +5,7 @@
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { digestOf } from '#libs/oci/digest.ts';
-import { createFilesystemDriver } from '../../services/core/storage/filesystem.ts';
+import { createFilesystemDriver } from '../../services/core/storage/filesystem/filesystem.ts';
 import { startCore } from '../support/core.ts';
 import { createTemporaryFolder } from '../support/temporary-folder.ts';
 

@@ -5,10 +5,10 @@
 import { generateKeyPairSync, sign, verify } from 'node:crypto';
 import { createLocalJWKSet } from 'jose';
 import { createVerifier } from '#libs/auth/verify.ts';
+import { createAclPolicy } from '#libs/policy/acl.ts';
+import { callerOf } from '#libs/policy/caller.ts';
 import { issueToken } from '../../services/auth/issue.ts';
 import { createTemporaryKey } from '../../services/auth/keys/signing-key.ts';
-import { createAclPolicy } from '../../services/auth/policy/acl.ts';
-import { callerOf } from '../../services/auth/policy/caller.ts';
 
 const rounds = 2000;
 const key = await createTemporaryKey();

@@ -98,7 +98,7 @@ export function locksContract({ name, create }: LocksContract): void {
       second[Symbol.dispose]();
       first[Symbol.dispose]();
       const third = await free('a');
-      third.assertHeld();
+      await third.confirm();
       assert.equal(await locks.tryExclusive('a'), undefined);
       third[Symbol.dispose]();
       (await free('a'))[Symbol.dispose]();

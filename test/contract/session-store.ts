@@ -4,6 +4,11 @@ import fc from 'fast-check';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
 import { createUploadId, type UploadId } from '#libs/oci/upload-id.ts';
 import {
+  type Requester,
+  RequestGoneError,
+  unattended,
+} from '../../services/core/sessions/locks.ts';
+import {
   SessionBusyError,
   type SessionLock,
   SessionLostError,
@@ -19,7 +24,7 @@ export interface SessionStoreContract {
   skip?: readonly { case: string; reason: string }[];
 }
 
-/** Longer than any case takes; those that must run out of patience have a store of their own. */
+/** Longer than any case takes; those in which a wait must run out have a store of their own. */
 const patient = 60_000;
 const impatient = 20;
 
@@ -56,7 +61,7 @@ export function sessionStoreContract({ name, create, skip = [] }: SessionStoreCo
     }
 
     check('a session is read as it was created', async () => {
-      const session = makeSession({ subject: 'alice', offset: 7, writer: { part: 1 } });
+      const session = makeSession({ subject: 'alice', offset: 7 });
       await store.create(session);
       assert.deepEqual(await store.read(session.id), session);
     });
@@ -122,13 +127,12 @@ export function sessionStoreContract({ name, create, skip = [] }: SessionStoreCo
     check('progress is what the next one finds', async () => {
       const id = await opened();
       const lock = await held(store, id, 'a');
-      await lock.update({ offset: 10, digest: undefined, writer: { part: 2 } });
+      await lock.update({ offset: 10, digest: undefined });
       assert.equal(lock.session.offset, 10);
       await release(lock);
       assert.equal((await store.read(id))?.offset, 10);
       await using next = await held(store, id, 'b');
       assert.equal(next.session.offset, 10);
-      assert.deepEqual(next.session.writer, { part: 2 });
     });
 
     check('a second comer asks the holder to let go, and then has the session', async () => {
@@ -137,7 +141,7 @@ export function sessionStoreContract({ name, create, skip = [] }: SessionStoreCo
       const lock = await held(store, id, 'a', { onReleaseRequested: asked.resolve });
       const second = held(store, id, 'b');
       await asked.promise;
-      await lock.update({ offset: 3, digest: undefined, writer: undefined });
+      await lock.update({ offset: 3, digest: undefined });
       await release(lock);
       await using next = await second;
       assert.equal(next.takenOver, true);
@@ -167,7 +171,7 @@ export function sessionStoreContract({ name, create, skip = [] }: SessionStoreCo
         inside += 1;
         most = Math.max(most, inside);
         await new Promise((resolve) => setImmediate(resolve));
-        await lock.update({ offset: inside, digest: undefined, writer: undefined });
+        await lock.update({ offset: inside, digest: undefined });
         inside -= 1;
       });
       await new Promise((resolve) => setImmediate(resolve));
@@ -206,7 +210,7 @@ export function sessionStoreContract({ name, create, skip = [] }: SessionStoreCo
       await using lock = await held(store, id, 'a');
       await lock.remove();
       await rejectsAsLost(() => lock.remove());
-      await rejectsAsLost(() => lock.update({ offset: 1, digest: undefined, writer: undefined }));
+      await rejectsAsLost(() => lock.update({ offset: 1, digest: undefined }));
       assert.equal(await store.read(id), undefined);
     });
 
@@ -214,13 +218,13 @@ export function sessionStoreContract({ name, create, skip = [] }: SessionStoreCo
       const id = await opened();
       const old = await held(store, id, 'a');
       await release(old);
-      await rejectsAsLost(() => old.update({ offset: 99, digest: undefined, writer: undefined }));
+      await rejectsAsLost(() => old.update({ offset: 99, digest: undefined }));
       await using lock = await held(store, id, 'b');
-      await rejectsAsLost(() => old.update({ offset: 99, digest: undefined, writer: undefined }));
+      await rejectsAsLost(() => old.update({ offset: 99, digest: undefined }));
       await rejectsAsLost(() => old.remove());
       // A second release must not open the door that another one holds.
       await release(old);
-      await lock.update({ offset: 1, digest: undefined, writer: undefined });
+      await lock.update({ offset: 1, digest: undefined });
       assert.equal((await store.read(id))?.offset, 1);
     });
 
@@ -241,13 +245,45 @@ export function sessionStoreContract({ name, create, skip = [] }: SessionStoreCo
       assert.notEqual(one.session.id, other.session.id);
     });
 
+    check('who waits stops when its client leaves, and the next one has its turn', async () => {
+      const id = await opened();
+      const first = await held(store, id, 'a');
+      const leaving = new AbortController();
+      const requester = { id: 'b', signal: leaving.signal };
+      const second = assert.rejects(acquire(store, id, 'b', { requester }), RequestGoneError);
+      const third = held(store, id, 'c');
+      leaving.abort();
+      await second;
+      await release(first);
+      await release(await third);
+    });
+
+    check('what a client that left would do is not confirmed', async () => {
+      const id = await opened();
+      const leaving = new AbortController();
+      await using lock = await held(store, id, 'a', {
+        requester: { id: 'a', signal: leaving.signal },
+      });
+      await lock.confirm();
+      leaving.abort();
+      await assert.rejects(lock.confirm(), RequestGoneError);
+    });
+
+    check('a lock that somebody else has by now is not confirmed', async () => {
+      const id = await opened();
+      const old = await held(store, id, 'a');
+      await release(old);
+      await using _other = await held(store, id, 'b');
+      await rejectsAsLost(() => old.confirm());
+    });
+
     check('a holder that does not let go keeps the session; who waited is told', async () => {
       const hasty = await create({ drainPeriod: impatient });
       const session = makeSession();
       await hasty.create(session);
       const lock = await held(hasty, session.id, 'a');
       await assert.rejects(acquire(hasty, session.id, 'b'), SessionBusyError);
-      await lock.update({ offset: 2, digest: undefined, writer: undefined });
+      await lock.update({ offset: 2, digest: undefined });
       await release(lock);
       // The one who gave up is not waited for.
       await using next = await held(hasty, session.id, 'c');
@@ -269,13 +305,13 @@ export function makeSession(session: Partial<UploadSession> = {}): UploadSession
     fence: 0,
     offset: 0,
     digest: undefined,
-    writer: undefined,
     ...session,
   };
 }
 
 interface Asking {
   seenFence?: number;
+  requester?: Requester;
   onReleaseRequested?: () => void;
 }
 
@@ -283,9 +319,9 @@ async function acquire(
   store: SessionStore,
   id: UploadId,
   holder: string,
-  { seenFence = 0, onReleaseRequested = () => {} }: Asking = {},
+  { seenFence = 0, requester = unattended, onReleaseRequested = () => {} }: Asking = {},
 ): Promise<SessionLock | undefined> {
-  return await store.acquire(id, { holder, seenFence, onReleaseRequested });
+  return await store.acquire(id, { holder, seenFence, requester, onReleaseRequested });
 }
 
 async function held(

@@ -123,10 +123,10 @@ export async function startCoreProcess(): Promise<CoreProcess> {
       child.stderr?.setEncoding('utf8').on('data', (text: string) => {
         output += text;
       });
-      await waitFor('the core to answer', async () => {
+      await waitFor('the core to take writes', async () => {
         if (isDead()) throw new Error(`the core ended: ${output}`);
-        return await core.ask('GET', '/v2/').then(
-          ({ status }) => status === 200,
+        return await core.ask('GET', '/readyz').then(
+          ({ body }) => body.toString() === '{"status":"ok"}',
           () => false,
         );
       });

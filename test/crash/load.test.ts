@@ -3,7 +3,8 @@ import { randomInt } from 'node:crypto';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { checkTree } from '../../services/core/registry/fsck/check-tree.ts';
-import { createFilesystemDriver } from '../../services/core/storage/filesystem.ts';
+import { createFilesystemDriver } from '../../services/core/storage/filesystem/filesystem.ts';
+import { waitFor } from '../support/wait-for.ts';
 import { type CoreProcess, startCoreProcess } from './core-process.ts';
 import { Journal } from './journal.ts';
 import { createScenario } from './scenario.ts';
@@ -33,6 +34,7 @@ describe('a core that is killed while many work', () => {
           const scenario = createScenario(core, journal, `r${round}/c${client}/t${turn}`);
           try {
             await scenario.prepare();
+            requests += 1;
             requests += (await scenario.run()).length;
           } catch {
             // Dead in the middle; what it had acknowledged is in the journal.
@@ -41,6 +43,7 @@ describe('a core that is killed while many work', () => {
         }
       });
       await sleep(randomInt(300, 2500));
+      await waitFor('somebody to get something done', () => requests >= round);
       await core.kill();
       await Promise.all(work);
       await core.start();

@@ -4,7 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { checkTree } from '../../services/core/registry/fsck/check-tree.ts';
-import { createFilesystemDriver } from '../../services/core/storage/filesystem.ts';
+import { createFilesystemDriver } from '../../services/core/storage/filesystem/filesystem.ts';
 import { type CoreProcess, startCoreProcess } from './core-process.ts';
 import { Journal } from './journal.ts';
 import { createScenario } from './scenario.ts';

@@ -86,4 +86,56 @@ describe('the audit log', () => {
     });
     assert.ok((await lines(old)).length >= before);
   });
+
+  test('tells of right tokens elsewhere, of forged ones and of what is limited, and how often', async () => {
+    const before = (await lines()).length;
+    const given = await client.ask('GET', '/v2/_token?scope=repository:team/app:pull');
+    const { token } = JSON.parse(String(given.body)) as { token: string };
+    const ask = async (authorization: string, path = '/v2/team/other/tags/list') => {
+      const { status } = await client.ask('GET', path, { headers: { authorization } });
+      return status;
+    };
+    assert.equal(await ask(`Bearer ${token}`), 401);
+    const forged = `${token.slice(0, -20)}${'A'.repeat(20)}`;
+    for (let n = 0; n < 40; n += 1) assert.equal(await ask(`Bearer ${forged}`), 401);
+    const basic = (password: string) =>
+      `Basic ${Buffer.from(`bob:${password}`).toString('base64')}`;
+    let limited = 0;
+    for (let n = 0; n < 40; n += 1) limited += Number((await ask(basic(`no ${n}`))) === 429);
+    assert.equal(limited, 30);
+    await waitFor('the lines', async () =>
+      (await lines()).some(({ event }) => event === 'limited'),
+    );
+    const after = (await lines()).slice(before);
+    const denied = after.filter(({ event }) => event === 'denied');
+    assert.deepEqual(
+      denied.map(({ process, subject, scope }) => [process, subject, scope]),
+      [['gateway', 'bob', 'repository:team/other:pull']],
+    );
+    assert.equal(after.filter(({ event }) => event === 'forged').length, 10, 'the others later');
+    assert.equal(after.filter(({ event }) => event === 'limited').length, 10);
+    assert.ok(after.every((line) => !JSON.stringify(line).includes(token)));
+  });
+
+  test('requests without a login, and with many scopes, cost a bounded number of bounded lines', async () => {
+    const nobody = await RegistryClient.create({
+      url: stack.url,
+      ca: join(stack.dir, 'certs/ca.crt'),
+    });
+    try {
+      const before = (await lines()).length;
+      const scopes = Array.from(
+        { length: 10 },
+        (_, n) => `scope=repository:${'a'.repeat(200)}/${n}:pull,push,delete`,
+      );
+      for (let n = 0; n < 25; n += 1) {
+        assert.equal((await nobody.ask('GET', `/v2/_token?${scopes.join('&')}`)).status, 200);
+      }
+      const after = (await lines()).slice(before);
+      assert.equal(after.length, 10);
+      for (const line of after) assert.ok(JSON.stringify(line).length < 2500);
+    } finally {
+      nobody.close();
+    }
+  });
 });

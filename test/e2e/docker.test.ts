@@ -131,7 +131,7 @@ describe('the real docker engine', () => {
     process.kill(core, 'SIGKILL');
     const { code, stdout, stderr } = await pushing.done;
     assert.equal(code, 0, stdout + stderr + stack.output());
-    assert.match(stack.output(), /a process died; starting it again.*service=core/);
+    assert.match(stack.output(), /a process exited unexpectedly; restarting it.*service=core/);
     await engine.mustDocker(['image', 'rm', image]);
     assert.match(await engine.mustDocker(['pull', image]), new RegExp(pushedDigest(stdout)));
   });

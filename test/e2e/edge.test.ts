@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { startConfigured } from '../support/configured-stack.ts';
 import { rawClient } from '../support/raw-client.ts';
 import { type Stack, servicePids } from '../support/stack.ts';
@@ -252,6 +253,14 @@ describe('the edge', () => {
     assert.equal(await ask(`${none}.${payload}.`, '/v2/'), '401 invalid_token');
     assert.equal(await ask(`${none}.${payload}.${signature}`, '/v2/'), '401 invalid_token');
     assert.equal(await ask('nonsense', '/v2/'), '401 invalid_token');
+    const own = await generateKeyPair('ES256', { extractable: true });
+    const jwk = await exportJWK(own.publicKey);
+    for (const header of [{}, { jwk }, { jku: `${stack.url}/keys` }]) {
+      const forged = await new SignJWT(decodeJwt(token))
+        .setProtectedHeader({ ...decodeProtectedHeader(token), alg: 'ES256', ...header })
+        .sign(own.privateKey);
+      assert.equal(await ask(forged, '/v2/'), '401 invalid_token', JSON.stringify(header));
+    }
   });
 
   test('what only our processes may say is not taken from a client', async () => {
@@ -264,11 +273,18 @@ describe('the edge', () => {
       },
     });
     assert.equal(response.status, 200);
-    assert.notEqual(response.headers.get('x-request-id'), 'forged');
+    const requestId = response.headers.get('x-request-id') ?? '';
+    assert.notEqual(requestId, 'forged');
+    await waitFor('both access lines', () =>
+      ['core', 'gateway'].every((name) =>
+        stack
+          .output()
+          .split('\n')
+          .some((line) => line.includes(`process=${name}`) && line.includes(requestId)),
+      ),
+    );
     assert.doesNotMatch(stack.output(), /203\.0\.113\.|forged/);
-    const warnings = stack
-      .output()
-      .match(/not in portcullis\.gateway\.trustedproxies names clients/g);
+    const warnings = stack.output().match(/ignoring X-Forwarded-For of a proxy that is not in/g);
     assert.equal(warnings?.length, 1, 'the operator is told, once');
   });
 

@@ -73,7 +73,7 @@ describe('TLS', () => {
 
   test('a useless certificate is reported, and the old one stays', async () => {
     await copyFile('/dev/null', join(certificates, 'site.crt'));
-    await waitFor('the report', () => stack.output().includes('the old state stays'));
+    await waitFor('the report', () => stack.output().includes('keeping the previous state'));
     assert.match(await namesAt(port()), /renewed\.example/);
   });
 });

@@ -69,7 +69,7 @@ describe('htpasswd, beside Apache’s', () => {
 
   test('what a registry could not read is one clear sentence', async () => {
     const refused: [args: string[], why: RegExp][] = [
-      [['-bn', 'alice', 'secret'], /bcrypt only: add -B/],
+      [['-bn', 'alice', 'secret'], /only bcrypt is supported: add -B/],
       [['-Bb', at('absent'), 'alice', 'secret'], /absent.*use '-c' to create it/],
       [['-BbnC', '99', 'alice', 'secret'], /from 4 to 17/],
       [['-Bbn', 'a:b', 'secret'], /cannot be a user name/],

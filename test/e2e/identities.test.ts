@@ -134,6 +134,30 @@ describe('who may log in', () => {
       }
     });
 
+    test('one that may do eighty things logs in, by any way, and sees what it may pull', async () => {
+      const names = Array.from({ length: 80 }, (_, n) => `organisation/department/project-${n}/**`);
+      const access = names.flatMap((name) => ['--access', `repository:${name}:pull,push`]);
+      const secret = await makeRobot('many', ...access);
+      const name = 'organisation/department/project-79/app';
+      const wanted = { scope: `repository:${name}:pull,push repository:elsewhere:pull` };
+      const { status, granted } = await waitFor('the robot', async () => {
+        const answer = await client.get('robot+many', secret, wanted);
+        return answer.status !== 401 && answer;
+      });
+      assert.deepEqual([status, granted], [200, [`repository:${name}:pull,push`]]);
+      const basic = Buffer.from(`robot+many:${secret}`).toString('base64');
+      const headers = { Authorization: `Basic ${basic}` };
+      const begun = await fetch(`${stack.url}/v2/${name}/blobs/uploads/`, {
+        method: 'POST',
+        headers,
+      });
+      assert.equal(begun.status, 202, await begun.text());
+      const catalog = await fetch(`${stack.url}/v2/_catalog`, { headers });
+      const { repositories } = (await catalog.json()) as { repositories: string[] };
+      assert.equal(catalog.status, 200);
+      assert.ok(repositories.every((one) => one.startsWith('organisation/')));
+    });
+
     test('its time ends by itself', async () => {
       const path = join(stack.dir, 'portcullis-state/robots.yml');
       const secret = await makeRobot('old', '--access', 'repository:a:pull');
@@ -297,7 +321,7 @@ describe('who may log in', () => {
     await waitFor('other rules', async () => (await granted()) === 'repository:team/app:pull');
     await write([{ match: { account: '/(/' }, actions: ['*'] }]);
     await waitFor('the complaint', () =>
-      /cannot be used; the old state stays/.test(stack.output()),
+      /is invalid; keeping the previous state/.test(stack.output()),
     );
     assert.equal(await granted(), 'repository:team/app:pull');
     await writeFile(config, text);
@@ -311,12 +335,20 @@ describe('who may log in', () => {
       .split('\n')
       .map((line) => JSON.parse(line) as Record<string, unknown>);
     const events = new Set(lines.map(({ event }) => event));
-    for (const event of ['login', 'token', 'denied']) assert.ok(events.has(event), event);
+    for (const event of ['login', 'token', 'account', 'revoked']) {
+      assert.ok(events.has(event), event);
+    }
     assert.ok(lines.some(({ event, ok }) => event === 'login' && ok === false));
-    const denied = lines.find(
-      ({ event, subject }) => event === 'denied' && subject === 'robot+cold',
+    const cold = lines.find(({ subject, denied }) => subject === 'robot+cold' && denied);
+    assert.deepEqual(cold?.denied, [{ scope: 'repository:frozen/app:push', rule: 0 }]);
+    const changes = lines.filter(({ event }) => event === 'account');
+    const ofBrief = changes.filter(({ subject }) => subject === 'robot+brief');
+    assert.deepEqual(
+      ofBrief.map(({ what }) => what),
+      ['made', 'secret changed', 'removed'],
     );
-    assert.deepEqual([denied?.scope, denied?.rule], ['repository:frozen/app:push', 0]);
+    assert.ok(changes.some(({ subject, what }) => subject === 'ann' && what === 'removed'));
+    assert.ok(lines.some(({ event, subject }) => event === 'revoked' && subject === 'bob'));
     for (const secret of [password, 'prt_', 'eyJ']) assert.ok(!text.includes(secret), secret);
     assert.ok(!stack.output().includes('prt_'));
   });

@@ -69,8 +69,10 @@ describe('signing keys while the registry serves', () => {
   test('a key that is revoked takes its tokens with it, and clients get new ones', async () => {
     const { token, kid } = await getToken();
     assert.equal(await use(token), 200);
-    const refused = await keys('revoke', state, 'unknown');
-    assert.equal(refused.code, 1);
+    for (const unknown of ['unknown', `-${'A'.repeat(42)}`]) {
+      const refused = await keys('revoke', state, unknown);
+      assert.deepEqual([refused.code, /has no key/.test(refused.stderr)], [1, true]);
+    }
     await mustRun(launcher, ['keys', 'rotate', '--grace', '0', state]);
     await mustRun(launcher, ['keys', 'revoke', state, kid]);
     const began = Date.now();

@@ -380,7 +380,7 @@ describe('debug addresses', () => {
         assert.match(
           stderr,
           new RegExp(
-            `^portcullis \\w+: 127\\.0\\.0\\.1:${port} is already in use .* set ${setting} `,
+            `^portcullis(?: \\w+)?: 127\\.0\\.0\\.1:${port} is already in use .* set ${setting} `,
           ),
         );
         assert.equal(stderr.trim().split('\n').length, 1, stderr);

@@ -32,7 +32,7 @@ describe('several gateways, token services and cores', () => {
 
   /** The core that holds an upload. */
   const holderOf = async (upload: string): Promise<Member> => {
-    const id = upload.split('/').at(-1) ?? '';
+    const id = upload.split('?')[0]?.split('/').at(-1) ?? '';
     const holder = await fleet.redis.cli('hget', `portcullis:upload:{${id}}`, 'holder');
     const core = fleet.cores.find(({ child }) => holder.split('/')[1] === String(child.pid));
     assert.ok(core !== undefined, holder);
@@ -96,7 +96,7 @@ describe('several gateways, token services and cores', () => {
       const rest = layer.bytes.subarray(MiB);
       const finished = await waitFor('another core to finish the upload', async () => {
         const answer = await client
-          .finishUpload(upload, layer.descriptor.digest, rest)
+          .finishUpload(String(first.headers.location), layer.descriptor.digest, rest)
           .catch(() => undefined);
         return answer?.status === 201 && answer;
       });
@@ -118,7 +118,8 @@ describe('several gateways, token services and cores', () => {
     assert.equal((await fleet.redis.cli('dbsize')).trim(), '0');
     const rest = layer.bytes.subarray(MiB);
     await waitFor('Redis to be used again', async () => {
-      const answer = await client.finishUpload(upload, layer.descriptor.digest, rest);
+      const next = String(first.headers.location);
+      const answer = await client.finishUpload(next, layer.descriptor.digest, rest);
       if (answer.status !== 201) assert.equal(answer.status, 503);
       return answer.status === 201;
     });
@@ -224,23 +225,25 @@ describe('several gateways, token services and cores', () => {
     guest.close();
   });
 
-  test('a rolling restart of everything loses no request and no upload', async () => {
+  test('a rolling restart of everything loses no request and no upload', async (t) => {
     const failures: string[] = [];
     let requests = 0;
     let rolling = true;
     const layer = makeLayer(4 * MiB);
     const image = makeImage();
     await client.push('team/rolled', 'v1', image);
-    const upload = await client.startUpload('team/rolled');
+    let upload = await client.startUpload('team/rolled');
     let sent = 0;
 
     const uploading = (async () => {
       while (rolling || sent < layer.bytes.length) {
         if (sent < layer.bytes.length) {
           const piece = layer.bytes.subarray(sent, sent + 64 * 1024);
-          const { status, body } = await client.ask('PATCH', upload, { body: piece });
-          if (status === 202) sent += piece.length;
-          else failures.push(`PATCH ${status} ${String(body)}`);
+          const { status, body, headers } = await client.ask('PATCH', upload, { body: piece });
+          if (status === 202) {
+            sent += piece.length;
+            upload = String(headers.location);
+          } else failures.push(`PATCH ${status} ${String(body)}`);
         }
         await sleep(150);
       }
@@ -265,6 +268,7 @@ describe('several gateways, token services and cores', () => {
     }
     rolling = false;
     await Promise.all([...working, uploading]);
+    t.diagnostic(`${requests} rounds of pulls and pushes, ${failures.length} requests lost`);
     assert.deepEqual(failures, []);
     assert.ok(requests > 50, String(requests));
     assert.equal((await client.finishUpload(upload, layer.descriptor.digest)).status, 201);

@@ -4,8 +4,8 @@ import { createServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { join } from 'node:path';
 import { afterEach, describe, test } from 'node:test';
-import { createHopClient } from '#libs/hop/client.ts';
-import { followInstances, type Instances } from '#libs/hop/instances.ts';
+import { createInternalClient } from '#libs/internal/client.ts';
+import { followInstances, type Instances } from '#libs/internal/instances.ts';
 import { freePort } from '../support/free-port.ts';
 import { createRecordingLog } from '../support/recording-log.ts';
 import { mustRun } from '../support/run.ts';
@@ -53,7 +53,7 @@ describe('the processes behind a name', () => {
     const addresses = [{ kind: 'tcp', host: name, port, tls: false } as const];
     instances = await followInstances({ addresses, kind: 'core', log });
     assert.deepEqual(names(), [`127.0.0.2:${port}`, `127.0.0.3:${port}`]);
-    const client = createHopClient({ instances, signer: undefined });
+    const client = createInternalClient({ instances, signer: undefined });
     const answers = new Set<string>();
     for (let round = 0; round < 10; round += 1) {
       answers.add((await client.call({ method: 'GET', path: '/', timeout: 1000 })).body);
@@ -76,7 +76,7 @@ describe('the processes behind a name', () => {
       (host) => ({ kind: 'tcp', host, port, tls: false }) as const,
     );
     instances = await followInstances({ addresses, kind: 'core', log });
-    const client = createHopClient({ instances, signer: undefined });
+    const client = createInternalClient({ instances, signer: undefined });
     const ask = async () => (await client.call({ method: 'GET', path: '/', timeout: 1000 })).body;
     first?.closeAllConnections();
     first?.close();
@@ -101,7 +101,7 @@ describe('the processes behind a name', () => {
       const addresses = [{ kind: 'tcp', host, port, tls: true } as const];
       instances?.close();
       instances = await followInstances({ addresses, kind: 'core', ca: [ca ?? ''], log });
-      const client = createHopClient({ instances, signer: undefined });
+      const client = createInternalClient({ instances, signer: undefined });
       return (await client.call({ method: 'GET', path: '/', timeout: 1000 })).body;
     };
     assert.equal(await ask(name), '127.0.0.2');

@@ -76,7 +76,7 @@ export function describeComposeStack(given: () => ImageUnderTest): void {
     });
 
     test('no secret is in the logs', async () => {
-      const secrets = ['auth/admin-password', 'hop/secret'];
+      const secrets = ['auth/admin-password', 'internal/secret'];
       const logs = await mustCompose(['logs', '--no-color']);
       for (const name of secrets) {
         const args = ['exec', '-T', 'auth-1', 'cat', `/var/lib/portcullis/${name}`];

@@ -135,7 +135,10 @@ http:
       await pushAndPull(`${registry}/team/app:v1`);
       const users = await container.users();
       assert.deepEqual(users, { supervisor: 0, auth: 65_532, core: 65_532, gateway: 65_532 });
-      assert.match(await container.logs(), /portcullis-state cannot be entered by who serves/);
+      assert.match(
+        await container.logs(),
+        /portcullis-state is not accessible to the user that serves/,
+      );
       assert.equal((await stat(auth)).uid, 0);
       const wget = ['wget', '--spider', '-q', '--no-check-certificate', `https://${registry}/`];
       await mustDocker('exec', container.name, ...wget);

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { redisSettings } from '#libs/config/redis-settings.ts';
+import { Secret } from '#libs/config/secret.ts';
 import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
+import { unattended } from '../../services/core/sessions/locks.ts';
 import { createRedisLocks } from '../../services/core/sessions/redis/redis-locks.ts';
 import { createRedisSessionStore } from '../../services/core/sessions/redis/redis-sessions.ts';
 import { createWake } from '../../services/core/sessions/redis/wake.ts';
@@ -40,7 +42,7 @@ describe('Redis with TLS and a user that may do little', () => {
         `tls-ca-cert-file ${ca}`,
         'tls-auth-clients no',
         // As docs/coordination.md says.
-        'user portcullis on >secret ~portcullis:* &portcullis:* +@scripting +@read +@write +@pubsub +@connection +time',
+        'user portcullis on >secret ~portcullis:* &portcullis:* +@scripting +@read +@write +@pubsub +@connection +time +info',
         'user default off',
       ],
       login: ['--tls', '--cacert', ca],
@@ -61,7 +63,7 @@ describe('Redis with TLS and a user that may do little', () => {
       readtimeout: 2000,
       addr: `127.0.0.1:${server.port}`,
       username: 'portcullis',
-      password,
+      password: new Secret(password),
       tls: { rootcas: [join(folder.path, 'certs', 'ca.crt')] },
     });
     assert.ok(settings !== undefined);
@@ -79,10 +81,11 @@ describe('Redis with TLS and a user that may do little', () => {
     const lock = await sessions.acquire(session.id, {
       holder: 'a',
       seenFence: 0,
+      requester: unattended,
       onReleaseRequested() {},
     });
     assert.ok(lock !== undefined);
-    await lock.update({ offset: 3, digest: undefined, writer: undefined });
+    await lock.update({ offset: 3, digest: undefined });
     await lock.remove();
     const locks = createRedisLocks({ redis, wake });
     (await locks.exclusive('a'))[Symbol.dispose]();

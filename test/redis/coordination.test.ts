@@ -42,7 +42,7 @@ for (const [name, start] of deployments) {
 
     locksContract({
       name: `locks in ${name}`,
-      create: async () => createRedisLocks({ redis, wake: createWake(redis) }),
+      create: async () => createRedisLocks({ redis, wake: createWake(redis), lease: 1000 }),
     });
   });
 }

@@ -10,14 +10,12 @@ import type { UploadId } from '#libs/oci/upload-id.ts';
 import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
 import { paths } from '../../services/core/registry/paths.ts';
 import { readAll } from '../../services/core/registry/small-files.ts';
-import type {
-  UploadKey,
-  UploadService,
-} from '../../services/core/registry/uploads/upload-service.ts';
+import type { UploadKey } from '../../services/core/registry/uploads/session-access.ts';
+import type { UploadService } from '../../services/core/registry/uploads/upload-service.ts';
 import { createRedisSessionStore } from '../../services/core/sessions/redis/redis-sessions.ts';
 import { createWake } from '../../services/core/sessions/redis/wake.ts';
 import type { StorageDriver } from '../../services/core/storage/driver.ts';
-import { createFilesystemDriver } from '../../services/core/storage/filesystem.ts';
+import { createFilesystemDriver } from '../../services/core/storage/filesystem/filesystem.ts';
 import { openRegistry } from '../support/open-registry.ts';
 import { createRecordingLog } from '../support/recording-log.ts';
 import { type RedisDeployment, startSingle } from '../support/redis.ts';
@@ -212,9 +210,9 @@ class Upload {
       await action();
     } catch (error) {
       assert.ok(error instanceof RegistryError, String(error));
-      const excuses = ['UNAVAILABLE', 'RANGE_INVALID'];
-      if (this.#finished) excuses.push('BLOB_UPLOAD_UNKNOWN');
-      assert.ok(excuses.includes(error.code), error.code);
+      const expected = ['UNAVAILABLE', 'RANGE_INVALID'];
+      if (this.#finished) expected.push('BLOB_UPLOAD_UNKNOWN');
+      assert.ok(expected.includes(error.code), error.code);
     }
   }
 }

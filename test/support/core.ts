@@ -1,16 +1,21 @@
-import { Agent, createServer, type IncomingHttpHeaders, request } from 'node:http';
+import { Agent, createServer } from 'node:http';
 import type { Verifier } from '#libs/auth/verify.ts';
-import { believeAll } from '#libs/hop/guard.ts';
+import { coreLimitsSchema } from '#libs/config/schema/limits.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
+import { trustAnyPeer } from '#libs/internal/peer-check.ts';
 import type { PullFilter } from '../../services/core/api/pull-filter.ts';
 import { createCoreApp } from '../../services/core/app.ts';
+import { type CoreBudgets, createCoreBudgets } from '../../services/core/budgets.ts';
 import { createHealth, type Health } from '../../services/core/health/health.ts';
+import type { HealthCheck } from '../../services/core/health/watch-check.ts';
+import type { Ownership } from '../../services/core/ownership/keep-ownership.ts';
 import type { ReferenceRules } from '../../services/core/registry/references.ts';
 import { createRegistry } from '../../services/core/registry/registry.ts';
 import { createEmbeddedSessionStore } from '../../services/core/sessions/embedded.ts';
 import { createEmbeddedLocks } from '../../services/core/sessions/embedded-locks.ts';
 import type { StorageDriver } from '../../services/core/storage/driver.ts';
+import { exchange, type Received, type Sent } from './exchange.ts';
 import type { Fixture, ImageFixture } from './images.ts';
 import { createRecordingLog } from './recording-log.ts';
 
@@ -20,65 +25,82 @@ export interface CoreSetup {
   pullFilter?: PullFilter;
   deleteEnabled?: boolean;
   readOnly?: boolean;
+  /** Who may write; this core, without it. */
+  ownership?: Pick<Ownership, 'assertOwned'>;
+  checks?: readonly HealthCheck[];
   /** What a manifest may lack. */
   rules?: ReferenceRules;
   /** As if the storage disliked smaller parts. */
   chunkMinLength?: number;
   pageSize?: { catalog: number; tags: number };
+  budgets?: Partial<CoreBudgets>;
+  maxDescriptors?: number;
+  maxUploads?: number;
 }
 
-export interface Sent {
-  headers?: Record<string, string>;
-  /** Several parts are sent chunked, without a length. */
-  body?: Buffer | string | readonly Buffer[];
-}
-
-export interface Received {
-  status: number;
-  headers: IncomingHttpHeaders;
-  body: Buffer;
-  text: string;
-  /** The codes of an error answer; empty where the body is none. */
-  codes: string[];
-}
+export type { Received, Sent } from './exchange.ts';
 
 /** A core in this process, on a port of its own, and a client that shows the bare answers. */
 export interface Core {
   send(method: string, path: string, sent?: Sent): Promise<Received>;
+  port: number;
+  /** Requests being handled now. */
+  running(): number;
+  /** Requests whose clients left before they had an answer. */
+  left(): number;
   health: Health;
   /** Messages of everything logged as a warning or worse. */
   problems(): string[];
   close(): Promise<void>;
 }
 
+/** As the configuration has them. */
+const limits = coreLimitsSchema.parse({});
+
 export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> {
   const { log, messages } = createRecordingLog();
-  const health = createHealth({ checks: [], log });
+  const health = createHealth({ checks: setup.checks ?? [], log });
   const sessions = createEmbeddedSessionStore();
   const rules = setup.rules === undefined ? {} : { rules: setup.rules };
   const app = createCoreApp({
     readiness: createReadiness(),
     log,
     health,
-    guard: believeAll,
+    checkPeer: trustAnyPeer,
     registry: createRegistry({
       driver: withChunkMinLength(driver, setup.chunkMinLength),
       sessions,
       locks: createEmbeddedLocks(),
+      maxUploads: setup.maxUploads ?? limits.uploads,
       ...rules,
     }),
     verifier: setup.verifier,
     pullFilter: setup.pullFilter,
     deleteEnabled: setup.deleteEnabled ?? true,
     readOnly: setup.readOnly ?? false,
+    budgets: { ...createCoreBudgets(limits), ...setup.budgets },
+    maxDescriptors: setup.maxDescriptors ?? limits.descriptors,
+    ownership: setup.ownership,
     pageSize: setup.pageSize ?? { catalog: 1000, tags: 1000 },
   });
   const handle = app.callback();
-  const server = createServer((incoming, response) => void handle(incoming, response));
+  let [running, left] = [0, 0];
+  const server = createServer((incoming, response) => {
+    running += 1;
+    response.once('close', () => {
+      if (!response.writableFinished) left += 1;
+    });
+    void handle(incoming, response).finally(() => {
+      running -= 1;
+    });
+  });
   const port = await listen(server, { host: '127.0.0.1', port: 0 });
   const agent = new Agent({ keepAlive: true });
 
   return {
+    port,
+    running: () => running,
+    left: () => left,
     health,
     problems: () => messages().filter((message) => !message.startsWith('info:')),
     send: (method, path, sent = {}) => exchange({ agent, port, method, path }, sent),
@@ -102,59 +124,6 @@ function withChunkMinLength(driver: StorageDriver, chunkMinLength?: number): Sto
       return typeof member === 'function' ? (member.bind(target) as unknown) : member;
     },
   });
-}
-
-interface Target {
-  agent: Agent;
-  port: number;
-  method: string;
-  path: string;
-}
-
-async function exchange(target: Target, { headers = {}, body }: Sent): Promise<Received> {
-  const parts = body === undefined ? [] : Array.isArray(body) ? (body as Buffer[]) : [body];
-  const whole = parts.length === 1 ? Buffer.byteLength(parts[0] as Buffer | string) : undefined;
-  const length = body === undefined ? 0 : whole;
-  const announced = length === undefined ? {} : { 'Content-Length': String(length) };
-  const bodyless = target.method === 'GET' || target.method === 'HEAD';
-  return await new Promise((resolve, reject) => {
-    const outgoing = request(
-      { host: '127.0.0.1', ...target, headers: { ...(bodyless ? {} : announced), ...headers } },
-      (incoming) => {
-        const chunks: Buffer[] = [];
-        incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
-        incoming.once('error', reject);
-        incoming.once('end', () => {
-          const body = Buffer.concat(chunks);
-          resolve({
-            status: incoming.statusCode ?? 0,
-            headers: incoming.headers,
-            body,
-            // Read when asked for: most bodies are large and no text.
-            get text() {
-              return body.toString('utf8');
-            },
-            get codes() {
-              return codesOf(body.toString('utf8'));
-            },
-          });
-        });
-      },
-    );
-    // After an answer that came early the rest of the request may meet a closed connection.
-    outgoing.on('error', reject);
-    for (const part of parts) outgoing.write(part);
-    outgoing.end();
-  });
-}
-
-function codesOf(text: string): string[] {
-  try {
-    const { errors } = JSON.parse(text) as { errors?: { code: string }[] };
-    return (errors ?? []).map(({ code }) => code);
-  } catch {
-    return [];
-  }
 }
 
 /** Pushes one blob in one request. */

@@ -1,6 +1,6 @@
 import { describe } from 'node:test';
 import type { StorageDriver } from '../../services/core/storage/driver.ts';
-import { createFilesystemDriver } from '../../services/core/storage/filesystem.ts';
+import { createFilesystemDriver } from '../../services/core/storage/filesystem/filesystem.ts';
 import { createMemoryDriver } from '../../services/core/storage/memory.ts';
 import { createTemporaryFolder } from './temporary-folder.ts';
 

@@ -16,7 +16,9 @@ type Operation =
   | 'list'
   | 'move'
   | 'rename'
-  | 'remove';
+  | 'remove'
+  | 'prune'
+  | 'touch';
 
 export interface FailingDriver extends StorageDriver {
   /** From now on operations for which `when` is true fail with this code, before they do anything. */
@@ -45,6 +47,29 @@ export function createFailingDriver(driver: StorageDriver): FailingDriver {
     close: () => writer.close(),
   });
 
+  // What production has, on which it takes other ways than without.
+  const { readWhole, prune, touch } = driver;
+  const abilities = {
+    ...(readWhole && {
+      async readWhole(path: StoragePath) {
+        check('read', path);
+        return await readWhole.call(driver, path);
+      },
+    }),
+    ...(prune && {
+      async prune(path: StoragePath) {
+        check('prune', path);
+        await prune.call(driver, path);
+      },
+    }),
+    ...(touch && {
+      async touch(path: StoragePath) {
+        check('touch', path);
+        await touch.call(driver, path);
+      },
+    }),
+  };
+
   return {
     name: driver.name,
     failOn(code, when) {
@@ -63,9 +88,9 @@ export function createFailingDriver(driver: StorageDriver): FailingDriver {
       check('read', path);
       return await driver.read(path, range);
     },
-    async put(path, bytes) {
+    async put(path, bytes, step) {
       check('put', path);
-      await driver.put(path, bytes);
+      await driver.put(path, bytes, step);
     },
     async openWriter(path, state) {
       check('openWriter', path);
@@ -83,10 +108,11 @@ export function createFailingDriver(driver: StorageDriver): FailingDriver {
       check('rename', to);
       await driver.rename(from, to);
     },
-    async remove(path) {
+    async remove(path, step) {
       check('remove', path);
-      await driver.remove(path);
+      await driver.remove(path, step);
     },
+    ...abilities,
     close: () => driver.close(),
   };
 }

@@ -32,7 +32,7 @@ export interface Member {
   resume(): void;
 }
 
-/** Several of each, as on several machines: hops over TCP, Redis between the cores. */
+/** Several of each, as on several machines: internal over TCP, Redis between the cores. */
 export interface Fleet {
   dir: string;
   root: string;
@@ -41,6 +41,8 @@ export interface Fleet {
   redisRelay: Relay;
   /** Between the gateways and each core. */
   coreRelays: Relay[];
+  /** Between everybody and each token service. */
+  authRelays: Relay[];
   gateways: Member[];
   auths: Member[];
   cores: Member[];
@@ -91,7 +93,8 @@ export async function startFleet({
       ports(cores),
     ]);
     const coreRelays = await Promise.all(corePorts.map((port) => startRelay([port])));
-    for (const relay of coreRelays) cleanups.push(() => relay.close());
+    const authRelays = await Promise.all(authPorts.map((port) => startRelay([port])));
+    for (const relay of [...coreRelays, ...authRelays]) cleanups.push(() => relay.close());
     const certificates = join(dir, 'certs');
     const htpasswd = join(dir, 'htpasswd');
     const state = join(dir, 'state');
@@ -117,8 +120,10 @@ export async function startFleet({
         },
         redis: { addr: `127.0.0.1:${redisRelay.port}`, readtimeout: '1s' },
         portcullis: {
-          draindelay: '1500ms',
-          gateway: { cores: coreRelays.map(({ port }) => at(port)), auth: authPorts.map(at) },
+          gateway: {
+            cores: coreRelays.map(({ port }) => at(port)),
+            auth: authRelays.map(({ port }) => at(port)),
+          },
           ...portcullis,
           auth: { state, ...(portcullis.auth as object | undefined) },
         },
@@ -153,6 +158,7 @@ export async function startFleet({
       redis,
       redisRelay,
       coreRelays,
+      authRelays,
       gateways: gatewayMembers,
       auths: authMembers,
       cores: coreMembers,

@@ -32,6 +32,8 @@ export interface RawHttp2 {
   /** Resolves with the first such frame, or undefined when the connection ends without one. */
   until(wanted: (frame: Frame) => boolean): Promise<Frame | undefined>;
   untilClosed(): Promise<void>;
+  /** Has PINGs answered, which it leaves unanswered otherwise. */
+  onPing(answer: (payload: Buffer) => void): void;
 }
 
 /** Connects and says the preface with empty settings. */
@@ -47,11 +49,13 @@ export async function rawHttp2(port: number): Promise<RawHttp2> {
   const frames: Frame[] = [];
   let rest: Buffer = Buffer.alloc(0);
   let closed = false;
+  let answerPing: (payload: Buffer) => void = () => {};
   socket.on('data', (chunk: Buffer) => {
     rest = Buffer.concat([rest, chunk]);
     while (rest.length >= 9 && rest.length >= 9 + rest.readUIntBE(0, 3)) {
       const end = 9 + rest.readUIntBE(0, 3);
       const [type = 0, bits = 0] = rest.subarray(3, 5);
+      if (type === frameTypes.ping && (bits & flags.ack) === 0) answerPing(rest.subarray(9, end));
       frames.push({
         type,
         flags: bits,
@@ -91,6 +95,9 @@ export async function rawHttp2(port: number): Promise<RawHttp2> {
     frames: () => frames,
     until: (wanted) => wait(() => frames.find(wanted)),
     untilClosed: async () => void (await wait(() => closed)),
+    onPing(answer) {
+      answerPing = answer;
+    },
   };
 }
 

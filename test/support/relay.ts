@@ -9,6 +9,8 @@ export interface Relay {
   freeze(): void;
   /** Lets everything through again, also what waited. */
   thaw(): void;
+  /** From now on, or no longer: that a client closed its connection is not passed on, as if the packet were lost. */
+  hideEnds(hide: boolean): void;
   /** Breaks the connections there are. */
   breakAll(): void;
   close(): Promise<void>;
@@ -22,6 +24,7 @@ export async function startRelay(targets: readonly number[]): Promise<Relay> {
   const sockets = new Set<Socket>();
   let ports = [...targets];
   let frozen = false;
+  let hidden = false;
   let turn = 0;
 
   function keep(socket: Socket): void {
@@ -41,8 +44,18 @@ export async function startRelay(targets: readonly number[]): Promise<Relay> {
     upstream.once('connect', () => {
       keep(upstream);
       upstream.once('close', () => client.destroy());
-      client.once('close', () => upstream.destroy());
-      client.pipe(upstream);
+      client.once('close', () => {
+        if (!hidden) upstream.destroy();
+      });
+      client.on('data', (chunk: Buffer) => {
+        if (!upstream.write(chunk)) client.pause();
+      });
+      upstream.on('drain', () => {
+        if (!frozen) client.resume();
+      });
+      client.on('end', () => {
+        if (!hidden) upstream.end();
+      });
       upstream.pipe(client);
       if (frozen) for (const socket of [client, upstream]) socket.pause();
     });
@@ -72,6 +85,9 @@ export async function startRelay(targets: readonly number[]): Promise<Relay> {
     thaw() {
       frozen = false;
       for (const socket of sockets) socket.resume();
+    },
+    hideEnds(hide) {
+      hidden = hide;
     },
     breakAll,
     async close() {

@@ -35,7 +35,7 @@ export interface Stack {
   output(): string;
   /** The supervisor's process. */
   child: ChildProcess;
-  /** Ends it in order and waits; the folder stays. */
+  /** Ends it in order, without a signal at once as Ctrl-C does, and waits; the folder stays. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
   /** Ends it and removes the folder. */
   remove(): Promise<void>;
@@ -63,7 +63,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   child.once('close', () => {
     closed = true;
   });
-  const stop = async (signal: NodeJS.Signals = 'SIGTERM') => {
+  const stop = async (signal: NodeJS.Signals = 'SIGINT') => {
     if (!closed) {
       child.kill(signal);
       await waitFor('the stack to stop', () => closed);

@@ -2,6 +2,7 @@ import type {
   StorageDriver,
   StoragePath,
   StorageWriter,
+  VisibleStep,
 } from '../../services/core/storage/driver.ts';
 
 /** One operation of the storage, about to happen. */
@@ -37,6 +38,17 @@ export function createSteppingDriver(
     state: () => writer.state(),
     close: () => writer.close(),
   });
+  /** Also directly before it is asked whether the step may be taken. */
+  const between = (operation: string, path: StoragePath, visible?: VisibleStep): VisibleStep => {
+    const confirm = visible?.confirm;
+    if (confirm === undefined) return {};
+    return {
+      async confirm() {
+        await step(`confirm ${operation}`, path);
+        await confirm();
+      },
+    };
+  };
   const { prune, touch } = driver;
   return {
     name: driver.name,
@@ -48,9 +60,9 @@ export function createSteppingDriver(
       await step('read', path);
       return await driver.read(path, range);
     },
-    async put(path, bytes) {
+    async put(path, bytes, visible) {
       await step('put', path);
-      await driver.put(path, bytes);
+      await driver.put(path, bytes, between('put', path, visible));
     },
     async openWriter(path, state) {
       await step('openWriter', path);
@@ -68,9 +80,9 @@ export function createSteppingDriver(
       await step('rename', from);
       await driver.rename(from, to);
     },
-    async remove(path) {
+    async remove(path, visible) {
       await step('remove', path);
-      await driver.remove(path);
+      await driver.remove(path, between('remove', path, visible));
     },
     ...(prune === undefined
       ? {}

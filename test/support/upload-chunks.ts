@@ -1,6 +1,6 @@
-import type { UploadChunk } from '../../services/core/registry/uploads/upload-service.ts';
+import type { UploadChunk } from '../../services/core/registry/uploads/take-chunk.ts';
 
-type Place = Pick<UploadChunk, 'start' | 'length'>;
+type Place = Pick<UploadChunk, 'start' | 'locationOffset' | 'length'>;
 
 /** A request body that comes in these pieces. */
 export function chunkOf(bytes: Buffer | readonly Buffer[], place: Place = {}): UploadChunk {

@@ -12,25 +12,28 @@ import {
   validationSchema,
 } from './services.ts';
 import { middlewareSchema, storageSchema } from './storage.ts';
-import { anything, count, flag, text } from './values.ts';
+import { anything, count, flag, notEmpty, text } from './values.ts';
+
+/** As in the original, 0 is the usual number. */
+const page = count(0, 1_000_000).optional();
 
 /** The whole config.yml of distribution 2.8 and 3, and our own section. */
 export const configurationSchema = z.object({
   version: z
-    .union([z.string(), z.number()])
+    .union([z.string(), z.number()], { error: 'is missing; a config.yml begins with version: 0.1' })
     .transform(String)
-    .refine((value) => value === '0.1', { message: 'version must be 0.1' }),
+    .refine((value) => value === '0.1', { message: 'must be 0.1, the version of the original' }),
   log: logSchema.prefault({}),
   loglevel: logLevel.optional(),
   storage: storageSchema.prefault({}),
   middleware: middlewareSchema.optional(),
-  auth: authSchema.optional(),
+  auth: notEmpty(authSchema.optional(), 'leave it out for a registry that is open to everybody'),
   http: httpSchema.prefault({}),
-  redis: redisSchema.optional(),
+  redis: notEmpty(redisSchema.optional(), 'name a server, or leave it out'),
   notifications: notificationsSchema.optional(),
   health: healthSchema.prefault({}),
-  catalog: z.object({ maxentries: count.optional() }).optional(),
-  tags: z.object({ maxtags: count.optional() }).optional(),
+  catalog: z.object({ maxentries: page }).optional(),
+  tags: z.object({ maxtags: page }).optional(),
   proxy: proxySchema.optional(),
   validation: validationSchema.optional(),
   reporting: reportingSchema.optional(),

@@ -1,34 +1,49 @@
 import { z } from 'zod';
-import { count, duration, flag, text, textList } from './values.ts';
+import { describeInvalidAction } from '#libs/auth/actions.ts';
+import { coreLimitsSchema, gatewayLimitsSchema } from './limits.ts';
+import { count, duration, emptyAllowed, flag, notEmpty, text, textList } from './values.ts';
 
-const addresses = z.union([text, z.array(text)]).transform((value) => [value].flat());
+/** What is left out of a rule matches everything, so nothing of it is taken for left out. */
+const everything = 'a field that is left out matches everything';
 
 /** Which requests a rule is about; what is left out matches everything. */
 const match = z.strictObject({
-  account: text.optional(),
-  type: text.optional(),
-  name: text.optional(),
-  service: text.optional(),
+  /** `""` is an anonymous client. */
+  account: emptyAllowed(text.optional()),
+  type: notEmpty(text.optional(), everything),
+  name: notEmpty(text.optional(), everything),
+  service: notEmpty(text.optional(), everything),
   /** The client's address: one, a range, or several of them. */
-  ip: addresses.optional(),
+  ip: notEmpty(textList.optional(), everything),
   /** Labels of the account or claims of the workload, each with a pattern for one of its values. */
-  labels: z.record(z.string(), text).optional(),
+  labels: notEmpty(z.record(z.string(), text).optional(), everything),
   /** When it holds: `days: mon-fri`, `hours: 08:00-18:00`, `zone: Europe/Berlin`. */
-  time: z
-    .strictObject({
-      days: text.optional(),
-      hours: text.optional(),
-      zone: text.default('UTC'),
-    })
-    .optional(),
+  time: notEmpty(
+    z
+      .strictObject({
+        days: notEmpty(text.optional(), 'without it every day counts'),
+        hours: notEmpty(text.optional(), 'without it every hour counts'),
+        zone: text.default('UTC'),
+      })
+      .optional(),
+    everything,
+  ),
+});
+
+/** The actions of a rule; none at all is a rule that grants nothing. */
+const actionList = textList.superRefine((list, ctx) => {
+  for (const action of list) {
+    const message = describeInvalidAction(action);
+    if (message !== undefined) ctx.addIssue({ code: 'custom', message });
+  }
 });
 
 /** One access rule in docker_auth's form; see docs/access-control.md. */
 const rule = z.strictObject({
-  match: match.prefault({}),
-  actions: textList,
+  match: notEmpty(match.prefault({}), everything),
+  actions: actionList,
   /** A denying rule decides about the actions it lists, and about no others. */
-  effect: z.enum(['allow', 'deny']).optional(),
+  effect: notEmpty(z.enum(['allow', 'deny']).optional(), 'without it a rule allows'),
   comment: text.optional(),
 });
 
@@ -45,7 +60,10 @@ const workload = z.strictObject({
   /** Path or address of its keys; without it they are discovered at the issuer. */
   jwks: text.optional(),
   /** Claims that a token must have, each with a pattern. */
-  claims: z.record(z.string(), text).default({}),
+  claims: notEmpty(
+    z.record(z.string(), text).default({}),
+    'without it every token of the issuer for this audience logs in',
+  ),
 });
 
 /** Processes of one service; `auto` is one for each CPU. */
@@ -54,8 +72,8 @@ const workers = z
   .transform((value, ctx) => {
     const number = Number(value);
     if (value === 'auto') return value;
-    if (Number.isInteger(number) && number >= 1) return number;
-    ctx.addIssue({ code: 'custom', message: 'must be a whole number from 1 on, or auto' });
+    if (Number.isInteger(number) && number >= 1 && number <= 1024) return number;
+    ctx.addIssue({ code: 'custom', message: 'must be a whole number from 1 to 1024, or auto' });
     return z.NEVER;
   })
   .default(1);
@@ -65,16 +83,20 @@ const user = z
   .string()
   .regex(/^(?:owner|\d{1,9}:\d{1,9})$/, 'must be owner, or UID:GID such as 1000:1000');
 
+const plain = 'without a certificate everything is sent in the clear';
+
 /** Everything that is ours lives under the key `portcullis`, which distribution ignores. */
 export const portcullisSchema = z.object({
   groups: z.record(z.string(), z.array(text)).default({}),
-  acl: ruleListSchema.optional(),
+  /** Without it every user may do everything. */
+  acl: notEmpty(
+    ruleListSchema.optional(),
+    '[] grants nothing to anybody, and without the key every user may do everything',
+  ),
   token: z
     .object({
       /** At most a day: revocations are kept for two. */
-      ttl: duration
-        .refine((ms) => ms >= 60_000 && ms <= 86_400_000, { message: 'must be from 1m to 24h' })
-        .default(300_000),
+      ttl: duration('1m', '24h').default(300_000),
       issuer: text.default('portcullis'),
       service: text.default('portcullis'),
       /** Whether `GET …offline_token=true` gives an identity token, which docker then stores instead of the password. */
@@ -82,7 +104,7 @@ export const portcullisSchema = z.object({
         .union([flag, z.enum(['on', 'off']).transform((value) => value === 'on')])
         .default(false),
       /** How long an identity token stands for a login. */
-      identityttl: duration.default(7_776_000_000),
+      identityttl: duration('1m', '87600h').default(7_776_000_000),
       /** Tokens show the certificate of their key, for registries with a rootcertbundle. */
       x5c: flag.default(true),
       /** Other registries that tokens are made for, by their `service`. */
@@ -114,20 +136,25 @@ export const portcullisSchema = z.object({
       listen: text.optional(),
       /** Address of auth's own debug server. */
       debug: text.optional(),
-      /** Wrong passwords within a window, beyond which further ones are not compared; 0 is no limit. */
+      /** Failed logins within a window, beyond which further ones are not looked at; 0 is no limit. */
       limits: z
         .object({
-          window: duration
-            .refine((ms) => ms >= 1000, { message: 'must be at least 1s' })
-            .default(300_000),
-          /** From one address, or one /64 of IPv6. */
-          address: count.default(50),
-          /** For one account, from addresses where it did not log in lately. */
-          account: count.default(100),
+          window: duration('1s', '720h').default(300_000),
+          /** From one address, or one /64 of IPv6; twice as many from a /56, four times from a /48. */
+          address: count(0, 1_000_000).default(50),
+          /** For one account, from addresses where it did not log in lately; beyond, once from each other network. */
+          account: count(0, 1_000_000).default(100),
           /** For one account from one address. */
-          login: count.default(10),
+          login: count(0, 1_000_000).default(10),
+          /** Token requests without a login from one address, counted by each token service. */
+          anonymous: count(0, 1_000_000_000).default(20_000),
         })
         .prefault({}),
+      /** Whether hashes that cost less than others are made anew at the next login; auto: in a file of who serves. */
+      rehash: z
+        .union([flag, z.enum(['auto', 'on', 'off'])])
+        .transform((value) => (typeof value === 'boolean' ? (value ? 'on' : 'off') : value))
+        .default('auto'),
     })
     .prefault({}),
   core: z
@@ -137,15 +164,16 @@ export const portcullisSchema = z.object({
       /** Address of the core's own debug server. */
       debug: text.optional(),
       workers,
+      limits: coreLimitsSchema.prefault({}),
     })
     .prefault({}),
-  /** Certificate of the addresses above, and who signs those of the others. */
-  hop: z
+  /** TLS and the shared secret of the links between our own processes on several machines. */
+  internal: z
     .object({
       /** A file that holds what `http.secret` would. */
       secretfile: text.optional(),
-      certificate: text.optional(),
-      key: text.optional(),
+      certificate: notEmpty(text.optional(), plain),
+      key: notEmpty(text.optional(), plain),
       rootcas: textList.default([]),
     })
     .prefault({}),
@@ -159,29 +187,31 @@ export const portcullisSchema = z.object({
       /** Whose connections begin with a PROXY header; true for everybody's. */
       proxyprotocol: z.union([flag, textList]).default(false),
       /** Time without a byte after which a transfer is given up. */
-      idletimeout: duration.default(60_000),
+      idletimeout: duration('1s', '24h').default(60_000),
       /** Time for a request's headers to arrive. */
-      headerstimeout: duration.default(20_000),
+      headerstimeout: duration('1s', '1h').default(20_000),
       workers,
+      limits: gatewayLimitsSchema.prefault({}),
     })
     .prefault({}),
   /** Garbage collection; see docs/garbage-collection.md. */
   gc: z
     .object({
-      /** Time between two collections of the core; without it only the command collects. */
-      interval: duration
-        .refine((ms) => ms === 0 || ms >= 1000, { message: 'must be at least 1s' })
-        .optional(),
+      /** Time between two collections of the core; without it, and with 0s, only the command collects. */
+      interval: duration('1s', '8760h', { orZero: true }).optional(),
       /** Nothing younger than this is garbage. */
-      delay: duration.default(3_600_000),
+      delay: duration('0s', '876000h').default(3_600_000),
       /** How long the trash keeps what was collected. */
-      grace: duration.default(86_400_000),
+      grace: duration('0s', '876000h').default(86_400_000),
       /** Also collects manifests that no tag, index or subject keeps. */
       untagged: flag.default(false),
     })
     .prefault({}),
-  /** How long a process that was told to stop goes on, not ready, so that nobody sends it more. */
-  draindelay: duration.default(0),
+  /**
+   * How long a process that gets SIGTERM goes on, not ready, so that nobody sends it more. By default longer than our own
+   * gateways and most balancers take to notice, and with `http.draintimeout` within the 10 s that docker gives.
+   */
+  draindelay: duration('0s', '1h').default(4000),
   /** Folder of the Unix sockets between our processes; only our user may enter it. */
   sockets: text.optional(),
   /** Started as root, it serves as this user; without it as whoever starts it. */
@@ -189,5 +219,5 @@ export const portcullisSchema = z.object({
   /** Unsupported sections to start without. */
   ignore: z.array(z.enum(['notifications'])).default([]),
   /** Largest page of the catalog and of a tag list when the sections of that name are absent. */
-  pagesize: count.default(1000),
+  pagesize: count(1, 1_000_000).default(1000),
 });

@@ -1,29 +1,41 @@
 import { z } from 'zod';
-import { count, duration, flag, secret, secretList, text, textList } from './values.ts';
+import { count, duration, flag, notEmpty, secret, secretList, text, textList } from './values.ts';
+
+/** As in the original, 0 is its usual time. */
+const timeout = duration('1ms', '24h', { orZero: true });
+
+/** A user or a password in an address would be shown wherever the address is. */
+const hasNoCredentials = (address: string) => !address.includes('@');
+const noCredentials = {
+  message: 'has a user or a password in an address; they are redis.username and redis.password',
+};
 
 /** The sections that concern what surrounds a registry: Redis, events, health, proxying, limits. */
 export const redisSchema = z.looseObject({
   /** One server, as distribution 2.8 writes it. */
-  addr: text.optional(),
+  addr: text.refine(hasNoCredentials, noCredentials).optional(),
   /** As distribution 3: one server, Sentinels with `mastername`, or several nodes of a Cluster. */
-  addrs: textList.optional(),
+  addrs: textList.refine((all) => all.every(hasNoCredentials), noCredentials).optional(),
   mastername: text.optional(),
   username: text.optional(),
   password: secret.optional(),
   sentinelusername: text.optional(),
   sentinelpassword: secret.optional(),
-  db: count.default(0),
+  db: count(0, 1_000_000).default(0),
   clientname: text.optional(),
-  dialtimeout: duration.default(5000),
-  readtimeout: duration.default(3000),
-  writetimeout: duration.optional(),
-  tls: z
-    .object({
-      certificate: text.optional(),
-      key: text.optional(),
-      rootcas: textList.optional(),
-    })
-    .optional(),
+  dialtimeout: timeout.default(5000),
+  readtimeout: timeout.default(3000),
+  writetimeout: timeout.optional(),
+  tls: notEmpty(
+    z
+      .object({
+        certificate: text.optional(),
+        key: text.optional(),
+        rootcas: textList.optional(),
+      })
+      .optional(),
+    'write tls: {} to trust who the system trusts, or leave it out for a plain connection',
+  ),
 });
 
 export const notificationsSchema = z.object({
@@ -34,10 +46,10 @@ export const notificationsSchema = z.object({
         name: text,
         disabled: flag.optional(),
         url: text.optional(),
-        headers: z.record(z.string(), secret.or(z.array(secret))).optional(),
-        timeout: duration.optional(),
-        threshold: count.optional(),
-        backoff: duration.optional(),
+        headers: z.record(z.string(), secretList).optional(),
+        timeout: timeout.optional(),
+        threshold: count(0, 1_000_000).optional(),
+        backoff: timeout.optional(),
         ignoredmediatypes: textList.optional(),
         ignore: z
           .object({ mediatypes: textList.optional(), actions: textList.optional() })
@@ -47,12 +59,14 @@ export const notificationsSchema = z.object({
     .optional(),
 });
 
-const threshold = count.default(0);
-const interval = duration.default(10_000);
+/** As in the original, 0 is 1. */
+const threshold = count(0, 1_000_000).default(0);
+/** As in the original, 0 is 10s. */
+const interval = duration('10ms', '8760h', { orZero: true }).default(10_000);
 
 export const healthSchema = z.object({
   storagedriver: z
-    .object({ enabled: flag.default(false), interval, threshold: count.default(3) })
+    .object({ enabled: flag.default(false), interval, threshold: count(0, 1_000_000).default(3) })
     .optional(),
   file: z.array(z.object({ file: text, interval, threshold })).optional(),
   http: z
@@ -60,15 +74,17 @@ export const healthSchema = z.object({
       z.object({
         uri: text,
         headers: z.record(z.string(), secretList).optional(),
-        statuscode: count.optional(),
-        timeout: duration.optional(),
+        /** As in the original, 0 is 200. */
+        statuscode: count(0, 599).optional(),
+        /** As in the original, 0 is the interval. */
+        timeout: timeout.optional(),
         interval,
         threshold,
       }),
     )
     .optional(),
   tcp: z
-    .array(z.object({ addr: text, timeout: duration.optional(), interval, threshold }))
+    .array(z.object({ addr: text, timeout: timeout.optional(), interval, threshold }))
     .optional(),
 });
 
@@ -76,9 +92,11 @@ export const proxySchema = z.object({
   remoteurl: text.optional(),
   username: text.optional(),
   password: secret.optional(),
-  exec: z.object({ command: text.optional(), lifetime: duration.optional() }).optional(),
-  ttl: duration.optional(),
-  cachewritetimeout: duration.optional(),
+  exec: z
+    .object({ command: text.optional(), lifetime: duration('0s', '87600h').optional() })
+    .optional(),
+  ttl: duration('0s', '87600h').optional(),
+  cachewritetimeout: timeout.optional(),
 });
 
 export const validationSchema = z.object({

@@ -3,7 +3,7 @@ import { anything, count, duration, flag, secret, text } from './values.ts';
 
 const filesystem = z.object({
   rootdirectory: text.default('/var/lib/registry'),
-  maxthreads: count.optional(),
+  maxthreads: count(0, 1_000_000).optional(),
 });
 
 const s3 = z.looseObject({
@@ -60,17 +60,17 @@ export const storageSchema = z.object({
     .object({
       blobdescriptor: text.optional(),
       layerinfo: text.optional(),
-      blobdescriptorsize: count.optional(),
+      blobdescriptorsize: count(0, 1_000_000_000).optional(),
     })
     .optional(),
-  tag: z.object({ concurrencylimit: count.optional() }).optional(),
+  tag: z.object({ concurrencylimit: count(0, 1_000_000).optional() }).optional(),
   maintenance: z
     .object({
       uploadpurging: z
         .object({
           enabled: flag.default(true),
-          age: duration.default(168 * 3_600_000),
-          interval: duration.default(24 * 3_600_000),
+          age: duration('1s', '876000h').default(168 * 3_600_000),
+          interval: duration('1s', '8760h').default(24 * 3_600_000),
           dryrun: flag.default(false),
         })
         .prefault({}),

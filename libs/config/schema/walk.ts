@@ -1,12 +1,12 @@
 import type { z } from 'zod';
-import { secret, secretList, text } from './values.ts';
+import type { SettingMeta, ValueKind } from './values.ts';
 
-/** How a node of the schema is built, as far as overrides and checks need to know. */
+/** How a node of the schema is built, as far as overrides, checks and printing need to know. */
 export type SchemaNode =
   | { kind: 'object'; shape: Readonly<Record<string, z.ZodType>>; open: boolean }
   | { kind: 'record'; value: z.ZodType }
   | { kind: 'array'; element: z.ZodType }
-  | { kind: 'text'; secret: boolean }
+  | { kind: ValueKind }
   | { kind: 'other' };
 
 interface Definition {
@@ -18,19 +18,17 @@ interface Definition {
   element?: z.ZodType;
 }
 
+const wrappers = ['optional', 'nullable', 'default', 'prefault'];
+
 /** Looks through optional, nullable and default wrappers at what a setting really is. */
 export function describeSchema(schema: z.ZodType): SchemaNode {
-  if (schema === secret) return { kind: 'text', secret: true };
-  if (schema === text) return { kind: 'text', secret: false };
+  const { kind } = metaOf(schema);
+  if (kind !== undefined) return { kind };
   const definition = schema.def as unknown as Definition;
+  if (wrappers.includes(definition.type) && definition.innerType !== undefined) {
+    return describeSchema(definition.innerType);
+  }
   switch (definition.type) {
-    case 'optional':
-    case 'nullable':
-    case 'default':
-    case 'prefault':
-      return definition.innerType === undefined
-        ? { kind: 'other' }
-        : describeSchema(definition.innerType);
     case 'object':
       return {
         kind: 'object',
@@ -50,38 +48,44 @@ export function describeSchema(schema: z.ZodType): SchemaNode {
   }
 }
 
-/** Dotted paths of all keys in `value` that the schema does not know. */
-export function unknownKeys(value: unknown, schema: z.ZodType, path = ''): string[] {
+/** What is said of a setting, on itself or on what its wrappers hold; the outermost counts. */
+export function metaOf(schema: z.ZodType): SettingMeta {
+  const own = schema.meta() as SettingMeta | undefined;
+  const definition = schema.def as unknown as Definition;
+  const inner =
+    wrappers.includes(definition.type) && definition.innerType !== undefined
+      ? metaOf(definition.innerType)
+      : {};
+  return { ...inner, ...own };
+}
+
+/** A key that the schema does not know. */
+export interface UnknownKey {
+  /** Dotted. */
+  path: string;
+  key: string;
+  /** The keys that are known where it stands. */
+  known: readonly string[];
+}
+
+/** All keys in `value` that the schema does not know. */
+export function unknownKeys(value: unknown, schema: z.ZodType, path = ''): UnknownKey[] {
   const node = describeSchema(schema);
   if (node.kind === 'array' && Array.isArray(value)) {
     return value.flatMap((item, index) => unknownKeys(item, node.element, `${path}[${index}]`));
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [];
-  const under = (key: string) => (path === '' ? key : `${path}.${key}`);
   return Object.entries(value).flatMap(([key, item]) => {
-    if (node.kind === 'record') return unknownKeys(item, node.value, under(key));
+    const place = joinPath(path, key);
+    if (node.kind === 'record') return unknownKeys(item, node.value, place);
     if (node.kind !== 'object') return [];
     const child = Object.hasOwn(node.shape, key) ? node.shape[key] : undefined;
-    if (child !== undefined) return unknownKeys(item, child, under(key));
-    return node.open ? [] : [under(key)];
+    if (child !== undefined) return unknownKeys(item, child, place);
+    return node.open ? [] : [{ path: place, key, known: Object.keys(node.shape) }];
   });
 }
 
-/** A copy fit for printing: every secret replaced by stars. */
-export function starSecrets(value: unknown, schema: z.ZodType): unknown {
-  const node = describeSchema(schema);
-  const isSecret = schema === secretList || (node.kind === 'text' && node.secret);
-  if (isSecret && value !== undefined && value !== null) return '***';
-  if (node.kind === 'array' && Array.isArray(value)) {
-    return value.map((item) => starSecrets(item, node.element));
-  }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
-  return Object.fromEntries(
-    Object.entries(value).map(([key, item]) => {
-      if (node.kind === 'record') return [key, starSecrets(item, node.value)];
-      if (node.kind !== 'object') return [key, item];
-      const child = Object.hasOwn(node.shape, key) ? node.shape[key] : undefined;
-      return [key, child === undefined ? item : starSecrets(item, child)];
-    }),
-  );
+/** The path of a key below another path: `http.tls`. */
+export function joinPath(path: string, key: string): string {
+  return path === '' ? key : `${path}.${key}`;
 }

@@ -1,14 +1,16 @@
 import type { Middleware } from 'koa';
 import { z } from 'zod';
 import { callerDetailsSchema } from '#libs/auth/claims.ts';
-import type { Trust } from '#libs/auth/trust.ts';
+import type { KeySet } from '#libs/auth/key-set.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import { callerOf } from '#libs/policy/caller.ts';
+import type { Policy } from '#libs/policy/policy.ts';
 import type { KeyRing } from '../keys/key-ring.ts';
-import { callerOf } from '../policy/caller.ts';
-import type { Policy } from '../policy/policy.ts';
 import type { Revocations } from '../revocations.ts';
+import type { RobotStore } from '../robots/robot-store.ts';
+import { robotPrefix } from '../robots/robots-file.ts';
 
 /** GET /auth/jwks: the public keys (RFC 7517). */
 export function getJwks(keys: KeyRing): Middleware<RequestState> {
@@ -19,8 +21,8 @@ export function getJwks(keys: KeyRing): Middleware<RequestState> {
   };
 }
 
-/** GET /internal/trust: all that a verifier needs; for our own processes only. */
-export function getTrust(
+/** GET /internal/trust: the keys and revocations that a verifier needs; for our own processes only. */
+export function getKeySet(
   keys: KeyRing,
   revocations: Revocations,
   policy: () => Policy,
@@ -30,7 +32,7 @@ export function getTrust(
       keys: keys.published(),
       revoked: { ...revocations.all() },
       policyVersion: policy().version,
-    } satisfies Trust;
+    } satisfies KeySet;
   };
 }
 
@@ -42,15 +44,26 @@ const filterSchema = z.object({
   names: z.array(z.string()).max(1000),
 });
 
-/** POST /internal/filter: which of these repositories the subject may pull, as a row of 0 and 1. */
-export function postFilter(policy: () => Policy, service: string): Middleware<RequestState> {
+/**
+ * POST /internal/filter: which of these repositories the subject may pull, as a row of 0 and 1.
+ * @param robots know what a robot may do, which its tokens do not carry
+ */
+export function postFilter(
+  policy: () => Policy,
+  service: string,
+  robots: Pick<RobotStore, 'find'>,
+): Middleware<RequestState> {
   return async (ctx) => {
     const parsed = filterSchema.safeParse(
       JSON.parse((await readBody(ctx.req, 1024 * 1024)).toString('utf8')),
     );
     if (!parsed.success) throw new RegistryError('REQUEST_INVALID');
     const { subject, details = {}, client, names } = parsed.data;
-    const caller = callerOf(subject, { ...details, client, service });
+    // One that is gone may do nothing, and rules that allow are not about robots.
+    const access = subject.startsWith(robotPrefix)
+      ? (robots.find(subject)?.access ?? [])
+      : undefined;
+    const caller = callerOf(subject, { ...details, access, client, service });
     const rules = policy();
     const allowed = names.map((name) => {
       const wanted = { type: 'repository', name, actions: ['pull'] };

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
-import { believeAll } from '#libs/hop/guard.ts';
 import { createApp } from '#libs/http/app.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
+import { trustAnyPeer } from '#libs/internal/peer-check.ts';
 import { createMetrics } from '#libs/metrics/metrics.ts';
 import { type ErrorCode, RegistryError } from '#libs/oci/errors.ts';
 import { parseExposition } from '../../../test/support/exposition.ts';
@@ -14,7 +14,7 @@ import { measureTokens } from './measure-tokens.ts';
 test('token requests are counted by how they end', async () => {
   const { log } = createRecordingLog();
   const metrics = createMetrics({ process: 'auth', version: 'test' });
-  const app = createApp({ log, readiness: createReadiness(), guard: believeAll });
+  const app = createApp({ log, readiness: createReadiness(), checkPeer: trustAnyPeer });
   app.use(measureTokens(metrics));
   app.use(async (ctx) => {
     if (ctx.path === '/ok') ctx.body = {};

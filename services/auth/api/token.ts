@@ -1,25 +1,32 @@
 import type { Middleware, ParameterizedContext } from 'koa';
-import type { AuditLog } from '#libs/audit/audit-log.ts';
 import { formatBasicChallenge } from '#libs/auth/challenge.ts';
 import { parseAuthorization } from '#libs/auth/credentials.ts';
-import { formatScope, parseScopes } from '#libs/auth/scope.ts';
+import { maxAccountLength } from '#libs/auth/htpasswd.ts';
+import { type Access, formatScope, parseScopes } from '#libs/auth/scope.ts';
 import type { TokenService } from '#libs/config/settings.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
+import { whileClientWaits } from '#libs/http/client-gone.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import { grantAccess } from '../grant.ts';
-import type { Identities, Identity, LoginResult } from '../identities/identities.ts';
+import { callerOf } from '#libs/policy/caller.ts';
+import type { Policy } from '#libs/policy/policy.ts';
+import { type Grant as Granted, grantAccess } from '../grant.ts';
+import type { Identities, Identity, LoginContext, LoginResult } from '../identities/identities.ts';
 import type { IdentityTokens } from '../identities/identity-tokens.ts';
 import { type IssueOptions, issueToken } from '../issue.ts';
-import { callerOf } from '../policy/caller.ts';
-import type { Policy } from '../policy/policy.ts';
+import type { LoginLimits } from '../limits/login-limits.ts';
 import type { Revocations } from '../revocations.ts';
+import { describeScope, describeScopes } from './describe-scopes.ts';
+import type { TokenRecord } from './token-record.ts';
 
 /** Bytes of a token request's form. */
 const maxForm = 64 * 1024;
 
-/** Scopes of one request; more would make a token that no header can carry. */
-const maxScopes = 100;
+/** Scopes of one request: clients ask for one or two, and more than these would make a token that no header can carry. */
+const maxScopes = { anonymous: 10, account: 100 } as const;
+
+/** Denials and rules of one request that its line tells. */
+const maxTold = 5;
 
 /** Characters of a token that proxies and servers still take in a header. */
 const maxToken = 8 * 1024;
@@ -31,6 +38,7 @@ const tokenType = 'urn:ietf:params:oauth:token-type:';
 export interface TokenOptions {
   identities: Identities;
   identityTokens: IdentityTokens;
+  limits: Pick<LoginLimits, 'anonymous'>;
   /** Whether GET gives identity tokens to who asks for one. */
   identityOnGet: boolean;
   policy: () => Policy;
@@ -38,13 +46,19 @@ export interface TokenOptions {
   issue: IssueOptions;
   /** Shown by a browser that asks for a password. */
   realm: string;
-  audit: AuditLog;
+  /** Where it is written down how requests end. */
+  record: TokenRecord;
 }
 
 type Context = ParameterizedContext<RequestState>;
 
 /** Somebody without a login. */
-const anonymous: Identity = { account: '', details: undefined, secretForm: undefined };
+const anonymous: Identity = { account: '', details: undefined, secretHash: undefined };
+
+const loginContextOf = ({ state, res }: Context): LoginContext => ({
+  client: state.client,
+  signal: whileClientWaits(res),
+});
 
 /** GET: Basic credentials or none, scopes in the query (distribution's "Token Authentication"). */
 export function getToken(options: TokenOptions): Middleware<RequestState> {
@@ -53,11 +67,13 @@ export function getToken(options: TokenOptions): Middleware<RequestState> {
     let identity = anonymous;
     if (credentials.scheme === 'basic') {
       const { account, password } = credentials;
-      const result = await options.identities.login(account, password, ctx.state.client);
-      const found = judge(ctx, options, account, 'password', result);
+      const result = await options.identities.login(account, password, loginContextOf(ctx));
+      const found = acceptLogin(ctx, options, account, 'password', result);
       identity = found ?? refuse(ctx, options, 'incorrect username or password');
     } else if (credentials.scheme !== 'none') {
       refuse(ctx, options, 'send a user name and password as Basic credentials');
+    } else {
+      await options.limits.anonymous(ctx.state.client);
     }
     const asked = new URLSearchParams(ctx.querystring);
     const wantsIdentity = options.identityOnGet && asked.get('offline_token') === 'true';
@@ -122,8 +138,8 @@ const grants: Readonly<Record<string, Grant>> = {
     if (username === null || password === null) {
       return oauthError(ctx, 'invalid_request', 'username and password are needed');
     }
-    const result = await options.identities.login(username, password, ctx.state.client);
-    const identity = judge(ctx, options, username, 'password', result);
+    const result = await options.identities.login(username, password, loginContextOf(ctx));
+    const identity = acceptLogin(ctx, options, username, 'password', result);
     return identity ?? refuse(ctx, options, 'incorrect username or password');
   },
 
@@ -131,8 +147,8 @@ const grants: Readonly<Record<string, Grant>> = {
     const token = form.get('refresh_token');
     if (token === null) return oauthError(ctx, 'invalid_request', 'refresh_token is needed');
     const { name } = serviceFor(options.issue, form);
-    const result = await options.identities.byIdentityToken(token, name);
-    const identity = judge(ctx, options, '', 'identity token', result);
+    const result = await options.identities.byIdentityToken(token, name, loginContextOf(ctx));
+    const identity = acceptLogin(ctx, options, '', 'identity token', result);
     return identity ?? refuse(ctx, options, 'the identity token is not valid; log in again');
   },
 
@@ -142,8 +158,8 @@ const grants: Readonly<Record<string, Grant>> = {
       const what = `subject_token is needed, and subject_token_type ${tokenType}id_token or jwt`;
       return oauthError(ctx, 'invalid_request', what);
     }
-    const result = await options.identities.byWorkloadToken(token, ctx.state.client);
-    const identity = judge(ctx, options, '', 'workload token', result);
+    const result = await options.identities.byWorkloadToken(token, loginContextOf(ctx));
+    const identity = acceptLogin(ctx, options, '', 'workload token', result);
     if (identity !== undefined) return identity;
     const why = 'refused' in result ? result.refused : '';
     return oauthError(ctx, 'invalid_request', `the subject_token is not accepted: ${why}`);
@@ -151,21 +167,20 @@ const grants: Readonly<Record<string, Grant>> = {
 };
 
 /** Writes down how a login ended. @returns undefined if it was refused */
-function judge(
+function acceptLogin(
   ctx: Context,
-  { audit }: TokenOptions,
+  { record }: TokenOptions,
   account: string,
   by: 'password' | 'identity token' | 'workload token',
   result: LoginResult,
 ): Identity | undefined {
-  const { client, log } = ctx.state;
+  const { client, requestId } = ctx.state;
   if (!('refused' in result)) {
-    audit.write('login', { subject: result.account, client, by, ok: true });
+    record.login({ subject: result.account, client, by, requestId });
     return result;
   }
-  const why = result.refused;
-  log.info({ subject: account, client, by, why }, 'login refused');
-  audit.write('login', { subject: account, client, by, ok: false, why });
+  const subject = account.slice(0, maxAccountLength);
+  record.refused({ subject, client, by, requestId, why: result.refused });
   return undefined;
 }
 
@@ -182,23 +197,25 @@ function serviceFor({ services }: IssueOptions, asked: URLSearchParams): TokenSe
 async function grantToken(
   ctx: Context,
   options: TokenOptions,
-  { account, details, until }: Identity,
+  { account, access: ofRobot, details, until }: Identity,
   /** The query or the form. */
   asked: URLSearchParams,
 ) {
-  const { policy, revocations, issue, audit } = options;
-  const { client, log } = ctx.state;
+  const { policy, revocations, issue, record } = options;
+  const { client, requestId } = ctx.state;
   const service = serviceFor(issue, asked);
   const wanted = parseScopes(asked.getAll('scope'));
-  if (wanted.length > maxScopes) {
+  const most = account === '' ? maxScopes.anonymous : maxScopes.account;
+  if (wanted.length > most) {
     throw new RegistryError('REQUEST_INVALID', {
-      message: `a token is for at most ${maxScopes} scopes, not ${wanted.length}`,
+      message: `a token is for at most ${most} scopes${account === '' ? ' without a login' : ''}, not ${wanted.length}`,
     });
   }
-  const caller = callerOf(account, { ...details, client, service: service.name });
+  const caller = callerOf(account, { ...details, access: ofRobot, client, service: service.name });
   // What a robot was made for is in this registry.
-  const elsewhere = details?.access !== undefined && service !== issue.services[0];
-  const { access, denied, rules } = grantAccess(policy(), caller, elsewhere ? [] : wanted);
+  const elsewhere = ofRobot !== undefined && service !== issue.services[0];
+  const granted = grantAccess(policy(), caller, elsewhere ? [] : wanted);
+  const { access } = granted;
   const notBefore = revocations.notBefore(account);
   const content = { service, account, access, caller: details, notBefore, until };
   const issued = await issueToken(issue, content);
@@ -209,34 +226,41 @@ async function grantToken(
   }
   ctx.set('Cache-Control', 'no-store');
   ctx.state.access.subject = account;
-  const facts = {
+  record.issued({
     subject: account,
     client,
+    requestId,
     service: service.name,
-    wanted: wanted.map(formatScope).join(' '),
-    granted: access.map(formatScope).join(' '),
-    ...(rules.length > 0 ? { rules } : {}),
-  };
-  log.info(facts, 'token issued');
-  audit.write('token', facts);
-  for (const { type, name, action, by } of denied) {
-    const scope = formatScope({ type, name, actions: [action] });
-    const denial = { subject: account, client, scope, rule: by };
-    log.info(denial, 'denied');
-    audit.write('denied', denial);
-  }
+    ...describeGrant(wanted, granted),
+  });
   return { access, service, ...issued };
+}
+
+/** What was asked for and what came of it, in a bounded number of characters. */
+function describeGrant(wanted: readonly Access[], { access, denied, rules }: Granted) {
+  const told = denied.slice(0, maxTold).map(({ type, name, action, by }) => ({
+    scope: describeScope({ type, name, actions: [action] }),
+    rule: by,
+  }));
+  const untold = denied.length - told.length;
+  return {
+    wanted: describeScopes(wanted),
+    granted: describeScopes(access),
+    ...(rules.length > 0 ? { rules: rules.slice(0, maxScopes.anonymous) } : {}),
+    ...(told.length > 0 ? { denied: told } : {}),
+    ...(untold > 0 ? { deniedMore: untold } : {}),
+  };
 }
 
 /** An identity token for whoever can have one. */
 async function identityToken(
   { identityTokens, revocations }: TokenOptions,
-  { account, secretForm }: Identity,
+  { account, secretHash }: Identity,
   { name }: TokenService,
 ): Promise<{ refresh_token?: string }> {
-  if (secretForm === undefined) return {};
+  if (secretHash === undefined) return {};
   const notBefore = revocations.notBefore(account);
-  return { refresh_token: await identityTokens.issue(account, secretForm, name, notBefore) };
+  return { refresh_token: await identityTokens.issue(account, secretHash, name, notBefore) };
 }
 
 function oauthError(ctx: Context, error: string, description: string): undefined {

@@ -2,11 +2,12 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
+import { describeInvalidAction } from '#libs/auth/actions.ts';
 import type { AuthSettings } from '#libs/config/settings.ts';
+import { type Caller, callerOf } from '#libs/policy/caller.ts';
+import { createPolicy } from '#libs/policy/create-policy.ts';
+import type { DecidedBy, Policy } from '#libs/policy/policy.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
-import { type Caller, callerOf } from '../policy/caller.ts';
-import { createPolicy } from '../policy/create-policy.ts';
-import type { DecidedBy, Policy } from '../policy/policy.ts';
 import { authOf } from './state-of.ts';
 
 export const aclUsage = `usage: portcullis acl explain --account NAME --repository NAME --action ACTION
@@ -51,6 +52,10 @@ export async function acl(args: string[]): Promise<number> {
   if (command !== 'explain' || file !== undefined || !repository || !action) {
     throw new UsageError(aclUsage.trimEnd());
   }
+  for (const one of action) {
+    const why = describeInvalidAction(one);
+    if (why !== undefined) throw new UsageError(`--action: ${why}`);
+  }
   const labels = parseLabels(values.label ?? []);
   const caller = callerOf(account, { client: ip, service: settings.service, labels });
   const answers = action.map((one) => explain(policy, settings, caller, { type, repository }, one));
@@ -69,7 +74,7 @@ function explain(
   const { granted, by } = policy.decide(caller, wanted);
   const allowed = granted.length > 0;
   const decidedBy = by.get(action) ?? 'no rule';
-  const who = caller.account === '' ? 'somebody without a login' : caller.account;
+  const who = caller.account === '' ? 'an anonymous client' : caller.account;
   const lines = [
     `${who} ${allowed ? 'may' : 'may not'} ${action} ${type === 'repository' ? '' : `${type} `}${repository}`,
     `  ${describe(decidedBy, rules)}`,
@@ -78,13 +83,13 @@ function explain(
     if (typeof decidedBy === 'number' && index >= decidedBy) break;
     const why =
       mismatch ?? `it ${effect === 'deny' ? 'denies' : 'allows'} ${actions.join(', ')} only`;
-    lines.push(`  passed over: acl[${index}]: ${why}`);
+    lines.push(`  skipped: acl[${index}]: ${why}`);
   }
   return { allowed, text: `${lines.join('\n')}\n` };
 }
 
 function describe(by: DecidedBy, rules: NonNullable<AuthSettings['rules']>): string {
-  if (by === 'no rule') return 'because no rule is about it';
+  if (by === 'no rule') return 'because no rule matches';
   if (by === 'every user') return 'because there are no rules: who can log in may do everything';
   if (by === 'robot') return 'because of what the robot was made for';
   const { match, actions, effect, comment } = rules[by] ?? { match: {}, actions: [] };
@@ -96,7 +101,14 @@ const expectation = z.strictObject({
   account: z.string().default(''),
   type: z.string().default('repository'),
   repository: z.string(),
-  action: z.union([z.string(), z.array(z.string())]).transform((value) => [value].flat()),
+  action: z
+    .union([z.string(), z.array(z.string())])
+    .transform((value) => [value].flat())
+    .superRefine((list, ctx) => {
+      for (const message of list.map(describeInvalidAction)) {
+        if (message !== undefined) ctx.addIssue({ code: 'custom', message });
+      }
+    }),
   ip: z.string().default(''),
   labels: z
     .record(
@@ -122,7 +134,7 @@ async function testRules(policy: Policy, settings: AuthSettings, file: string): 
       const found = granted.length > 0 ? 'allowed' : 'denied';
       if (found === expect) continue;
       failed += 1;
-      const what = `${account || 'nobody'} ${one} ${repository}`;
+      const what = `${account || 'anonymous'} ${one} ${repository}`;
       const why = describe(by.get(one) ?? 'no rule', settings.rules ?? []);
       process.stdout.write(
         `entry ${index}: ${what}: expected ${expect}, found ${found}\n  ${why}\n`,
@@ -130,7 +142,11 @@ async function testRules(policy: Policy, settings: AuthSettings, file: string): 
     }
   });
   const count = parsed.data.length;
-  process.stdout.write(failed === 0 ? `${count} expectations hold\n` : `${failed} do not hold\n`);
+  process.stdout.write(
+    failed === 0
+      ? `all ${count} expectations hold\n`
+      : `${failed} of ${count} expectations failed\n`,
+  );
   return failed === 0 ? 0 : no;
 }
 

@@ -1,11 +1,12 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { parseDuration } from '#libs/config/schema/values.ts';
-import { becomeOwnerOf } from '#libs/process/serving-user.ts';
+import { parseDuration } from '#libs/config/duration.ts';
+import { switchToOwnerOf } from '#libs/process/drop-privileges.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { createFirstKey, createNextKey } from '../keys/create-key.ts';
 import { keysFolder, loadKeys, type SigningKey } from '../keys/signing-key.ts';
+import { assertStateFolder } from './state-of.ts';
 
 export const keysUsage = `usage: portcullis keys create STATE
        portcullis keys list STATE
@@ -29,18 +30,23 @@ const keptFor = 3 * 24 * 60 * 60 * 1000;
 /** `keys …`: the signing keys of the token service. */
 export async function keys(args: string[]): Promise<number> {
   const options = { grace: { type: 'string', default: '10m' }, jwks: { type: 'boolean' } } as const;
-  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+  // A thumbprint may begin with a dash (RFC 7638, base64url), and is no option then.
+  const ids = args.filter((arg) => /^-[\w-]{42}$/.test(arg));
+  const others = args.filter((arg) => !ids.includes(arg));
+  const all = { args: [...others, '--', ...ids], options, allowPositionals: true } as const;
+  const { values, positionals } = parseArgs(all);
   const [action = '', folder, kid, ...more] = positionals;
   const wanted = action === 'revoke' ? kid !== undefined : kid === undefined;
   if (folder === undefined || !wanted || more.length > 0) throw new UsageError(keysUsage.trimEnd());
   const state = resolve(folder);
-  await becomeOwnerOf(state);
+  if (action !== 'create') await assertStateFolder(state);
+  await switchToOwnerOf(state);
   const known = await loadKeys(state);
   switch (action) {
     case 'create':
       return await create(state, known);
     case 'list':
-      return list(known);
+      return list(known, state);
     case 'rotate':
       return await rotate(state, known, values.grace);
     case 'revoke':
@@ -60,7 +66,8 @@ async function create(state: string, known: readonly SigningKey[]): Promise<numb
   return 0;
 }
 
-function list(known: readonly SigningKey[]): number {
+function list(known: readonly SigningKey[], state: string): number {
+  if (known.length === 0) process.stderr.write(`no signing keys in ${state}\n`);
   const time = Date.now();
   const signing = known.findLast(({ from }) => from <= time);
   for (const key of known) {
@@ -73,7 +80,7 @@ function list(known: readonly SigningKey[]): number {
 
 async function rotate(state: string, known: readonly SigningKey[], text: string): Promise<number> {
   const grace = parseDuration(text);
-  if (grace === undefined) throw new UsageError(`--grace: "${text}" is no time such as 10m`);
+  if (grace === undefined) throw new UsageError(`--grace: "${text}" is not a duration such as 10m`);
   if (known.length === 0) throw new Error(`${state} holds no signing key; make one: keys create`);
   // Whole seconds, as the name has it; never before one that is there.
   const last = known.at(-1)?.from ?? 0;

@@ -52,7 +52,7 @@ export async function robot(args: string[]): Promise<number> {
   if (more.length > 0 || (action === 'list') !== (name === undefined)) {
     throw new UsageError(robotUsage.trimEnd());
   }
-  const state = await stateOf(values);
+  const state = await stateOf(values, { mayBeNew: action === 'create' });
   const path = stateFiles.robots(state);
   switch (action) {
     case 'create': {
@@ -82,7 +82,7 @@ async function create(
   await editFile(path, (text) => {
     const robots = parseRobots(text);
     if (robots.has(wanted.name) && !replace) {
-      throw new Error(`there is a robot ${wanted.name} already; --replace gives it a new secret`);
+      throw new Error(`the robot ${wanted.name} already exists; --replace gives it a new secret`);
     }
     robots.set(wanted.name, { ...wanted, hash, created: new Date() });
     return formatRobots(robots);
@@ -95,6 +95,7 @@ async function create(
 
 async function list(path: string, state: string): Promise<number> {
   const robots = parseRobots(await readIfPresent(path));
+  if (robots.size === 0) process.stderr.write(`no robots in ${path}\n`);
   const used = await readRobotUse(state);
   for (const { name, access, expires, comment } of robots.values()) {
     const over = expires !== undefined && expires.getTime() <= Date.now();
@@ -129,6 +130,6 @@ function parseExpiry(text: string): Date | undefined {
   const units: Record<string, number> = { h: day / 24, d: day, w: 7 * day, y: 365 * day };
   const length = Number(match?.[1] ?? 0) * (units[match?.[2] ?? ''] ?? 0);
   if (length === 0)
-    throw new UsageError(`--expires: "${text}" is no time such as 90d, 12h or never`);
+    throw new UsageError(`--expires: "${text}" is not a duration such as 90d, 12h or never`);
   return new Date(Date.now() + length);
 }

@@ -1,7 +1,8 @@
+import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type AuthSettings, toSettings } from '#libs/config/settings.ts';
-import { becomeOwnerOf } from '#libs/process/serving-user.ts';
+import { switchToOwnerOf } from '#libs/process/drop-privileges.ts';
 
 /** The token service's settings of a configuration. @throws Error if it has none */
 export async function authOf(config: string | undefined): Promise<AuthSettings> {
@@ -10,12 +11,33 @@ export async function authOf(config: string | undefined): Promise<AuthSettings> 
   return auth;
 }
 
-/** Auth's state folder: as it is named, or of a configuration. */
-export async function stateOf(values: {
+/** Where a command finds auth's state: the folder itself, or a configuration that names it. */
+export interface StateOptions {
   state?: string | undefined;
   config?: string | undefined;
-}): Promise<string> {
-  const state = resolve(values.state ?? (await authOf(values.config)).state);
-  await becomeOwnerOf(state);
-  return state;
+}
+
+/**
+ * Auth's state folder: as it is named, or of a configuration.
+ * @param mayBeNew whether one that a configuration names is made by the command if it is not there
+ * @throws Error if there is no such folder
+ */
+export async function stateOf(
+  { state, config }: StateOptions,
+  { mayBeNew = false }: { mayBeNew?: boolean } = {},
+): Promise<string> {
+  const folder = resolve(state ?? (await authOf(config)).state);
+  if (state !== undefined || !mayBeNew) await assertStateFolder(folder);
+  await switchToOwnerOf(folder);
+  return folder;
+}
+
+/** @throws Error if there is no such folder */
+export async function assertStateFolder(folder: string): Promise<void> {
+  const found = await stat(folder).catch(() => undefined);
+  if (found?.isDirectory() === true) return;
+  const why = found === undefined ? 'does not exist' : 'is a file';
+  throw new Error(
+    `${folder} ${why}; name auth's state folder (portcullis.auth.state), which the registry makes when it starts`,
+  );
 }

@@ -3,7 +3,7 @@ import type { Logger } from '#libs/log/logger.ts';
 import type { Revocations } from '../revocations.ts';
 import { openRobots, type RobotStore } from '../robots/robot-store.ts';
 import { robotPrefix } from '../robots/robots-file.ts';
-import { type HtpasswdUsers, openHtpasswd } from '../users/htpasswd-users.ts';
+import { type HtpasswdOptions, type HtpasswdUsers, openHtpasswd } from '../users/htpasswd-users.ts';
 
 /** All accounts with a secret: users and robots. Whose secret changes loses what was issued for it. */
 export interface AccountStores {
@@ -16,7 +16,9 @@ export interface AccountStores {
   close(): Promise<void>;
 }
 
-interface AccountFiles extends Pick<AuthSettings, 'htpasswd' | 'state'> {
+interface AccountFiles
+  extends Pick<AuthSettings, 'htpasswd' | 'state'>,
+    Pick<HtpasswdOptions, 'rehash' | 'onComparison'> {
   /** The htpasswd file, if it was read already. */
   firstUsers?: string | undefined;
 }
@@ -26,7 +28,7 @@ interface AccountFiles extends Pick<AuthSettings, 'htpasswd' | 'state'> {
  * @throws Error with one clear sentence if a file cannot be used
  */
 export async function openAccounts(
-  { htpasswd, state, firstUsers }: AccountFiles,
+  { htpasswd, state, firstUsers, rehash, onComparison }: AccountFiles,
   revocations: Revocations,
   onVoid: () => void,
   log: Logger,
@@ -43,7 +45,14 @@ export async function openAccounts(
     await revocations.follow(secrets, onVoid);
   }
 
-  const users = await openHtpasswd({ path: htpasswd, first: firstUsers, log, onChange: follow });
+  const users = await openHtpasswd({
+    path: htpasswd,
+    first: firstUsers,
+    log,
+    onChange: follow,
+    rehash,
+    ...(onComparison === undefined ? {} : { onComparison }),
+  });
   const robots = await openRobots({ stateFolder: state, log, onChange: follow }).catch(
     async (error: unknown) => {
       await users.close();

@@ -1,6 +1,7 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
-import { jwtVerify, SignJWT } from 'jose';
+import { timingSafeEqual } from 'node:crypto';
+import { decodeJwt, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
+import type { SecretHistory } from './secret-history.ts';
 
 /** What an identity token says once its signature holds. */
 export interface IdentityClaim {
@@ -14,14 +15,16 @@ export interface IdentityClaim {
 /** Tokens that stand for a login (OAuth 2 refresh tokens): stateless, and void when the account's secret changes. */
 export interface IdentityTokens {
   /**
-   * @param secretForm how the account's secret is kept: a hash
+   * @param secretHash how the account's secret is kept: a hash
    * @param notBefore seconds; one made now must not fall under a revocation of this very second
    */
-  issue(account: string, secretForm: string, service: string, notBefore?: number): Promise<string>;
+  issue(account: string, secretHash: string, service: string, notBefore?: number): Promise<string>;
   /** @returns undefined if it is none of ours, not for this service, or too old */
   read(token: string, service: string): Promise<IdentityClaim | undefined>;
+  /** Whom it claims to be for, before anything is checked; empty for what is no token. */
+  claimed(token: string): string;
   /** Whether it was issued for the secret that the account has now. */
-  fits(claim: IdentityClaim, secretForm: string): boolean;
+  fits(claim: IdentityClaim, secretHash: string): boolean;
 }
 
 const claimsSchema = z.object({ sub: z.string().min(1), iat: z.number(), fp: z.string() });
@@ -33,14 +36,20 @@ const audienceOf = (service: string) => `identity of ${service}`;
 /**
  * @param secret 32 bytes that only token services know
  * @param ttl milliseconds that an identity token lives
+ * @param history knows an account's secret though its hash was made anew
  */
-export function createIdentityTokens(secret: Buffer, issuer: string, ttl: number): IdentityTokens {
-  const fingerprintOf = (account: string, secretForm: string) =>
-    createHmac('sha256', secret).update(`identity:${account}:${secretForm}`).digest('base64url');
+export function createIdentityTokens(
+  secret: Buffer,
+  issuer: string,
+  ttl: number,
+  history: Pick<SecretHistory, 'fingerprint'>,
+): IdentityTokens {
+  const fingerprintOf = (account: string, secretHash: string) =>
+    history.fingerprint('identity', account, secretHash);
 
   return {
-    async issue(account, secretForm, service, notBefore = 0) {
-      return await new SignJWT({ fp: fingerprintOf(account, secretForm) })
+    async issue(account, secretHash, service, notBefore = 0) {
+      return await new SignJWT({ fp: fingerprintOf(account, secretHash) })
         .setProtectedHeader({ alg: 'HS256', typ: type })
         .setIssuer(issuer)
         .setAudience(audienceOf(service))
@@ -65,8 +74,16 @@ export function createIdentityTokens(secret: Buffer, issuer: string, ttl: number
       }
     },
 
-    fits({ account, fingerprint }, secretForm) {
-      const [given, wanted] = [fingerprint, fingerprintOf(account, secretForm)].map((text) =>
+    claimed(token) {
+      try {
+        return String(decodeJwt(token).sub ?? '');
+      } catch {
+        return '';
+      }
+    },
+
+    fits({ account, fingerprint }, secretHash) {
+      const [given, wanted] = [fingerprint, fingerprintOf(account, secretHash)].map((text) =>
         Buffer.from(text),
       );
       return given?.length === wanted?.length && timingSafeEqual(given as Buffer, wanted as Buffer);

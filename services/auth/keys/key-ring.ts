@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import type { PublishedKey } from '#libs/auth/trust.ts';
+import type { PublishedKey } from '#libs/auth/key-set.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { keysFolder, loadKeys, type SigningKey } from './signing-key.ts';
 
@@ -64,7 +64,7 @@ export function openKeyRing(options: KeyRingOptions): KeyRing {
   async function reload(): Promise<void> {
     try {
       const found = await loadKeys(stateFolder, (error) => {
-        log.error({ err: error }, 'a signing key cannot be used; it is left out');
+        log.error({ err: error }, 'skipping an invalid signing key');
       });
       // Keys of a folder that could not be written live in memory only.
       if (found.length === 0) return;
@@ -75,7 +75,7 @@ export function openKeyRing(options: KeyRingOptions): KeyRing {
       log.info({ keys: after }, 'the signing keys have changed');
       onChange();
     } catch (error) {
-      log.error({ err: error }, 'the changed signing keys cannot be used; the old ones stay');
+      log.error({ err: error }, 'the changed signing keys are invalid; keeping the previous ones');
     }
   }
 
@@ -87,7 +87,7 @@ export function openKeyRing(options: KeyRingOptions): KeyRing {
     const { kid } = signing();
     if (kid === lastSigning) return;
     lastSigning = kid;
-    log.info({ kid }, 'another key signs from now on');
+    log.info({ kid }, 'signing key rotated');
     onChange();
   }
 

@@ -1,99 +1,235 @@
-import { isIPv6 } from 'node:net';
-import { LRUCache } from 'lru-cache';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LimitSettings } from '#libs/config/settings.ts';
-import { plainAddress } from '#libs/http/networks.ts';
-import type { Logger } from '#libs/log/logger.ts';
+import { ClientGoneError } from '#libs/http/client-gone.ts';
+import { networksOf } from '#libs/http/client-networks.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import type { FailureCounter } from './failure-counter.ts';
-
-/** Milliseconds that an address is known for a login that was right. */
-const knownFor = 24 * 60 * 60 * 1000;
-
-/** Slows down whoever guesses passwords, and nobody else. */
-export interface LoginLimits {
-  /**
-   * Asks before a password is compared. What is compared at the same time is not counted yet: how much that may be
-   * is bounded where passwords are compared.
-   * @returns to be called with what came of it
-   * @throws RegistryError TOOMANYREQUESTS with the time to come back
-   */
-  admit(account: string, client: string): Promise<(right: boolean) => Promise<void>>;
-  /**
-   * Counts, for the address alone, what was wrong and could be told without being guessed at: a secret or a
-   * signature.
-   * @throws RegistryError TOOMANYREQUESTS
-   */
-  wrong(client: string): Promise<void>;
-}
+import type { AttemptCounter, Budget, Refusal, Reservation } from './attempt-counter.ts';
+import type { KnownLogins } from './known-logins.ts';
 
 /**
- * Wrong passwords are counted for an address, for an account from an address, and for an account from
- * everywhere; addresses from which the account logged in lately are spared the last, so that nobody's guesses lock
- * somebody out of their own desk.
+ * Who is served first where passwords are compared: logins that were right lately, then the first attempt of a
+ * network, then the others.
  */
-export function createLoginLimits(
-  { window, perAddress, perAccount, perLogin }: LimitSettings,
-  counter: FailureCounter,
-  log: Logger,
-  now: () => number = Date.now,
-): LoginLimits {
-  const known = new LRUCache<string, true>({ max: 20_000, ttl: knownFor });
-  /** What was said to the operator in this window. */
-  const said = new LRUCache<string, true>({ max: 1000, ttl: window });
+export type Lane = 'known' | 'first' | 'other';
 
-  type Limit = [key: string, most: number];
-
-  async function assertBelow(limits: readonly Limit[], account: string, client: string) {
-    for (const [key, most] of limits) {
-      if (most === 0 || (await counter.count(key)) < most) continue;
-      if (!said.has(key)) {
-        said.set(key, true);
-        log.warn(
-          { subject: account, client, limit: key.split(':', 1)[0], windowMs: window },
-          'too many wrong passwords: further ones are not compared for a while',
-        );
-      }
-      throw new RegistryError('TOOMANYREQUESTS', {
-        message: 'too many wrong passwords; try again later',
-        retryAfter: Math.max(1, Math.ceil((window - (now() % window)) / 1000)),
-      });
-    }
-  }
-  const count = async (limits: readonly Limit[]) => {
-    await Promise.all(limits.map(([key, most]) => (most === 0 ? undefined : counter.add(key))));
-  };
-
-  return {
-    async wrong(client) {
-      const limits: Limit[] = [[`address:${networkOf(client)}`, perAddress]];
-      await assertBelow(limits, '', client);
-      await count(limits);
-    },
-
-    async admit(account, client) {
-      const network = networkOf(client);
-      const login = `${account}\0${network}`;
-      const limits: Limit[] = [
-        [`address:${network}`, perAddress],
-        [`login:${login}`, perLogin],
-      ];
-      const everywhere: Limit = [`account:${account}`, perAccount];
-      await assertBelow(known.has(login) ? limits : [...limits, everywhere], account, client);
-      return async (right) => {
-        if (right) known.set(login, true);
-        else await count([...limits, everywhere]);
-      };
-    },
-  };
+/** Somebody who says who they are. */
+export interface Attempt {
+  /** The name that is claimed. */
+  account: string;
+  /** Address of who asks. */
+  client: string;
+  /** False for what nobody guesses: a secret of 256 bits, a signature. */
+  guessable: boolean;
+  /** Aborted when who asks has left. */
+  signal?: AbortSignal | undefined;
 }
 
-/** One customer has a whole /64 of IPv6. */
-function networkOf(client: string): string {
-  const address = plainAddress(client);
-  if (!isIPv6(address)) return address;
-  const [head = '', tail = ''] = address.toLowerCase().split('::');
-  const groups = head.split(':').filter(Boolean);
-  const behind = address.includes('::') ? tail.split(':').filter(Boolean).length : 0;
-  const zeros = Array.from({ length: Math.max(0, 8 - groups.length - behind) }, () => '0');
-  return [...groups, ...zeros].slice(0, 4).join(':');
+/** An attempt that may take place. One of the three is to be called with what came of it. */
+export interface Admission {
+  lane: Lane;
+  right(): Promise<void>;
+  wrong(): Promise<void>;
+  /** It did not take place, or said nothing new. */
+  giveBack(): Promise<void>;
+}
+
+/** What was limited, for the log and the audit log. */
+export interface Limited {
+  account: string;
+  client: string;
+  limit: 'login' | 'address' | 'account' | 'anonymous' | 'waiting';
+}
+
+/** Slows down whoever guesses, and nobody else. */
+export interface LoginLimits {
+  /**
+   * To be asked before anything that could tell right from wrong. An attempt counts from here on, so that those under
+   * way are counted too; where only attempts under way fill a budget, it waits for what comes of them.
+   * @throws RegistryError TOOMANYREQUESTS with the time to come back
+   */
+  admit(attempt: Attempt): Promise<Admission>;
+  /** Counts a request without a login. @throws RegistryError TOOMANYREQUESTS */
+  anonymous(client: string): Promise<void>;
+}
+
+export interface LoginLimitsOptions {
+  settings: LimitSettings;
+  /** Of failed logins; shared by all token services. */
+  counter: AttemptCounter;
+  /** Of requests without a login, which each token service counts for itself. */
+  requests: AttemptCounter;
+  known: KnownLogins;
+  /** Called for each attempt that is refused. */
+  onLimited?: (limited: Limited) => void;
+  /** Milliseconds that an attempt waits for others that are under way. */
+  maxWait?: number;
+}
+
+/** How many times as much as the narrowest each wider network of IPv6 may have: /64, /56, /48. */
+const growth = [1, 2, 4];
+/** Beyond its limit an account may still be tried once from each other network, up to so many times its limit. */
+const fromElsewhere = 10;
+/** Attempts of one network that may wait for others under way. */
+const maxWaiting = 32;
+/** Milliseconds between two looks at what others have under way. */
+const lookAgain = 100;
+
+export function createLoginLimits(options: LoginLimitsOptions): LoginLimits {
+  const { settings, counter, requests, known, onLimited = () => {}, maxWait = 2500 } = options;
+  const { perAddress, perAccount, perLogin, perAnonymous } = settings;
+  const waiting = new Map<string, number>();
+  /** Those that wait for attempts of this process. */
+  let settled = Promise.withResolvers<void>();
+
+  function wake(): void {
+    settled.resolve();
+    settled = Promise.withResolvers();
+  }
+
+  /** Reservations to be settled together: all of them, or none. */
+  async function reserveInTurn(
+    steps: readonly ((before: readonly Reservation[]) => Promise<Reservation | Refusal>)[],
+  ): Promise<Reservation[] | Refusal> {
+    const taken: Reservation[] = [];
+    try {
+      for (const step of steps) {
+        const result = await step(taken);
+        if (!result.ok) return result;
+        taken.push(result);
+      }
+      return taken;
+    } finally {
+      if (taken.length < steps.length) await Promise.all(taken.map((one) => one.giveBack()));
+    }
+  }
+
+  const networkBudgets = (networks: readonly string[], most = perAddress): Budget[] =>
+    networks.map((network, index) => ({
+      key: `address:${network}`,
+      most: most * (growth[index] ?? 1),
+    }));
+
+  /** What an attempt of somebody who is not known is taken from. */
+  async function reserve({ account, guessable }: Attempt, networks: readonly string[]) {
+    const widest = networks.at(-1) ?? '';
+    const logins: Budget[] = networks.map((network, index) => ({
+      key: `login:${account}\0${network}`,
+      most: perLogin * (growth[index] ?? 1),
+    }));
+    const here = [...networkBudgets(networks), ...(guessable ? logins : [])];
+    return await reserveInTurn([
+      () => counter.reserve(widest, here),
+      ...(guessable
+        ? [
+            ([first]: readonly Reservation[]) => {
+              const tried = (first?.before.at(-1) ?? 0) > 0;
+              const most = tried ? perAccount : perAccount * fromElsewhere;
+              const key = `account:${account}`;
+              return counter.reserve(key, [{ key, most }]);
+            },
+          ]
+        : []),
+    ]);
+  }
+
+  /** What an attempt of somebody who is known is taken from: a budget that nobody elsewhere can use up. */
+  async function reserveKnown({ account, guessable }: Attempt, networks: readonly string[]) {
+    const [network, widest] = [networks[0] ?? '', networks.at(-1) ?? ''];
+    const key = `known:${account}\0${network}`;
+    const most = guessable ? perLogin : perAddress;
+    return await reserveInTurn([() => counter.reserve(widest, [{ key, most }])]);
+  }
+
+  /** Counts a failure of somebody who is known where others are counted, too. */
+  async function countElsewhere({ account, guessable }: Attempt, networks: readonly string[]) {
+    const counted = [counter.reserve(networks.at(-1) ?? '', networkBudgets(networks, 0))];
+    const key = `account:${account}`;
+    if (guessable) counted.push(counter.reserve(key, [{ key, most: 0 }]));
+    for (const one of await Promise.all(counted)) if (one.ok) await one.keep();
+  }
+
+  function refuse(limited: Limited, retryAfter: number): never {
+    onLimited(limited);
+    throw new RegistryError('TOOMANYREQUESTS', {
+      message: 'too many attempts to log in; try again later',
+      retryAfter: Math.max(1, Math.ceil(retryAfter / 1000)),
+    });
+  }
+
+  /** Asks until there is room or no hope. */
+  async function obtain(
+    attempt: Attempt,
+    network: string,
+    ask: () => Promise<Reservation[] | Refusal>,
+  ): Promise<Reservation[]> {
+    const { account, client, signal } = attempt;
+    const deadline = performance.now() + maxWait;
+    let entered = false;
+    try {
+      for (;;) {
+        const next = settled.promise;
+        const result = await ask();
+        if (Array.isArray(result)) return result;
+        const limit = result.key.split(':', 1)[0] as Limited['limit'] | 'known';
+        const named = limit === 'known' ? 'login' : limit;
+        if (!result.busy) refuse({ account, client, limit: named }, result.retryAfter);
+        const others = waiting.get(network) ?? 0;
+        const tooMany = !entered && others >= maxWaiting;
+        if (signal?.aborted === true) throw new ClientGoneError();
+        if (tooMany || performance.now() >= deadline) {
+          refuse({ account, client, limit: 'waiting' }, 1000);
+        }
+        if (!entered) waiting.set(network, others + 1);
+        entered = true;
+        await Promise.race([next, sleep(lookAgain, undefined, { ref: false })]);
+      }
+    } finally {
+      const left = (waiting.get(network) ?? 0) - (entered ? 1 : 0);
+      if (left > 0) waiting.set(network, left);
+      else waiting.delete(network);
+    }
+  }
+
+  return {
+    async admit(attempt) {
+      const { account, client } = attempt;
+      const networks = networksOf(client);
+      const [network] = networks;
+      const isKnown = await known.has(account, network);
+      const ask = () => (isKnown ? reserveKnown(attempt, networks) : reserve(attempt, networks));
+      const taken = await obtain(attempt, network, ask);
+      // The narrowest network counts first, then the wider ones: nothing failed there, and nothing is under way.
+      const before = taken[0]?.before.slice(0, networks.length) ?? [];
+      const lane: Lane = isKnown
+        ? 'known'
+        : before.every((count) => count === 0)
+          ? 'first'
+          : 'other';
+      const settle = async (how: 'keep' | 'giveBack') => {
+        await Promise.all(taken.map((one) => one[how]()));
+        wake();
+      };
+      return {
+        lane,
+        giveBack: () => settle('giveBack'),
+        async right() {
+          await settle('giveBack');
+          await known.add(account, network);
+        },
+        async wrong() {
+          await settle('keep');
+          if (isKnown) await countElsewhere(attempt, networks);
+        },
+      };
+    },
+
+    async anonymous(client) {
+      if (perAnonymous === 0) return;
+      const networks = networksOf(client);
+      const budgets = networkBudgets(networks, perAnonymous);
+      const result = await requests.reserve('', budgets);
+      if (result.ok) await result.keep();
+      else refuse({ account: '', client, limit: 'anonymous' }, result.retryAfter);
+    },
+  };
 }

@@ -1,16 +1,11 @@
-import { stat } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { everyUserPolicy } from '#libs/policy/acl.ts';
+import { createPolicy } from '#libs/policy/create-policy.ts';
+import type { Policy } from '#libs/policy/policy.ts';
 import { watchFile } from '#libs/process/watch-file.ts';
 import { lookEvery } from '../state-files.ts';
-import { everyUserPolicy } from './acl.ts';
-import { createPolicy } from './create-policy.ts';
-import type { Policy } from './policy.ts';
-
-/** Milliseconds within which nobody wrote to a file that is whole. */
-const settled = 250;
 
 /** The rules in force, which follow the configuration file. */
 export interface LivePolicy {
@@ -35,7 +30,6 @@ export function followPolicy(
   if (path === undefined) return { current: () => policy, reload: async () => {}, close() {} };
 
   async function load(): Promise<void> {
-    if (!(await isWhole(path ?? ''))) return;
     const loaded = await loadConfiguration(path);
     const { auth } = toSettings(loaded);
     if (auth === undefined) throw new Error('there is no auth.htpasswd any more; restart to open');
@@ -44,27 +38,16 @@ export function followPolicy(
         'there is no portcullis.acl any more; restart to let every user do everything',
       );
     }
-    for (const { level, path: key, message } of loaded.remarks) {
+    for (const { level, path: key, message } of loaded.diagnostics) {
       if (level === 'warn' && key.startsWith('portcullis')) log.warn(message);
     }
     const next = createPolicy(auth, (message) => log.warn(message));
     if (next.version === policy.version) return;
     policy = next;
-    log.info({ version: next.version }, 'other access rules are in force');
+    log.info({ version: next.version }, 'access rules reloaded');
     onChange();
   }
 
   const watch = watchFile(path, load, log, lookEvery);
   return { current: () => policy, reload: watch.reload, close: watch.close };
-}
-
-/** False for a file that somebody is writing: then there is more to look at soon. */
-async function isWhole(path: string): Promise<boolean> {
-  const state = async () => {
-    const { mtimeMs, size, ino } = await stat(path);
-    return `${mtimeMs} ${size} ${ino}`;
-  };
-  const before = await state();
-  await sleep(settled);
-  return before === (await state());
 }

@@ -74,7 +74,7 @@ export async function openRobots({
       const before = parseUse(text);
       for (const [name, time] of seen) before.set(name, time);
       return formatUse(before);
-    }).catch(() => log.debug('when robots were used cannot be noted'));
+    }).catch(() => log.debug('the last use of robots cannot be recorded'));
   }
 
   await load();

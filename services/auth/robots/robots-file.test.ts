@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import {
   createRobotSecret,
@@ -53,5 +54,11 @@ test('access is of the usual form', () => {
 test('secrets are long, never the same, and kept as a hash', () => {
   const made = Array.from({ length: 50 }, createRobotSecret);
   assert.equal(new Set(made.map(({ secret }) => secret)).size, 50);
-  for (const one of made) assert.equal(hashSecret(one.secret), one.hash);
+  for (const { secret, hash: kept } of made) {
+    assert.equal(hashSecret(secret), kept);
+    // 256 bits in base64url, of which neither is in the other.
+    assert.match(secret, /^prt_[\w-]{43}$/);
+    const digest = createHash('sha256').update(secret).digest('base64url');
+    assert.equal(kept, `sha256:${digest}`);
+  }
 });

@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
+import { describeInvalidAction } from '#libs/auth/actions.ts';
 import { type Access, formatScope, parseScopes } from '#libs/auth/scope.ts';
-import { compilePattern } from '../policy/pattern.ts';
+import { compilePattern } from '#libs/policy/pattern.ts';
 
 /** An account for a machine: it may do what it was made for, until it expires. */
 export interface Robot {
@@ -72,7 +73,9 @@ export function formatRobots(robots: ReadonlyMap<string, Robot>): string {
 /** @throws Error with one clear sentence */
 export function assertRobotName(name: string): void {
   if (/^[a-z0-9][a-z0-9._-]{0,62}$/.test(name)) return;
-  throw new Error(`"${name}" is no name of a robot: small letters, digits, and . _ - between them`);
+  throw new Error(
+    `"${name}" is not a robot name: use lower-case letters, digits, and . _ - between them`,
+  );
 }
 
 /**
@@ -88,11 +91,11 @@ export function parseRobotAccess(scopes: readonly string[]): Access[] {
       formatScope(access) === scope &&
       access.actions.length > 0 &&
       (access.type === 'repository'
-        ? access.actions.every((action) => ['pull', 'push', 'delete', '*'].includes(action))
+        ? access.actions.every((action) => describeInvalidAction(action) === undefined)
         : scope === 'registry:catalog:*');
     if (!usable) {
       throw new Error(
-        `"${scope}" is no access: repository:NAME:ACTIONS with pull, push, delete or *, or registry:catalog:*`,
+        `"${scope}" is not a scope; write repository:NAME:ACTIONS with pull, push, delete or *, or registry:catalog:*`,
       );
     }
     compilePattern(access.name, { inNames: true });

@@ -1,59 +1,68 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { RegistryError } from '#libs/oci/errors.ts';
-import type { ComparisonResult } from './bcrypt-worker.ts';
+import type { BcryptAnswer, BcryptWork } from './bcrypt-worker.ts';
 
-/** Comparisons that may wait; more at once is an attack or a misconfiguration. */
-const maxWaiting = 500;
-
-/** Compares passwords with bcrypt hashes in threads, so that the event loop stays free. */
+/** Threads that do bcrypt's work, so that the event loop stays free. Each does one thing at a time. */
 export interface BcryptPool {
-  /** @throws RegistryError TOOMANYREQUESTS if too many comparisons wait */
-  compare(password: string, hash: string): Promise<boolean>;
+  /** How many there are; who asks for more at once has to wait. */
+  readonly size: number;
+  /** @throws Error if the thread died of it */
+  run<Work extends BcryptWork>(work: Work): Promise<BcryptAnswer<Work>>;
   close(): Promise<void>;
 }
 
 interface Job {
-  resolve: (equal: boolean) => void;
-  reject: (error: unknown) => void;
+  work: BcryptWork;
+  resolve(answer: never): void;
+  reject(error: unknown): void;
 }
 
 export function createBcryptPool(
   size = Math.max(1, Math.min(4, availableParallelism() - 1)),
 ): BcryptPool {
-  const jobs = new Map<number, Job>();
-  let nextId = 0;
+  const waiting: Job[] = [];
+  const idle: Worker[] = [];
+  const working = new Map<Worker, Job>();
   let closed = false;
 
-  const startWorker = (): Worker => {
+  function start(): Worker {
     const worker = new Worker(new URL('./bcrypt-worker.ts', import.meta.url));
     worker.unref();
-    worker.on('message', ({ id, equal }: ComparisonResult) => {
-      jobs.get(id)?.resolve(equal);
-      jobs.delete(id);
+    worker.on('message', (answer: boolean | string) => {
+      working.get(worker)?.resolve(answer as never);
+      next(worker);
     });
     worker.on('error', (error: unknown) => {
-      // What this worker was given is not known apart, so all that waits is told to try again.
-      for (const job of jobs.values()) job.reject(error);
-      jobs.clear();
-      if (!closed) workers[workers.indexOf(worker)] = startWorker();
+      working.get(worker)?.reject(error);
+      working.delete(worker);
+      if (closed) return;
+      workers[workers.indexOf(worker)] = start();
     });
+    next(worker);
     return worker;
-  };
-  const workers = Array.from({ length: size }, startWorker);
+  }
+
+  function next(worker: Worker): void {
+    working.delete(worker);
+    const job = waiting.shift();
+    if (job === undefined) idle.push(worker);
+    else give(worker, job);
+  }
+
+  function give(worker: Worker, job: Job): void {
+    working.set(worker, job);
+    worker.postMessage(job.work);
+  }
+  const workers = Array.from({ length: size }, start);
 
   return {
-    async compare(password, hash) {
-      if (jobs.size >= maxWaiting) {
-        throw new RegistryError('TOOMANYREQUESTS', {
-          message: 'too many logins at once; try again',
-          retryAfter: 2,
-        });
-      }
-      const id = nextId++;
-      return await new Promise<boolean>((resolve, reject) => {
-        jobs.set(id, { resolve, reject });
-        workers[id % workers.length]?.postMessage({ id, password, hash });
+    size,
+    async run(work) {
+      return await new Promise((resolve, reject) => {
+        const job: Job = { work, resolve, reject };
+        const worker = idle.pop();
+        if (worker === undefined) waiting.push(job);
+        else give(worker, job);
       });
     },
     async close() {

@@ -1,19 +1,43 @@
 import { parentPort } from 'node:worker_threads';
 import bcrypt from 'bcryptjs';
+import { costOf } from '#libs/auth/htpasswd.ts';
 
-/** One comparison for the worker, and its answer. */
+/** A password to compare with a hash, by as much work as a hash of `cost` takes. */
 export interface Comparison {
-  id: number;
+  kind: 'compare';
   password: string;
   hash: string;
+  /** log2 of bcrypt's rounds, at least the hash's own. */
+  cost: number;
 }
 
-export interface ComparisonResult {
-  id: number;
-  equal: boolean;
+/** A password to make a hash of. */
+export interface Hashing {
+  kind: 'hash';
+  password: string;
+  cost: number;
 }
 
-parentPort?.on('message', ({ id, password, hash }: Comparison) => {
-  const result: ComparisonResult = { id, equal: bcrypt.compareSync(password, hash) };
-  parentPort?.postMessage(result);
+export type BcryptWork = Comparison | Hashing;
+export type BcryptAnswer<Work extends BcryptWork> = Work extends Comparison ? boolean : string;
+
+/** A salt for what is hashed only to take time. */
+const salt = `${'.'.repeat(21)}u`;
+
+parentPort?.on('message', (work: BcryptWork) => {
+  parentPort?.postMessage(work.kind === 'compare' ? compare(work) : hash(work));
 });
+
+/** The rounds of the costs from c to n - 1 are together those of n without those of c. */
+function compare({ password, hash, cost }: Comparison): boolean {
+  const equal = bcrypt.compareSync(password, hash);
+  for (let rest = costOf(hash); rest < cost; rest += 1) {
+    bcrypt.hashSync(password, `$2b$${String(rest).padStart(2, '0')}$${salt}`);
+  }
+  return equal;
+}
+
+/** Apache writes $2y$, which is the same algorithm. */
+function hash({ password, cost }: Hashing): string {
+  return bcrypt.hashSync(password, cost).replace(/^\$2b\$/, '$2y$');
+}

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, test } from 'node:test';
 import bcrypt from 'bcryptjs';
 import { createLogger } from '#libs/log/logger.ts';
+import { removeUser, replaceUser, setPassword } from '../../portcullis/htpasswd-file.ts';
 import { type HtpasswdUsers, openHtpasswd } from './htpasswd-users.ts';
 
 describe('users of an htpasswd file', () => {
@@ -43,8 +44,12 @@ describe('users of an htpasswd file', () => {
     return users;
   };
 
-  const verify = (opened: HtpasswdUsers, account: string, password: string, client = 'a client') =>
-    opened.verify(account, password, client);
+  const verify = async (
+    opened: HtpasswdUsers,
+    account: string,
+    password: string,
+    network = 'a network',
+  ) => (await opened.verify({ account, password, network, lane: 'other' })).right;
 
   test('the right password, and only that, is taken, for every kind of bcrypt', async () => {
     const opened = await open(
@@ -66,6 +71,21 @@ describe('users of an htpasswd file', () => {
     assert.equal(await verify(opened, 'a', 'x'.repeat(10_000)), false);
   });
 
+  test('what bcrypt takes for a password is not another one, and is not compared for ever', async () => {
+    const long = 'p'.repeat(72);
+    const opened = await open(line('a', 'x') + line('long', long));
+    const repeated = 'x\0'.repeat(36);
+    assert.equal(bcrypt.compareSync(repeated, bcrypt.hashSync('x', 4)), true, 'bcrypt repeats it');
+    assert.equal(await verify(opened, 'a', repeated), false);
+    assert.equal(await verify(opened, 'a', 'x\0'), false);
+    const asked = async (password: string) =>
+      await opened.verify({ account: 'long', password, network: 'a', lane: 'other' });
+    assert.deepEqual(await asked(long), { right: true, compared: true });
+    for (const more of ['', 'q', 'another']) {
+      assert.deepEqual(await asked(long + more), { right: true, compared: false });
+    }
+  });
+
   test('many logins at once are all answered', async () => {
     const opened = await open(line('a', 'x'));
     const answers = await Promise.all(
@@ -79,15 +99,34 @@ describe('users of an htpasswd file', () => {
     );
   });
 
-  test('one client with many guesses is told to wait, others are not', async () => {
+  test('what was compared lately is not compared again, where it was wrong for that network', async () => {
     const opened = await open(line('a', 'x'));
-    const guesses = await Promise.allSettled(
-      Array.from({ length: 40 }, (_, index) => verify(opened, 'a', `${index}`, 'guesser')),
-    );
-    const refused = guesses.filter(({ status }) => status === 'rejected');
-    assert.equal(refused.length, 24);
-    assert.equal(await verify(opened, 'a', 'x', 'somebody else'), true);
-    assert.equal(await verify(opened, 'a', 'x', 'guesser'), true);
+    const compared = async (password: string, network: string) =>
+      (await opened.verify({ account: 'a', password, network, lane: 'other' })).compared;
+    assert.deepEqual([await compared('x', 'here'), await compared('x', 'there')], [true, false]);
+    assert.deepEqual([await compared('y', 'here'), await compared('y', 'here')], [true, false]);
+    assert.equal(await compared('y', 'there'), true);
+    const nobody = { account: 'nobody', password: 'x', network: 'here', lane: 'other' } as const;
+    assert.equal((await opened.verify(nobody)).compared, true);
+    assert.equal((await opened.verify(nobody)).compared, false);
+  });
+
+  test('every login takes the work of the costliest hash, whoever it is for', async () => {
+    const costs = [4, 6, 9];
+    const file = costs.map((cost) => `u${cost}:${bcrypt.hashSync('right', cost)}`);
+    const opened = await open(file.join('\n'));
+    const names = ['nobody', ...costs.map((cost) => `u${cost}`)];
+    const times = new Map(names.map((name) => [name, [] as number[]]));
+    // In turn, so that whatever else the machine does falls on all alike.
+    for (let round = 0; round < 15; round += 1) {
+      for (const name of names) {
+        const began = performance.now();
+        assert.equal(await verify(opened, name, `wrong ${round}`), false);
+        times.get(name)?.push(performance.now() - began);
+      }
+    }
+    const medians = [...times.values()].map((all) => all.sort((x, y) => x - y)[7] ?? 0);
+    assert.ok(Math.max(...medians) < 2 * Math.min(...medians), medians.join());
   });
 
   test('another kind of hash is refused by the user’s name when the file is read', async () => {
@@ -111,7 +150,50 @@ describe('users of an htpasswd file', () => {
     await rm(path);
     await opened.reload();
     assert.equal(await verify(opened, 'a', 'x'), true);
-    assert.match(lines, /the old state stays/);
+    assert.match(lines, /keeping the previous state/);
+  });
+
+  test('a file that is emptied, cut or overwritten by accident leaves the users as they were', async () => {
+    let changes = 0;
+    const onChange = async () => {
+      changes += 1;
+    };
+    await writeFile(path, line('a', 'x'));
+    users = await openHtpasswd({ path, log, onChange });
+    for (const text of [
+      '',
+      '\n',
+      '# the team\n',
+      'x{{',
+      'a:$apr1$x$y\n',
+      `${line('b', 'y')}a:$2b$04$`,
+    ]) {
+      lines = '';
+      await writeFile(path, text);
+      await users.reload();
+      assert.equal(await verify(users, 'a', 'x'), true, text);
+      assert.match(lines, /keeping the previous state/);
+    }
+    assert.equal(changes, 1);
+    await writeFile(path, `# the team\n${line('a', 'x')}`);
+    await removeUser(path, 'a');
+    await users.reload();
+    assert.equal(await verify(users, 'a', 'x'), false, 'the last one removed by our own command');
+    assert.equal(changes, 2);
+    assert.equal(await readFile(path, 'utf8'), '# the team\n# no accounts\n');
+    for (const add of [
+      () => replaceUser(path, line('b', 'y').trim(), false),
+      () => setPassword(path, 'b', 'y', 'add'),
+    ]) {
+      await add();
+      assert.doesNotMatch(await readFile(path, 'utf8'), /no accounts/);
+      await removeUser(path, 'b');
+    }
+    await writeFile(path, `${line('a', 'x')}c:$apr1$x$y\n`);
+    await users.reload();
+    await removeUser(path, 'a');
+    await users.reload();
+    assert.equal(await verify(users, 'a', 'x'), false, 'also beside one that cannot be used');
   });
 
   test('a file that is not there at the start is one clear sentence', async () => {

@@ -1,19 +1,26 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
-import { type Accounts, costOf, parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import { type Accounts, costOf, describeSuspectFile, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { RegistryError } from '#libs/oci/errors.ts';
 import { watchFile } from '#libs/process/watch-file.ts';
 import { lookEvery } from '../state-files.ts';
 import { createBcryptPool } from './bcrypt-pool.ts';
+import { type ComparisonQueueOptions, createComparisonQueue } from './comparison-queue.ts';
+import { createRehashing, type RehashOptions } from './rehashing.ts';
 import type { UserStore } from './user-store.ts';
 
 /** Longest password that is compared, in bytes; bcrypt itself reads 72. */
 const maxPasswordLength = 1024;
 
-/** Comparisons one client may have waiting; one that is right is remembered and needs none. */
-const maxPerClient = 16;
+/** Bytes of a password that bcrypt looks at. */
+const bcryptReads = 72;
+/** Milliseconds that a password is remembered to be right, or to be wrong. */
+const rememberedFor = 10 * 60_000;
+const remembered = { max: 10_000, ttl: rememberedFor } as const;
+
+/** log2 of bcrypt's rounds from which logins take so long that it is worth a word. */
+const slowCost = 14;
 
 export interface HtpasswdUsers extends UserStore {
   /** Reads the file again now. */
@@ -29,7 +36,13 @@ export interface HtpasswdOptions {
   log: Logger;
   /** Called after a new file was taken. */
   onChange: (accounts: Accounts) => Promise<unknown>;
+  /** Makes cheap hashes anew at the next login; undefined leaves the file alone. */
+  rehash?: RehashOptions | undefined;
+  /** Called for each comparison that ends. */
+  onComparison?: ComparisonQueueOptions['onEnd'];
 }
+
+const asRead = (password: string) => Buffer.from(password).toString('latin1', 0, bcryptReads);
 
 const unreadable: Record<string, string> = {
   ENOENT: 'does not exist',
@@ -38,30 +51,44 @@ const unreadable: Record<string, string> = {
 };
 
 /**
- * Opens the htpasswd file and follows it. A file that cannot be read later on leaves the users as
- * they are.
+ * Opens the htpasswd file and follows it. A file that cannot be read later on, or is emptied by accident, leaves
+ * the users as they are.
  * @throws Error with one clear sentence if it cannot be read now
  */
-export async function openHtpasswd({
-  path,
-  first,
-  log,
-  onChange,
-}: HtpasswdOptions): Promise<HtpasswdUsers> {
+export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUsers> {
+  const { path, first, log, onChange, onComparison } = options;
   const pool = createBcryptPool();
+  const queue = createComparisonQueue({
+    pool,
+    ...(onComparison === undefined ? {} : { onEnd: onComparison }),
+  });
   const cacheKey = randomBytes(32);
-  /** Outcomes of comparisons that succeeded or still run, under a keyed hash of what was compared. */
-  const verified = new LRUCache<string, Promise<boolean>>({ max: 10_000, ttl: 10 * 60_000 });
-  /** Comparisons that wait or run, by client. */
-  const comparisons = new Map<string, number>();
+  /** Passwords that were compared, under a keyed hash of all that decided. */
+  const right = new LRUCache<string, true>(remembered);
+  const wrong = new LRUCache<string, true>(remembered);
   let accounts: Accounts = new Map();
+  let text = '';
+  /** Of every comparison: the highest of the file. */
+  let cost = 0;
   let dummyHash = '';
 
-  async function load(text?: string): Promise<void> {
-    const parsed = parseHtpasswd(text ?? (await readFile(path, 'utf8')));
+  async function load(given?: string): Promise<void> {
+    const read = given ?? (await readFile(path, 'utf8'));
+    const unlikely = accounts.size > 0 ? describeSuspectFile(read) : undefined;
+    if (unlikely !== undefined) throw new Error(unlikely);
+    const parsed = parseHtpasswd(read);
     for (const problem of parsed.problems) log.error({ file: path }, problem);
+    text = read;
     accounts = parsed.accounts;
-    dummyHash = makeDummyHash(accounts);
+    const before = cost;
+    cost = [...accounts.values()].reduce((most, hash) => Math.max(most, costOf(hash)), 4);
+    dummyHash = makeDummyHash(cost);
+    if (cost >= slowCost && cost !== before) {
+      log.warn(
+        { file: path, cost },
+        'each login takes as long as the costliest hash of the file; it need not be over 12',
+      );
+    }
     await onChange(accounts);
   }
 
@@ -77,69 +104,62 @@ export async function openHtpasswd({
     );
   }
   const watch = watchFile(path, () => load(), log, lookEvery);
-
   const keyOf = (...parts: string[]) =>
     createHmac('sha256', cacheKey).update(JSON.stringify(parts)).digest('base64');
-
-  /** A comparison in the name of a client, of which each may have a few waiting. */
-  async function compare(client: string, password: string, hash: string): Promise<boolean> {
-    const waiting = comparisons.get(client) ?? 0;
-    if (waiting >= maxPerClient) {
-      throw new RegistryError('TOOMANYREQUESTS', {
-        message: 'too many logins at once from your address; try again',
-        retryAfter: 1,
-      });
-    }
-    comparisons.set(client, waiting + 1);
-    try {
-      return await pool.compare(password, hash);
-    } finally {
-      const left = (comparisons.get(client) ?? 1) - 1;
-      if (left > 0) comparisons.set(client, left);
-      else comparisons.delete(client);
-    }
-  }
+  const rehashing =
+    options.rehash === undefined
+      ? undefined
+      : createRehashing({
+          ...options.rehash,
+          path,
+          pool,
+          log,
+          inForce: () => ({ text, accounts, cost }),
+          async onWritten(made) {
+            await watch.reload();
+            for (const { account, password, hash } of made) {
+              right.set(keyOf(account, asRead(password), hash), true);
+            }
+          },
+        });
 
   return {
     accounts: () => accounts,
     reload: watch.reload,
     look: watch.look,
 
-    async remembers(account, password) {
-      const hash = accounts.get(account);
-      if (hash === undefined || Buffer.byteLength(password) > maxPasswordLength) return false;
-      return (await verified.get(keyOf(account, password, hash))) ?? false;
-    },
-
-    async verify(account, password, client) {
-      const hash = accounts.get(account);
-      if (hash === undefined || Buffer.byteLength(password) > maxPasswordLength) {
-        await compare(client, password.slice(0, 72), dummyHash);
-        return false;
+    async verify({ account, password, ...turn }) {
+      const fits = Buffer.byteLength(password) <= maxPasswordLength && !password.includes('\0');
+      const own = fits ? accounts.get(account) : undefined;
+      const hash = own ?? dummyHash;
+      // As bcrypt reads it: what differs only behind that is the same guess, and the same right password. It also
+      // takes a password and its repetitions after a NUL for one, so nothing with a NUL is compared.
+      const read = asRead(password);
+      const key = keyOf(account, read, hash);
+      const wrongKey = keyOf(account, read, own ?? '', turn.network);
+      if (right.has(key)) return { right: true, compared: false };
+      if (wrong.has(wrongKey)) return { right: false, compared: false };
+      const compared = fits ? password : password.slice(0, 72);
+      const equal = await queue.compare({ ...turn, password: compared, hash, cost });
+      if (own === undefined || !equal) {
+        wrong.set(wrongKey, true);
+        return { right: false, compared: true };
       }
-      const key = keyOf(account, password, hash);
-      const known = verified.get(key);
-      if (known !== undefined) return await known;
-      const comparing = compare(client, password, hash);
-      verified.set(key, comparing);
-      // A wrong password is compared anew each time, so that guessing never gets cheaper.
-      void comparing.then(
-        (equal) => equal || verified.delete(key),
-        () => verified.delete(key),
-      );
-      return await comparing;
+      right.set(key, true);
+      void rehashing?.consider(account, password, own);
+      return { right: true, compared: true };
     },
 
     async close() {
       watch.close();
+      await rehashing?.close();
       await pool.close();
     },
   };
 }
 
-/** A well-formed hash that nothing matches, as costly as the costliest real one. */
-function makeDummyHash(accounts: Accounts): string {
-  const cost = Math.max(...[...accounts.values()].map(costOf), 4);
+/** A well-formed hash that nothing matches. */
+function makeDummyHash(cost: number): string {
   const [salt, digest] = [16, 23].map((length) =>
     randomBytes(length).toString('base64').replaceAll('+', '.').replaceAll('=', ''),
   );

@@ -8,9 +8,10 @@ import {
 } from 'jose';
 import { z } from 'zod';
 import { fetchSmall, type JwksSource, openJwksSource } from '#libs/auth/jwks-source.ts';
+import { redactUrls } from '#libs/config/secret.ts';
 import type { WorkloadSettings } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { compilePattern, type Pattern } from '../policy/pattern.ts';
+import { compilePattern, type Pattern } from '#libs/policy/pattern.ts';
 
 /** A CI job or a pod that proved who it is. */
 export interface Workload {
@@ -26,6 +27,8 @@ export interface Workload {
 export interface Workloads {
   /** True for a text that claims to be a token of a configured issuer. */
   recognizes(text: string): boolean;
+  /** The configured name of the issuer that a token claims to be of, before anything is checked. */
+  claimed(token: string): string | undefined;
   /** @returns why not, if it is not accepted */
   verify(token: string): Promise<Workload | { refused: string }>;
   close(): void;
@@ -38,8 +41,6 @@ const algorithms = [
 ];
 /** Seconds that clocks may differ. */
 const leeway = 60;
-/** Values of one claim that rules see. */
-const maxValues = 200;
 /** Longest account, in characters. */
 const maxAccount = 1000;
 
@@ -63,6 +64,12 @@ export async function openWorkloads(
       if (open.length === 0 || !/^eyJ[\w-]+\.[\w-]+\.[\w-]+$/.test(text)) return false;
       const issuer = issuerOf(text);
       return open.some(({ settings }) => settings.issuer === issuer);
+    },
+
+    claimed(token) {
+      const issuer = issuerOf(token);
+      const found = open.find(({ settings }) => settings.issuer === issuer);
+      return found === undefined ? undefined : `${found.settings.name}:`;
     },
 
     async verify(token) {
@@ -109,9 +116,10 @@ async function openOne(settings: WorkloadSettings, log: Logger): Promise<OpenWor
 async function discover(issuer: string): Promise<string> {
   const address = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
   const document = discoverySchema.parse(JSON.parse(await fetchSmall(address)));
-  if (document.issuer !== issuer) throw new Error(`${address} speaks for ${document.issuer}`);
+  if (document.issuer !== issuer)
+    throw new Error(`${redactUrls(address)} speaks for ${document.issuer}`);
   if (/^https:/i.test(issuer) && !/^https:/i.test(document.jwks_uri)) {
-    throw new Error(`${address} names keys that would come without TLS`);
+    throw new Error(`${redactUrls(address)} gives a key set URL without TLS`);
   }
   return document.jwks_uri;
 }
@@ -143,12 +151,14 @@ async function verifyFor(
     return { refused: error instanceof errors.JOSEError ? error.code : 'not a token' };
   }
   const labels = flatten(payload);
+  if (labels === undefined) return { refused: 'its claims are nested too deep' };
   for (const [key, pattern] of claims) {
     const values = Object.hasOwn(labels, key) ? (labels[key] ?? []) : [];
     if (!values.some((value) => pattern.match(value, noValues) !== undefined)) {
       return { refused: `claim ${key} is not ${settings.claims[key]}` };
     }
   }
+  if (typeof payload.sub !== 'string' || payload.sub === '') return { refused: 'claim sub' };
   const account = `${name}:${payload.sub}`;
   if (account.length > maxAccount || /\p{Cc}/u.test(account)) return { refused: 'claim sub' };
   return { account, labels, until: (payload.exp ?? 0) * 1000 + leeway * 1000 };
@@ -156,8 +166,15 @@ async function verifyFor(
 
 const noValues = { account: '', type: '', name: '', service: '', labels: {}, captures: {} };
 
-/** Texts, numbers and yes or no, in lists and in claims; what else there is says nothing. */
-function flatten(payload: object, before = ''): Record<string, string[]> {
+/** How deep claims may be nested in each other. */
+const maxDepth = 16;
+
+/**
+ * Texts, numbers and yes or no, in lists and in claims; what else there is says nothing.
+ * @returns undefined if they are nested deeper than {@link maxDepth}
+ */
+function flatten(payload: object, before = '', depth = 1): Record<string, string[]> | undefined {
+  if (depth > maxDepth) return undefined;
   const labels: Record<string, string[]> = {};
   const isNested = (value: unknown) =>
     typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -166,13 +183,16 @@ function flatten(payload: object, before = ''): Record<string, string[]> {
   for (const [key, value] of entries) {
     const name = `${before}${key}`;
     if (isNested(value)) {
-      Object.assign(labels, flatten(value as object, `${name}.`));
+      const nested = flatten(value as object, `${name}.`, depth + 1);
+      if (nested === undefined) return undefined;
+      Object.assign(labels, nested);
       continue;
     }
+    // Lists of lists say nothing.
     const texts = [value]
       .flat()
       .filter((one) => ['string', 'number', 'boolean'].includes(typeof one));
-    if (texts.length > 0) labels[name] = texts.slice(0, maxValues).map(String);
+    if (texts.length > 0) labels[name] = texts.map(String);
   }
   return labels;
 }

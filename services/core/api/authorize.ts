@@ -1,8 +1,10 @@
 import type { Middleware } from 'koa';
 import { matchRoute } from '#libs/api/match-route.ts';
-import { isAllowed } from '#libs/api/required-access.ts';
+import { isAllowed, requestedAccess } from '#libs/api/required-access.ts';
+import type { RefusalRecord, RefusedToken } from '#libs/audit/refusal-record.ts';
 import type { Claims } from '#libs/auth/claims.ts';
 import { parseAuthorization } from '#libs/auth/credentials.ts';
+import { formatScope } from '#libs/auth/scope.ts';
 import type { Verifier } from '#libs/auth/verify.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -18,6 +20,7 @@ const uploadGrace = 24 * 60 * 60 * 1000;
 export function authorize(
   verifier: Verifier | undefined,
   registry: Registry,
+  refusals?: Pick<RefusalRecord, 'refused'>,
 ): Middleware<CoreState> {
   return async (ctx, next) => {
     const match = matchRoute(ctx.method, ctx.path);
@@ -28,11 +31,14 @@ export function authorize(
     if (verifier === undefined) {
       ctx.state.caller = { subject: '', details: undefined, client, granted: undefined };
     } else {
-      const claims = await authenticate(ctx, verifier, registry);
+      const claims = await authenticate(ctx, verifier, registry, refusals);
       const { sub: subject, caller: details, access: granted } = claims;
       ctx.state.caller = { subject, details, client, granted };
       ctx.state.access.subject = claims.sub;
-      if (!isAllowed(match, claims.access)) throw new RegistryError('UNAUTHORIZED');
+      if (!isAllowed(match, claims.access)) {
+        record(ctx, refusals, { event: 'denied', subject, why: 'not granted' });
+        throw new RegistryError('UNAUTHORIZED');
+      }
     }
     await next();
   };
@@ -42,6 +48,7 @@ async function authenticate(
   ctx: CoreContext,
   verifier: Verifier,
   registry: Registry,
+  refusals: Pick<RefusalRecord, 'refused'> | undefined,
 ): Promise<Claims> {
   const credentials = parseAuthorization(ctx.get('Authorization'));
   if (credentials.scheme !== 'bearer') throw new RegistryError('UNAUTHORIZED');
@@ -50,7 +57,21 @@ async function authenticate(
   if (result.expired !== undefined && (await mayFinish(ctx, result.expired, registry))) {
     return result.expired;
   }
+  if (result.expired === undefined) {
+    const { subject, why } = result;
+    const event = subject === undefined ? 'forged' : 'denied';
+    record(ctx, refusals, { event, subject: subject ?? '', why });
+  }
   throw new RegistryError('UNAUTHORIZED', { message: `authentication required: ${result.why}` });
+}
+
+function record(
+  { state: { match, client, requestId } }: CoreContext,
+  refusals: Pick<RefusalRecord, 'refused'> | undefined,
+  refused: Pick<RefusedToken, 'event' | 'subject' | 'why'>,
+): void {
+  const scope = requestedAccess(match).map(formatScope).join(' ');
+  refusals?.refused({ ...refused, scope, client, requestId });
 }
 
 /** A long upload outlives its token, on its own session's URL and for its own subject only. */
@@ -59,7 +80,7 @@ async function mayFinish(ctx: CoreContext, claims: Claims, registry: Registry): 
   if (session === undefined) return false;
   try {
     const key = { repository: name, id: session, subject: claims.sub };
-    const { startedAt } = await registry.uploads.status(key);
+    const { startedAt } = await registry.uploads.find(key);
     return Date.now() - startedAt.getTime() < uploadGrace;
   } catch (error) {
     if (error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN') return false;

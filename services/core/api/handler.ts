@@ -4,9 +4,10 @@ import type { AuditEvent } from '#libs/audit/audit-log.ts';
 import type { CallerDetails } from '#libs/auth/claims.ts';
 import type { Access } from '#libs/auth/scope.ts';
 import type { RequestState } from '#libs/http/app.ts';
+import type { Requester } from '../sessions/locks.ts';
 
-/** Whom rules are asked about. */
-export interface Asker {
+/** Whose access the rules decide. */
+export interface Principal {
   subject: string;
   /** What its token says of it besides. */
   details: CallerDetails | undefined;
@@ -15,7 +16,7 @@ export interface Asker {
 }
 
 /** Who asks, as the verified token says; an open registry knows nobody and grants everything. */
-export interface Caller extends Asker {
+export interface Caller extends Principal {
   /** Undefined in an open registry. */
   granted: readonly Access[] | undefined;
 }
@@ -23,6 +24,8 @@ export interface Caller extends Asker {
 export interface CoreState extends RequestState {
   match: RouteMatch;
   caller: Caller;
+  /** Until when it may be carried out. */
+  requester: Requester;
   /** Writes down what the caller did. */
   audit(event: AuditEvent, details: Readonly<Record<string, unknown>>): void;
 }

@@ -1,8 +1,10 @@
 import type { RouteId } from '#libs/api/routes.ts';
+import type { CoreBudgets } from '../budgets.ts';
 import type { Registry } from '../registry/registry.ts';
 import { base } from './base.ts';
 import { deleteBlob, getBlob } from './blobs.ts';
 import { listCatalog } from './catalog.ts';
+import { createCursors } from './cursor.ts';
 import type { Handler } from './handler.ts';
 import { deleteManifest, getManifest, putManifest } from './manifests.ts';
 import type { PullFilter } from './pull-filter.ts';
@@ -22,25 +24,38 @@ export interface HandlerOptions {
   pageSize: { catalog: number; tags: number };
   /** Undefined in an open registry: everyone sees everything. */
   pullFilter: PullFilter | undefined;
+  budgets: CoreBudgets;
+  /** Descriptors a manifest may have. */
+  maxDescriptors: number;
+  /** What all cores share, for what only they can read; undefined: this core alone reads it. */
+  secret?: string | undefined;
 }
 
 /** One handler for each row of the route table. */
 export function createHandlers(options: HandlerOptions): Record<RouteId, Handler> {
-  const { registry, deleteEnabled, pageSize, pullFilter } = options;
+  const {
+    registry,
+    deleteEnabled,
+    pageSize,
+    pullFilter: filter,
+    budgets,
+    maxDescriptors,
+  } = options;
+  const cursors = createCursors(options.secret);
   return {
     base,
-    catalog: listCatalog(registry, pullFilter, pageSize.catalog),
-    listTags: listTags(registry, pageSize.tags),
+    catalog: listCatalog({ registry, filter, pageSize: pageSize.catalog, budgets, cursors }),
+    listTags: listTags(registry, pageSize.tags, budgets),
     getManifest: getManifest(registry),
-    putManifest: putManifest(registry),
+    putManifest: putManifest(registry, { budgets, maxDescriptors }),
     deleteManifest: deleteManifest(registry, deleteEnabled),
-    listReferrers: listReferrers(registry, pageSize.tags),
-    startUpload: startUpload(registry, pullFilter),
+    listReferrers: listReferrers(registry, pageSize.tags, budgets),
+    startUpload: startUpload(registry),
     uploadStatus: uploadStatus(registry),
     appendUpload: appendUpload(registry),
     completeUpload: completeUpload(registry),
     cancelUpload: cancelUpload(registry),
-    getBlob: getBlob(registry),
+    getBlob: getBlob(registry, budgets),
     deleteBlob: deleteBlob(registry, deleteEnabled),
   };
 }

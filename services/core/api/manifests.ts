@@ -1,11 +1,14 @@
 import { readBody } from '#libs/http/body.ts';
+import { nextLoopTurn } from '#libs/limits/next-loop-turn.ts';
+import { partiesOf } from '#libs/limits/parties.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
 import { formatReference, parseTag, type Tag } from '#libs/oci/reference.ts';
+import type { CoreBudgets } from '../budgets.ts';
 import type { Registry } from '../registry/registry.ts';
 import { describeContent, isNotModified, writeCondition } from './conditions.ts';
 import { assertDeleteEnabled } from './deletion.ts';
-import type { Handler } from './handler.ts';
+import type { CoreContext, Handler } from './handler.ts';
 import { negotiate } from './negotiate.ts';
 import { warn } from './warnings.ts';
 
@@ -23,18 +26,38 @@ export function getManifest({ manifests }: Registry): Handler {
 /** Tags of one push; each costs two durable writes. */
 const maxTags = 100;
 
+export interface PutManifestOptions {
+  budgets: Pick<CoreBudgets, 'manifests'>;
+  /** Descriptors a manifest may have. */
+  maxDescriptors: number;
+}
+
+/** What the smallest manifest costs while it is taken, in bytes. */
+const leastCost = 16 * 1024;
+
 /** PUT of a manifest, by digest with any number of tags (distribution-spec, "Pushing Manifests"). */
-export function putManifest({ manifests }: Registry): Handler {
+export function putManifest(
+  { manifests }: Registry,
+  { budgets, maxDescriptors }: PutManifestOptions,
+): Handler {
   return async (ctx, { name, reference }) => {
     const tags = reference.kind === 'digest' ? tagsOf(ctx.querystring) : [];
+    const condition = writeCondition(ctx);
+    const { caller, requester } = ctx.state;
+    const parties = partiesOf(caller.client, caller.subject);
+    using _share = await budgets.manifests.take(parties, costOf(ctx), requester);
     const bytes = await readBody(ctx.req, maxManifestSize);
-    const { digest, manifest, missing, moved } = await manifests.put(name, {
+    await nextLoopTurn();
+    const pushed = {
       reference,
       bytes,
       contentType: ctx.get('Content-Type'),
       moreTags: tags,
-      condition: writeCondition(ctx),
-    });
+      condition,
+      maxDescriptors,
+    };
+    const stored = await manifests.put(name, pushed, requester);
+    const { digest, manifest, missing, moved } = stored;
     if (missing.length > 0) {
       warn(ctx, `stored, though ${name} lacks ${missing.length} of what it refers to`);
     }
@@ -56,6 +79,14 @@ export function putManifest({ manifests }: Registry): Handler {
   };
 }
 
+/** Bytes of the budget that a manifest takes; one that does not say how long it is, as many as it may have. */
+function costOf(ctx: CoreContext): number {
+  const length = ctx.get('Content-Length');
+  const announced = length === '' ? maxManifestSize : Number(length);
+  // What is longer is refused when it is read.
+  return Math.max(leastCost, Math.min(announced, maxManifestSize));
+}
+
 /** @throws RegistryError TAG_INVALID, REQUEST_INVALID; before anything is stored */
 function tagsOf(querystring: string): Tag[] {
   const tags = [...new Set(new URLSearchParams(querystring).getAll('tag'))];
@@ -72,8 +103,10 @@ export function deleteManifest({ manifests }: Registry, deleteEnabled: boolean):
   return async (ctx, { name, reference }) => {
     assertDeleteEnabled(deleteEnabled);
     const condition = writeCondition(ctx);
-    if (reference.kind === 'tag') await manifests.removeTag(name, reference.tag, condition);
-    else await manifests.remove(name, reference.digest);
+    const { requester } = ctx.state;
+    if (reference.kind === 'tag') {
+      await manifests.removeTag(name, reference.tag, condition, requester);
+    } else await manifests.remove(name, reference.digest, condition, requester);
     ctx.status = 202;
     ctx.state.audit('delete', { repository: name, manifest: formatReference(reference) });
   };

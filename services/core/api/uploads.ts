@@ -1,5 +1,4 @@
 import type { IncomingMessage } from 'node:http';
-import { optionalAccess } from '#libs/api/required-access.ts';
 import { covers } from '#libs/auth/scope.ts';
 import { parseChunkRange } from '#libs/http/range.ts';
 import { type Digest, digestParts, parseDigest, parseDigestAlgorithm } from '#libs/oci/digest.ts';
@@ -8,23 +7,25 @@ import { parseRepositoryName, type RepositoryName } from '#libs/oci/reference.ts
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import { chunksOf } from '#libs/streams/chunks-of.ts';
 import type { Registry } from '../registry/registry.ts';
-import type { UploadChunk, UploadKey } from '../registry/uploads/upload-service.ts';
+import type { UploadKey } from '../registry/uploads/session-access.ts';
+import type { UploadChunk } from '../registry/uploads/take-chunk.ts';
 import type { CoreContext, Handler } from './handler.ts';
-import type { PullFilter } from './pull-filter.ts';
 
 /**
  * POST: opens a session, or with `mount` takes the blob from another repository, or with `digest`
  * takes the whole blob from the body (distribution-spec, "Pushing blobs"). A mount that cannot be is
  * no error: the client gets a session and uploads.
  */
-export function startUpload(registry: Registry, pullFilter: PullFilter | undefined): Handler {
+export function startUpload(registry: Registry): Handler {
   const { uploads } = registry;
   return async (ctx, { name }) => {
-    const query = new URLSearchParams(ctx.querystring);
+    const query = queryOf(ctx);
     const mount = query.get('mount');
     if (mount !== null) {
       const digest = parseDigest(mount);
-      if (await mountBlob(ctx, registry, pullFilter, { to: name, digest, query })) {
+      // A body that has no use here: behind bytes that nobody takes the end of the connection is not seen.
+      if (query.get('digest') === null) ctx.req.resume();
+      if (await mountBlob(ctx, registry, { to: name, digest, query })) {
         created(ctx, name, digest);
         const from = query.get('from') ?? undefined;
         ctx.state.audit('mount', { repository: name, digest, from });
@@ -47,7 +48,7 @@ export function startUpload(registry: Registry, pullFilter: PullFilter | undefin
     const { id } = await uploads.start(name, subject, digestParts(digest).algorithm);
     const key = { repository: name, id, subject };
     try {
-      await uploads.complete(key, digest, readChunk(ctx));
+      await uploads.complete(key, digest, readChunk(ctx), ctx.state.requester);
     } catch (error) {
       // The client never learns of this session, so it must not stay.
       await uploads.cancel(key).catch(() => {});
@@ -70,7 +71,9 @@ export function uploadStatus({ uploads }: Registry): Handler {
 export function appendUpload({ uploads }: Registry): Handler {
   return async (ctx, { name, session }) => {
     const key = keyOf(ctx, name, session);
-    const offset = await withTrueRange(ctx, key, () => uploads.append(key, readChunk(ctx)));
+    const offset = await withTrueRange(ctx, key, () =>
+      uploads.append(key, readChunk(ctx), ctx.state.requester),
+    );
     describeUpload(ctx, name, session, offset);
     ctx.status = 202;
   };
@@ -83,7 +86,7 @@ export function appendUpload({ uploads }: Registry): Handler {
 export function completeUpload({ blobs, uploads }: Registry): Handler {
   return async (ctx, { name, session }) => {
     const key = keyOf(ctx, name, session);
-    const digest = new URLSearchParams(ctx.querystring).get('digest');
+    const digest = queryOf(ctx).get('digest');
     if (digest === null) {
       throw new RegistryError('DIGEST_INVALID', {
         message: 'the digest parameter is missing: PUT …?digest=sha256:…',
@@ -91,7 +94,9 @@ export function completeUpload({ blobs, uploads }: Registry): Handler {
     }
     const parsed = parseDigest(digest);
     try {
-      await withTrueRange(ctx, key, () => uploads.complete(key, parsed, readChunk(ctx)));
+      await withTrueRange(ctx, key, () =>
+        uploads.complete(key, parsed, readChunk(ctx), ctx.state.requester),
+      );
     } catch (error) {
       const gone = error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN';
       if (!gone || !(await blobs.has(name, parsed))) throw error;
@@ -103,7 +108,7 @@ export function completeUpload({ blobs, uploads }: Registry): Handler {
 /** DELETE: the end of a session that will not become a blob. */
 export function cancelUpload({ uploads }: Registry): Handler {
   return async (ctx, { name, session }) => {
-    await uploads.cancel(keyOf(ctx, name, session));
+    await uploads.cancel(keyOf(ctx, name, session), ctx.state.requester);
     ctx.status = 204;
   };
 }
@@ -118,36 +123,35 @@ interface WantedMount {
   query: URLSearchParams;
 }
 
-/** Mounts from the repository that is named, or from any the caller may pull if none is. */
+/**
+ * Mounts from the repository that is named, or from any of those this token covers if none is. The rules
+ * are not asked again: a token grants what it says, and a client that did not ask for its source uploads.
+ */
 async function mountBlob(
   ctx: CoreContext,
   { blobs }: Registry,
-  pullFilter: PullFilter | undefined,
   { to, digest, query }: WantedMount,
 ): Promise<boolean> {
-  const { caller } = ctx.state;
-  const { granted } = caller;
-  const mayPull = async (names: readonly RepositoryName[]) =>
-    granted === undefined || pullFilter === undefined
-      ? names.map(() => granted === undefined)
-      : await pullFilter.mayPull(caller, names);
+  const { granted } = ctx.state.caller;
+  const mayPull = (name: RepositoryName) =>
+    granted === undefined || covers(granted, { type: 'repository', name, actions: ['pull'] });
   const named = query.get('from');
-  if (named === null) return await blobs.mountFromAnywhere(to, digest, mayPull);
+  if (named === null)
+    return await blobs.mountFromAnywhere(to, digest, mayPull, ctx.state.requester);
   const from = parseRepositoryName(named);
-  const wanted = optionalAccess(ctx.state.match, query);
-  // Not every client asks for a token that covers the source; then the rules decide.
-  const mayUse =
-    (granted !== undefined &&
-      wanted.length > 0 &&
-      wanted.every((access) => covers(granted, access))) ||
-    (await mayPull([from]))[0] === true;
-  return mayUse && (await blobs.mount(from, to, digest));
+  return mayPull(from) && (await blobs.mount(from, to, digest, ctx.state.requester));
+}
+
+/** Parameters of the URL. Some scripts write `$location?digest=…` also where the location has a query already. */
+function queryOf(ctx: CoreContext): URLSearchParams {
+  return new URLSearchParams(ctx.querystring.replaceAll('?', '&'));
 }
 
 function readChunk(ctx: CoreContext): UploadChunk {
   const length = ctx.get('Content-Length');
   const announced = length === '' ? undefined : Number(length);
-  const chunk: UploadChunk = { source: (signal) => bodyOf(ctx.req, signal), length: announced };
+  const source = (signal: AbortSignal) => bodyOf(ctx.req, signal);
+  const chunk: UploadChunk = { source, locationOffset: readLocationOffset(ctx), length: announced };
   const header = ctx.get('Content-Range');
   if (header === '') return chunk;
   const range = parseChunkRange(header);
@@ -159,10 +163,20 @@ function readChunk(ctx: CoreContext): UploadChunk {
   const size = range.end - range.start + 1;
   if (announced !== undefined && announced !== size) {
     throw new RegistryError('SIZE_INVALID', {
-      message: `Content-Range speaks of ${size} bytes, Content-Length of ${announced}`,
+      message: `Content-Range is ${size} bytes, Content-Length is ${announced}`,
     });
   }
   return { ...chunk, start: range.start, length: size };
+}
+
+/** The offset that {@link describeUpload} put into the Location to which this request was sent. */
+function readLocationOffset(ctx: CoreContext): number | undefined {
+  const text = queryOf(ctx).get('offset');
+  if (text === null) return undefined;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new RegistryError('BLOB_UPLOAD_INVALID', {
+    message: `offset=${text.slice(0, 20)} is not a number of bytes; use the Location of the last answer`,
+  });
 }
 
 async function* bodyOf(request: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {
@@ -199,7 +213,8 @@ function describeUpload(
   id: UploadId,
   offset: number,
 ): void {
-  ctx.set('Location', `/v2/${name}/blobs/uploads/${id}`);
+  // With the offset, a chunk that is sent again to the same address is known to be the same.
+  ctx.set('Location', `/v2/${name}/blobs/uploads/${id}?offset=${offset}`);
   // The last byte there is; with none, the original says 0-0 and clients rely on it.
   ctx.set('Range', `0-${Math.max(0, offset - 1)}`);
   ctx.set('Docker-Upload-UUID', id);

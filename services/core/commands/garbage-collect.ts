@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { parseDuration } from '#libs/config/schema/values.ts';
+import { parseDuration } from '#libs/config/duration.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { type CollectReport, collectGarbage } from '../registry/garbage/collect.ts';
 import { openStorage } from './open-storage.ts';
@@ -100,11 +100,11 @@ function describe(report: CollectReport, dryRun: boolean, grace: number): string
   }
   if (!dryRun) {
     lines.push(
-      `${counted(freed.items, 'thing')} with ${formatBytes(freed.bytes)} removed for good`,
+      `${counted(freed.items, 'item')} (${formatBytes(freed.bytes)}) removed for good from the trash`,
     );
     if (garbage.blobs > 0 && grace > 0) {
       const hours = Math.round(grace / 360_000) / 10;
-      lines.push(`the trash frees its space ${hours} h from now, when a collection runs`);
+      lines.push(`their space is freed by a collection that runs ${hours} h from now or later`);
     }
   }
   return `${lines.join('\n')}\n`;

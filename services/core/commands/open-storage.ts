@@ -4,7 +4,8 @@ import {
   namedByEnvironment,
 } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
-import { becomeUser, ownerOfTree } from '#libs/process/serving-user.ts';
+import { ownerOfTree } from '#libs/process/choose-user.ts';
+import { switchUser } from '#libs/process/drop-privileges.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { paths } from '../registry/paths.ts';
 import { createDriver } from '../storage/create-driver.ts';
@@ -27,7 +28,7 @@ export async function openStorage(
   const named = path ?? namedByEnvironment();
   if (named === undefined || more.length > 0) throw new UsageError(usage.trimEnd());
   const loaded = await loadConfiguration(named);
-  const stops = loaded.remarks.filter(
+  const stops = loaded.diagnostics.filter(
     ({ level, path: key }) => level === 'stop' && key.startsWith('storage'),
   );
   if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
@@ -52,7 +53,7 @@ async function becomeOwner(root: string, user: Settings['user']): Promise<void> 
   const owner = typeof user === 'object' ? user : await ownerOfTree(root);
   if (owner === undefined || owner.uid === 0) return;
   try {
-    becomeUser(owner);
+    switchUser(owner);
   } catch {
     // Where users cannot be changed, the registry serves as root as well.
   }

@@ -6,7 +6,7 @@ import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import type { HealthCheck } from './watch-check.ts';
 
 /** What clients are told: what is checked, and where, is for those who run the registry. */
-const sorry = 'a health check of this registry fails; try again later';
+const publicMessage = 'a health check of this registry fails; try again later';
 
 /** The checks that the configuration asks for, named as distribution names them. */
 export function configuredChecks(health: HealthSettings, driver: StorageDriver): HealthCheck[] {
@@ -21,11 +21,11 @@ export function configuredChecks(health: HealthSettings, driver: StorageDriver):
 function storageCheck(watch: Watch, driver: StorageDriver): HealthCheck {
   const name = `storagedriver_${driver.name}`;
   const check = async () => void (await ifPresent(driver.stat(paths.root)));
-  return { ...watch, name, sorry: 'the storage does not answer', patience: 0, check };
+  return { ...watch, name, publicMessage: 'the storage does not answer', maxDuration: 0, check };
 }
 
 function fileCheck({ file, ...watch }: HealthSettings['files'][number]): HealthCheck {
-  return { ...watch, name: file, sorry, patience: 0, check: () => assertAbsent(file) };
+  return { ...watch, name: file, publicMessage, maxDuration: 0, check: () => assertAbsent(file) };
 }
 
 function httpCheck(probe: HealthSettings['http'][number]): HealthCheck {
@@ -34,8 +34,8 @@ function httpCheck(probe: HealthSettings['http'][number]): HealthCheck {
     interval,
     threshold,
     name: withoutSecrets(probe.url),
-    sorry,
-    patience: 2 * timeout,
+    publicMessage,
+    maxDuration: 2 * timeout,
     check: () => assertAnswers(probe),
   };
 }
@@ -44,8 +44,8 @@ function tcpCheck({ host, port, timeout, ...watch }: HealthSettings['tcp'][numbe
   return {
     ...watch,
     name: `${host.includes(':') ? `[${host}]` : host}:${port}`,
-    sorry,
-    patience: 2 * timeout,
+    publicMessage,
+    maxDuration: 2 * timeout,
     check: () => assertConnects(host, port, timeout),
   };
 }

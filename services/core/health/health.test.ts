@@ -93,17 +93,6 @@ describe('health', () => {
     assert.equal(messages().length, 2);
   });
 
-  test('that is failed on purpose stays bad and says why', async () => {
-    const { log } = createRecordingLog();
-    health = createHealth({ checks: [], log });
-    health.assertHealthy();
-    const message = 'another core has taken over';
-    health.fail(message);
-    assert.throws(() => health.assertHealthy(), { ...unavailable, message });
-    assert.deepEqual(health.failing(), { ownership: message });
-    assert.equal(health.reason(), message);
-  });
-
   test('without a watch never asks the storage', () => {
     const driver = createFailingDriver(createMemoryDriver());
     driver.failOn('failed', () => assert.fail('the storage was asked'));

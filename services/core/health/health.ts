@@ -10,8 +10,6 @@ export interface Health {
   reason(): string | undefined;
   /** @throws RegistryError UNAVAILABLE while unhealthy */
   assertHealthy(): void;
-  /** Stops serving for a reason that will not pass by itself. */
-  fail(reason: string): void;
   close(): void;
 }
 
@@ -23,11 +21,9 @@ export interface HealthOptions {
 /** The `health` section: while a check fails every request gets 503, as distribution does. */
 export function createHealth({ checks, log }: HealthOptions): Health {
   const watched = checks.map((check) => watchCheck(check, log));
-  let fatal: string | undefined;
 
   function failing(): Record<string, string> {
     const errors: Record<string, string> = {};
-    if (fatal !== undefined) errors.ownership = fatal;
     for (const { name, error } of watched) {
       const message = error();
       if (message !== undefined) errors[name] = message;
@@ -38,22 +34,15 @@ export function createHealth({ checks, log }: HealthOptions): Health {
   return {
     failing,
     reason() {
-      if (fatal !== undefined) return fatal;
       const names = Object.keys(failing());
       return names.length === 0 ? undefined : `failing checks: ${names.join(', ')}`;
     },
     assertHealthy() {
-      if (fatal !== undefined) {
-        throw new RegistryError('UNAVAILABLE', { message: fatal, retryAfter: 30 });
-      }
       const failed = watched.find(({ error }) => error() !== undefined);
       // Names and errors may tell of our surroundings, and are for those who run the registry.
-      const message = failed?.sorry;
+      const message = failed?.publicMessage;
       if (message !== undefined)
         throw new RegistryError('UNAVAILABLE', { message, retryAfter: 10 });
-    },
-    fail(reason) {
-      fatal = reason;
     },
     close() {
       for (const one of watched) one.close();

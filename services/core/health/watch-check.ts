@@ -1,20 +1,21 @@
 import type { Watch } from '#libs/config/health-settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { setLongInterval } from '#libs/process/long-interval.ts';
 
 /** Something to look at now and then. Times in milliseconds. */
 export interface HealthCheck extends Watch {
   name: string;
   /** What clients are told while it fails. */
-  sorry: string;
+  publicMessage: string;
   /** How long it may run before every further interval counts as a failure. */
-  patience: number;
+  maxDuration: number;
   /** Resolves when all is good. @throws Error saying what is not; it holds no secret */
   check(): Promise<void>;
 }
 
 export interface WatchedCheck {
   name: string;
-  sorry: string;
+  publicMessage: string;
   /** Why it counts as failed; undefined while it does not. */
   error(): string | undefined;
   close(): void;
@@ -25,7 +26,7 @@ export interface WatchedCheck {
  * a row, until it is good once. One that does not end is not started again.
  */
 export function watchCheck(
-  { name, sorry, interval, threshold, patience, check }: HealthCheck,
+  { name, publicMessage, interval, threshold, maxDuration, check }: HealthCheck,
   log: Logger,
 ): WatchedCheck {
   let failures = 0;
@@ -46,7 +47,7 @@ export function watchCheck(
   async function look(): Promise<void> {
     const now = performance.now();
     if (runningSince !== undefined) {
-      if (now - runningSince >= patience) failed(new Error('the check does not end'));
+      if (now - runningSince >= maxDuration) failed(new Error('the check does not end'));
       return;
     }
     runningSince = now;
@@ -60,11 +61,11 @@ export function watchCheck(
     }
   }
 
-  const timer = setInterval(() => void look(), interval).unref();
+  const timer = setLongInterval(() => void look(), interval);
   return {
     name,
-    sorry,
+    publicMessage,
     error: () => (failures >= threshold ? last : undefined),
-    close: () => clearInterval(timer),
+    close: timer.close,
   };
 }

@@ -2,8 +2,15 @@ import type { Readable } from 'node:stream';
 import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
-import type { Locks } from '../sessions/locks.ts';
-import { ifPresent, type ReadRange, type StorageDriver } from '../storage/driver.ts';
+import type { Locks, Requester } from '../sessions/locks.ts';
+import {
+  ifPresent,
+  type ReadOptions,
+  type ReadRange,
+  type StorageDriver,
+  type VisibleStep,
+} from '../storage/driver.ts';
+import { assertCondition, type Condition } from './condition.ts';
 import { findBytes, readLinkOrRecover, type Trash } from './garbage/trash.ts';
 import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
 import { paths } from './paths.ts';
@@ -23,29 +30,51 @@ export interface BlobStore {
   /** @throws RegistryError BLOB_UNKNOWN unless the repository has the blob and its bytes are there */
   stat(repository: RepositoryName, digest: Digest): Promise<BlobInfo>;
   /** @throws RegistryError BLOB_UNKNOWN */
-  open(repository: RepositoryName, digest: Digest, range?: ReadRange): Promise<Readable>;
+  open(
+    repository: RepositoryName,
+    digest: Digest,
+    range?: ReadRange,
+    options?: ReadOptions,
+  ): Promise<Readable>;
+  /** True if the bytes are there, also if they have to come back from the trash, whichever repositories have them. */
+  areBytesThere(digest: Digest): Promise<boolean>;
   /** True if the repository has the blob and its bytes are there. */
   has(repository: RepositoryName, digest: Digest): Promise<boolean>;
-  /** Gives a blob whose bytes are stored to a repository; durable when it resolves. */
-  link(repository: RepositoryName, digest: Digest): Promise<void>;
+  /**
+   * Gives a blob whose bytes are stored to a repository, whose lock the caller has; durable when it resolves.
+   */
+  link(repository: RepositoryName, digest: Digest, step?: VisibleStep): Promise<void>;
   /**
    * Gives `to` what `from` has, without copying (distribution-spec, "Mounting a blob").
    * @returns false if `from` does not have it
    */
-  mount(from: RepositoryName, to: RepositoryName, digest: Digest): Promise<boolean>;
+  mount(
+    from: RepositoryName,
+    to: RepositoryName,
+    digest: Digest,
+    requester?: Requester,
+  ): Promise<boolean>;
   /**
    * Gives `to` what it, or a repository that the caller may pull, is known to have. What is found and
    * what is not costs the same operations, so that nobody learns from the time what others have.
-   * @param mayPull asked exactly once, for {@link sourcesPerBlob} names
    * @returns false if nothing is found
    */
   mountFromAnywhere(
     to: RepositoryName,
     digest: Digest,
-    mayPull: (names: readonly RepositoryName[]) => Promise<readonly boolean[]>,
+    mayPull: (name: RepositoryName) => boolean,
+    requester?: Requester,
   ): Promise<boolean>;
-  /** Takes the blob from this repository only. @throws RegistryError BLOB_UNKNOWN */
-  remove(repository: RepositoryName, digest: Digest): Promise<void>;
+  /**
+   * Takes the blob from this repository only.
+   * @throws RegistryError BLOB_UNKNOWN, PRECONDITION_FAILED
+   */
+  remove(
+    repository: RepositoryName,
+    digest: Digest,
+    condition?: Condition,
+    requester?: Requester,
+  ): Promise<void>;
 }
 
 interface Dependencies {
@@ -73,9 +102,25 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
     return found;
   }
 
-  async function give(to: RepositoryName, digest: Digest, target: Digest): Promise<void> {
-    await writeLink(driver, paths.layerLink(to, digest), target);
+  async function give(
+    to: RepositoryName,
+    digest: Digest,
+    target: Digest,
+    step: VisibleStep | undefined,
+  ): Promise<void> {
+    await writeLink(driver, paths.layerLink(to, digest), target, step);
     sources.remember(to, digest);
+  }
+
+  /** The same for a caller that has no lock yet: no delete in the repository comes between. */
+  async function giveLocked(
+    to: RepositoryName,
+    digest: Digest,
+    target: Digest,
+    requester: Requester | undefined,
+  ): Promise<void> {
+    using shared = await locks.shared(to, requester);
+    await give(to, digest, target, shared);
   }
 
   return {
@@ -83,53 +128,55 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
       return { digest, size: (await get(repository, digest)).size };
     },
 
-    async open(repository, digest, range) {
+    async open(repository, digest, range, options) {
       // A collection may take the bytes away between the two steps; then they come back.
       for (let attempt = 1; attempt <= 3; attempt += 1) {
         const { path } = await get(repository, digest);
-        const stream = await ifPresent(driver.read(path, range));
+        const stream = await ifPresent(driver.read(path, range, options));
         if (stream !== undefined) return stream;
       }
       throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
     },
 
+    areBytesThere: async (digest) => (await findBytes(driver, trash, digest)) !== undefined,
+
     async has(repository, digest) {
       return (await find(repository, digest)) !== undefined;
     },
 
-    link: (repository, digest) => give(repository, digest, digest),
+    link: (repository, digest, step) => give(repository, digest, digest, step),
 
-    async mount(from, to, digest) {
+    async mount(from, to, digest, requester) {
       const found = await find(from, digest);
       if (found === undefined) return false;
-      await give(to, digest, found.target);
+      await giveLocked(to, digest, found.target, requester);
       return true;
     },
 
-    async mountFromAnywhere(to, digest, mayPull) {
+    async mountFromAnywhere(to, digest, mayPull, requester) {
       const known = sources.find(digest).filter((name) => name !== to);
       const candidates = Array.from({ length: sourcesPerBlob }, (_, index) => known[index] ?? to);
-      const allowed = await mayPull(candidates);
       let source: Digest | undefined;
-      for (const [index, name] of candidates.entries()) {
+      for (const name of candidates) {
         const target = await readLink(driver, paths.layerLink(name, digest));
         const info = await ifPresent(driver.stat(paths.blob(target ?? digest)));
-        const usable = allowed[index] === true && target !== undefined && info !== undefined;
+        const usable = mayPull(name) && target !== undefined && info !== undefined;
         if (usable) source ??= target;
       }
       if (source === undefined) return false;
-      await give(to, digest, source);
+      await giveLocked(to, digest, source, requester);
       return true;
     },
 
-    async remove(repository, digest) {
-      using alone = await locks.exclusive(repository);
+    async remove(repository, digest, condition, requester) {
+      using alone = await locks.exclusive(repository, requester);
       const item = { kind: 'layer', repository, digest } as const;
-      if ((await readLinkOrRecover(driver, trash, item)) === undefined) {
+      const present = (await readLinkOrRecover(driver, trash, item)) !== undefined;
+      assertCondition(condition, present ? digest : undefined, `blob ${digest}`);
+      if (!present) {
         throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
       }
-      alone.assertHeld();
-      await driver.remove(paths.layerLink(repository, digest));
+      await trash.remove(item, alone);
       await driver.prune?.(paths.layerFolder(repository, digest));
     },
   };

@@ -5,6 +5,22 @@ import { paths } from './paths.ts';
 /** Names read at once. */
 const batch = 256;
 
+/** How much of the tree one walk looks at, and how far it came. */
+export interface Walk {
+  /** Folders that may still be looked at. When there are none left, the walk ends where it is. */
+  left: number;
+  /** The last folder that was looked at: what comes after it in byte order was not. */
+  place: string;
+  /** True if the walk ended because nothing was left. */
+  cut: boolean;
+  signal?: AbortSignal | undefined;
+}
+
+/** A walk without an end but the tree's. */
+export function wholeWalk(): Walk {
+  return { left: Infinity, place: '', cut: false };
+}
+
 /**
  * All repositories in byte order of their full names, from the first after `last`. It looks only at what
  * it passes, so a page costs the same wherever it begins and however many there are.
@@ -16,6 +32,7 @@ const batch = 256;
 export async function* walkRepositories(
   driver: StorageDriver,
   last: string,
+  walk: Walk = wholeWalk(),
   parent = '',
 ): AsyncGenerator<RepositoryName> {
   const prefix = parent === '' ? '' : `${parent}/`;
@@ -25,14 +42,20 @@ export async function* walkRepositories(
   for await (const name of namesAfter(driver, parent, from)) {
     for (let top = waiting.at(-1); top !== undefined && `${top}/` < name; top = waiting.at(-1)) {
       waiting.pop();
-      yield* walkRepositories(driver, last, prefix + top);
+      yield* walkRepositories(driver, last, walk, prefix + top);
     }
+    walk.signal?.throwIfAborted();
+    if (walk.left <= 0) walk.cut = true;
+    if (walk.cut) return;
     const path = prefix + name;
-    if (isRepositoryName(path) && (await isRepository(driver, path))) yield path;
-    waiting.push(name);
+    const { isRepository: found, hasFolders } = await lookAt(driver, path);
+    walk.left -= 1;
+    walk.place = path;
+    if (found && isRepositoryName(path)) yield path;
+    if (hasFolders) waiting.push(name);
   }
-  for (let top = waiting.pop(); top !== undefined; top = waiting.pop()) {
-    yield* walkRepositories(driver, last, prefix + top);
+  for (let top = waiting.pop(); top !== undefined && !walk.cut; top = waiting.pop()) {
+    yield* walkRepositories(driver, last, walk, prefix + top);
   }
 }
 
@@ -68,6 +91,13 @@ async function* namesAfter(
 
 /** What the original calls a repository: a folder with layers, or with manifests. */
 export async function isRepository(driver: StorageDriver, path: string): Promise<boolean> {
-  const names = await driver.list(paths.namespace(path), { after: '_' });
-  return names.some((name) => name === '_layers' || name === '_manifests');
+  return (await lookAt(driver, path)).isRepository;
+}
+
+async function lookAt(driver: StorageDriver, path: string) {
+  const names = await driver.list(paths.namespace(path));
+  return {
+    isRepository: names.some((name) => name === '_layers' || name === '_manifests'),
+    hasFolders: names.some((name) => !name.startsWith('_')),
+  };
 }

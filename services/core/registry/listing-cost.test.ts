@@ -12,7 +12,7 @@ import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../../test/support/temporary-folder.ts';
-import { createFilesystemDriver } from '../storage/filesystem.ts';
+import { createFilesystemDriver } from '../storage/filesystem/filesystem.ts';
 import { walkRepositories } from './catalog.ts';
 import { paths } from './paths.ts';
 import { createTagStore } from './tag-store.ts';

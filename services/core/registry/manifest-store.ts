@@ -1,6 +1,11 @@
 import { type Digest, digestOf, digestParts } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
+import {
+  type Manifest,
+  parseManifest,
+  parseStoredManifest,
+  storedMediaType,
+} from '#libs/oci/manifest.ts';
 import { bareMediaType } from '#libs/oci/media-types.ts';
 import {
   formatReference,
@@ -8,11 +13,12 @@ import {
   type RepositoryName,
   type Tag,
 } from '#libs/oci/reference.ts';
-import { exclusiveAll, type Locks } from '../sessions/locks.ts';
+import { exclusiveAll, type Locks, type Requester, unattended } from '../sessions/locks.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import type { BlobStore } from './blob-store.ts';
 import { assertCondition, type Condition } from './condition.ts';
 import { findBytes, readLinkOrRecover, type Trash } from './garbage/trash.ts';
+import { inParallel } from './in-parallel.ts';
 import { paths } from './paths.ts';
 import { type ReferenceRules, referencesOf } from './references.ts';
 import type { ReferrersIndex } from './referrers-index.ts';
@@ -36,6 +42,8 @@ export interface PushedManifest {
   moreTags?: readonly Tag[];
   /** What must hold of each tag that would move, or of the manifest if none would. */
   condition?: Condition | undefined;
+  /** Descriptors it may have; any number without it. */
+  maxDescriptors?: number | undefined;
 }
 
 export interface PutResult {
@@ -62,13 +70,30 @@ export interface ManifestStore {
    * Stores a manifest after checking it and what it refers to; durable when it resolves.
    * @throws RegistryError MANIFEST_INVALID; DIGEST_INVALID if the bytes are not those of a digest
    *   reference; MANIFEST_BLOB_UNKNOWN if a required blob or child is not in this repository;
-   *   PRECONDITION_FAILED
+   *   PRECONDITION_FAILED; what the signal was aborted with, as long as nothing was changed
    */
-  put(repository: RepositoryName, pushed: PushedManifest): Promise<PutResult>;
+  put(
+    repository: RepositoryName,
+    pushed: PushedManifest,
+    requester?: Requester,
+  ): Promise<PutResult>;
   /** Removes one tag. @throws RegistryError MANIFEST_UNKNOWN, PRECONDITION_FAILED */
-  removeTag(repository: RepositoryName, tag: Tag, condition?: Condition): Promise<void>;
-  /** Removes a manifest and every tag that points at it. @throws RegistryError MANIFEST_UNKNOWN */
-  remove(repository: RepositoryName, digest: Digest): Promise<void>;
+  removeTag(
+    repository: RepositoryName,
+    tag: Tag,
+    condition?: Condition,
+    requester?: Requester,
+  ): Promise<void>;
+  /**
+   * Removes a manifest and every tag that points at it.
+   * @throws RegistryError MANIFEST_UNKNOWN, PRECONDITION_FAILED
+   */
+  remove(
+    repository: RepositoryName,
+    digest: Digest,
+    condition?: Condition,
+    requester?: Requester,
+  ): Promise<void>;
 }
 
 interface Dependencies {
@@ -80,6 +105,11 @@ interface Dependencies {
   referrers: ReferrersIndex;
   rules: ReferenceRules;
 }
+
+/** References of one manifest that are looked for at once: others want the storage too. */
+const checkedAtOnce = 8;
+/** Missing references that the client is told of, and after which no further one is looked for. */
+const maxMissing = 100;
 
 export function createManifestStore({
   driver,
@@ -112,7 +142,7 @@ export function createManifestStore({
       const found = await find(repository, digest);
       if (found === undefined) break;
       const bytes = await ifPresent(readAll(driver, found.path));
-      if (bytes !== undefined) return { digest, bytes, mediaType: mediaTypeOf(bytes) };
+      if (bytes !== undefined) return { digest, bytes, mediaType: storedMediaType(bytes) };
     }
     throw unknown(repository, reference);
   }
@@ -121,28 +151,39 @@ export function createManifestStore({
     const target = await readLink(driver, paths.revisionLink(repository, digest));
     const found = target === undefined ? undefined : await findBytes(driver, trash, target);
     const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
-    return bytes === undefined ? undefined : { digest, bytes, mediaType: mediaTypeOf(bytes) };
+    return bytes === undefined ? undefined : { digest, bytes, mediaType: storedMediaType(bytes) };
   }
 
   /** @returns what is missing and may be */
   async function checkReferences(
     repository: RepositoryName,
     manifest: Manifest,
+    signal: AbortSignal | undefined,
   ): Promise<Digest[]> {
-    const missing = { required: [] as Digest[], optional: [] as Digest[] };
-    for (const { kind, digest, required } of referencesOf(manifest, rules)) {
-      const present =
-        kind === 'blob'
-          ? await blobs.has(repository, digest)
-          : (await find(repository, digest)) !== undefined;
-      if (!present) missing[required ? 'required' : 'optional'].push(digest);
-    }
-    const { required } = missing;
-    if (required.length === 0) return missing.optional;
+    const references = referencesOf(manifest, rules);
+    const missing = new Set<Digest>();
+    let lacking = 0;
+    await inParallel(
+      references,
+      { atOnce: checkedAtOnce, signal },
+      async ({ kind, digest, required }) => {
+        const present =
+          kind === 'blob'
+            ? await blobs.has(repository, digest)
+            : (await find(repository, digest)) !== undefined;
+        if (!present) missing.add(digest);
+        if (!present && required) lacking += 1;
+        return lacking < maxMissing;
+      },
+    );
+    // In the manifest's own order, whatever was looked for first.
+    const absent = references.filter(({ digest }) => missing.has(digest));
+    const required = absent.filter((one) => one.required).map(({ digest }) => digest);
+    if (required.length === 0) return absent.map(({ digest }) => digest);
     const what = manifest.kind === 'index' ? 'manifests' : 'blobs';
     throw new RegistryError('MANIFEST_BLOB_UNKNOWN', {
       message: `the manifest refers to ${what} that ${repository} does not have: ${required.slice(0, 3).join(', ')}${required.length > 3 ? ', …' : ''}`,
-      detail: { missing: required.slice(0, 100) },
+      detail: { missing: required.slice(0, maxMissing) },
     });
   }
 
@@ -165,8 +206,10 @@ export function createManifestStore({
     get,
     peek,
 
-    async put(repository, { reference, bytes, contentType, moreTags = [], condition }) {
-      const manifest = parseManifest(bytes, bareMediaType(contentType));
+    async put(repository, pushed, requester = unattended) {
+      const { reference, bytes, contentType, moreTags = [], condition } = pushed;
+      const { maxDescriptors = Infinity } = pushed;
+      const manifest = parseManifest(bytes, bareMediaType(contentType), { maxDescriptors });
       const algorithm =
         reference.kind === 'digest' ? digestParts(reference.digest).algorithm : 'sha256';
       const digest = digestOf(bytes, algorithm);
@@ -178,50 +221,62 @@ export function createManifestStore({
       }
       const wanted = reference.kind === 'tag' ? [reference.tag, ...moreTags] : moreTags;
       // Nothing of this repository is deleted meanwhile, and nobody else moves these tags.
-      using free = await locks.shared(repository);
+      using shared = await locks.shared(repository, requester);
       using alone = await exclusiveAll(
         locks,
         wanted.map((tag) => tagKey(repository, tag)),
+        requester,
       );
       await assertConditions(repository, digest, wanted, condition);
-      const missing = await checkReferences(repository, manifest);
+      const missing = await checkReferences(repository, manifest, requester.signal);
+      requester.signal.throwIfAborted();
       await driver.put(paths.blob(digest), bytes);
-      free.assertHeld();
       // Listed first: an entry without its manifest is passed over, a manifest without it is lost.
       if (manifest.subject !== undefined) {
-        await referrers.add(repository, manifest.subject.digest, digest);
+        await referrers.add(repository, manifest.subject.digest, digest, shared);
       }
-      await writeLink(driver, paths.revisionLink(repository, digest), digest);
+      await writeLink(driver, paths.revisionLink(repository, digest), digest, shared);
       const moved: TagMove[] = [];
       for (const tag of wanted) {
         moved.push({ tag, from: await tags.resolve(repository, tag) });
-        alone.assertHeld();
-        await tags.point(repository, tag, digest);
+        await tags.point(repository, tag, digest, {
+          async confirm() {
+            await assertConditions(repository, digest, [tag], condition);
+            await Promise.all([shared.confirm(), alone.confirm()]);
+          },
+        });
       }
       return { digest, manifest, missing, moved };
     },
 
-    async removeTag(repository, tag, condition) {
-      using _repository = await locks.shared(repository);
-      using alone = await locks.exclusive(tagKey(repository, tag));
-      if (condition !== undefined) {
+    async removeTag(repository, tag, condition, requester) {
+      using shared = await locks.shared(repository, requester);
+      using alone = await locks.exclusive(tagKey(repository, tag), requester);
+      const assertAsWanted = async () => {
+        if (condition === undefined) return;
         assertCondition(condition, await tags.resolve(repository, tag), `tag "${tag}"`);
-      }
-      alone.assertHeld();
-      await tags.remove(repository, tag);
+      };
+      await assertAsWanted();
+      await tags.remove(repository, tag, {
+        async confirm() {
+          await assertAsWanted();
+          await Promise.all([shared.confirm(), alone.confirm()]);
+        },
+      });
     },
 
-    async remove(repository, digest) {
-      using alone = await locks.exclusive(repository);
+    async remove(repository, digest, condition, requester) {
+      using alone = await locks.exclusive(repository, requester);
+      await assertConditions(repository, digest, [], condition);
       if ((await find(repository, digest)) === undefined) {
         throw unknown(repository, { kind: 'digest', digest });
       }
-      await tags.removePointingAt(repository, digest);
+      await tags.removePointingAt(repository, digest, alone);
       const { bytes } = await get(repository, { kind: 'digest', digest });
-      const subject = subjectOf(bytes);
-      alone.assertHeld();
-      await driver.remove(paths.revisionFolder(repository, digest));
-      if (subject !== undefined) await referrers.remove(repository, subject, digest);
+      const subject = parseStoredManifest(bytes)?.subject?.digest;
+      const item = { kind: 'manifest', repository, digest } as const;
+      await trash.remove(item, alone, paths.revisionFolder(repository, digest));
+      if (subject !== undefined) await referrers.remove(repository, subject, digest, alone);
     },
   };
 }
@@ -233,26 +288,4 @@ function unknown(repository: RepositoryName, reference: Reference): RegistryErro
     message: `${repository} has no manifest ${formatReference(reference)}`,
     detail: { name: repository, reference: formatReference(reference) },
   });
-}
-
-/** What a stored manifest is about; undefined also for one that an older registry let through broken. */
-function subjectOf(bytes: Buffer): Digest | undefined {
-  try {
-    return parseManifest(bytes, mediaTypeOf(bytes)).subject?.digest;
-  } catch {
-    return undefined;
-  }
-}
-
-/** OCI manifests need not name their own type; then what they hold tells it. */
-function mediaTypeOf(bytes: Buffer): string {
-  try {
-    const document = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
-    if (typeof document.mediaType === 'string') return document.mediaType;
-    return 'manifests' in document
-      ? 'application/vnd.oci.image.index.v1+json'
-      : 'application/vnd.oci.image.manifest.v1+json';
-  } catch {
-    return 'application/octet-stream';
-  }
 }

@@ -18,9 +18,14 @@ import type { StoragePath } from '../storage/driver.ts';
  *         _uploads/<id>/session          ours: whose upload it is
  *         _uploads/<id>/data.<fence>     ours: the bytes one holder wrote
  *         _uploads/<id>/open.<fence>     ours: the same while it is being written to
+ *         _uploads/<id>/open.<fence>.<n> and cut.<fence>.<n>  of earlier versions: n bytes count
+ *         _uploads/<id>/stored           ours: a digest: the bytes were found to be this and became a blob
  *         _uploads/<id>/copy.<fence>     ours: what a new holder is taking over, until it is whole
  *         _portcullis/referrers/<alg>/<subject hex>/<alg>-<hex>   ours: a manifest with that subject
- *       _portcullis/owner                ours
+ *       _portcullis/owner                ours: who writes here, and a counter that shows that it lives
+ *       _portcullis/owners/<n>           ours: a claim to the tree; the highest is its owner's
+ *       _portcullis/owners/<n>.released  ours: the same when its owner gave the tree back
+ *       _portcullis/owners/<n>.sock      ours: where that owner listens, on this machine
  *       _portcullis/tmp/                 ours: small files on their way
  *       _portcullis/trash/<epoch>/       ours: what a collection took away, until its grace is over
  *         blobs/<alg>/<hex>
@@ -41,6 +46,12 @@ function linkFolder(digest: Digest): string {
 export const paths = {
   root: root as StoragePath,
   owner: at('/_portcullis/owner'),
+  claims: at('/_portcullis/owners'),
+  claim: (number: number) => at(`/_portcullis/owners/${number}`),
+  releasedClaim: (number: number) => at(`/_portcullis/owners/${number}.released`),
+  claimSocket: (number: number) => at(`/_portcullis/owners/${number}.sock`),
+  /** A file to try whether the storage takes one; left behind, it is cleared with other temporary files. */
+  writeProbe: (id: string) => at(`/_portcullis/tmp/${id}`),
   repositories: at('/repositories'),
 
   /** A folder below `repositories`; `relative` may be a repository or only a part of its name. */
@@ -100,19 +111,30 @@ export const paths = {
     inRepository(name, `_uploads/${id}/startedat`),
   uploadSession: (name: RepositoryName, id: UploadId) =>
     inRepository(name, `_uploads/${id}/session`),
-  uploadData: (name: RepositoryName, id: UploadId, fence: number) =>
-    inRepository(name, `_uploads/${id}/data.${fence}`),
-  uploadOpen: (name: RepositoryName, id: UploadId, fence: number) =>
-    inRepository(name, `_uploads/${id}/open.${fence}`),
-  uploadCopy: (name: RepositoryName, id: UploadId, fence: number) =>
-    inRepository(name, `_uploads/${id}/copy.${fence}`),
+  uploadStored: (name: RepositoryName, id: UploadId) => inRepository(name, `_uploads/${id}/stored`),
+  uploadFile: (name: RepositoryName, id: UploadId, file: UploadFile) =>
+    inRepository(name, `_uploads/${id}/${formatUploadFile(file)}`),
 } as const;
 
-type UploadFileKind = 'data' | 'open' | 'copy';
+/** One holder's file of an upload, as its name tells it; `partial-upload.ts` draws the states. */
+export interface UploadFile {
+  kind: 'data' | 'open' | 'copy';
+  /** Number of the holder. */
+  fence: number;
+  /** Bytes that count, of a file whose name an earlier version gave it: those behind belong to a chunk that is sent again. */
+  size?: number;
+}
+
+function formatUploadFile({ kind, fence }: UploadFile): string {
+  return `${kind}.${fence}`;
+}
 
 /** What the name of a file in an upload's folder says; undefined for a name that is not a holder's. */
-export function parseUploadFile(name: string): { kind: UploadFileKind; fence: number } | undefined {
+export function parseUploadFile(name: string): UploadFile | undefined {
   const match = /^(data|open|copy)\.(\d{1,9})$/.exec(name);
-  if (match === null) return undefined;
-  return { kind: match[1] as UploadFileKind, fence: Number(match[2]) };
+  if (match !== null) return { kind: match[1] as UploadFile['kind'], fence: Number(match[2]) };
+  // Earlier versions wrote where the last chunk began behind some names: such a file is copied, as an open one is.
+  const former = /^(?:open|cut)\.(\d{1,9})\.(\d{1,15})$/.exec(name);
+  if (former === null) return undefined;
+  return { kind: 'open', fence: Number(former[1]), size: Number(former[2]) };
 }

@@ -26,8 +26,21 @@ export interface Reference {
   required: boolean;
 }
 
-/** What a manifest refers to. Layers that may not be handed on live elsewhere and are not named. */
+/**
+ * What a manifest refers to, each once, however often it is named. Layers that may not be handed on live
+ * elsewhere and are not named.
+ */
 export function referencesOf(manifest: Manifest, rules: ReferenceRules): Reference[] {
+  const found = new Map<Digest, Reference>();
+  for (const reference of allReferences(manifest, rules)) {
+    const before = found.get(reference.digest);
+    if (before === undefined) found.set(reference.digest, reference);
+    else before.required ||= reference.required;
+  }
+  return [...found.values()];
+}
+
+function allReferences(manifest: Manifest, rules: ReferenceRules): Reference[] {
   if (manifest.kind === 'index') {
     return manifest.manifests.map((child) => ({
       kind: 'manifest',

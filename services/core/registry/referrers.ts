@@ -1,6 +1,6 @@
 import type { Descriptor } from '#libs/oci/descriptor.ts';
 import { type Digest, digestParts } from '#libs/oci/digest.ts';
-import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
+import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { parseTag, type RepositoryName } from '#libs/oci/reference.ts';
 import type { ManifestStore, StoredManifest } from './manifest-store.ts';
 import type { ReferrersIndex } from './referrers-index.ts';
@@ -11,13 +11,37 @@ export interface Referrer extends Descriptor {
   annotations?: Record<string, string>;
 }
 
+/** Which of the referrers are wanted. */
+export interface ReferrersPage {
+  /** The digest after which it begins; empty for the first page. */
+  after: string;
+  /** Referrers at most. */
+  limit: number;
+  /** Bytes of their descriptors at most, if there is more than one. */
+  maxBytes: number;
+  artifactType?: string | undefined;
+}
+
+export interface ReferrersFound {
+  referrers: Referrer[];
+  /** The digest after which there is more, or may be; undefined at the end. */
+  next: Digest | undefined;
+}
+
 /** What is about a manifest: signatures, bills of materials (distribution-spec, "Listing Referrers"). */
 export interface Referrers {
   /**
    * The referrers of a subject that need not exist, in byte order of their digests. Those that a client
-   * listed under the fallback tag, for want of this list, are among them.
+   * listed under the fallback tag, for want of this list, are among them. A page reads a bounded number of
+   * manifests and bytes, whatever it finds.
+   * @throws what the signal was aborted with
    */
-  list(repository: RepositoryName, subject: Digest): Promise<Referrer[]>;
+  list(
+    repository: RepositoryName,
+    subject: Digest,
+    page: ReferrersPage,
+    options?: { signal?: AbortSignal },
+  ): Promise<ReferrersFound>;
 }
 
 interface Stores {
@@ -25,6 +49,9 @@ interface Stores {
   tags: TagStore;
   manifests: ManifestStore;
 }
+
+/** What one page reads at most; the last manifest may go beyond. */
+const mostRead = { manifests: 2000, bytes: 32 * 1024 * 1024 };
 
 export function createReferrers({ index, tags, manifests }: Stores): Referrers {
   /** Digests in the index that a client keeps under the tag `<alg>-<hex>` of the subject. */
@@ -34,35 +61,47 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
     const tag = parseTag(`${algorithm}-${hex.slice(0, 64)}`);
     const digest = await tags.resolve(repository, tag);
     const stored = digest === undefined ? undefined : await manifests.peek(repository, digest);
-    const manifest = stored === undefined ? undefined : parseStored(stored);
+    const manifest = stored === undefined ? undefined : parseStoredManifest(stored.bytes);
     return manifest?.kind === 'index' ? manifest.manifests.map((one) => one.digest) : [];
   }
 
   return {
-    async list(repository, subject) {
+    async list(repository, subject, { after, limit, maxBytes, artifactType }, { signal } = {}) {
       const digests = new Set([
         ...(await index.list(repository, subject)),
         ...(await underFallbackTag(repository, subject)),
       ]);
       const found: Referrer[] = [];
-      for (const digest of [...digests].sort()) {
+      let size = 0;
+      let read = { manifests: 0, bytes: 0 };
+      let passed: Digest | undefined;
+      for (const digest of [...digests].filter((one) => one > after).sort()) {
+        signal?.throwIfAborted();
+        const isEnough = read.manifests >= mostRead.manifests || read.bytes >= mostRead.bytes;
+        if (isEnough) return { referrers: found, next: passed };
         const stored = await manifests.peek(repository, digest);
-        const manifest = stored === undefined ? undefined : parseStored(stored);
-        if (stored === undefined || manifest?.subject?.digest !== subject) continue;
-        found.push(describe(stored, manifest));
+        read = { manifests: read.manifests + 1, bytes: read.bytes + (stored?.bytes.length ?? 0) };
+        const referrer = stored === undefined ? undefined : referrerOf(stored, subject);
+        if (referrer !== undefined && isWanted(referrer, artifactType)) {
+          size += Buffer.byteLength(JSON.stringify(referrer)) + 1;
+          const isFull = found.length >= limit || (found.length > 0 && size > maxBytes);
+          if (isFull) return { referrers: found, next: found.at(-1)?.digest };
+          found.push(referrer);
+        }
+        passed = digest;
       }
-      return found;
+      return { referrers: found, next: undefined };
     },
   };
 }
 
-/** A tree may hold what another registry let through; what cannot be read refers to nothing. */
-function parseStored({ bytes, mediaType }: StoredManifest): Manifest | undefined {
-  try {
-    return parseManifest(bytes, mediaType);
-  } catch {
-    return undefined;
-  }
+function isWanted(referrer: Referrer, artifactType: string | undefined): boolean {
+  return artifactType === undefined || referrer.artifactType === artifactType;
+}
+
+function referrerOf(stored: StoredManifest, subject: Digest): Referrer | undefined {
+  const manifest = parseStoredManifest(stored.bytes);
+  return manifest?.subject?.digest === subject ? describe(stored, manifest) : undefined;
 }
 
 function describe({ digest, bytes }: StoredManifest, manifest: Manifest): Referrer {

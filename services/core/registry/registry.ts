@@ -3,7 +3,7 @@ import type { Locks } from '../sessions/locks.ts';
 import type { SessionStore } from '../sessions/session-store.ts';
 import type { StorageDriver } from '../storage/driver.ts';
 import { type BlobStore, createBlobStore } from './blob-store.ts';
-import { isRepository, walkRepositories } from './catalog.ts';
+import { isRepository, type Walk, walkRepositories } from './catalog.ts';
 import { createTrash } from './garbage/trash.ts';
 import { createKnownSources } from './known-sources.ts';
 import { createManifestStore, type ManifestStore } from './manifest-store.ts';
@@ -11,17 +11,18 @@ import { type ReferenceRules, strictReferences } from './references.ts';
 import { createReferrers, type Referrers } from './referrers.ts';
 import { createReferrersIndex } from './referrers-index.ts';
 import { createTagStore, type TagStore } from './tag-store.ts';
-import { createUploadService, type UploadService } from './uploads/upload-service.ts';
+import { type LimitedUploads, limitUploads } from './uploads/limited-uploads.ts';
+import { createUploadService } from './uploads/upload-service.ts';
 
 /** Everything the registry can do, over one storage tree. */
 export interface Registry {
   blobs: BlobStore;
   manifests: ManifestStore;
   tags: TagStore;
-  uploads: UploadService;
+  uploads: LimitedUploads;
   referrers: Referrers;
-  /** All repositories in byte order after `last`. */
-  repositories(last: string): AsyncIterable<RepositoryName>;
+  /** All repositories in byte order after `last`, as far as the walk may look. */
+  repositories(last: string, walk?: Walk): AsyncIterable<RepositoryName>;
   /** True if the repository has ever been pushed to. */
   hasRepository(name: RepositoryName): Promise<boolean>;
 }
@@ -32,6 +33,8 @@ export interface RegistryOptions {
   locks: Locks;
   /** What a manifest may lack; nothing without it. */
   rules?: ReferenceRules;
+  /** Uploads without a byte that one account, and one repository, may have open; any number without it. */
+  maxUploads?: number;
   now?: () => Date;
 }
 
@@ -40,9 +43,10 @@ export function createRegistry({
   sessions,
   locks,
   rules = strictReferences,
+  maxUploads = Infinity,
   now = () => new Date(),
 }: RegistryOptions): Registry {
-  const trash = createTrash(driver);
+  const trash = createTrash(driver, rules);
   const blobs = createBlobStore({ driver, trash, locks, sources: createKnownSources() });
   const tags = createTagStore(driver);
   const index = createReferrersIndex(driver);
@@ -60,8 +64,13 @@ export function createRegistry({
     tags,
     manifests,
     referrers: createReferrers({ index, tags, manifests }),
-    uploads: createUploadService({ driver, sessions, blobs, now }),
-    repositories: (last) => walkRepositories(driver, last),
+    uploads: limitUploads({
+      driver,
+      uploads: createUploadService({ driver, sessions, locks, blobs, now }),
+      most: maxUploads,
+      now: () => now().getTime(),
+    }),
+    repositories: (last, walk) => walkRepositories(driver, last, walk),
     hasRepository: (name) => isRepository(driver, name),
   };
 }

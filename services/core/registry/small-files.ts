@@ -1,5 +1,10 @@
 import { type Digest, isDigest } from '#libs/oci/digest.ts';
-import { ifPresent, type StorageDriver, type StoragePath } from '../storage/driver.ts';
+import {
+  ifPresent,
+  type StorageDriver,
+  type StoragePath,
+  type VisibleStep,
+} from '../storage/driver.ts';
 
 /** Reads a file that is known to be small, whole. @throws StorageError not-found */
 export async function readAll(driver: StorageDriver, path: StoragePath): Promise<Buffer> {
@@ -27,8 +32,9 @@ export async function writeLink(
   driver: StorageDriver,
   path: StoragePath,
   digest: Digest,
+  step?: VisibleStep,
 ): Promise<void> {
-  await driver.put(path, Buffer.from(digest));
+  await driver.put(path, Buffer.from(digest), step);
 }
 
 /** Writes a small new file that need only survive the end of this process. */

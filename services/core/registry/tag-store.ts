@@ -1,7 +1,7 @@
 import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
-import type { StorageDriver } from '../storage/driver.ts';
+import type { StorageDriver, VisibleStep } from '../storage/driver.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
 
@@ -10,18 +10,20 @@ export interface TagStore {
   /** The digest a tag points at now; undefined if there is no such tag. */
   resolve(repository: RepositoryName, tag: Tag): Promise<Digest | undefined>;
   /** Points the tag at a manifest, atomically; durable when it resolves. */
-  point(repository: RepositoryName, tag: Tag, digest: Digest): Promise<void>;
+  point(repository: RepositoryName, tag: Tag, digest: Digest, step?: VisibleStep): Promise<void>;
   /** Removes one tag; its manifest and its siblings stay. @throws RegistryError MANIFEST_UNKNOWN */
-  remove(repository: RepositoryName, tag: Tag): Promise<void>;
-  /** Removes every tag that points at a manifest now. */
-  removePointingAt(repository: RepositoryName, digest: Digest): Promise<void>;
+  remove(repository: RepositoryName, tag: Tag, step?: VisibleStep): Promise<void>;
+  /** Removes every tag that points at a manifest at the moment at which it is removed. */
+  removePointingAt(repository: RepositoryName, digest: Digest, step?: VisibleStep): Promise<void>;
   /**
    * Tags in byte order after `last`.
    * @returns at most `limit` tags, and whether there are more
+   * @throws what the signal was aborted with
    */
   list(
     repository: RepositoryName,
     page: { last: string; limit: number },
+    options?: { signal?: AbortSignal },
   ): Promise<{ tags: Tag[]; more: boolean }>;
 }
 
@@ -38,6 +40,9 @@ export async function removeStaleTag(
   await driver.prune?.(paths.tag(repository, tag));
 }
 
+/** A tag points elsewhere than just before. */
+class TagMovedError extends Error {}
+
 /** Links read at once. */
 const atOnce = 16;
 
@@ -46,9 +51,14 @@ export function createTagStore(driver: StorageDriver): TagStore {
     readLink(driver, paths.tagCurrent(repository, tag));
 
   /** Those of the names that are tags and point at something. */
-  async function existing(repository: RepositoryName, names: readonly string[]): Promise<Tag[]> {
+  async function existing(
+    repository: RepositoryName,
+    names: readonly string[],
+    signal: AbortSignal | undefined,
+  ): Promise<Tag[]> {
     const found: Tag[] = [];
     for (let start = 0; start < names.length; start += atOnce) {
+      signal?.throwIfAborted();
       const tags = names.slice(start, start + atOnce).filter(isTag);
       const digests = await Promise.all(tags.map((tag) => resolve(repository, tag)));
       found.push(...tags.filter((_, index) => digests[index] !== undefined));
@@ -57,43 +67,56 @@ export function createTagStore(driver: StorageDriver): TagStore {
   }
 
   /** The link first: from then on there is no such tag, whatever happens to its history. */
-  async function untag(repository: RepositoryName, tag: Tag): Promise<void> {
-    await driver.remove(paths.tagCurrent(repository, tag));
-    await driver.remove(paths.tag(repository, tag));
+  async function untag(
+    repository: RepositoryName,
+    tag: Tag,
+    step: VisibleStep | undefined,
+  ): Promise<void> {
+    await driver.remove(paths.tagCurrent(repository, tag), step);
+    await removeStaleTag(driver, repository, tag);
   }
 
   return {
     resolve,
 
-    async point(repository, tag, digest) {
+    async point(repository, tag, digest, step) {
       // The original walks a tag's index for its history, and expects the current digest there.
-      await writeLink(driver, paths.tagIndex(repository, tag, digest), digest);
+      await writeLink(driver, paths.tagIndex(repository, tag, digest), digest, step);
       // Last: until this is written the tag is what it was.
-      await writeLink(driver, paths.tagCurrent(repository, tag), digest);
+      await writeLink(driver, paths.tagCurrent(repository, tag), digest, step);
     },
 
-    async remove(repository, tag) {
+    async remove(repository, tag, step) {
       if ((await resolve(repository, tag)) === undefined) {
         throw new RegistryError('MANIFEST_UNKNOWN', {
           message: `there is no tag "${tag}" in ${repository}`,
           detail: { name: repository, tag },
         });
       }
-      await untag(repository, tag);
+      await untag(repository, tag, step);
     },
 
-    async removePointingAt(repository, digest) {
+    async removePointingAt(repository, digest, step) {
       const names = (await driver.list(paths.tags(repository))).filter(isTag);
       for (let start = 0; start < names.length; start += atOnce) {
         const tags = names.slice(start, start + atOnce);
         const digests = await Promise.all(tags.map((tag) => resolve(repository, tag)));
         for (const [index, tag] of tags.entries()) {
-          if (digests[index] === digest) await untag(repository, tag);
+          if (digests[index] !== digest) continue;
+          await untag(repository, tag, {
+            async confirm() {
+              // A process that was held up may find that it was moved meanwhile.
+              if ((await resolve(repository, tag)) !== digest) throw new TagMovedError();
+              await step?.confirm?.();
+            },
+          }).catch((error: unknown) => {
+            if (!(error instanceof TagMovedError)) throw error;
+          });
         }
       }
     },
 
-    async list(repository, { last, limit }) {
+    async list(repository, { last, limit }, { signal } = {}) {
       if (limit === 0) return { tags: [], more: false };
       const tags: Tag[] = [];
       let after = last;
@@ -101,7 +124,7 @@ export function createTagStore(driver: StorageDriver): TagStore {
       for (;;) {
         const wanted = limit + 1 - tags.length;
         const names = await driver.list(paths.tags(repository), { after, limit: wanted });
-        tags.push(...(await existing(repository, names)));
+        tags.push(...(await existing(repository, names, signal)));
         if (tags.length > limit) return { tags: tags.slice(0, limit), more: true };
         after = names.at(-1) ?? '';
         if (names.length < wanted) return { tags, more: false };

@@ -1,4 +1,11 @@
-import type { Held, Locks } from './locks.ts';
+import {
+  confirmWanted,
+  type Held,
+  type Locks,
+  type Requester,
+  RequestGoneError,
+  unattended,
+} from './locks.ts';
 
 interface Waiter {
   alone: boolean;
@@ -23,6 +30,10 @@ export function createEmbeddedLocks(): Locks {
 
   function release(key: string, entry: Entry): void {
     entry.holders = entry.holders === -1 ? 0 : entry.holders - 1;
+    grantNext(key, entry);
+  }
+
+  function grantNext(key: string, entry: Entry): void {
     for (;;) {
       const next = entry.waiting[0];
       if (next === undefined || !fits(entry, next.alone)) break;
@@ -33,7 +44,34 @@ export function createEmbeddedLocks(): Locks {
     if (entry.holders === 0 && entry.waiting.length === 0) entries.delete(key);
   }
 
-  async function acquire(key: string, alone: boolean): Promise<Held> {
+  /** Resolves when it is granted. @throws RequestGoneError */
+  async function wait(
+    key: string,
+    entry: Entry,
+    alone: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      const leave = () => {
+        entry.waiting = entry.waiting.filter((one) => one !== waiter);
+        // Whoever stood behind it may be next.
+        grantNext(key, entry);
+        reject(new RequestGoneError());
+      };
+      const waiter: Waiter = {
+        alone,
+        grant() {
+          signal.removeEventListener('abort', leave);
+          resolve();
+        },
+      };
+      entry.waiting.push(waiter);
+      signal.addEventListener('abort', leave, { once: true });
+      if (signal.aborted) leave();
+    });
+  }
+
+  async function acquire(key: string, alone: boolean, requester: Requester): Promise<Held> {
     let entry = entries.get(key);
     if (entry === undefined) {
       entry = { holders: 0, waiting: [] };
@@ -41,11 +79,11 @@ export function createEmbeddedLocks(): Locks {
     }
     const mine = entry;
     if (mine.waiting.length === 0 && fits(mine, alone)) take(mine, alone);
-    else await new Promise<void>((grant) => mine.waiting.push({ alone, grant }));
+    else await wait(key, mine, alone, requester.signal);
     let held = true;
     return {
-      // What is in our own memory, nobody else can take.
-      assertHeld() {},
+      // What is in our own memory, nobody else can take; whose the tree is, its storage asks.
+      confirm: () => confirmWanted(requester),
       [Symbol.dispose]() {
         if (!held) return;
         held = false;
@@ -55,9 +93,10 @@ export function createEmbeddedLocks(): Locks {
   }
 
   return {
-    shared: (key) => acquire(key, false),
-    exclusive: (key) => acquire(key, true),
-    tryExclusive: async (key) => (entries.has(key) ? undefined : await acquire(key, true)),
+    shared: (key, requester = unattended) => acquire(key, false, requester),
+    exclusive: (key, requester = unattended) => acquire(key, true, requester),
+    tryExclusive: async (key) =>
+      entries.has(key) ? undefined : await acquire(key, true, unattended),
     async close() {
       entries.clear();
     },

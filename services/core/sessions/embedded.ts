@@ -1,4 +1,5 @@
 import type { UploadId } from '#libs/oci/upload-id.ts';
+import { confirmWanted, RequestGoneError } from './locks.ts';
 import {
   type AcquireOptions,
   SessionBusyError,
@@ -33,22 +34,33 @@ export function createEmbeddedSessionStore({
   const entries = new Map<UploadId, Entry>();
 
   /** Resolves when the lock of this entry is the caller's. */
-  async function enter(entry: Entry, turn: Turn): Promise<void> {
+  async function enter(entry: Entry, turn: Turn, signal: AbortSignal): Promise<void> {
     if (entry.held === undefined) {
       entry.held = turn;
       return;
     }
     entry.held.requestRelease();
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const leave = (why: Error) => {
+        stopWaiting();
         entry.waiting = entry.waiting.filter((waiter) => waiter.turn !== turn);
-        reject(new SessionBusyError('the upload is in use by another request'));
+        reject(why);
+      };
+      const onGone = () => leave(new RequestGoneError());
+      const timer = setTimeout(() => {
+        leave(new SessionBusyError('the upload is in use by another request'));
       }, drainPeriod);
-      const grant = () => {
+      const stopWaiting = () => {
         clearTimeout(timer);
+        signal.removeEventListener('abort', onGone);
+      };
+      const grant = () => {
+        stopWaiting();
         resolve();
       };
       entry.waiting.push({ turn, grant });
+      signal.addEventListener('abort', onGone);
+      if (signal.aborted) onGone();
     });
   }
 
@@ -71,11 +83,11 @@ export function createEmbeddedSessionStore({
       return entries.get(id)?.session;
     },
 
-    async acquire(id, { holder, seenFence, onReleaseRequested }: AcquireOptions) {
+    async acquire(id, { holder, seenFence, requester, onReleaseRequested }: AcquireOptions) {
       const entry = entries.get(id);
       if (entry === undefined) return undefined;
       const mine: Turn = { requestRelease: onReleaseRequested };
-      await enter(entry, mine);
+      await enter(entry, mine, requester.signal);
       if (entries.get(id) !== entry) {
         leave(entry);
         return undefined;
@@ -100,6 +112,10 @@ export function createEmbeddedSessionStore({
           return entry.session;
         },
         takenOver,
+        async confirm() {
+          await confirmWanted(requester);
+          assertMine();
+        },
         async update(progress) {
           assertMine();
           entry.session = { ...entry.session, ...progress };

@@ -1,10 +1,24 @@
+import { letAllArrive } from '#libs/process/let-all-arrive.ts';
+
+/** On whose behalf something is changed, and until when it may be (docs/consistency.md). */
+export interface Requester {
+  /** Names one attempt to have a request carried out; a gateway that gives it up says so under this name. */
+  id: string;
+  /** Aborted when nobody waits for the answer any more. */
+  signal: AbortSignal;
+}
+
+/** Work of the registry's own, which nobody waits for and nobody can give up. */
+export const unattended: Requester = { id: '', signal: new AbortController().signal };
+
 /** A held lock; dispose of it to let go. */
 export interface Held extends Disposable {
   /**
-   * Called before a step that others would see.
+   * Called directly before a step that others would see: looks where the lock is kept.
    * @throws LockLostError if the lock may be somebody else's by now
+   * @throws RequestGoneError if the request is no longer to be carried out
    */
-  assertHeld(): void;
+  confirm(): Promise<void>;
 }
 
 /**
@@ -16,10 +30,11 @@ export interface Locks {
   /**
    * Together with others who share it; nobody who holds a key may ask for the same one again.
    * @throws LockBusyError if it cannot be had in a reasonable time
+   * @throws RequestGoneError if the request is given up meanwhile
    */
-  shared(key: string): Promise<Held>;
-  /** Alone. @throws LockBusyError */
-  exclusive(key: string): Promise<Held>;
+  shared(key: string, requester?: Requester): Promise<Held>;
+  /** Alone. @throws LockBusyError, RequestGoneError */
+  exclusive(key: string, requester?: Requester): Promise<Held>;
   /** Alone, if nobody has it or waits for it; undefined otherwise. */
   tryExclusive(key: string): Promise<Held | undefined>;
   close(): Promise<void>;
@@ -35,22 +50,41 @@ export class LockLostError extends Error {
   readonly code = 'lock-lost';
 }
 
+/** Nobody waits for the answer, or whoever did was told that nothing was done. */
+export class RequestGoneError extends Error {
+  readonly code = 'request-gone';
+
+  constructor() {
+    super('the request was given up before it could be carried out');
+  }
+}
+
+/** Lets everything arrive that is there already, and looks whether the request is still wanted. @throws RequestGoneError */
+export async function confirmWanted({ signal }: Requester): Promise<void> {
+  await letAllArrive();
+  if (signal.aborted) throw new RequestGoneError();
+}
+
 /** Locks of several keys, taken in one order so that nobody waits in a circle. */
-export async function exclusiveAll(locks: Locks, keys: readonly string[]): Promise<Held> {
+export async function exclusiveAll(
+  locks: Locks,
+  keys: readonly string[],
+  requester: Requester = unattended,
+): Promise<Held> {
   const held: Held[] = [];
   const release = () => {
     for (const one of held.reverse()) one[Symbol.dispose]();
   };
   try {
-    for (const key of [...new Set(keys)].sort()) held.push(await locks.exclusive(key));
+    for (const key of [...new Set(keys)].sort()) held.push(await locks.exclusive(key, requester));
   } catch (error) {
     release();
     throw error;
   }
   return {
     [Symbol.dispose]: release,
-    assertHeld() {
-      for (const one of held) one.assertHeld();
+    async confirm() {
+      await Promise.all(held.map((one) => one.confirm()));
     },
   };
 }

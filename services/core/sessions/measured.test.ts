@@ -8,6 +8,7 @@ import {
 } from '../../../test/contract/session-store.ts';
 import { parseExposition } from '../../../test/support/exposition.ts';
 import { createEmbeddedSessionStore } from './embedded.ts';
+import { unattended } from './locks.ts';
 import { measureSessions } from './measured.ts';
 
 const metricsOfTest = () => createMetrics({ process: 'core', version: 'test' });
@@ -24,7 +25,12 @@ test('open sessions, waits and takeovers are measured', async () => {
   const scrape = async () => parseExposition(await metrics.expose());
   const waits = async (outcome: string) =>
     (await scrape()).value('portcullis_upload_lock_wait_seconds_count', { outcome });
-  const ask = (holder: string) => ({ holder, seenFence: 0, onReleaseRequested() {} });
+  const ask = (holder: string) => ({
+    holder,
+    seenFence: 0,
+    requester: unattended,
+    onReleaseRequested() {},
+  });
   const [first, second] = [makeSession(), makeSession()];
   await store.create(first);
   await store.create(second);

@@ -42,6 +42,7 @@ export function measureSessions(store: SessionStore, metrics: Metrics | undefine
         return lock.session;
       },
       takenOver: lock.takenOver,
+      confirm: () => lock.confirm(),
       update: (progress) => lock.update(progress),
       async remove() {
         await lock.remove();

@@ -1,6 +1,7 @@
 import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
+import type { Requester } from './locks.ts';
 
 /** What is known of an upload on its way (distribution-spec, "Pushing blobs"). */
 export interface UploadSession {
@@ -15,21 +16,21 @@ export interface UploadSession {
   holder: string | undefined;
   /** Number of the holder's file; it only grows, so no two holders ever share a file. */
   fence: number;
-  /** Bytes that survive the end of a process. */
+  /** Bytes that had arrived when that was recorded last; storage may have more. */
   offset: number;
   /** Digest of the bytes up to `offset`; undefined where it must be computed anew. */
   digest: Digest | undefined;
-  writer: Readonly<Record<string, string | number | boolean>> | undefined;
 }
 
 /** What a holder reports of its progress. */
-export type UploadProgress = Pick<UploadSession, 'offset' | 'digest' | 'writer'>;
+export type UploadProgress = Pick<UploadSession, 'offset' | 'digest'>;
 
 export interface AcquireOptions {
   /** Who asks; the same holder keeps its fence, unless storage has seen a higher one. */
   holder: string;
   /** The highest fence seen in storage: what a store that forgot something must go beyond. */
   seenFence: number;
+  requester: Requester;
   /** Called when somebody else wants the session, or has it already: stop reading, record, release. */
   onReleaseRequested: () => void;
 }
@@ -39,7 +40,12 @@ export interface SessionLock extends AsyncDisposable {
   readonly session: UploadSession;
   /** True if the session was another holder's before: its bytes must be taken over first. */
   readonly takenOver: boolean;
-  /** Records progress. @throws SessionLostError if the fence is no longer the session's */
+  /**
+   * Called directly before a step that others would see.
+   * @throws SessionLostError, RequestGoneError
+   */
+  confirm(): Promise<void>;
+  /** Records progress. @throws SessionLostError if the session is no longer ours; RequestGoneError */
   update(progress: UploadProgress): Promise<void>;
   /** Forgets the session; the lock is of no use afterwards. @throws SessionLostError */
   remove(): Promise<void>;
@@ -53,7 +59,7 @@ export interface SessionStore {
   /**
    * Waits for the session's lock, having asked its holder to let go.
    * @returns undefined if there is no such session (any more)
-   * @throws SessionBusyError if the holder did not let go in time
+   * @throws SessionBusyError if the holder did not let go in time; RequestGoneError
    */
   acquire(id: UploadId, options: AcquireOptions): Promise<SessionLock | undefined>;
   close(): Promise<void>;

@@ -1,6 +1,6 @@
 import type { Settings } from '#libs/config/settings.ts';
 import type { StorageDriver } from './driver.ts';
-import { createFilesystemDriver } from './filesystem.ts';
+import { createFilesystemDriver } from './filesystem/filesystem.ts';
 import { createMemoryDriver } from './memory.ts';
 
 /** The driver that the configuration names, open, and checked to be writable unless it need not be. */

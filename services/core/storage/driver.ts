@@ -19,6 +19,11 @@ export interface ReadRange {
   end: number;
 }
 
+export interface ReadOptions {
+  /** Bytes to read at a time, where the storage reads piece by piece: two pieces are in memory at once. */
+  pieceSize?: number;
+}
+
 /** What a writer needs to go on elsewhere: small JSON, kept in the upload session. */
 export type WriterState = Readonly<Record<string, string | number | boolean>>;
 
@@ -40,6 +45,15 @@ export interface StorageWriter {
   close(): Promise<void>;
 }
 
+/** What is asked directly before a step that others can see. */
+export interface VisibleStep {
+  /**
+   * Called when all is prepared and only the step itself is left, such as the rename of a file that is
+   * written and synced. It looks at its lock last. What it throws is passed on, and nothing was changed.
+   */
+  confirm?: () => Promise<void>;
+}
+
 /**
  * The storage port. All members reject with {@link StorageError}; none changes its arguments.
  * `put`, `move` and `remove` are kept over a power loss when they resolve.
@@ -54,14 +68,14 @@ export interface StorageDriver {
    * Opens a file; the stream gives exactly the range, or the whole file without one.
    * @throws StorageError not-found before the stream is handed out
    */
-  read(path: StoragePath, range?: ReadRange): Promise<Readable>;
+  read(path: StoragePath, range?: ReadRange, options?: ReadOptions): Promise<Readable>;
   /**
    * An ability: reads a small file whole, with no more memory than it has bytes. Without it, `read` does.
    * @throws StorageError not-found
    */
   readWhole?(path: StoragePath): Promise<Buffer>;
   /** Writes a small file whole: readers see the old content or the new, never a part. */
-  put(path: StoragePath, bytes: Uint8Array): Promise<void>;
+  put(path: StoragePath, bytes: Uint8Array, step?: VisibleStep): Promise<void>;
   /**
    * Without a state creates the file and fails with `exists` if there is one; with the state of an
    * earlier writer appends to it.
@@ -82,7 +96,7 @@ export interface StorageDriver {
    */
   rename(from: StoragePath, to: StoragePath): Promise<void>;
   /** Removes a file or a directory with all it holds; an absent path is no error. */
-  remove(path: StoragePath): Promise<void>;
+  remove(path: StoragePath, step?: VisibleStep): Promise<void>;
   /**
    * An ability: removes what a crash left half written, which was never acknowledged.
    * @param olderThan milliseconds; 0 is only for whoever owns the tree alone, before it serves
@@ -93,8 +107,15 @@ export interface StorageDriver {
    * stay, also one that is put there meanwhile.
    */
   prune?(path: StoragePath): Promise<void>;
-  /** An ability: makes a file as young as if it were written now. @throws StorageError not-found */
+  /**
+   * An ability: makes a file as young as if it were written now, also where there is no room for another byte.
+   * @throws StorageError not-found
+   */
   touch?(path: StoragePath): Promise<void>;
+  /** An ability of filesystems: where this machine has the path. */
+  localPath?(path: StoragePath): string;
+  /** An ability of filesystems: whether no other machine can have this one mounted at the same time. */
+  belongsToThisMachine?(): Promise<boolean>;
   close(): Promise<void>;
 }
 

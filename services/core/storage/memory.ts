@@ -6,6 +6,7 @@ import {
   type StorageInfo,
   type StoragePath,
   type StorageWriter,
+  type VisibleStep,
 } from './driver.ts';
 
 interface MemoryFile {
@@ -41,7 +42,8 @@ export function createMemoryDriver(): StorageDriver {
       return Readable.from(part.length === 0 ? [] : [part]);
     },
 
-    async put(path: StoragePath, bytes: Uint8Array): Promise<void> {
+    async put(path: StoragePath, bytes: Uint8Array, step?: VisibleStep): Promise<void> {
+      await step?.confirm?.();
       files.set(path, { bytes: Buffer.from(bytes), modified: new Date() });
     },
 
@@ -71,7 +73,8 @@ export function createMemoryDriver(): StorageDriver {
       files.delete(from);
     },
 
-    async remove(path: StoragePath): Promise<void> {
+    async remove(path: StoragePath, step?: VisibleStep): Promise<void> {
+      await step?.confirm?.();
       for (const name of [path, ...below(path)]) files.delete(name);
     },
 

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import {
   createServer,
   type IncomingMessage,
@@ -12,21 +11,15 @@ import {
 import { connect as connectHttp2 } from 'node:http2';
 import { createServer as createHttpsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
-import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
-import { after, before, describe, test } from 'node:test';
+import { before, describe, test } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import fc from 'fast-check';
 import { applyTimeouts, drain, serverOptions } from '#libs/http/serve.ts';
+import { createCertificate } from '../../../test/support/certificate.ts';
 import { binaryHeader, extra, ipv4Block, proxyLine } from '../../../test/support/proxy-header.ts';
 import { createRecordingLog } from '../../../test/support/recording-log.ts';
-import { mustRun } from '../../../test/support/run.ts';
 import { segmentedSocket } from '../../../test/support/segmented-socket.ts';
-import { launcher } from '../../../test/support/stack.ts';
-import {
-  createTemporaryFolder,
-  type TemporaryFolder,
-} from '../../../test/support/temporary-folder.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
 import { createHttp2Server } from '../http2.ts';
 import { expectProxyHeader } from './expect-header.ts';
@@ -46,20 +39,10 @@ const echo: Listener = async (incoming, response) => {
 };
 
 describe('a server that expects a PROXY header', () => {
-  let folder: TemporaryFolder;
   let tls: { cert: Buffer; key: Buffer };
 
   before(async () => {
-    folder = await createTemporaryFolder();
-    await mustRun(launcher, ['certs', folder.path, 'localhost']);
-    const [cert = Buffer.alloc(0), key = Buffer.alloc(0)] = await Promise.all(
-      ['site.crt', 'site.key'].map((name) => readFile(join(folder.path, name))),
-    );
-    tls = { cert, key };
-  });
-
-  after(async () => {
-    await folder?.remove();
+    tls = await createCertificate();
   });
 
   const times = { handshake: hour, headersTimeout: hour, keepAlive: hour, idle: hour };

@@ -76,15 +76,15 @@ function parseBinary(bytes: Buffer): ProxyHeader {
   const [version, command] = halves(bytes.readUInt8(12));
   const [family, transport] = halves(bytes.readUInt8(13));
   const length = fixedPart + bytes.readUInt16BE(14);
-  if (version !== 2) return malformed(`there is no version ${version}`);
-  if (command > commands.proxy) return malformed(`there is no command ${command}`);
+  if (version !== 2) return malformed(`unsupported version ${version}`);
+  if (command > commands.proxy) return malformed(`unsupported command ${command}`);
   if (length > maxBinary) return malformed(`the header is longer than ${maxBinary} bytes`);
   if (bytes.length < length) return incomplete;
   // The proxy speaks for itself, as in a health check; the rest says nothing.
   if (command === commands.local) return complete(length, undefined);
   const addressLength = addressLengths[family];
   if (addressLength === undefined || transport > 2) {
-    return malformed(`there is no family ${family} with transport ${transport}`);
+    return malformed(`unsupported family ${family} with transport ${transport}`);
   }
   if (family === families.unspecified || transport === 0) return complete(length, undefined);
   const extras = fixedPart + addressLength;
@@ -108,7 +108,7 @@ function faultOfExtras(header: Buffer, start: number): string | undefined {
     const end = value > header.length ? Infinity : value + header.readUInt16BE(at + 1);
     if (end > header.length) return 'an extra is longer than the header';
     if (header[at] === checksumType) {
-      if (end - value !== 4) return 'the checksum is none';
+      if (end - value !== 4) return 'the checksum does not have 4 bytes';
       const cleared = Buffer.from(header).fill(0, value, end);
       if (crc32c(cleared) !== header.readUInt32BE(value)) return 'the checksum is wrong';
     }

@@ -1,23 +1,35 @@
-import { stringify } from 'yaml';
+import { checkFiles } from '#libs/config/check-files.ts';
+import { formatConfiguration } from '#libs/config/format-configuration.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
-import { configurationSchema } from '#libs/config/schema/configuration.ts';
-import { starSecrets } from '#libs/config/schema/walk.ts';
-import { toSettings } from '#libs/config/settings.ts';
+import { checkConfiguration } from '#libs/config/load-settings.ts';
+import { services } from '#libs/process/service-name.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import type { Command } from '../command.ts';
 
-/** `config check [CONFIG]`: what is in effect, and what of it will not be acted on. */
+/**
+ * `config check [CONFIG]`: what is in effect, what of it will not be acted on, and whether `serve` would start with
+ * it: by the same code.
+ */
 export const configCheck: Command = async ([action, path, ...more]) => {
-  if (action !== 'check' || more.length > 0) {
+  if (action !== 'check' || more.length > 0 || path?.startsWith('-')) {
     throw new UsageError('usage: portcullis config check [CONFIG]');
   }
   const loaded = await loadConfiguration(path);
-  toSettings(loaded);
-  const shown = starSecrets(loaded.configuration, configurationSchema);
+  const { settings, problems, warnings } = checkConfiguration(loaded);
+  const files =
+    settings === undefined
+      ? { problems: [], unreadable: [] }
+      : await checkFiles(settings, services);
   process.stdout.write(
-    `# ${loaded.path ?? 'built-in configuration'}, with REGISTRY_* applied; times in ms\n`,
+    `# ${loaded.path ?? 'built-in configuration'}, with REGISTRY_* applied; put the secrets where *** stands\n`,
   );
-  process.stdout.write(stringify(shown));
-  for (const { level, message } of loaded.remarks) process.stderr.write(`${level}: ${message}\n`);
-  return loaded.remarks.some(({ level }) => level === 'stop') ? 1 : 0;
+  process.stdout.write(formatConfiguration(loaded.configuration));
+  const notes = loaded.diagnostics.filter(({ level }) => level === 'note');
+  const said: [level: string, message: string][] = [
+    ...[...problems, ...files.problems].map((message): [string, string] => ['stop', message]),
+    ...[...warnings, ...files.unreadable].map((message): [string, string] => ['warn', message]),
+    ...notes.map(({ level, message }): [string, string] => [level, message]),
+  ];
+  for (const [level, message] of said) process.stderr.write(`${level}: ${message}\n`);
+  return problems.length + files.problems.length > 0 ? 1 : 0;
 };

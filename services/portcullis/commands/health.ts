@@ -3,7 +3,7 @@ import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
-import { call } from '#libs/http/call.ts';
+import { requestText } from '#libs/http/request-text.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
 import type { ServiceName } from '#libs/process/service-name.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
@@ -11,7 +11,7 @@ import type { Command } from '../command.ts';
 import { findRunning } from '../running-process.ts';
 
 /** Milliseconds for an answer. */
-const patience = 5000;
+const timeout = 5000;
 
 /**
  * `health [CONFIG]`: asks what runs here whether it is ready. Without an argument it finds out what runs, and
@@ -25,13 +25,16 @@ export const health: Command = async (args) => {
     throw new UsageError('usage: portcullis health [--alive] [CONFIG]');
   }
   const running =
-    config === undefined ? await findRunning() : { service: 'gateway' as const, config };
+    config === undefined
+      ? await findRunning()
+      : { service: 'gateway' as const, config, sockets: undefined };
   if (running === undefined) {
     if (alive) return 0;
-    throw new Error('nothing of Portcullis runs here');
+    throw new Error('no running Portcullis found');
   }
   const { service } = running;
-  const settings = toSettings(await loadConfiguration(running.config));
+  const { sockets } = running;
+  const settings = toSettings(await loadConfiguration(running.config), { sockets });
   const { status, body } = await ask(service, settings, alive ? '/healthz' : '/readyz').catch(
     (error: unknown) => {
       throw new Error(`${service} does not answer: ${(error as Error).message}`, { cause: error });
@@ -43,13 +46,15 @@ export const health: Command = async (args) => {
 };
 
 async function ask(service: ServiceName, settings: Settings, path: string) {
-  const { http, hops } = settings;
+  const { http, internal } = settings;
   const gateway = service === 'gateway';
-  const address = gateway ? http.listen : hops[service].listen;
-  const tls = gateway ? http.tls !== undefined : hops.tls !== undefined && !hops[service].isPrivate;
+  const address = gateway ? http.listen : internal[service].listen;
+  const tls = gateway
+    ? http.tls !== undefined
+    : internal.tls !== undefined && !internal[service].isPrivate;
   const attempt = async (header: string) => {
     const agent = new AgentOver(() => open(address, { tls, header }));
-    return await call({ target: {}, agent, method: 'GET', path, timeout: patience });
+    return await requestText({ target: {}, agent, method: 'GET', path, timeout: timeout });
   };
   if (!gateway || http.proxyProtocol === false) return await attempt('');
   // From here we may count as a proxy or not.

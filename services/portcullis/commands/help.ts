@@ -23,7 +23,8 @@ Manage it
                           users of the htpasswd file; passwords come from a prompt or standard input
   htpasswd -B [-bcinDv] [-C COST] [FILE] NAME [PASSWORD]
                           what Apache's does, as far as a registry can read it
-  config check [CONFIG]   the configuration in effect, and what of it is unknown or not supported
+  config check [CONFIG]   the configuration in effect, as a file that means the same, and what of it is
+                          unknown or not supported; exit code 1 where serve would not start
   robot create NAME --access SCOPE... [--expires 90d]
   robot list | robot revoke NAME
                           accounts for machines that may do one thing and die on time

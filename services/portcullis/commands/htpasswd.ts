@@ -32,7 +32,7 @@ export const htpasswd: Command = async (args) => {
   const password = async () => given ?? (await readPassword());
   if (values.v === true) return await verify(file, name, await password());
   if (values.B !== true) {
-    throw new UsageError('a registry reads bcrypt only: add -B, as in htpasswd -Bbn NAME PASSWORD');
+    throw new UsageError('only bcrypt is supported: add -B, as in htpasswd -Bbn NAME PASSWORD');
   }
   const line = await formatUser(name, await password(), parseCost(values.C));
   if (values.n === true) {
@@ -66,7 +66,7 @@ function parse(args: string[]) {
 function parseCost(text: string): number {
   const cost = Number(text);
   if (Number.isInteger(cost) && cost >= 4 && cost <= 17) return cost;
-  throw new UsageError(`-C: "${text}" is no cost of bcrypt: a whole number from 4 to 17`);
+  throw new UsageError(`-C: "${text}" is not a bcrypt cost: use a whole number from 4 to 17`);
 }
 
 async function remove(file: string, name: string): Promise<number> {

@@ -1,8 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { access, mkdir, writeFile } from 'node:fs/promises';
+import { access, mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { parseConfiguration } from '#libs/config/load-configuration.ts';
+import { loadSettings, usableSettings } from '#libs/config/load-settings.ts';
+import { services } from '#libs/process/service-name.ts';
+import { assertAddressesFree } from '../assert-startable.ts';
 import { ensureCertificates } from '../certificates.ts';
 import type { Command } from '../command.ts';
 import { setPassword } from '../htpasswd-file.ts';
@@ -24,31 +28,57 @@ export const quickstart: Command = async (args) => {
   const hosts = values.host.filter((name) => name !== '');
   const port = values.port === undefined || values.port === '' ? undefined : values.port;
   if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65_535)) {
-    throw new Error(`"${port}" is no port: a whole number up to 65535`);
+    throw new Error(`"${port}" is not a port; use a whole number up to 65535`);
   }
   const config = join(dir, 'config.yml');
   const certificates = join(dir, 'certs');
 
-  await mkdir(join(dir, 'registry'), { recursive: true });
-  await ensureCertificates(certificates, wantedNames(hosts));
-  const password = await ensureFirstUser(join(dir, 'auth', 'htpasswd'));
-  if (!(await exists(config))) {
-    await writeFile(config, starterConfiguration({ dir, port: port ?? '5000' }), { mode: 0o644 });
-  }
+  const starter = (await exists(config))
+    ? undefined
+    : starterConfiguration({ dir, port: port ?? '5000' });
+  const { loaded, settings } =
+    starter === undefined
+      ? await loadSettings(config)
+      : usableSettings(await parseConfiguration(starter, config));
+  await assertAddressesFree(loaded, settings, services);
+
+  const made = await absentOf(dir);
   let shown = false;
+  let password: string | undefined;
   try {
-    return await supervise(config, (address, startedInMs) => {
+    await mkdir(join(dir, 'registry'), { recursive: true });
+    await ensureCertificates(certificates, wantedNames(hosts));
+    password = await ensureFirstUser(join(dir, 'auth', 'htpasswd'));
+    if (starter !== undefined) await writeFile(config, starter, { mode: 0o644, flag: 'wx' });
+    const code = await supervise(config, (address, startedInMs) => {
       const { host, url } = addressFor(address, hosts[0] ?? 'localhost');
       shown = true;
       process.stdout.write(welcome({ url, host, dir, certificates, password, startedInMs }));
     });
-  } finally {
-    // A start that failed must not take the only password with it.
-    if (!shown && password !== undefined) {
+    if (!shown && code !== 0) await removeAll(made);
+    // Stopped before it was ready: what was made stays, so nobody may lose the only password.
+    else if (!shown && password !== undefined) {
       process.stdout.write(`The user admin was made, with the password ${password}\n`);
     }
+    return code;
+  } catch (error) {
+    if (!shown) await removeAll(made);
+    throw error;
   }
 };
+
+/** What a start makes in its folder, the outer before the inner; of this, what is not there yet. */
+async function absentOf(dir: string): Promise<string[]> {
+  const names = ['.', 'registry', 'certs', 'auth', 'auth/htpasswd', 'auth/state', 'config.yml'];
+  const paths = names.map((name) => join(dir, name));
+  const there = await Promise.all(paths.map(exists));
+  return paths.filter((_, index) => !there[index]);
+}
+
+/** A start that failed leaves nothing: nobody has seen the password, nor trusts the CA. */
+async function removeAll(made: readonly string[]): Promise<void> {
+  for (const path of made) await rm(path, { recursive: true, force: true });
+}
 
 /** How clients call what listens at an address: the port is left out where it is the usual one. */
 function addressFor(address: string, name: string): { host: string; url: string } {

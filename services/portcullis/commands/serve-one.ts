@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { loadConfiguration } from '#libs/config/load-configuration.ts';
-import { toSettings } from '#libs/config/settings.ts';
+import { loadSettings } from '#libs/config/load-settings.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import type { Command } from '../command.ts';
 import { supervise } from './serve.ts';
@@ -12,7 +11,8 @@ export function serveOne(service: 'gateway' | 'core'): Command {
     if (more.length > 0 || config?.startsWith('-')) {
       throw new UsageError(`usage: portcullis ${service} [CONFIG]`);
     }
-    const { workers } = toSettings(await loadConfiguration(config));
+    const { settings } = await loadSettings(config);
+    const { workers } = settings;
     if (workers[service] > 1) return await supervise(config, () => {}, service);
     const script = fileURLToPath(new URL(`../../${service}/main.ts`, import.meta.url));
     return become([script, ...args]);

@@ -1,16 +1,15 @@
 import { rmdir } from 'node:fs/promises';
-import {
-  ConfigurationError,
-  type LoadedConfiguration,
-  loadConfiguration,
-} from '#libs/config/load-configuration.ts';
+import { changedSections } from '#libs/config/compare-configurations.ts';
+import { type LoadedConfiguration, loadConfiguration } from '#libs/config/load-configuration.ts';
+import { loadSettings } from '#libs/config/load-settings.ts';
 import type { Configuration } from '#libs/config/schema/configuration.ts';
-import { toSettings } from '#libs/config/settings.ts';
-import { ensureFree } from '#libs/http/serve.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
+import { chooseUser } from '#libs/process/choose-user.ts';
+import { writeLogOnly } from '#libs/process/run-command.ts';
 import type { ServiceName } from '#libs/process/service-name.ts';
-import { chooseServingUser } from '#libs/process/serving-user.ts';
+import { surviveRejections } from '#libs/process/survive-rejections.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
+import { assertStartable } from '../assert-startable.ts';
 import type { Command } from '../command.ts';
 import { createSupervisor, StartFailed } from '../supervisor.ts';
 
@@ -37,59 +36,72 @@ export async function supervise(
   only?: ServiceName,
 ): Promise<number> {
   const began = performance.now();
-  const loaded = await loadConfiguration(config);
-  const stops = loaded.remarks.filter(({ level }) => level === 'stop');
-  if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
-  const settings = toSettings(loaded);
-  const log = createLogger({ ...settings.log, process: 'supervisor' });
-  for (const { level, message } of loaded.remarks) if (level === 'warn') log.warn(message);
+  writeLogOnly();
+  const { loaded, settings, warnings } = await loadSettings(config);
   const all: ServiceName[] =
     settings.auth === undefined ? ['core', 'gateway'] : ['auth', 'core', 'gateway'];
   const services = only === undefined ? all : [only];
+  const log = createLogger({ ...settings.log, process: 'supervisor' });
+  surviveRejections(log);
+  for (const message of warnings) log.warn(message);
+  await assertStartable(loaded, settings, services);
   const workers = { auth: 1, ...settings.workers };
-  const user = await chooseServingUser(settings, (message) => log.warn(message));
+  const user = await chooseUser(settings, (message) => log.warn(message));
   if (user !== undefined) log.info(`serving as ${user.uid}:${user.gid}`);
-  if (services.includes('gateway') && workers.gateway > 1) await ensureFree(settings.http.listen);
   const supervisor = createSupervisor({
     config: loaded.path,
+    sockets: settings.sockets.folder,
     services,
     workers,
+    // Cores and token services that only our own gateways reach are stopped after those.
+    chosen: services.filter(
+      (service) =>
+        service === 'gateway' || only !== undefined || !settings.internal[service].isPrivate,
+    ),
     log,
-    drainTimeout: settings.http.drainDelay + settings.http.drainTimeout,
+    drainTimeout: settings.http.drainTimeout,
   });
 
-  const told = new Promise<void>((resolve) => {
-    let asked = 0;
-    const stop = () => {
+  let asked = 0;
+  const told = new Promise<NodeJS.Signals>((resolve) => {
+    const stop = (signal: NodeJS.Signals) => {
       asked += 1;
-      if (asked === 1) resolve();
+      if (asked === 1) resolve(signal);
       // Whoever asks twice means now.
       else supervisor.kill();
     };
     process.on('SIGINT', stop);
     process.on('SIGTERM', stop);
     // A closed terminal sends it as well; without one it means: take the changed files.
-    process.on('SIGHUP', () => {
-      if (process.stdin.isTTY) return stop();
+    process.on('SIGHUP', (signal) => {
+      if (process.stdin.isTTY) return stop(signal);
       supervisor.reload();
       void warnOfChanges(loaded, log);
     });
   });
   process.on('exit', () => supervisor.kill());
 
+  let ready = false;
   try {
-    const address = await Promise.race([supervisor.start(), told]);
-    if (typeof address === 'string') onReady(address, Math.round(performance.now() - began));
+    const first = await Promise.race([supervisor.start(), told.then(() => undefined)]);
+    ready = first !== undefined;
+    if (first !== undefined) onReady(first, Math.round(performance.now() - began));
   } catch (error) {
+    await removeIfEmpty(settings.sockets.folder);
     if (error instanceof StartFailed) return 1;
     throw error;
   }
-  await told;
-  log.info('stopping: what runs may end first');
-  await supervisor.stop();
-  // Only if it is empty: others may have put theirs beside our sockets.
-  await rmdir(settings.sockets.folder).catch(() => {});
-  return 0;
+  const signal = await Promise.race([told, supervisor.failed.then(() => undefined)]);
+  log.info({ why: signal ?? 'a process cannot go on' }, 'stopping: draining requests');
+  // Ctrl-C is somebody who waits for the prompt; a service manager's signal is one that others may choose after.
+  await supervisor.stop(signal === 'SIGTERM' && ready ? settings.http.drainDelay : 0);
+  await removeIfEmpty(settings.sockets.folder);
+  return signal === undefined || asked > 1 ? 1 : 0;
+}
+
+/** Others may have put theirs beside our sockets. */
+async function removeIfEmpty(folder: string): Promise<void> {
+  await rmdir(folder).catch(() => {});
 }
 
 /** Rules and groups are followed by the token service. */
@@ -101,15 +113,10 @@ function withoutLive(configuration: Configuration): Configuration {
 async function warnOfChanges(running: LoadedConfiguration, log: Logger): Promise<void> {
   try {
     const { configuration } = await loadConfiguration(running.path);
-    const [now, before] = [configuration, running.configuration].map(withoutLive);
-    const changed = Object.keys(configuration).filter(
-      (key) =>
-        JSON.stringify(now?.[key as keyof Configuration]) !==
-        JSON.stringify(before?.[key as keyof Configuration]),
-    );
+    const changed = changedSections(withoutLive(running.configuration), withoutLive(configuration));
     if (changed.length === 0) return;
-    log.warn(`changed and not in force until a restart: ${changed.join(', ')}`);
+    log.warn(`changed, effective after a restart: ${changed.join(', ')}`);
   } catch (error) {
-    log.error({ err: error }, 'the changed configuration cannot be used; a restart would fail');
+    log.error({ err: error }, 'the changed configuration is invalid; a restart would fail');
   }
 }

@@ -23,9 +23,10 @@ export const user: Command = async (args) => {
     );
   }
   if (action === 'list' && name === undefined) {
-    for (const account of await listUsers(await findFile(values))) {
-      process.stdout.write(`${account}\n`);
-    }
+    const file = await findFile(values);
+    const accounts = await listUsers(file);
+    if (accounts.length === 0) process.stderr.write(`no users in ${file}\n`);
+    for (const account of accounts) process.stdout.write(`${account}\n`);
     return 0;
   }
   if (name === undefined) throw new UsageError(usage);

@@ -8,7 +8,7 @@ import type { Received } from '../../support/core.ts';
 import { makeImage, mediaTypes } from '../../support/images.ts';
 import { createTokenServer } from '../../support/tokens.ts';
 import { kinds } from './data-sets.ts';
-import { expectStatus, type Ground } from './ground.ts';
+import { expectStatus, type RepositoryFixture } from './repository-fixture.ts';
 import { may, must, once, type Requirement, should } from './requirement.ts';
 
 const support = 'Determining Support';
@@ -17,11 +17,13 @@ const errors = 'Error Codes';
 const absent = digestOf(Buffer.from('nobody pushed this'));
 
 /** The codes of the specification, each with a request that meets it; none where the core has none. */
-const provoke: Readonly<Record<string, ((ground: Ground) => Promise<Received>) | undefined>> = {
+const provoke: Readonly<
+  Record<string, ((fixture: RepositoryFixture) => Promise<Received>) | undefined>
+> = {
   BLOB_UNKNOWN: ({ send }) => send('GET', `blobs/${absent}`),
-  async BLOB_UPLOAD_INVALID(ground) {
+  async BLOB_UPLOAD_INVALID(fixture) {
     const headers = { 'Content-Range': 'nonsense' };
-    return await ground.send('PATCH', await ground.open(), { body: 'x', headers });
+    return await fixture.send('PATCH', await fixture.open(), { body: 'x', headers });
   },
   BLOB_UPLOAD_UNKNOWN: ({ send }) => send('GET', `blobs/uploads/${randomUUID()}`),
   DIGEST_INVALID: ({ send }) => send('POST', `blobs/uploads/?digest=${absent}`, { body: 'x' }),
@@ -34,13 +36,13 @@ const provoke: Readonly<Record<string, ((ground: Ground) => Promise<Received>) |
   MANIFEST_UNKNOWN: ({ send }) => send('GET', 'manifests/v1'),
   NAME_INVALID: ({ send }) => send('GET', '/v2/NOT/manifests/v1'),
   NAME_UNKNOWN: ({ send }) => send('GET', 'tags/list'),
-  async SIZE_INVALID(ground) {
+  async SIZE_INVALID(fixture) {
     const headers = { 'Content-Range': '0-9' };
-    return await ground.send('PATCH', await ground.open(), { body: 'x', headers });
+    return await fixture.send('PATCH', await fixture.open(), { body: 'x', headers });
   },
-  async UNAUTHORIZED(ground) {
+  async UNAUTHORIZED(fixture) {
     const { verifier } = await createTokenServer();
-    return await (await ground.servedBy({ verifier })).send('GET', 'manifests/v1');
+    return await (await fixture.servedBy({ verifier })).send('GET', 'manifests/v1');
   },
   DENIED: undefined,
   UNSUPPORTED: ({ send }) => send('POST', 'manifests/v1'),
@@ -57,6 +59,7 @@ const unlisted = [
   'CONTENT_TOO_LARGE',
   'PRECONDITION_FAILED',
   'REQUEST_INVALID',
+  'REQUEST_TIMEOUT',
   'NOT_FOUND',
 ];
 
@@ -79,8 +82,8 @@ function expectErrorShape(text: string): void {
 }
 
 export const api: readonly Requirement[] = [
-  must(support, 'GET /v2/ is 200', once, async (ground) => {
-    expectStatus(await ground.send('GET', '/v2/'), 200);
+  must(support, 'GET /v2/ is 200', once, async (fixture) => {
+    expectStatus(await fixture.send('GET', '/v2/'), 200);
   }),
 
   must(
@@ -105,8 +108,8 @@ export const api: readonly Requirement[] = [
       'tags/list',
       `referrers/${absent}`,
     ]),
-    async (ground, { name }) => {
-      const answer = await ground.send('OPTIONS', name);
+    async (fixture, { name }) => {
+      const answer = await fixture.send('OPTIONS', name);
       expectStatus(answer, 405, 'UNSUPPORTED');
       assert.match(String(answer.headers.allow), /^[A-Z]+(, [A-Z]+)*$/);
     },
@@ -117,8 +120,8 @@ export const api: readonly Requirement[] = [
     'the host that a proxy is told about changes nothing',
     kinds,
     async ({ holding }, object) => {
-      const ground = await holding(object);
-      const answer = await ground.send('GET', 'manifests/v1?ns=registry.example');
+      const fixture = await holding(object);
+      const answer = await fixture.send('GET', 'manifests/v1?ns=registry.example');
       expectStatus(answer, 200);
       assert.ok(answer.body.equals(object.root.bytes));
     },
@@ -128,8 +131,8 @@ export const api: readonly Requirement[] = [
     errors,
     'a refusal has the code of its reason, in the one form',
     named(Object.keys(provoke).filter((code) => provoke[code] !== undefined)),
-    async (ground, { name }) => {
-      const answer = await provoke[name]?.(ground);
+    async (fixture, { name }) => {
+      const answer = await provoke[name]?.(fixture);
       assert.ok(answer);
       assert.ok(answer.status >= 400 && answer.status < 500);
       assert.deepEqual(answer.codes, [name]);
@@ -173,9 +176,9 @@ export const api: readonly Requirement[] = [
     assert.deepEqual([status, headers['Retry-After']], [429, '5']);
   }),
 
-  should('API', 'HEAD of a refusal has no body', once, async (ground) => {
+  should('API', 'HEAD of a refusal has no body', once, async (fixture) => {
     for (const path of ['manifests/v1', 'tags/list/more', `blobs/${absent}`]) {
-      const answer = await ground.send('HEAD', path);
+      const answer = await fixture.send('HEAD', path);
       assert.deepEqual([answer.status, answer.body.length], [404, 0]);
     }
   }),

@@ -6,7 +6,7 @@ import { paths } from '../../../services/core/registry/paths.ts';
 import type { Received } from '../../support/core.ts';
 import { describeJson, type Fixture, makeIndex, mediaTypes } from '../../support/images.ts';
 import { anyImage, documentOf, type ObjectSet, referrers } from './data-sets.ts';
-import { expectStatus, type Ground, jsonOf, pagesFrom } from './ground.ts';
+import { expectStatus, jsonOf, pagesFrom, type RepositoryFixture } from './repository-fixture.ts';
 import { must, once, type Requirement, should } from './requirement.ts';
 
 const section = 'Listing Referrers';
@@ -30,16 +30,16 @@ const subjectOf = (object: ObjectSet) => documentOf(object).subject?.digest ?? '
 const listedIn = (answer: Received) => jsonOf<ReferrersList>(answer).manifests;
 const digestsIn = (answer: Received) => listedIn(answer).map(({ digest }) => digest);
 
-async function ask(ground: Ground, subject: string, query = ''): Promise<Received> {
-  const answer = await ground.send('GET', `referrers/${subject}${query}`);
+async function ask(fixture: RepositoryFixture, subject: string, query = ''): Promise<Received> {
+  const answer = await fixture.send('GET', `referrers/${subject}${query}`);
   expectStatus(answer, 200);
   return answer;
 }
 
 /** The entry of an object in the list of its subject. */
-async function entryOf(ground: Ground, object: ObjectSet): Promise<Listed> {
+async function entryOf(fixture: RepositoryFixture, object: ObjectSet): Promise<Listed> {
   const { digest } = object.root.descriptor;
-  const found = listedIn(await ask(ground, subjectOf(object)));
+  const found = listedIn(await ask(fixture, subjectOf(object)));
   const entry = found.find((one) => one.digest === digest);
   assert.ok(entry, `listed: ${JSON.stringify(found)}`);
   return entry;
@@ -82,16 +82,16 @@ export const listingReferrers: readonly Requirement[] = [
     [subject, digestOf(Buffer.from('?')), digestOf(Buffer.from('?'), 'sha512')].map((name) => ({
       name,
     })),
-    async (ground, { name }) => {
-      assert.deepEqual(listedIn(await ask(ground, name)), []);
-      await ground.push(anyImage);
-      assert.deepEqual(listedIn(await ask(ground, name)), []);
+    async (fixture, { name }) => {
+      assert.deepEqual(listedIn(await ask(fixture, name)), []);
+      await fixture.push(anyImage);
+      assert.deepEqual(listedIn(await ask(fixture, name)), []);
     },
   ),
 
   must(section, 'the list is an image index', referrers, async ({ holding }, object) => {
-    const ground = await holding(object);
-    const answer = await ask(ground, subjectOf(object));
+    const fixture = await holding(object);
+    const answer = await ask(fixture, subjectOf(object));
     assert.equal(answer.headers['content-type'], mediaTypes.ociIndex);
     const { schemaVersion, mediaType, manifests } = jsonOf<ReferrersList>(answer);
     assert.deepEqual([schemaVersion, mediaType], [2, mediaTypes.ociIndex]);
@@ -104,8 +104,8 @@ export const listingReferrers: readonly Requirement[] = [
     ['latest', 'sha256:', 'sha256:12', `sha256:${'G'.repeat(64)}`, `sha512:${'a'.repeat(64)}`].map(
       (name) => ({ name }),
     ),
-    async (ground, { name }) => {
-      assert.equal((await ground.send('GET', `referrers/${name}`)).status, 400);
+    async (fixture, { name }) => {
+      assert.equal((await fixture.send('GET', `referrers/${name}`)).status, 400);
     },
   ),
 
@@ -114,32 +114,37 @@ export const listingReferrers: readonly Requirement[] = [
     'a manifest is listed with its type, size and digest',
     referrers,
     async ({ holding }, object) => {
-      const ground = await holding(object);
-      const { mediaType, size, digest } = await entryOf(ground, object);
+      const fixture = await holding(object);
+      const { mediaType, size, digest } = await entryOf(fixture, object);
       assert.deepEqual({ mediaType, size, digest }, object.root.descriptor);
     },
   ),
 
-  must(section, 'a manifest pushed by tag is listed as well', referrers, async (ground, object) => {
-    const { headers } = await ground.push(object, 'v1');
-    const listed = digestsIn(await ask(ground, subjectOf(object)));
-    assert.deepEqual(listed, [headers['docker-content-digest']]);
-  }),
+  must(
+    section,
+    'a manifest pushed by tag is listed as well',
+    referrers,
+    async (fixture, object) => {
+      const { headers } = await fixture.push(object, 'v1');
+      const listed = digestsIn(await ask(fixture, subjectOf(object)));
+      assert.deepEqual(listed, [headers['docker-content-digest']]);
+    },
+  ),
 
   must(
     section,
     'artifactType is the manifest’s own; else an image has that of its config, an index none',
     referrers,
     async ({ holding }, object) => {
-      const ground = await holding(object);
-      const { artifactType } = await entryOf(ground, object);
+      const fixture = await holding(object);
+      const { artifactType } = await entryOf(fixture, object);
       assert.equal(artifactType, typeOf(object));
     },
   ),
 
   must(section, 'annotations are the manifest’s', referrers, async ({ holding }, object) => {
-    const ground = await holding(object);
-    const { annotations } = await entryOf(ground, object);
+    const fixture = await holding(object);
+    const { annotations } = await entryOf(fixture, object);
     assert.deepEqual(annotations ?? {}, documentOf(object).annotations ?? {});
   }),
 
@@ -148,27 +153,27 @@ export const listingReferrers: readonly Requirement[] = [
     'a referrer is listed in its own repository only',
     referrers,
     async ({ holding }, object) => {
-      const ground = await holding(object);
-      const elsewhere = `/v2/${ground.name}/elsewhere/referrers/${subjectOf(object)}`;
-      const answer = await ground.send('GET', elsewhere);
+      const fixture = await holding(object);
+      const elsewhere = `/v2/${fixture.name}/elsewhere/referrers/${subjectOf(object)}`;
+      const answer = await fixture.send('GET', elsewhere);
       expectStatus(answer, 200);
       assert.deepEqual(listedIn(answer), []);
     },
   ),
 
-  must(section, 'a referrer that was deleted is not listed', referrers, async (ground, object) => {
-    await ground.push(object);
-    const { digest } = await entryOf(ground, object);
-    expectStatus(await ground.send('DELETE', `manifests/${digest}`), 202);
-    assert.deepEqual(digestsIn(await ask(ground, subjectOf(object))), []);
+  must(section, 'a referrer that was deleted is not listed', referrers, async (fixture, object) => {
+    await fixture.push(object);
+    const { digest } = await entryOf(fixture, object);
+    expectStatus(await fixture.send('DELETE', `manifests/${digest}`), 202);
+    assert.deepEqual(digestsIn(await ask(fixture, subjectOf(object))), []);
   }),
 
-  must(section, 'referrers stay when their subject is deleted', once, async (ground) => {
+  must(section, 'referrers stay when their subject is deleted', once, async (fixture) => {
     const all = artifactsAbout(2);
-    await ground.push(anyImage);
-    for (const one of all) await ground.push(one);
-    expectStatus(await ground.send('DELETE', `manifests/${subject}`), 202);
-    assert.deepEqual(digestsIn(await ask(ground, subject)).sort(), digestsOf(all));
+    await fixture.push(anyImage);
+    for (const one of all) await fixture.push(one);
+    expectStatus(await fixture.send('DELETE', `manifests/${subject}`), 202);
+    assert.deepEqual(digestsIn(await ask(fixture, subject)).sort(), digestsOf(all));
   }),
 
   should(
@@ -176,18 +181,18 @@ export const listingReferrers: readonly Requirement[] = [
     'artifactType as a parameter lists those of the type only',
     referrers,
     async ({ holding }, object) => {
-      const ground = await holding(object);
-      const { digest, artifactType } = await entryOf(ground, object);
+      const fixture = await holding(object);
+      const { digest, artifactType } = await entryOf(fixture, object);
       const query = (type: string) => `?artifactType=${encodeURIComponent(type)}`;
-      const same = await ask(ground, subjectOf(object), query(artifactType ?? ''));
+      const same = await ask(fixture, subjectOf(object), query(artifactType ?? ''));
       assert.equal(digestsIn(same).includes(digest), artifactType !== undefined);
-      const other = await ask(ground, subjectOf(object), query('application/vnd.example.other'));
+      const other = await ask(fixture, subjectOf(object), query('application/vnd.example.other'));
       assert.deepEqual(digestsIn(other), []);
     },
   ),
 
-  must(section, 'OCI-Filters-Applied tells that a filter was applied', once, async (ground) => {
-    const answer = await ask(ground, subject, `?artifactType=${evenType}`);
+  must(section, 'OCI-Filters-Applied tells that a filter was applied', once, async (fixture) => {
+    const answer = await ask(fixture, subject, `?artifactType=${evenType}`);
     assert.equal(answer.headers['oci-filters-applied'], 'artifactType');
   }),
 
@@ -195,8 +200,8 @@ export const listingReferrers: readonly Requirement[] = [
     section,
     'OCI-Filters-Applied is not sent where there was no filter',
     once,
-    async (ground) => {
-      assert.equal((await ask(ground, subject)).headers['oci-filters-applied'], undefined);
+    async (fixture) => {
+      assert.equal((await ask(fixture, subject)).headers['oci-filters-applied'], undefined);
     },
   ),
 
@@ -204,10 +209,10 @@ export const listingReferrers: readonly Requirement[] = [
     section,
     'a long list comes in pages, and these give every referrer once',
     once,
-    async (ground) => {
+    async (fixture) => {
       const all = artifactsAbout(7);
-      for (const one of all) await ground.push(one);
-      const small = await ground.servedBy({ pageSize: { catalog: 1, tags: 2 } });
+      for (const one of all) await fixture.push(one);
+      const small = await fixture.servedBy({ pageSize: { catalog: 1, tags: 2 } });
       const pages = await pagesFrom(small, `referrers/${subject}`);
       assert.ok(pages.length > 1);
       assert.deepEqual(pages.flatMap(digestsIn).sort(), digestsOf(all));
@@ -215,10 +220,10 @@ export const listingReferrers: readonly Requirement[] = [
     },
   ),
 
-  must(section, 'the pages of a filtered list are filtered, and say so', once, async (ground) => {
+  must(section, 'the pages of a filtered list are filtered, and say so', once, async (fixture) => {
     const all = artifactsAbout(7);
-    for (const one of all) await ground.push(one);
-    const small = await ground.servedBy({ pageSize: { catalog: 1, tags: 2 } });
+    for (const one of all) await fixture.push(one);
+    const small = await fixture.servedBy({ pageSize: { catalog: 1, tags: 2 } });
     const pages = await pagesFrom(small, `referrers/${subject}?artifactType=${evenType}`);
     const even = all.filter((_, index) => index % 2 === 0);
     assert.deepEqual(pages.flatMap(digestsIn).sort(), digestsOf(even));
@@ -229,10 +234,10 @@ export const listingReferrers: readonly Requirement[] = [
     section,
     'a list larger than a manifest may be comes in pages',
     [{ name: 'three manifests of 2 MiB' }],
-    async (ground) => {
+    async (fixture) => {
       const all = artifactsAbout(3, { padding: 'x'.repeat(maxManifestSize / 2) });
-      for (const one of all) await ground.push(one);
-      const pages = await pagesFrom(ground, `referrers/${subject}`);
+      for (const one of all) await fixture.push(one);
+      const pages = await pagesFrom(fixture, `referrers/${subject}`);
       assert.deepEqual(pages.flatMap(digestsIn).sort(), digestsOf(all));
       for (const { body } of pages)
         assert.ok(body.length <= maxManifestSize, `${body.length} bytes`);
@@ -243,13 +248,13 @@ export const listingReferrers: readonly Requirement[] = [
     upgrade,
     'what was listed under the referrers tag before there was an API is listed',
     referrers,
-    async (ground, object) => {
-      await ground.push(object);
-      await entryOf(ground, object);
-      await forgetReferrers(ground, subjectOf(object));
-      assert.deepEqual(digestsIn(await ask(ground, subjectOf(object))), []);
-      await pushFallback(ground, subjectOf(object), [object.root]);
-      assert.deepEqual(digestsIn(await ask(ground, subjectOf(object))), [
+    async (fixture, object) => {
+      await fixture.push(object);
+      await entryOf(fixture, object);
+      await forgetReferrers(fixture, subjectOf(object));
+      assert.deepEqual(digestsIn(await ask(fixture, subjectOf(object))), []);
+      await pushFallback(fixture, subjectOf(object), [object.root]);
+      assert.deepEqual(digestsIn(await ask(fixture, subjectOf(object))), [
         object.root.descriptor.digest,
       ]);
     },
@@ -259,12 +264,12 @@ export const listingReferrers: readonly Requirement[] = [
     upgrade,
     'what the referrers tag lists without being about the subject is not listed',
     once,
-    async (ground) => {
+    async (fixture) => {
       const [one] = artifactsAbout(1) as [ObjectSet];
-      await ground.push(anyImage);
-      await ground.push(one);
-      await pushFallback(ground, subject, [one.root, anyImage.root]);
-      assert.deepEqual(digestsIn(await ask(ground, subject)), digestsOf([one]));
+      await fixture.push(anyImage);
+      await fixture.push(one);
+      await pushFallback(fixture, subject, [one.root, anyImage.root]);
+      assert.deepEqual(digestsIn(await ask(fixture, subject)), digestsOf([one]));
     },
   ),
 
@@ -272,26 +277,33 @@ export const listingReferrers: readonly Requirement[] = [
     upgrade,
     'what is pushed from then on is listed with the older ones, each once',
     once,
-    async (ground) => {
+    async (fixture) => {
       const all = artifactsAbout(4);
       const [first, second] = all as [ObjectSet, ObjectSet];
-      for (const one of [first, second]) await ground.push(one);
-      await forgetReferrers(ground, subject);
-      await pushFallback(ground, subject, [first.root, second.root]);
-      for (const one of all.slice(1)) await ground.push(one);
-      assert.deepEqual(digestsIn(await ask(ground, subject)).sort(), digestsOf(all));
+      for (const one of [first, second]) await fixture.push(one);
+      await forgetReferrers(fixture, subject);
+      await pushFallback(fixture, subject, [first.root, second.root]);
+      for (const one of all.slice(1)) await fixture.push(one);
+      assert.deepEqual(digestsIn(await ask(fixture, subject)).sort(), digestsOf(all));
     },
   ),
 ];
 
 /** Leaves the repository as a registry without the API would have it. */
-async function forgetReferrers({ driver, name }: Ground, subject: string): Promise<void> {
+async function forgetReferrers(
+  { driver, name }: RepositoryFixture,
+  subject: string,
+): Promise<void> {
   await driver.remove(paths.referrers(parseRepositoryName(name), parseDigest(subject)));
 }
 
 /** What a client does where there is no API ("Referrers Tag Schema"). */
-async function pushFallback(ground: Ground, subject: string, listed: Fixture[]): Promise<void> {
+async function pushFallback(
+  fixture: RepositoryFixture,
+  subject: string,
+  listed: Fixture[],
+): Promise<void> {
   const [algorithm = '', encoded = ''] = subject.split(':');
   const tag = `${algorithm.slice(0, 32)}-${encoded.slice(0, 64)}`;
-  await ground.push({ name: '', blobs: [], parts: [], root: makeIndex(listed) }, tag);
+  await fixture.push({ name: '', blobs: [], parts: [], root: makeIndex(listed) }, tag);
 }

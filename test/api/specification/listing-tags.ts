@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import type { Received } from '../../support/core.ts';
 import { anyBlob, anyImage, type ObjectSet } from './data-sets.ts';
-import { expectStatus, type Ground, jsonOf, nextPageOf, pagesFrom } from './ground.ts';
+import {
+  expectStatus,
+  jsonOf,
+  nextPageOf,
+  pagesFrom,
+  type RepositoryFixture,
+} from './repository-fixture.ts';
 import { must, once, type Requirement } from './requirement.ts';
 
 const section = 'Listing Tags';
@@ -29,8 +35,8 @@ interface TagList {
 const tagsOf = (answer: Received) => jsonOf<TagList>(answer).tags;
 const sorted = ({ tags }: TagSet) => [...tags].sort();
 
-async function list(ground: Ground, query = ''): Promise<string[]> {
-  const answer = await ground.send('GET', `tags/list${query}`);
+async function list(fixture: RepositoryFixture, query = ''): Promise<string[]> {
+  const answer = await fixture.send('GET', `tags/list${query}`);
   expectStatus(answer, 200);
   return tagsOf(answer);
 }
@@ -41,60 +47,60 @@ export const listingTags: readonly Requirement[] = [
     'the list is JSON that names the repository and every tag',
     tagSets,
     async ({ holding }, set) => {
-      const ground = await holding(set);
-      const answer = await ground.send('GET', 'tags/list');
+      const fixture = await holding(set);
+      const answer = await fixture.send('GET', 'tags/list');
       expectStatus(answer, 200);
       assert.match(String(answer.headers['content-type']), /^application\/json\b/);
       const { name, tags } = jsonOf<TagList>(answer);
-      assert.equal(name, ground.name);
+      assert.equal(name, fixture.name);
       assert.deepEqual([...tags].sort(), sorted(set));
     },
   ),
 
   must(section, 'the tags are in order', tagSets, async ({ holding }, set) => {
-    const ground = await holding(set);
-    assert.deepEqual(await list(ground), sorted(set));
+    const fixture = await holding(set);
+    assert.deepEqual(await list(fixture), sorted(set));
   }),
 
-  must(section, 'a repository without tags has an empty list', once, async (ground) => {
-    await ground.pushBlob(anyBlob);
-    assert.deepEqual(await list(ground), []);
-    await ground.push(anyImage);
-    assert.deepEqual(await list(ground), []);
+  must(section, 'a repository without tags has an empty list', once, async (fixture) => {
+    await fixture.pushBlob(anyBlob);
+    assert.deepEqual(await list(fixture), []);
+    await fixture.push(anyImage);
+    assert.deepEqual(await list(fixture), []);
   }),
 
-  must(section, 'a repository that is none is 404', once, async (ground) => {
-    expectStatus(await ground.send('GET', 'tags/list'), 404, 'NAME_UNKNOWN');
+  must(section, 'a repository that is none is 404', once, async (fixture) => {
+    expectStatus(await fixture.send('GET', 'tags/list'), 404, 'NAME_UNKNOWN');
   }),
 
   must(section, 'n gives as many from the beginning, or all', tagSets, async ({ holding }, set) => {
-    const ground = await holding(set);
+    const fixture = await holding(set);
     for (const n of [1, 2, set.tags.length, set.tags.length + 1, 10_000]) {
-      assert.deepEqual(await list(ground, `?n=${n}`), sorted(set).slice(0, n), `n=${n}`);
+      assert.deepEqual(await list(fixture, `?n=${n}`), sorted(set).slice(0, n), `n=${n}`);
     }
   }),
 
   must(section, 'n=0 gives an empty list without a Link', tagSets, async ({ holding }, set) => {
-    const ground = await holding(set);
+    const fixture = await holding(set);
     for (const query of ['?n=0', '?n=0&last=a']) {
-      const answer = await ground.send('GET', `tags/list${query}`);
+      const answer = await fixture.send('GET', `tags/list${query}`);
       expectStatus(answer, 200);
       assert.deepEqual([tagsOf(answer), answer.headers.link], [[], undefined]);
     }
   }),
 
   must(section, 'last gives what comes after that tag', tagSets, async ({ holding }, set) => {
-    const ground = await holding(set);
+    const fixture = await holding(set);
     for (const [index, last] of sorted(set).entries()) {
-      assert.deepEqual(await list(ground, `?last=${last}`), sorted(set).slice(index + 1));
+      assert.deepEqual(await list(fixture, `?last=${last}`), sorted(set).slice(index + 1));
     }
   }),
 
   must(section, 'n and last give as many after that tag', severalTags, async ({ holding }, set) => {
-    const ground = await holding(set);
+    const fixture = await holding(set);
     for (const [index, last] of sorted(set).entries()) {
       const expected = sorted(set).slice(index + 1, index + 3);
-      assert.deepEqual(await list(ground, `?n=2&last=${last}`), expected);
+      assert.deepEqual(await list(fixture, `?n=2&last=${last}`), expected);
     }
   }),
 
@@ -103,8 +109,8 @@ export const listingTags: readonly Requirement[] = [
     'a page shorter than n has a Link, or is the last one',
     severalTags,
     async ({ holding }, set) => {
-      const ground = await holding(set);
-      const small = await ground.servedBy({ pageSize: { catalog: 1, tags: 3 } });
+      const fixture = await holding(set);
+      const small = await fixture.servedBy({ pageSize: { catalog: 1, tags: 3 } });
       const answer = await small.send('GET', 'tags/list?n=5');
       expectStatus(answer, 200);
       assert.ok(tagsOf(answer).length >= Math.min(5, set.tags.length) || nextPageOf(answer));
@@ -116,8 +122,8 @@ export const listingTags: readonly Requirement[] = [
     'the Link leads to the next page; all pages give every tag once',
     tagSets,
     async ({ holding }, set) => {
-      const ground = await holding(set);
-      const small = await ground.servedBy({ pageSize: { catalog: 1, tags: 3 } });
+      const fixture = await holding(set);
+      const small = await fixture.servedBy({ pageSize: { catalog: 1, tags: 3 } });
       for (const query of ['', '?n=1', '?n=2', '?n=7', '?n=1000']) {
         const pages = await pagesFrom(small, `tags/list${query}`);
         assert.deepEqual(pages.flatMap(tagsOf), sorted(set), query);
@@ -126,9 +132,9 @@ export const listingTags: readonly Requirement[] = [
   ),
 
   must(section, 'a page that ends the list has no Link', tagSets, async ({ holding }, set) => {
-    const ground = await holding(set);
+    const fixture = await holding(set);
     for (const query of ['', `?n=${set.tags.length}`, `?n=1&last=${sorted(set).at(-2) ?? ''}`]) {
-      const { headers } = await ground.send('GET', `tags/list${query}`);
+      const { headers } = await fixture.send('GET', `tags/list${query}`);
       assert.equal(headers.link, undefined, query);
     }
   }),

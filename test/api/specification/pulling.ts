@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type Digest, digestOf, digestParts } from '#libs/oci/digest.ts';
 import type { Received } from '../../support/core.ts';
 import { anyBlob, anyImage, blobs, filledBlobs, objects } from './data-sets.ts';
-import { expectAbsent, expectStatus } from './ground.ts';
+import { expectAbsent, expectStatus } from './repository-fixture.ts';
 import { must, once, type Requirement, should } from './requirement.ts';
 
 const manifest = 'Pulling manifests';
@@ -27,8 +27,8 @@ export const pulling: readonly Requirement[] = [
     'a manifest is pulled by its digest, byte for byte',
     objects,
     async ({ holding }, object) => {
-      const ground = await holding(object);
-      const answer = await ground.send('GET', `manifests/${object.root.descriptor.digest}`);
+      const fixture = await holding(object);
+      const answer = await fixture.send('GET', `manifests/${object.root.descriptor.digest}`);
       expectStatus(answer, 200);
       assert.ok(answer.body.equals(object.root.bytes));
     },
@@ -39,8 +39,8 @@ export const pulling: readonly Requirement[] = [
     'a manifest is pulled by its tag, byte for byte',
     objects,
     async ({ holding }, object) => {
-      const ground = await holding(object);
-      const answer = await ground.send('GET', 'manifests/v1');
+      const fixture = await holding(object);
+      const answer = await fixture.send('GET', 'manifests/v1');
       expectStatus(answer, 200);
       assert.ok(answer.body.equals(object.root.bytes));
     },
@@ -51,9 +51,9 @@ export const pulling: readonly Requirement[] = [
     'Docker-Content-Digest is the digest that was asked for',
     objects,
     async ({ holding }, object) => {
-      const ground = await holding(object);
+      const fixture = await holding(object);
       const { digest } = object.root.descriptor;
-      const { headers } = await ground.send('GET', `manifests/${digest}`);
+      const { headers } = await fixture.send('GET', `manifests/${digest}`);
       assert.equal(headers['docker-content-digest'], digest);
     },
   ),
@@ -63,8 +63,8 @@ export const pulling: readonly Requirement[] = [
     'Docker-Content-Digest of a tag is the digest of the body',
     objects,
     async ({ holding }, object) => {
-      const ground = await holding(object);
-      expectTrueDigest(await ground.send('GET', 'manifests/v1'));
+      const fixture = await holding(object);
+      expectTrueDigest(await fixture.send('GET', 'manifests/v1'));
     },
   ),
 
@@ -73,8 +73,8 @@ export const pulling: readonly Requirement[] = [
     'Content-Type is the one it was pushed under, without parameters',
     objects,
     async ({ holding }, object) => {
-      const ground = await holding(object);
-      const { headers } = await ground.send('GET', `manifests/${object.root.descriptor.digest}`);
+      const fixture = await holding(object);
+      const { headers } = await fixture.send('GET', `manifests/${object.root.descriptor.digest}`);
       assert.equal(headers['content-type'], object.root.descriptor.mediaType);
     },
   ),
@@ -84,16 +84,16 @@ export const pulling: readonly Requirement[] = [
     'what the repository does not have is 404',
     ['never-pushed', longest, absent, absentLong].map((name) => ({ name })),
     async ({ holding }, { name }) => {
-      const ground = await holding(anyImage);
-      expectStatus(await ground.send('GET', `manifests/${name}`), 404, 'MANIFEST_UNKNOWN');
+      const fixture = await holding(anyImage);
+      expectStatus(await fixture.send('GET', `manifests/${name}`), 404, 'MANIFEST_UNKNOWN');
     },
   ),
 
-  must(manifest, 'a manifest of another repository is 404', once, async (ground) => {
-    await ground.push(anyImage, 'v1');
-    const elsewhere = `/v2/${ground.name}/elsewhere/manifests`;
+  must(manifest, 'a manifest of another repository is 404', once, async (fixture) => {
+    await fixture.push(anyImage, 'v1');
+    const elsewhere = `/v2/${fixture.name}/elsewhere/manifests`;
     await expectAbsent(
-      ground,
+      fixture,
       `${elsewhere}/v1`,
       `${elsewhere}/${anyImage.root.descriptor.digest}`,
     );
@@ -105,11 +105,11 @@ export const pulling: readonly Requirement[] = [
     ['a', '0', 'a-b', 'a--b', 'a_b', 'a__b', 'a.b', 'a/b/c/d', 'a.b/c_d/e--f'].map((name) => ({
       name,
     })),
-    async (ground, { name }) => {
-      const path = `/v2/${ground.name}/${name}`;
+    async (fixture, { name }) => {
+      const path = `/v2/${fixture.name}/${name}`;
       const upload = `${path}/blobs/uploads/?digest=${anyBlob.descriptor.digest}`;
-      expectStatus(await ground.send('POST', upload, { body: anyBlob.bytes }), 201);
-      const answer = await ground.send('GET', `${path}/blobs/${anyBlob.descriptor.digest}`);
+      expectStatus(await fixture.send('POST', upload, { body: anyBlob.bytes }), 201);
+      const answer = await fixture.send('GET', `${path}/blobs/${anyBlob.descriptor.digest}`);
       expectStatus(answer, 200);
     },
   ),
@@ -120,10 +120,10 @@ export const pulling: readonly Requirement[] = [
     ['A', 'a..b', 'a___b', '-a', 'a-', 'a//b', 'a/-b', 'a_-b', '%C3%A4', 'a%2Fb'].map((name) => ({
       name,
     })),
-    async (ground, { name }) => {
-      const path = `/v2/${ground.name}/${name}/manifests/v1`;
-      expectStatus(await ground.send('GET', path), 400, 'NAME_INVALID');
-      expectStatus(await ground.send('PUT', path, { body: '{}' }), 400, 'NAME_INVALID');
+    async (fixture, { name }) => {
+      const path = `/v2/${fixture.name}/${name}/manifests/v1`;
+      expectStatus(await fixture.send('GET', path), 400, 'NAME_INVALID');
+      expectStatus(await fixture.send('PUT', path, { body: '{}' }), 400, 'NAME_INVALID');
     },
   ),
 
@@ -131,9 +131,9 @@ export const pulling: readonly Requirement[] = [
     manifest,
     'a tag of the grammar is a tag',
     ['a', 'Z', '9', '_', '_.-', 'v1.2.3-rc.1_build', longest].map((name) => ({ name })),
-    async (ground, { name }) => {
-      await ground.push(anyImage, name);
-      expectStatus(await ground.send('GET', `manifests/${name}`), 200);
+    async (fixture, { name }) => {
+      await fixture.push(anyImage, name);
+      expectStatus(await fixture.send('GET', `manifests/${name}`), 200);
     },
   ),
 
@@ -141,27 +141,27 @@ export const pulling: readonly Requirement[] = [
     manifest,
     'a tag against the grammar is none',
     ['.a', '-a', `${longest}a`, 'a+b', 'a%20b', '%C3%A4', 'a%2Fb'].map((name) => ({ name })),
-    async (ground, { name }) => {
-      await ground.push(anyImage);
+    async (fixture, { name }) => {
+      await fixture.push(anyImage);
       const body = anyImage.root.bytes;
       const headers = { 'Content-Type': anyImage.root.descriptor.mediaType };
-      const answer = await ground.send('PUT', `manifests/${name}`, { body, headers });
+      const answer = await fixture.send('PUT', `manifests/${name}`, { body, headers });
       expectStatus(answer, 400, 'TAG_INVALID');
-      await expectAbsent(ground, `manifests/${name}`);
+      await expectAbsent(fixture, `manifests/${name}`);
     },
   ),
 
   must(blob, 'a blob is pulled by its digest', blobs, async ({ holding }, one) => {
-    const ground = await holding(one);
-    const answer = await ground.send('GET', `blobs/${one.descriptor.digest}`);
+    const fixture = await holding(one);
+    const answer = await fixture.send('GET', `blobs/${one.descriptor.digest}`);
     expectStatus(answer, 200);
     assert.ok(answer.body.equals(one.bytes));
     assert.equal(answer.headers['content-length'], String(one.bytes.length));
   }),
 
   must(blob, 'Docker-Content-Digest is the digest of the body', blobs, async ({ holding }, one) => {
-    const ground = await holding(one);
-    const answer = await ground.send('GET', `blobs/${one.descriptor.digest}`);
+    const fixture = await holding(one);
+    const answer = await fixture.send('GET', `blobs/${one.descriptor.digest}`);
     assert.equal(answer.headers['docker-content-digest'], one.descriptor.digest);
     expectTrueDigest(answer);
   }),
@@ -171,14 +171,14 @@ export const pulling: readonly Requirement[] = [
     'what the repository does not have is 404',
     [absent, absentLong].map((name) => ({ name })),
     async ({ holding }, { name }) => {
-      const ground = await holding(anyBlob);
-      expectStatus(await ground.send('GET', `blobs/${name}`), 404, 'BLOB_UNKNOWN');
+      const fixture = await holding(anyBlob);
+      expectStatus(await fixture.send('GET', `blobs/${name}`), 404, 'BLOB_UNKNOWN');
     },
   ),
 
   must(blob, 'a blob of another repository is 404', blobs, async ({ holding }, one) => {
-    const ground = await holding(one);
-    await expectAbsent(ground, `/v2/${ground.name}/elsewhere/blobs/${one.descriptor.digest}`);
+    const fixture = await holding(one);
+    await expectAbsent(fixture, `/v2/${fixture.name}/elsewhere/blobs/${one.descriptor.digest}`);
   }),
 
   should(
@@ -186,7 +186,7 @@ export const pulling: readonly Requirement[] = [
     'a Range is answered with 206 and these bytes',
     filledBlobs,
     async ({ holding }, one) => {
-      const ground = await holding(one);
+      const fixture = await holding(one);
       const size = one.bytes.length;
       const middle = Math.floor(size / 2);
       for (const [range, start, end] of [
@@ -198,7 +198,7 @@ export const pulling: readonly Requirement[] = [
         [`-${size + 99}`, 0, size - 1],
       ] as const) {
         const headers = { Range: `bytes=${range}` };
-        const answer = await ground.send('GET', `blobs/${one.descriptor.digest}`, { headers });
+        const answer = await fixture.send('GET', `blobs/${one.descriptor.digest}`, { headers });
         expectStatus(answer, 206);
         assert.equal(answer.headers['content-range'], `bytes ${start}-${end}/${size}`);
         assert.equal(answer.headers['content-length'], String(end - start + 1));
@@ -208,11 +208,11 @@ export const pulling: readonly Requirement[] = [
   ),
 
   should(blob, 'a Range beyond the end is 416 with the size', blobs, async ({ holding }, one) => {
-    const ground = await holding(one);
+    const fixture = await holding(one);
     const size = one.bytes.length;
     for (const range of [`${size}-`, `${size + 5}-${size + 9}`, '-0']) {
       const headers = { Range: `bytes=${range}` };
-      const answer = await ground.send('GET', `blobs/${one.descriptor.digest}`, { headers });
+      const answer = await fixture.send('GET', `blobs/${one.descriptor.digest}`, { headers });
       assert.equal(answer.status, 416, range);
       assert.equal(answer.headers['content-range'], `bytes */${size}`);
     }
@@ -223,10 +223,10 @@ export const pulling: readonly Requirement[] = [
     'a Range that cannot be read is as good as none',
     [anyBlob],
     async ({ holding }, one) => {
-      const ground = await holding(one);
+      const fixture = await holding(one);
       for (const range of ['bytes=', 'bytes=-', 'bytes=a-b', 'lines=0-1', '0-1']) {
         const headers = { Range: range };
-        const answer = await ground.send('GET', `blobs/${one.descriptor.digest}`, { headers });
+        const answer = await fixture.send('GET', `blobs/${one.descriptor.digest}`, { headers });
         expectStatus(answer, 200);
         assert.equal(answer.body.length, one.bytes.length, range);
       }
@@ -238,11 +238,11 @@ export const pulling: readonly Requirement[] = [
     'a pull that broke off goes on where it was',
     big ? [big] : [],
     async ({ holding }, one) => {
-      const ground = await holding(one);
+      const fixture = await holding(one);
       const parts: Buffer[] = [];
       for (let have = 0; have < one.bytes.length; ) {
         const headers = { Range: `bytes=${have}-${have + 2_000_000}` };
-        const answer = await ground.send('GET', `blobs/${one.descriptor.digest}`, { headers });
+        const answer = await fixture.send('GET', `blobs/${one.descriptor.digest}`, { headers });
         expectStatus(answer, 206);
         parts.push(answer.body);
         have += answer.body.length;
@@ -252,8 +252,8 @@ export const pulling: readonly Requirement[] = [
   ),
 
   must(exists, 'HEAD of a blob tells its size and digest', blobs, async ({ holding }, one) => {
-    const ground = await holding(one);
-    const answer = await ground.send('HEAD', `blobs/${one.descriptor.digest}`);
+    const fixture = await holding(one);
+    const answer = await fixture.send('HEAD', `blobs/${one.descriptor.digest}`);
     expectStatus(answer, 200);
     assert.equal(answer.headers['content-length'], String(one.bytes.length));
     assert.equal(answer.headers['docker-content-digest'], one.descriptor.digest);
@@ -265,9 +265,9 @@ export const pulling: readonly Requirement[] = [
     'HEAD of a manifest tells its size and digest',
     objects,
     async ({ holding }, object) => {
-      const ground = await holding(object);
+      const fixture = await holding(object);
       const { digest, size } = object.root.descriptor;
-      const answer = await ground.send('HEAD', `manifests/${digest}`);
+      const answer = await fixture.send('HEAD', `manifests/${digest}`);
       expectStatus(answer, 200);
       assert.equal(answer.headers['content-length'], String(size));
       assert.equal(answer.headers['docker-content-digest'], digest);
@@ -276,11 +276,11 @@ export const pulling: readonly Requirement[] = [
   ),
 
   should(exists, 'HEAD has the headers of GET (RFC 9110)', objects, async ({ holding }, object) => {
-    const ground = await holding(object);
+    const fixture = await holding(object);
     const [first] = object.blobs;
     const paths = ['manifests/v1', ...(first ? [`blobs/${first.descriptor.digest}`] : [])];
     for (const path of paths) {
-      const [get, head] = [await ground.send('GET', path), await ground.send('HEAD', path)];
+      const [get, head] = [await fixture.send('GET', path), await fixture.send('HEAD', path)];
       assert.equal(head.status, get.status);
       assert.deepEqual({ ...head.headers, date: '' }, { ...get.headers, date: '' });
     }
@@ -293,8 +293,8 @@ export const pulling: readonly Requirement[] = [
       (name) => ({ name }),
     ),
     async ({ holding }, { name }) => {
-      const ground = await holding(anyImage);
-      const answer = await ground.send('HEAD', name);
+      const fixture = await holding(anyImage);
+      const answer = await fixture.send('HEAD', name);
       assert.deepEqual([answer.status, answer.body.length], [404, 0]);
     },
   ),

@@ -8,10 +8,10 @@ import {
   expectAbsent,
   expectPullable,
   expectStatus,
-  type Ground,
   locationOf,
+  type RepositoryFixture,
   withQuery,
-} from './ground.ts';
+} from './repository-fixture.ts';
 import { may, must, once, type Requirement, should } from './requirement.ts';
 
 const general = 'Pushing blobs';
@@ -37,13 +37,17 @@ const badDigests = [
 ].map((name) => ({ name }));
 
 /** The whole of a blob in one PUT, under any digest. */
-const close = (ground: Ground, location: string, { bytes }: Fixture, digest: string) =>
-  ground.send('PUT', withQuery(location, 'digest', digest), { body: bytes });
+const close = (fixture: RepositoryFixture, location: string, { bytes }: Fixture, digest: string) =>
+  fixture.send('PUT', withQuery(location, 'digest', digest), { body: bytes });
 
 /** Asserts that neither the digest that was claimed nor the true one is there. */
-async function expectNothing(ground: Ground, answer: Received, blob: Fixture): Promise<void> {
+async function expectNothing(
+  fixture: RepositoryFixture,
+  answer: Received,
+  blob: Fixture,
+): Promise<void> {
   expectStatus(answer, 400, 'DIGEST_INVALID');
-  await expectAbsent(ground, `blobs/${wrong}`, `blobs/${blob.descriptor.digest}`);
+  await expectAbsent(fixture, `blobs/${wrong}`, `blobs/${blob.descriptor.digest}`);
 }
 
 export const pushingBlobs: readonly Requirement[] = [
@@ -51,16 +55,16 @@ export const pushingBlobs: readonly Requirement[] = [
     general,
     'a digest that is none, or of an unknown kind, is 400',
     badDigests,
-    async (ground, { name }) => {
-      const location = await ground.open();
-      expectStatus(await close(ground, location, anyBlob, name), 400, 'DIGEST_INVALID');
+    async (fixture, { name }) => {
+      const location = await fixture.open();
+      expectStatus(await close(fixture, location, anyBlob, name), 400, 'DIGEST_INVALID');
       const single = withQuery('blobs/uploads/', 'digest', name);
       expectStatus(
-        await ground.send('POST', single, { body: anyBlob.bytes }),
+        await fixture.send('POST', single, { body: anyBlob.bytes }),
         400,
         'DIGEST_INVALID',
       );
-      await expectAbsent(ground, `blobs/${anyBlob.descriptor.digest}`);
+      await expectAbsent(fixture, `blobs/${anyBlob.descriptor.digest}`);
     },
   ),
 
@@ -68,15 +72,15 @@ export const pushingBlobs: readonly Requirement[] = [
     twoSteps,
     'a session is opened with 202 and a Location that holds a UUID',
     once,
-    async (ground) => {
-      const answer = await ground.send('POST', 'blobs/uploads/');
+    async (fixture) => {
+      const answer = await fixture.send('POST', 'blobs/uploads/');
       expectStatus(answer, 202);
       assert.match(locationOf(answer), uuid);
     },
   ),
 
-  must(twoSteps, 'each session has an id of its own', once, async (ground) => {
-    const locations = [await ground.open(), await ground.open(), await ground.open()];
+  must(twoSteps, 'each session has an id of its own', once, async (fixture) => {
+    const locations = [await fixture.open(), await fixture.open(), await fixture.open()];
     assert.equal(new Set(locations).size, 3);
   }),
 
@@ -84,11 +88,11 @@ export const pushingBlobs: readonly Requirement[] = [
     twoSteps,
     'PUT of the bytes is 201, at a Location to pull from',
     blobs,
-    async (ground, blob) => {
-      const location = await ground.open(blob);
-      const answer = await close(ground, location, blob, blob.descriptor.digest);
+    async (fixture, blob) => {
+      const location = await fixture.open(blob);
+      const answer = await close(fixture, location, blob, blob.descriptor.digest);
       expectStatus(answer, 201);
-      await expectPullable(ground, answer, blob.bytes);
+      await expectPullable(fixture, answer, blob.bytes);
     },
   ),
 
@@ -96,12 +100,12 @@ export const pushingBlobs: readonly Requirement[] = [
     twoSteps,
     'the digest need not be of the kind the session was opened for',
     smallBlobs,
-    async (ground, blob) => {
+    async (fixture, blob) => {
       const { digest } = blob.descriptor;
-      const opened = await ground.send('POST', 'blobs/uploads/?digest-algorithm=sha512');
-      expectStatus(await close(ground, locationOf(opened), blob, digest), 201);
-      expectStatus(await close(ground, await ground.open(), blob, digest), 201);
-      expectStatus(await ground.send('GET', `blobs/${digest}`), 200);
+      const opened = await fixture.send('POST', 'blobs/uploads/?digest-algorithm=sha512');
+      expectStatus(await close(fixture, locationOf(opened), blob, digest), 201);
+      expectStatus(await close(fixture, await fixture.open(), blob, digest), 201);
+      expectStatus(await fixture.send('GET', `blobs/${digest}`), 200);
     },
   ),
 
@@ -109,9 +113,9 @@ export const pushingBlobs: readonly Requirement[] = [
     twoSteps,
     'bytes of another digest are refused, and nothing is stored',
     blobs,
-    async (ground, blob) => {
-      const location = await ground.open(blob);
-      await expectNothing(ground, await close(ground, location, blob, wrong), blob);
+    async (fixture, blob) => {
+      const location = await fixture.open(blob);
+      await expectNothing(fixture, await close(fixture, location, blob, wrong), blob);
     },
   ),
 
@@ -119,11 +123,11 @@ export const pushingBlobs: readonly Requirement[] = [
     twoSteps,
     'a blob that is there already may be pushed again',
     smallBlobs,
-    async (ground, blob) => {
-      await ground.pushBlob(blob);
-      const answer = await close(ground, await ground.open(blob), blob, blob.descriptor.digest);
+    async (fixture, blob) => {
+      await fixture.pushBlob(blob);
+      const answer = await close(fixture, await fixture.open(blob), blob, blob.descriptor.digest);
       expectStatus(answer, 201);
-      await expectPullable(ground, answer, blob.bytes);
+      await expectPullable(fixture, answer, blob.bytes);
     },
   ),
 
@@ -131,9 +135,9 @@ export const pushingBlobs: readonly Requirement[] = [
     oneStep,
     'POST of the bytes is 201, at a Location to pull from',
     blobs,
-    async (ground, blob) => {
-      const answer = await ground.pushBlob(blob);
-      await expectPullable(ground, answer, blob.bytes);
+    async (fixture, blob) => {
+      const answer = await fixture.pushBlob(blob);
+      await expectPullable(fixture, answer, blob.bytes);
     },
   ),
 
@@ -141,31 +145,31 @@ export const pushingBlobs: readonly Requirement[] = [
     oneStep,
     'bytes of another digest are refused, and nothing is stored',
     blobs,
-    async (ground, blob) => {
+    async (fixture, blob) => {
       const path = withQuery('blobs/uploads/', 'digest', wrong);
-      await expectNothing(ground, await ground.send('POST', path, { body: blob.bytes }), blob);
+      await expectNothing(fixture, await fixture.send('POST', path, { body: blob.bytes }), blob);
     },
   ),
 
-  should(cancel, 'DELETE of a session is 204', once, async (ground) => {
-    const location = await ground.open();
-    expectStatus(await ground.send('DELETE', location), 204);
+  should(cancel, 'DELETE of a session is 204', once, async (fixture) => {
+    const location = await fixture.open();
+    expectStatus(await fixture.send('DELETE', location), 204);
   }),
 
   should(
     cancel,
     'a session that was cancelled is gone, and its bytes are no blob',
     smallBlobs,
-    async (ground, blob) => {
-      const location = await ground.open(blob);
-      expectStatus(await ground.send('PATCH', location, { body: blob.bytes }), 202);
-      expectStatus(await ground.send('DELETE', location), 204);
+    async (fixture, blob) => {
+      const location = await fixture.open(blob);
+      expectStatus(await fixture.send('PATCH', location, { body: blob.bytes }), 202);
+      expectStatus(await fixture.send('DELETE', location), 204);
       for (const method of ['GET', 'PATCH', 'DELETE']) {
-        expectStatus(await ground.send(method, location), 404, 'BLOB_UPLOAD_UNKNOWN');
+        expectStatus(await fixture.send(method, location), 404, 'BLOB_UPLOAD_UNKNOWN');
       }
-      const closed = await close(ground, location, blob, blob.descriptor.digest);
+      const closed = await close(fixture, location, blob, blob.descriptor.digest);
       expectStatus(closed, 404, 'BLOB_UPLOAD_UNKNOWN');
-      await expectAbsent(ground, `blobs/${blob.descriptor.digest}`);
+      await expectAbsent(fixture, `blobs/${blob.descriptor.digest}`);
     },
   ),
 
@@ -173,39 +177,39 @@ export const pushingBlobs: readonly Requirement[] = [
     'Endpoints',
     'a session that never was, or of another repository, is 404',
     ['GET', 'PATCH', 'PUT', 'DELETE'].map((name) => ({ name })),
-    async (ground, { name: method }) => {
-      const location = await ground.open();
+    async (fixture, { name: method }) => {
+      const location = await fixture.open();
       const elsewhere = location.replace('/blobs/uploads/', '/elsewhere/blobs/uploads/');
       for (const path of [elsewhere, location.replace(uuid, randomUUID())]) {
-        const answer = await ground.send(method, withQuery(path, 'digest', wrong));
+        const answer = await fixture.send(method, withQuery(path, 'digest', wrong));
         expectStatus(answer, 404, 'BLOB_UPLOAD_UNKNOWN');
       }
-      expectStatus(await ground.send('GET', location), 204);
+      expectStatus(await fixture.send('GET', location), 204);
     },
   ),
 
-  must(mount, 'a mount is 201, at a Location to pull from', blobs, async (ground, blob) => {
-    await ground.pushBlob(blob);
-    const target = `/v2/${ground.name}/target/blobs`;
-    const query = `?mount=${blob.descriptor.digest}&from=${ground.name}`;
-    const answer = await ground.send('POST', `${target}/uploads/${query}`);
+  must(mount, 'a mount is 201, at a Location to pull from', blobs, async (fixture, blob) => {
+    await fixture.pushBlob(blob);
+    const target = `/v2/${fixture.name}/target/blobs`;
+    const query = `?mount=${blob.descriptor.digest}&from=${fixture.name}`;
+    const answer = await fixture.send('POST', `${target}/uploads/${query}`);
     expectStatus(answer, 201);
     assert.equal(locationOf(answer), `${target}/${blob.descriptor.digest}`);
     assert.equal(answer.headers['docker-content-digest'], blob.descriptor.digest);
-    await expectPullable(ground, answer, blob.bytes);
+    await expectPullable(fixture, answer, blob.bytes);
   }),
 
   must(
     mount,
     'what was mounted stays when its source is deleted',
     smallBlobs,
-    async (ground, blob) => {
+    async (fixture, blob) => {
       const path = `blobs/${blob.descriptor.digest}`;
-      await ground.pushBlob(blob);
-      const query = `?mount=${blob.descriptor.digest}&from=${ground.name}`;
-      await ground.send('POST', `/v2/${ground.name}/target/blobs/uploads/${query}`);
-      expectStatus(await ground.send('DELETE', path), 202);
-      const kept = await ground.send('GET', `/v2/${ground.name}/target/${path}`);
+      await fixture.pushBlob(blob);
+      const query = `?mount=${blob.descriptor.digest}&from=${fixture.name}`;
+      await fixture.send('POST', `/v2/${fixture.name}/target/blobs/uploads/${query}`);
+      expectStatus(await fixture.send('DELETE', path), 202);
+      const kept = await fixture.send('GET', `/v2/${fixture.name}/target/${path}`);
       expectStatus(kept, 200);
       assert.ok(kept.body.equals(blob.bytes));
     },
@@ -215,14 +219,14 @@ export const pushingBlobs: readonly Requirement[] = [
     mount,
     'a mount of what the source lacks is 202, and the upload goes on',
     smallBlobs,
-    async (ground, blob) => {
+    async (fixture, blob) => {
       const { digest } = blob.descriptor;
-      const query = `?mount=${digest}&from=${ground.name}/empty`;
-      const answer = await ground.send('POST', `blobs/uploads/${query}`);
+      const query = `?mount=${digest}&from=${fixture.name}/empty`;
+      const answer = await fixture.send('POST', `blobs/uploads/${query}`);
       expectStatus(answer, 202);
-      const closed = await close(ground, locationOf(answer), blob, digest);
+      const closed = await close(fixture, locationOf(answer), blob, digest);
       expectStatus(closed, 201);
-      await expectPullable(ground, closed, blob.bytes);
+      await expectPullable(fixture, closed, blob.bytes);
     },
   ),
 ];

@@ -6,10 +6,10 @@ import {
   expectAbsent,
   expectPullable,
   expectStatus,
-  type Ground,
   locationOf,
+  type RepositoryFixture,
   withQuery,
-} from './ground.ts';
+} from './repository-fixture.ts';
 import { must, once, type Requirement, should } from './requirement.ts';
 
 const chunks = 'Pushing a blob in chunks';
@@ -33,11 +33,16 @@ function cut({ bytes }: Fixture): Chunk[] {
 
 const rangeOf = ({ start, end }: Chunk) => ({ 'Content-Range': `${start}-${end}` });
 
-const append = (ground: Ground, location: string, chunk: Chunk) =>
-  ground.send('PATCH', location, { body: chunk.bytes, headers: rangeOf(chunk) });
+const append = (fixture: RepositoryFixture, location: string, chunk: Chunk) =>
+  fixture.send('PATCH', location, { body: chunk.bytes, headers: rangeOf(chunk) });
 
-const close = (ground: Ground, location: string, { descriptor }: Fixture, last?: Chunk) =>
-  ground.send('PUT', withQuery(location, 'digest', descriptor.digest), {
+const close = (
+  fixture: RepositoryFixture,
+  location: string,
+  { descriptor }: Fixture,
+  last?: Chunk,
+) =>
+  fixture.send('PUT', withQuery(location, 'digest', descriptor.digest), {
     ...(last === undefined ? {} : { body: last.bytes, headers: rangeOf(last) }),
   });
 
@@ -49,10 +54,14 @@ function expectProgress(answer: Received, status: number, end: number): void {
 }
 
 /** Appends chunks, each at the Location that the answer before it gave. */
-async function appendAll(ground: Ground, opened: string, parts: Chunk[]): Promise<string> {
+async function appendAll(
+  fixture: RepositoryFixture,
+  opened: string,
+  parts: Chunk[],
+): Promise<string> {
   let location = opened;
   for (const part of parts) {
-    const answer = await append(ground, location, part);
+    const answer = await append(fixture, location, part);
     expectProgress(answer, 202, part.end);
     location = locationOf(answer);
   }
@@ -60,9 +69,9 @@ async function appendAll(ground: Ground, opened: string, parts: Chunk[]): Promis
 }
 
 export const pushingChunks: readonly Requirement[] = [
-  must(chunks, 'a session is opened by a POST of no bytes', once, async (ground) => {
+  must(chunks, 'a session is opened by a POST of no bytes', once, async (fixture) => {
     const headers = { 'Content-Length': '0' };
-    const answer = await ground.send('POST', 'blobs/uploads/', { headers });
+    const answer = await fixture.send('POST', 'blobs/uploads/', { headers });
     expectStatus(answer, 202);
     assert.ok(locationOf(answer));
   }),
@@ -71,8 +80,8 @@ export const pushingChunks: readonly Requirement[] = [
     chunks,
     'a session is opened for an algorithm',
     ['sha256', 'sha512'].map((name) => ({ name })),
-    async (ground, { name }) => {
-      expectStatus(await ground.send('POST', `blobs/uploads/?digest-algorithm=${name}`), 202);
+    async (fixture, { name }) => {
+      expectStatus(await fixture.send('POST', `blobs/uploads/?digest-algorithm=${name}`), 202);
     },
   ),
 
@@ -80,8 +89,8 @@ export const pushingChunks: readonly Requirement[] = [
     chunks,
     'an algorithm that is unknown is 400',
     ['', 'md5', 'SHA256', 'sha256:'].map((name) => ({ name })),
-    async (ground, { name }) => {
-      const answer = await ground.send('POST', `blobs/uploads/?digest-algorithm=${name}`);
+    async (fixture, { name }) => {
+      const answer = await fixture.send('POST', `blobs/uploads/?digest-algorithm=${name}`);
       expectStatus(answer, 400, 'DIGEST_INVALID');
     },
   ),
@@ -90,8 +99,8 @@ export const pushingChunks: readonly Requirement[] = [
     chunks,
     'chunks are taken one after the other, each with 202, Location and Range',
     filledBlobs,
-    async (ground, blob) => {
-      await appendAll(ground, await ground.open(blob), cut(blob));
+    async (fixture, blob) => {
+      await appendAll(fixture, await fixture.open(blob), cut(blob));
     },
   ),
 
@@ -99,48 +108,53 @@ export const pushingChunks: readonly Requirement[] = [
     chunks,
     'PUT without bytes ends a session, at a Location to pull from',
     filledBlobs,
-    async (ground, blob) => {
-      const location = await appendAll(ground, await ground.open(blob), cut(blob));
-      const answer = await close(ground, location, blob);
+    async (fixture, blob) => {
+      const location = await appendAll(fixture, await fixture.open(blob), cut(blob));
+      const answer = await close(fixture, location, blob);
       expectStatus(answer, 201);
-      await expectPullable(ground, answer, blob.bytes);
+      await expectPullable(fixture, answer, blob.bytes);
     },
   ),
 
-  must(chunks, 'PUT may bring the last chunk', filledBlobs, async (ground, blob) => {
+  must(chunks, 'PUT may bring the last chunk', filledBlobs, async (fixture, blob) => {
     const parts = cut(blob);
     const last = parts.pop();
-    const location = await appendAll(ground, await ground.open(blob), parts);
-    const answer = await close(ground, location, blob, last);
+    const location = await appendAll(fixture, await fixture.open(blob), parts);
+    const answer = await close(fixture, location, blob, last);
     expectStatus(answer, 201);
-    await expectPullable(ground, answer, blob.bytes);
+    await expectPullable(fixture, answer, blob.bytes);
   }),
 
   must(
     chunks,
     'a session of no bytes at all becomes the empty blob',
     blobs.filter(({ bytes }) => bytes.length === 0),
-    async (ground, blob) => {
-      const answer = await close(ground, await ground.open(blob), blob);
+    async (fixture, blob) => {
+      const answer = await close(fixture, await fixture.open(blob), blob);
       expectStatus(answer, 201);
-      await expectPullable(ground, answer, blob.bytes);
+      await expectPullable(fixture, answer, blob.bytes);
     },
   ),
 
-  must(chunks, 'bytes are taken without a length or a range', filledBlobs, async (ground, blob) => {
-    const location = await ground.open(blob);
-    const parts = cut(blob).map(({ bytes }) => bytes);
-    const body = [...parts, Buffer.alloc(0)];
-    expectProgress(await ground.send('PATCH', location, { body }), 202, blob.bytes.length - 1);
-    const answer = await close(ground, location, blob);
-    expectStatus(answer, 201);
-    await expectPullable(ground, answer, blob.bytes);
-  }),
+  must(
+    chunks,
+    'bytes are taken without a length or a range',
+    filledBlobs,
+    async (fixture, blob) => {
+      const location = await fixture.open(blob);
+      const parts = cut(blob).map(({ bytes }) => bytes);
+      const body = [...parts, Buffer.alloc(0)];
+      expectProgress(await fixture.send('PATCH', location, { body }), 202, blob.bytes.length - 1);
+      const answer = await close(fixture, location, blob);
+      expectStatus(answer, 201);
+      await expectPullable(fixture, answer, blob.bytes);
+    },
+  ),
 
-  must(chunks, 'the first chunk starts at 0', smallFilledBlobs, async (ground, blob) => {
-    const location = await ground.open(blob);
+  must(chunks, 'the first chunk starts at 0', smallFilledBlobs, async (fixture, blob) => {
+    const location = await fixture.open(blob);
     const { length } = blob.bytes;
-    const answer = await append(ground, location, { bytes: blob.bytes, start: 1, end: length });
+    const answer = await append(fixture, location, { bytes: blob.bytes, start: 1, end: length });
     expectStatus(answer, 416, 'RANGE_INVALID');
   }),
 
@@ -148,13 +162,13 @@ export const pushingChunks: readonly Requirement[] = [
     chunks,
     'a chunk that comes twice, or too early, is 416',
     smallFilledBlobs,
-    async (ground, blob) => {
-      const location = await ground.open(blob);
+    async (fixture, blob) => {
+      const location = await fixture.open(blob);
       const [first, ...others] = cut(blob);
       assert.ok(first);
-      expectProgress(await append(ground, location, first), 202, first.end);
+      expectProgress(await append(fixture, location, first), 202, first.end);
       for (const chunk of [first, ...others.slice(1)]) {
-        const answer = await append(ground, location, chunk);
+        const answer = await append(fixture, location, chunk);
         expectStatus(answer, 416, 'RANGE_INVALID');
         expectProgress(answer, 416, first.end);
       }
@@ -165,18 +179,18 @@ export const pushingChunks: readonly Requirement[] = [
     chunks,
     'after a 416 the session tells where it is, and goes on from there',
     filledBlobs,
-    async (ground, blob) => {
-      const location = await ground.open(blob);
+    async (fixture, blob) => {
+      const location = await fixture.open(blob);
       const [first, ...others] = cut(blob);
       assert.ok(first);
-      await append(ground, location, first);
-      expectStatus(await append(ground, location, first), 416, 'RANGE_INVALID');
-      const status = await ground.send('GET', location);
+      await append(fixture, location, first);
+      expectStatus(await append(fixture, location, first), 416, 'RANGE_INVALID');
+      const status = await fixture.send('GET', location);
       expectProgress(status, 204, first.end);
-      const end = await appendAll(ground, locationOf(status), others);
-      const answer = await close(ground, end, blob);
+      const end = await appendAll(fixture, locationOf(status), others);
+      const answer = await close(fixture, end, blob);
       expectStatus(answer, 201);
-      await expectPullable(ground, answer, blob.bytes);
+      await expectPullable(fixture, answer, blob.bytes);
     },
   ),
 
@@ -184,14 +198,14 @@ export const pushingChunks: readonly Requirement[] = [
     chunks,
     'a last chunk out of order is 416, and nothing is stored',
     smallFilledBlobs,
-    async (ground, blob) => {
-      const location = await ground.open(blob);
+    async (fixture, blob) => {
+      const location = await fixture.open(blob);
       const [first] = cut(blob);
       assert.ok(first);
-      await append(ground, location, first);
-      expectStatus(await close(ground, location, blob, first), 416, 'RANGE_INVALID');
-      await expectAbsent(ground, `blobs/${blob.descriptor.digest}`);
-      expectProgress(await ground.send('GET', location), 204, first.end);
+      await append(fixture, location, first);
+      expectStatus(await close(fixture, location, blob, first), 416, 'RANGE_INVALID');
+      await expectAbsent(fixture, `blobs/${blob.descriptor.digest}`);
+      expectProgress(await fixture.send('GET', location), 204, first.end);
     },
   ),
 
@@ -199,12 +213,12 @@ export const pushingChunks: readonly Requirement[] = [
     chunks,
     'a Content-Range that is not <start>-<end> is refused',
     ['0', '-1', '0-', 'a-b', '9-0', '0 - 9', '0-9,10-19', '0x0-0x9'].map((name) => ({ name })),
-    async (ground, { name }) => {
-      const location = await ground.open();
+    async (fixture, { name }) => {
+      const location = await fixture.open();
       const headers = { 'Content-Range': name };
-      const answer = await ground.send('PATCH', location, { body: Buffer.alloc(10), headers });
+      const answer = await fixture.send('PATCH', location, { body: Buffer.alloc(10), headers });
       expectStatus(answer, 400, 'BLOB_UPLOAD_INVALID');
-      expectProgress(await ground.send('GET', location), 204, 0);
+      expectProgress(await fixture.send('GET', location), 204, 0);
     },
   ),
 
@@ -212,10 +226,10 @@ export const pushingChunks: readonly Requirement[] = [
     chunks,
     'a Content-Range that is not as long as the chunk is refused',
     ['0-8', '0-10', '0-0'].map((name) => ({ name })),
-    async (ground, { name }) => {
-      const location = await ground.open();
+    async (fixture, { name }) => {
+      const location = await fixture.open();
       const headers = { 'Content-Range': name };
-      const answer = await ground.send('PATCH', location, { body: Buffer.alloc(10), headers });
+      const answer = await fixture.send('PATCH', location, { body: Buffer.alloc(10), headers });
       expectStatus(answer, 400, 'SIZE_INVALID');
     },
   ),
@@ -224,12 +238,12 @@ export const pushingChunks: readonly Requirement[] = [
     chunks,
     'the status of a session is 204 with Location and Range',
     smallFilledBlobs,
-    async (ground, blob) => {
-      let location = await ground.open(blob);
-      assert.equal((await ground.send('GET', location)).status, 204);
+    async (fixture, blob) => {
+      let location = await fixture.open(blob);
+      assert.equal((await fixture.send('GET', location)).status, 204);
       for (const part of cut(blob)) {
-        await append(ground, location, part);
-        const status = await ground.send('GET', location);
+        await append(fixture, location, part);
+        const status = await fixture.send('GET', location);
         expectProgress(status, 204, part.end);
         assert.equal(status.body.length, 0);
         location = locationOf(status);
@@ -237,38 +251,38 @@ export const pushingChunks: readonly Requirement[] = [
     },
   ),
 
-  must(chunks, 'the closing PUT names the digest', once, async (ground) => {
-    const location = await appendAll(ground, await ground.open(), cut(anyBlob));
-    expectStatus(await ground.send('PUT', location), 400, 'DIGEST_INVALID');
-    await expectAbsent(ground, `blobs/${anyBlob.descriptor.digest}`);
+  must(chunks, 'the closing PUT names the digest', once, async (fixture) => {
+    const location = await appendAll(fixture, await fixture.open(), cut(anyBlob));
+    expectStatus(await fixture.send('PUT', location), 400, 'DIGEST_INVALID');
+    await expectAbsent(fixture, `blobs/${anyBlob.descriptor.digest}`);
   }),
 
   must(
     chunks,
     'chunks that do not make up the digest are refused, and nothing is stored',
     smallFilledBlobs,
-    async (ground, blob) => {
+    async (fixture, blob) => {
       const parts = cut(blob);
       const [first] = parts;
       assert.ok(first);
       first.bytes = Buffer.from(first.bytes.map((byte) => byte ^ 1));
-      const location = await appendAll(ground, await ground.open(blob), parts);
-      expectStatus(await close(ground, location, blob), 400, 'DIGEST_INVALID');
-      await expectAbsent(ground, `blobs/${blob.descriptor.digest}`);
+      const location = await appendAll(fixture, await fixture.open(blob), parts);
+      expectStatus(await close(fixture, location, blob), 400, 'DIGEST_INVALID');
+      await expectAbsent(fixture, `blobs/${blob.descriptor.digest}`);
     },
   ),
 
-  must(chunks, 'a session that was closed is gone', smallBlobs, async (ground, blob) => {
-    const location = await ground.open(blob);
-    expectStatus(await ground.send('PATCH', location, { body: blob.bytes }), 202);
-    expectStatus(await close(ground, location, blob), 201);
-    expectStatus(await ground.send('GET', location), 404, 'BLOB_UPLOAD_UNKNOWN');
+  must(chunks, 'a session that was closed is gone', smallBlobs, async (fixture, blob) => {
+    const location = await fixture.open(blob);
+    expectStatus(await fixture.send('PATCH', location, { body: blob.bytes }), 202);
+    expectStatus(await close(fixture, location, blob), 201);
+    expectStatus(await fixture.send('GET', location), 404, 'BLOB_UPLOAD_UNKNOWN');
     expectStatus(
-      await ground.send('PATCH', location, { body: blob.bytes }),
+      await fixture.send('PATCH', location, { body: blob.bytes }),
       404,
       'BLOB_UPLOAD_UNKNOWN',
     );
     // A client that lost the answer learns how it ended.
-    expectStatus(await close(ground, location, blob), 201);
+    expectStatus(await close(fixture, location, blob), 201);
   }),
 ];

@@ -11,7 +11,7 @@ import {
   objects,
   referrers,
 } from './data-sets.ts';
-import { expectAbsent, expectPullable, expectStatus } from './ground.ts';
+import { expectAbsent, expectPullable, expectStatus } from './repository-fixture.ts';
 import { must, once, type Requirement, should } from './requirement.ts';
 
 const push = 'Push';
@@ -29,10 +29,10 @@ export const pushingManifests: readonly Requirement[] = [
     push,
     'a subject need not be there before what is about it',
     referrers,
-    async (ground, object) => {
+    async (fixture, object) => {
       // An index holds its parts; an image's only part is its subject.
       const parts = documentOf(object).config === undefined ? object.parts : [];
-      await ground.push({ ...object, parts });
+      await fixture.push({ ...object, parts });
     },
   ),
 
@@ -40,11 +40,11 @@ export const pushingManifests: readonly Requirement[] = [
     push,
     'a manifest refused for want of its blobs is MANIFEST_BLOB_UNKNOWN',
     images,
-    async (ground, object) => {
-      const answer = await ground.put(object, 'v1');
+    async (fixture, object) => {
+      const answer = await fixture.put(object, 'v1');
       assert.ok(answer.status >= 400 && answer.status < 500, answer.text);
       assert.deepEqual([...new Set(answer.codes)], ['MANIFEST_BLOB_UNKNOWN']);
-      await expectAbsent(ground, 'manifests/v1', `manifests/${object.root.descriptor.digest}`);
+      await expectAbsent(fixture, 'manifests/v1', `manifests/${object.root.descriptor.digest}`);
     },
   ),
 
@@ -52,8 +52,8 @@ export const pushingManifests: readonly Requirement[] = [
     manifests,
     'PUT by digest is 201, at a Location to pull from',
     objects,
-    async (ground, object) => {
-      await expectPullable(ground, await ground.push(object), object.root.bytes);
+    async (fixture, object) => {
+      await expectPullable(fixture, await fixture.push(object), object.root.bytes);
     },
   ),
 
@@ -61,8 +61,8 @@ export const pushingManifests: readonly Requirement[] = [
     manifests,
     'PUT by tag is 201, at a Location to pull from',
     kinds,
-    async (ground, object) => {
-      await expectPullable(ground, await ground.push(object, 'v1'), object.root.bytes);
+    async (fixture, object) => {
+      await expectPullable(fixture, await fixture.push(object, 'v1'), object.root.bytes);
     },
   ),
 
@@ -71,11 +71,11 @@ export const pushingManifests: readonly Requirement[] = [
     'a manifest that is there already may be pushed again',
     objects,
     async ({ holding }, object) => {
-      const ground = await holding(object);
+      const fixture = await holding(object);
       for (const reference of [undefined, 'v1']) {
-        const answer = await ground.put(object, reference);
+        const answer = await fixture.put(object, reference);
         expectStatus(answer, 201);
-        await expectPullable(ground, answer, object.root.bytes);
+        await expectPullable(fixture, answer, object.root.bytes);
       }
     },
   ),
@@ -95,9 +95,9 @@ export const pushingManifests: readonly Requirement[] = [
     'parameters of the Content-Type are passed over',
     objects,
     async ({ holding }, object) => {
-      const ground = await holding(object);
+      const fixture = await holding(object);
       const type = `${object.root.descriptor.mediaType}; charset=utf-8`;
-      expectStatus(await ground.put(object, 'v1', type), 201);
+      expectStatus(await fixture.put(object, 'v1', type), 201);
     },
   ),
 
@@ -106,12 +106,12 @@ export const pushingManifests: readonly Requirement[] = [
     'a Content-Type other than the manifest’s own mediaType is refused',
     kinds,
     async ({ holding }, object) => {
-      const ground = await holding(object);
+      const fixture = await holding(object);
       const { mediaType } = object.root.descriptor;
       for (const type of Object.values(mediaTypes).filter((type) => type !== mediaType)) {
-        expectStatus(await ground.put(object, 'refused', type), 400, 'MANIFEST_INVALID');
+        expectStatus(await fixture.put(object, 'refused', type), 400, 'MANIFEST_INVALID');
       }
-      await expectAbsent(ground, 'manifests/refused');
+      await expectAbsent(fixture, 'manifests/refused');
     },
   ),
 
@@ -120,11 +120,11 @@ export const pushingManifests: readonly Requirement[] = [
     'bytes of another digest are refused, and nothing is stored',
     objects,
     async ({ holding }, object) => {
-      const ground = await holding(object);
+      const fixture = await holding(object);
       for (const algorithm of ['sha256', 'sha512'] as const) {
         const wrong = digestOf(Buffer.from('something else'), algorithm);
-        expectStatus(await ground.put(object, wrong), 400, 'DIGEST_INVALID');
-        await expectAbsent(ground, `manifests/${wrong}`);
+        expectStatus(await fixture.put(object, wrong), 400, 'DIGEST_INVALID');
+        await expectAbsent(fixture, `manifests/${wrong}`);
       }
     },
   ),
@@ -139,8 +139,8 @@ export const pushingManifests: readonly Requirement[] = [
       `made-up:${'a'.repeat(64)}`,
     ].map((name) => ({ name })),
     async ({ holding }, { name }) => {
-      const ground = await holding(anyImage);
-      expectStatus(await ground.put(anyImage, name), 400, 'DIGEST_INVALID');
+      const fixture = await holding(anyImage);
+      expectStatus(await fixture.put(anyImage, name), 400, 'DIGEST_INVALID');
     },
   ),
 
@@ -148,11 +148,11 @@ export const pushingManifests: readonly Requirement[] = [
     manifests,
     'what is no manifest is MANIFEST_INVALID',
     ['', '{', '[]', 'null', '{}', '"x"'].map((name) => ({ name })),
-    async (ground, { name }) => {
+    async (fixture, { name }) => {
       const headers = { 'Content-Type': mediaTypes.ociManifest };
-      const answer = await ground.send('PUT', 'manifests/v1', { body: name, headers });
+      const answer = await fixture.send('PUT', 'manifests/v1', { body: name, headers });
       expectStatus(answer, 400, 'MANIFEST_INVALID');
-      await expectAbsent(ground, 'manifests/v1');
+      await expectAbsent(fixture, 'manifests/v1');
     },
   ),
 
@@ -160,13 +160,13 @@ export const pushingManifests: readonly Requirement[] = [
     manifests,
     'a tag that is pushed again moves, and what it pointed at stays',
     kinds,
-    async (ground, object) => {
+    async (fixture, object) => {
       const other = object === anyImage ? (kinds[2] as ObjectSet) : anyImage;
-      await ground.push(other, 'v1');
-      await ground.push(object, 'v1');
-      const answer = await ground.send('GET', 'manifests/v1');
+      await fixture.push(other, 'v1');
+      await fixture.push(object, 'v1');
+      const answer = await fixture.send('GET', 'manifests/v1');
       assert.ok(answer.body.equals(object.root.bytes));
-      expectStatus(await ground.send('GET', `manifests/${other.root.descriptor.digest}`), 200);
+      expectStatus(await fixture.send('GET', `manifests/${other.root.descriptor.digest}`), 200);
     },
   ),
 
@@ -174,29 +174,29 @@ export const pushingManifests: readonly Requirement[] = [
     manifests,
     'a push by digest sets all the tags it names, ten at least',
     kinds,
-    async (ground, object) => {
-      await ground.push(object);
-      expectStatus(await ground.put(object, withTags(object, someTags)), 201);
+    async (fixture, object) => {
+      await fixture.push(object);
+      expectStatus(await fixture.put(object, withTags(object, someTags)), 201);
       for (const tag of someTags) {
-        const { status, headers } = await ground.send('HEAD', `manifests/${tag}`);
+        const { status, headers } = await fixture.send('HEAD', `manifests/${tag}`);
         const { digest } = object.root.descriptor;
         assert.deepEqual([status, headers['docker-content-digest']], [200, digest]);
       }
     },
   ),
 
-  must(manifests, 'OCI-Tag names each tag that was set', kinds, async (ground, object) => {
-    await ground.push(object);
+  must(manifests, 'OCI-Tag names each tag that was set', kinds, async (fixture, object) => {
+    await fixture.push(object);
     const tags = ['1.2.3', '1.2', 'latest'];
-    const { headers } = await ground.put(object, withTags(object, tags));
+    const { headers } = await fixture.put(object, withTags(object, tags));
     const told = String(headers['oci-tag']).split(',');
     assert.deepEqual(told.map((tag) => tag.trim()).sort(), [...tags].sort());
   }),
 
   must(manifests, 'OCI-Tag is not sent where no tags were asked for', once, async ({ holding }) => {
-    const ground = await holding(anyImage);
+    const fixture = await holding(anyImage);
     for (const reference of ['v1', undefined]) {
-      const { headers } = await ground.put(anyImage, reference);
+      const { headers } = await fixture.put(anyImage, reference);
       assert.equal(headers['oci-tag'], undefined);
     }
   }),
@@ -207,34 +207,34 @@ export const pushingManifests: readonly Requirement[] = [
     ['manifests/latest', `manifests/${makeImage().descriptor.digest}`, 'tags/list'].map((name) => ({
       name,
     })),
-    async (ground, { name }) => await expectAbsent(ground, name),
+    async (fixture, { name }) => await expectAbsent(fixture, name),
   ),
 
-  should(manifests, 'a manifest of 4 megabytes is taken', once, async (ground) => {
+  should(manifests, 'a manifest of 4 megabytes is taken', once, async (fixture) => {
     const full = objects.find(({ root }) => root.bytes.length >= 4_000_000);
     assert.ok(full);
-    await expectPullable(ground, await ground.push(full, 'v1'), full.root.bytes);
+    await expectPullable(fixture, await fixture.push(full, 'v1'), full.root.bytes);
   }),
 
   should(
     manifests,
     'a manifest over the limit is 413, with or without a length',
     once,
-    async (ground) => {
+    async (fixture) => {
       const body = Buffer.alloc(maxManifestSize + 1, ' ');
       const headers = { 'Content-Type': mediaTypes.ociManifest };
       for (const sent of [body, [body.subarray(0, 1000), body.subarray(1000)]]) {
-        const answer = await ground.send('PUT', 'manifests/v1', { body: sent, headers });
+        const answer = await fixture.send('PUT', 'manifests/v1', { body: sent, headers });
         assert.deepEqual([answer.status, answer.codes.length], [413, 1]);
       }
-      await expectAbsent(ground, 'manifests/v1');
+      await expectAbsent(fixture, 'manifests/v1');
     },
   ),
 
   must(withSubject, 'OCI-Subject names the subject', referrers, async ({ holding }, object) => {
-    const ground = await holding(object);
+    const fixture = await holding(object);
     for (const reference of [undefined, 'v1']) {
-      const { headers } = await ground.put(object, reference);
+      const { headers } = await fixture.put(object, reference);
       assert.equal(headers['oci-subject'], documentOf(object).subject?.digest);
     }
   }),

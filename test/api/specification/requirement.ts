@@ -1,4 +1,4 @@
-import type { Ground } from './ground.ts';
+import type { RepositoryFixture } from './repository-fixture.ts';
 
 /** How binding the specification is about it (RFC 2119). */
 export type Level = 'MUST' | 'SHOULD' | 'MAY';
@@ -16,7 +16,7 @@ export interface Requirement {
 export interface Case {
   /** Of the data set; empty where there is only one. */
   name: string;
-  check(ground: Ground): Promise<void>;
+  check(fixture: RepositoryFixture): Promise<void>;
 }
 
 export interface Named {
@@ -32,14 +32,14 @@ const row =
     section: string,
     requirement: string,
     over: readonly Data[],
-    check: (ground: Ground, data: Data) => Promise<void>,
+    check: (fixture: RepositoryFixture, data: Data) => Promise<void>,
   ): Requirement => ({
     section,
     level,
     requirement,
     cases: over.map((data) => ({
       name: data.name,
-      check: (ground) => check(ground, data),
+      check: (fixture) => check(fixture, data),
     })),
   });
 

@@ -9,7 +9,6 @@ import { type Core, startCore } from '../../support/core.ts';
 import { describeEachStorage, type OpenStorage } from '../../support/each-storage.ts';
 import { abilities } from './abilities.ts';
 import { api } from './api.ts';
-import { createGround, type Ground, shareRepositories } from './ground.ts';
 import { listingReferrers } from './listing-referrers.ts';
 import { listingTags } from './listing-tags.ts';
 import { management } from './management.ts';
@@ -17,6 +16,11 @@ import { pulling } from './pulling.ts';
 import { pushingBlobs } from './pushing-blobs.ts';
 import { pushingChunks } from './pushing-chunks.ts';
 import { pushingManifests } from './pushing-manifests.ts';
+import {
+  createRepositoryFixture,
+  type RepositoryFixture,
+  shareRepositories,
+} from './repository-fixture.ts';
 import type { Case, Requirement } from './requirement.ts';
 
 const table: readonly Requirement[] = [
@@ -55,8 +59,8 @@ describeEachStorage('the specification', (open) => {
     await storage.close();
   });
 
-  const at = (name: string, closeLater: (other: Core) => void = () => {}): Ground =>
-    createGround({ core, driver: storage.driver, name, shared, closeLater });
+  const at = (name: string, closeLater: (other: Core) => void = () => {}): RepositoryFixture =>
+    createRepositoryFixture({ core, driver: storage.driver, name, shared, closeLater });
   const shared = shareRepositories(at);
 
   async function play({ check }: Case): Promise<void> {

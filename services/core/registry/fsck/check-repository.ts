@@ -1,10 +1,10 @@
 import { type Digest, isDigest } from '#libs/oci/digest.ts';
-import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
+import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver, type StoragePath } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
 import { namedDigests } from '../garbage/named-digests.ts';
-import { type Discardable, keyOf, placeOf } from '../garbage/trash.ts';
+import { type Discardable, placeOf, type Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import { referencesOf, strictReferences } from '../references.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
@@ -14,8 +14,8 @@ import type { NamedBlobs, Report, TreeSummary } from './finding.ts';
 
 export interface CheckContext {
   driver: StorageDriver;
-  /** What lies in the trash, by its key: it is not missing, it comes back. */
-  trashed: ReadonlySet<string>;
+  /** What lies in it is not missing, it comes back. */
+  trash: Trash;
   report: Report;
   summary: TreeSummary;
   /** Filled with every digest that a repository links or names. */
@@ -46,8 +46,9 @@ async function readLinkState(driver: StorageDriver, path: StoragePath): Promise<
   return isDigest(text) ? text : 'torn';
 }
 
-async function isThere({ driver, trashed }: CheckContext, item: Discardable): Promise<boolean> {
-  return (await ifPresent(driver.stat(placeOf(item)))) !== undefined || trashed.has(keyOf(item));
+/** Asked of the trash as it is now: a collection goes on meanwhile. */
+async function isThere({ driver, trash }: CheckContext, item: Discardable): Promise<boolean> {
+  return (await ifPresent(driver.stat(placeOf(item)))) !== undefined || (await trash.holds(item));
 }
 
 const hasBytes = (context: CheckContext, digest: Digest) =>
@@ -111,7 +112,7 @@ async function checkManifest(
   if (bytes === undefined) return;
   const names = namedDigests(bytes);
   for (const one of names.all) named.add(one);
-  const manifest = parseLeniently(bytes);
+  const manifest = parseStoredManifest(bytes);
   for (const reference of manifest === undefined ? [] : referencesOf(manifest, strictReferences)) {
     const isMissing = () => lacks(context, repository, reference);
     if (await isMissing()) {
@@ -166,28 +167,14 @@ async function lacks(
 ): Promise<boolean> {
   const kind = reference.kind === 'blob' ? 'layer' : 'manifest';
   const item = { kind, repository, digest: reference.digest } as const;
-  if (context.trashed.has(keyOf(item))) return false;
   const target = await readLinkState(context.driver, placeOf(item));
-  return target === 'absent' || target === 'torn' || !(await hasBytes(context, target));
+  if (target === 'torn') return true;
+  if (target === 'absent') return !(await context.trash.holds(item));
+  return !(await hasBytes(context, target));
 }
 
 function partsOf(manifest: Manifest): { digest: Digest; size: number }[] {
   return manifest.kind === 'index' ? manifest.manifests : [manifest.config, ...manifest.layers];
-}
-
-/** What an older registry let through may not be ours to judge. */
-function parseLeniently(bytes: Buffer): Manifest | undefined {
-  try {
-    const { mediaType } = JSON.parse(bytes.toString('utf8')) as { mediaType?: unknown };
-    return parseManifest(bytes, typeof mediaType === 'string' ? mediaType : guessType(bytes));
-  } catch {
-    return undefined;
-  }
-}
-
-function guessType(bytes: Buffer): string {
-  const isIndex = 'manifests' in (JSON.parse(bytes.toString('utf8')) as object);
-  return `application/vnd.oci.image.${isIndex ? 'index' : 'manifest'}.v1+json`;
 }
 
 async function checkTags(context: CheckContext, repository: RepositoryName): Promise<void> {

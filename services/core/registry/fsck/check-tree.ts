@@ -1,12 +1,12 @@
 import { type Digest, digestParts, isDigest } from '#libs/oci/digest.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { walkRepositories } from '../catalog.ts';
-import { createTrash, keyOf } from '../garbage/trash.ts';
+import { createTrash, keyOf, type Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
-import { digestFile } from '../uploads/holding.ts';
+import { digestFile } from '../uploads/partial-upload.ts';
 import { walkUploads } from '../uploads/walk-uploads.ts';
 import { type CheckContext, checkRepository } from './check-repository.ts';
-import type { Finding, Suspicion, TreeSummary } from './finding.ts';
+import type { Finding, SuspectedFinding, TreeSummary } from './finding.ts';
 
 export interface CheckOptions {
   /** Whether every blob is read and compared with its digest. */
@@ -38,10 +38,11 @@ export async function checkTree(
   driver: StorageDriver,
   options: CheckOptions,
 ): Promise<CheckReport> {
-  const suspicions: Suspicion[] = [];
+  const trash = createTrash(driver);
+  const suspicions: SuspectedFinding[] = [];
   const context: CheckContext = {
     driver,
-    trashed: await listTrash(driver),
+    trash,
     report: (suspicion) => suspicions.push(suspicion),
     summary: {
       repositories: 0,
@@ -49,11 +50,10 @@ export async function checkTree(
       tags: 0,
       blobs: { count: 0, bytes: 0 },
       unreferenced: { count: 0, bytes: 0 },
-      trash: { count: 0 },
+      trash: { count: await countTrash(trash) },
     },
     named: new Set(),
   };
-  context.summary.trash.count = context.trashed.size;
   for await (const repository of walkRepositories(driver, '')) {
     await checkRepository(context, repository);
     options.onProgress?.({ phase: 'repositories', done: context.summary.repositories });
@@ -72,13 +72,12 @@ export async function checkTree(
   return report;
 }
 
-async function listTrash(driver: StorageDriver): Promise<Set<string>> {
-  const trash = createTrash(driver);
-  const trashed = new Set<string>();
+async function countTrash(trash: Trash): Promise<number> {
+  const items = new Set<string>();
   for (const epoch of await trash.epochs()) {
-    for await (const item of trash.items(epoch)) trashed.add(keyOf(item));
+    for await (const item of trash.items(epoch)) items.add(keyOf(item));
   }
-  return trashed;
+  return items.size;
 }
 
 async function checkUploads(

@@ -24,7 +24,7 @@ export interface Finding {
 }
 
 /** What was seen, until it is certain that it was no moment in the middle of a push. */
-export interface Suspicion extends Finding {
+export interface SuspectedFinding extends Finding {
   /** Looks again. */
   isStillSo: () => Promise<boolean>;
   /** Makes it right without losing anything; undefined where only a person can. */
@@ -42,5 +42,5 @@ export interface TreeSummary {
   trash: { count: number };
 }
 
-export type Report = (suspicion: Suspicion) => void;
+export type Report = (suspicion: SuspectedFinding) => void;
 export type NamedBlobs = Set<Digest>;

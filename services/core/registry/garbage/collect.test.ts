@@ -19,7 +19,7 @@ import {
 } from '../../../../test/support/images.ts';
 import { createSteppingDriver } from '../../../../test/support/stepping-driver.ts';
 import { createTemporaryFolder } from '../../../../test/support/temporary-folder.ts';
-import { createFilesystemDriver } from '../../storage/filesystem.ts';
+import { createFilesystemDriver } from '../../storage/filesystem/filesystem.ts';
 import { paths } from '../paths.ts';
 import { type CollectOptions, collectGarbage } from './collect.ts';
 

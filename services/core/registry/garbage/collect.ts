@@ -163,7 +163,9 @@ async function clearRepository(
   }
   if (!dryRun) {
     for (const { subject, digest } of staleReferrers) {
-      await driver.remove(paths.referrer(repository, subject, digest));
+      // It may have come meanwhile, by a push that was tried again.
+      const link = await ifPresent(driver.stat(paths.revisionLink(repository, digest)));
+      if (link === undefined) await driver.remove(paths.referrer(repository, subject, digest));
     }
     for (const tag of staleTags) await removeStaleTag(driver, repository, tag);
   }

@@ -84,7 +84,7 @@ export async function markRepository(
     needed,
     keptManifests: kept.size,
     garbage,
-    staleReferrers: await findStaleReferrers(driver, repository, options.trashed),
+    staleReferrers: await findStaleReferrers(driver, repository, options),
     staleTags,
     empty:
       kept.size === 0 &&
@@ -174,7 +174,7 @@ async function keepManifests(
 async function findStaleReferrers(
   driver: StorageDriver,
   repository: RepositoryName,
-  trashed: ReadonlySet<string>,
+  { trashed, olderThan }: MarkOptions,
 ): Promise<MarkedRepository['staleReferrers']> {
   const stale: MarkedRepository['staleReferrers'] = [];
   for await (const subject of digestsIn(driver, paths.allReferrers(repository))) {
@@ -183,6 +183,8 @@ async function findStaleReferrers(
       if (!isDigest(digest)) continue;
       // What lies in the trash may come back, and is listed again then.
       if (trashed.has(keyOf({ kind: 'manifest', repository, digest }))) continue;
+      // A push lists its manifest before it links it.
+      if (await isYoung(driver, paths.referrer(repository, subject, digest), olderThan)) continue;
       const link = await ifPresent(driver.stat(paths.revisionLink(repository, digest)));
       if (link === undefined) stale.push({ subject, digest });
     }

@@ -1,15 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { type Digest, digestParts } from '#libs/oci/digest.ts';
+import { parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
 import {
   ifPresent,
   type StorageDriver,
   StorageError,
   type StoragePath,
+  type VisibleStep,
 } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
 import { paths } from '../paths.ts';
-import { readLink } from '../small-files.ts';
+import { type ReferenceRules, referencesOf } from '../references.ts';
+import { readAll, readLink } from '../small-files.ts';
 
 /** One thing of the tree that a collection may take away and a request may want back. */
 export type Discardable =
@@ -33,10 +36,12 @@ export function placeOf(item: Discardable): StoragePath {
   }
 }
 
+const linkFolders = { layer: '_layers', manifest: '_manifests' } as const;
+
 function trashPath(epoch: string, item: Discardable): StoragePath {
   const { algorithm, hex } = digestParts(item.digest);
   if (item.kind === 'blob') return paths.inTrash(epoch, `blobs/${algorithm}/${hex}`);
-  const folder = item.kind === 'layer' ? '_layers' : '_manifests';
+  const folder = linkFolders[item.kind];
   return paths.inTrash(epoch, `repositories/${item.repository}/${folder}/${algorithm}/${hex}`);
 }
 
@@ -48,15 +53,25 @@ function trashPath(epoch: string, item: Discardable): StoragePath {
 export interface Trash {
   /** Takes an item away. @returns false if it is not in its place (any more) */
   discard(epoch: string, item: Discardable): Promise<boolean>;
+  /** True while it lies in the trash, or somebody is just putting it back. */
+  holds(item: Discardable): Promise<boolean>;
   /**
-   * Puts an item back that somebody misses.
+   * Puts an item back that somebody misses; a manifest only after what it refers to, so that whoever finds it
+   * finds that as well.
    * @returns where it can be read now: in its place, or, where nothing can be written, in the trash;
    *   undefined if there is no such thing
    */
   recover(item: Discardable): Promise<StoragePath | undefined>;
+  /**
+   * Removes an item for good, as somebody deletes it: from its place and from the trash, also where a collection or
+   * somebody who misses it moves it between the two meanwhile.
+   * @param folder what is removed at its place, if that is more than the item
+   * @param step called directly before each removal
+   */
+  remove(item: Discardable, step: Required<VisibleStep>, folder?: StoragePath): Promise<void>;
   /** The epochs there are, oldest first. */
   epochs(): Promise<string[]>;
-  /** All items of an epoch. */
+  /** All items of an epoch: what refers to others before these. */
   items(epoch: string): AsyncIterable<Discardable>;
   /** Removes an item for good. @returns its size in bytes; undefined if somebody took it back */
   destroy(epoch: string, item: Discardable): Promise<number | undefined>;
@@ -79,7 +94,13 @@ export function epochBegan(epoch: string): Date | undefined {
  */
 const looks = 4;
 
-export function createTrash(driver: StorageDriver): Trash {
+/** How often something is removed that comes back each time: somebody would have to miss it just then, each time. */
+const removals = 20;
+
+/**
+ * @param rules what a manifest must have, to come back at all; without them it comes back with what there is
+ */
+export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Trash {
   async function epochs(): Promise<string[]> {
     const names = await driver.list(paths.trash);
     return names.filter((name) => epochBegan(name) !== undefined);
@@ -94,6 +115,7 @@ export function createTrash(driver: StorageDriver): Trash {
     for (const epoch of newestFirst) {
       const from = trashPath(epoch, item);
       if ((await ifPresent(driver.stat(from))) === undefined) continue;
+      if (item.kind === 'manifest' && !(await bringContents(item.repository, from))) continue;
       try {
         // Young again, so that the next collection leaves it to whoever relies on it now.
         await driver.touch?.(from);
@@ -120,8 +142,39 @@ export function createTrash(driver: StorageDriver): Trash {
     return undefined;
   }
 
-  return {
+  /**
+   * Brings back what a manifest in the trash refers to.
+   * @returns false if something is gone that it must have
+   */
+  async function bringContents(repository: RepositoryName, link: StoragePath): Promise<boolean> {
+    const target = await readLink(driver, link);
+    const found = target === undefined ? undefined : await findBytes(driver, trash, target);
+    const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
+    if (bytes === undefined) return rules === undefined;
+    const manifest = parseStoredManifest(bytes);
+    // Of one in a form that we do not know nobody can say what it needs.
+    if (manifest === undefined) return true;
+    for (const { kind, digest, required } of referencesOf(manifest, rules ?? nothingRequired)) {
+      const part = { kind: kind === 'blob' ? 'layer' : kind, repository, digest } as const;
+      const of = await readLinkOrRecover(driver, trash, part);
+      const there = of !== undefined && (await findBytes(driver, trash, of)) !== undefined;
+      if (!there && required) return false;
+    }
+    return true;
+  }
+
+  const trash: Trash = {
     epochs,
+
+    async holds(item) {
+      for (let attempt = 1; attempt <= looks; attempt += 1) {
+        for (const epoch of await epochs()) {
+          if ((await ifPresent(driver.stat(trashPath(epoch, item)))) !== undefined) return true;
+        }
+        if ((await ifPresent(driver.stat(placeOf(item)))) !== undefined) return true;
+      }
+      return false;
+    },
 
     async discard(epoch, item) {
       try {
@@ -135,11 +188,23 @@ export function createTrash(driver: StorageDriver): Trash {
 
     recover: takeBack,
 
+    async remove(item, step, folder = placeOf(item)) {
+      for (let attempt = 1; attempt <= removals; attempt += 1) {
+        await driver.remove(folder, step);
+        for (const epoch of await epochs()) {
+          const path = trashPath(epoch, item);
+          if ((await ifPresent(driver.stat(path))) !== undefined) await driver.remove(path, step);
+        }
+        if (!(await trash.holds(item))) return;
+      }
+      throw new StorageError('failed', folder);
+    },
+
     async *items(epoch) {
+      for (const kind of ['manifest', 'layer'] as const) yield* linksIn(driver, epoch, '', kind);
       for await (const digest of digestsIn(driver, paths.inTrash(epoch, 'blobs'))) {
         yield { kind: 'blob', digest };
       }
-      yield* linksIn(driver, epoch, '');
     },
 
     async destroy(epoch, item) {
@@ -150,19 +215,22 @@ export function createTrash(driver: StorageDriver): Trash {
       return info.size;
     },
   };
+  return trash;
 }
+
+const nothingRequired: ReferenceRules = { blobs: false, children: 'none' };
 
 async function* linksIn(
   driver: StorageDriver,
   epoch: string,
   folder: string,
+  kind: 'layer' | 'manifest',
 ): AsyncGenerator<Discardable> {
   const here = folder === '' ? 'repositories' : `repositories/${folder}`;
   for (const name of await driver.list(paths.inTrash(epoch, here))) {
-    const kind = name === '_layers' ? 'layer' : name === '_manifests' ? 'manifest' : undefined;
-    if (kind === undefined) {
-      yield* linksIn(driver, epoch, folder === '' ? name : `${folder}/${name}`);
-    } else if (isRepositoryName(folder)) {
+    if (!name.startsWith('_')) {
+      yield* linksIn(driver, epoch, folder === '' ? name : `${folder}/${name}`, kind);
+    } else if (name === linkFolders[kind] && isRepositoryName(folder)) {
       const links = paths.inTrash(epoch, `${here}/${name}`);
       for await (const digest of digestsIn(driver, links)) {
         yield { kind, repository: folder, digest };

@@ -9,7 +9,7 @@ import {
 } from '../../../../test/support/temporary-folder.ts';
 import { chunkOf } from '../../../../test/support/upload-chunks.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
-import { createFilesystemDriver } from '../../storage/filesystem.ts';
+import { createFilesystemDriver } from '../../storage/filesystem/filesystem.ts';
 import { paths } from '../paths.ts';
 import type { UploadService } from './upload-service.ts';
 

@@ -13,11 +13,13 @@ import {
   type TemporaryFolder,
 } from '../../../../test/support/temporary-folder.ts';
 import { chunkOf } from '../../../../test/support/upload-chunks.ts';
-import { createFilesystemDriver } from '../../storage/filesystem.ts';
+import { createEmbeddedLocks } from '../../sessions/embedded-locks.ts';
+import { createFilesystemDriver } from '../../storage/filesystem/filesystem.ts';
+import { createEpoch, createTrash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import type { Registry } from '../registry.ts';
 import { readAll } from '../small-files.ts';
-import type { UploadKey } from './upload-service.ts';
+import type { UploadKey } from './session-access.ts';
 
 const app = parseRepositoryName('team/app');
 const bytes = randomBytes(9000);
@@ -135,6 +137,140 @@ describe('an upload whose storage fails', () => {
     await assertComplete();
   });
 
+  test('whose blob could not be linked can be completed again, also by another core', async () => {
+    for (const again of [registry, restart()]) {
+      const key = await begin(bytes);
+      driver.failOn(
+        'no-space',
+        (operation, path) => operation === 'put' && path.includes('_layers'),
+      );
+      await assert.rejects(registry.uploads.complete(key, digest), { code: 'no-space' });
+      driver.recover();
+      assert.equal(await registry.blobs.has(app, digest), false);
+      await again.uploads.complete(key, digest);
+      await assertComplete();
+      await registry.blobs.remove(app, digest);
+    }
+  });
+
+  test('whose blob was collected before it could be linked can be completed again', async () => {
+    const key = await begin(bytes);
+    driver.failOn('no-space', (operation, path) => operation === 'put' && path.includes('_layers'));
+    await assert.rejects(registry.uploads.complete(key, digest), { code: 'no-space' });
+    driver.recover();
+    const trash = createTrash(driver);
+    for (const again of [chunkOf([]), chunkOf(tail, { locationOffset: head.length })]) {
+      assert.ok(await trash.discard(createEpoch(new Date()), { kind: 'blob', digest }));
+      registry = restart();
+      assert.equal((await registry.uploads.status(key)).offset, bytes.length);
+      assert.equal(await registry.uploads.append(key, again), bytes.length);
+    }
+    await registry.uploads.complete(key, digest);
+    await assertComplete();
+  });
+
+  test('tells of all its bytes where they are a blob that could not be linked', async () => {
+    const key = await begin(bytes);
+    driver.failOn('no-space', (operation, path) => operation === 'put' && path.includes('_layers'));
+    await assert.rejects(registry.uploads.complete(key, digest), { code: 'no-space' });
+    driver.recover();
+    for (const core of [registry, restart()]) {
+      assert.equal((await core.uploads.status(key)).offset, bytes.length);
+    }
+    await registry.uploads.complete(key, digest);
+    await assertComplete();
+  });
+
+  test('that is a blob which could not be linked loses nothing to whatever else comes', async () => {
+    for (const chunk of [
+      chunkOf(tail, { locationOffset: head.length }),
+      chunkOf([], { locationOffset: bytes.length }),
+      chunkOf(head, { start: bytes.length }),
+    ]) {
+      const key = await begin(bytes);
+      driver.failOn(
+        'no-space',
+        (operation, path) => operation === 'put' && path.includes('_layers'),
+      );
+      await assert.rejects(registry.uploads.complete(key, digest), { code: 'no-space' });
+      driver.recover();
+      const after = await registry.uploads.append(key, chunk).catch(() => bytes.length);
+      const whole = Buffer.concat([bytes, head]).subarray(0, after);
+      assert.equal((await registry.uploads.status(key)).offset, whole.length);
+      await registry.uploads.complete(key, digestOf(whole));
+      assert.ok(await registry.blobs.has(app, digestOf(whole)));
+      await registry.blobs.remove(app, digestOf(whole));
+    }
+  });
+
+  test('whose blob is gone for good before it could be linked takes its bytes again', async () => {
+    for (const inOneRequest of [true, false]) {
+      const key = await begin(bytes);
+      driver.failOn(
+        'no-space',
+        (operation, path) => operation === 'put' && path.includes('_layers'),
+      );
+      await assert.rejects(registry.uploads.complete(key, digest), { code: 'no-space' });
+      driver.recover();
+      await driver.remove(paths.blob(digest));
+      const again = chunkOf(bytes, { locationOffset: 0 });
+      if (!inOneRequest) {
+        assert.equal((await registry.uploads.status(key)).offset, 0);
+        await registry.uploads.append(key, again);
+      }
+      await registry.uploads.complete(key, digest, inOneRequest ? again : undefined);
+      await assertComplete();
+      await registry.blobs.remove(app, digest);
+    }
+  });
+
+  test('is unknown once its blob is gone for good and its client has nothing more to send', async () => {
+    const key = await begin(bytes);
+    driver.failOn('no-space', (operation, path) => operation === 'put' && path.includes('_layers'));
+    await assert.rejects(registry.uploads.complete(key, digest), { code: 'no-space' });
+    driver.recover();
+    await driver.remove(paths.blob(digest));
+    await assert.rejects(registry.uploads.complete(key, digest), { code: 'BLOB_UPLOAD_UNKNOWN' });
+    assert.equal(await registry.blobs.has(app, digest), false);
+  });
+
+  test('keeps its bytes while its completion waits for the repository', async () => {
+    const locks = createEmbeddedLocks();
+    registry = openRegistry(driver, { locks });
+    const key = await begin(bytes);
+    const leaving = new AbortController();
+    {
+      using _held = await locks.exclusive(app);
+      const requester = { id: '', signal: leaving.signal };
+      const waiting = registry.uploads.complete(key, digest, undefined, requester);
+      const refused = assert.rejects(waiting, { code: 'request-gone' });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      assert.equal((await registry.uploads.status(key)).offset, bytes.length);
+      leaving.abort();
+      await refused;
+    }
+    const again = chunkOf(tail, { locationOffset: head.length });
+    assert.equal(await registry.uploads.append(key, again), bytes.length);
+    await registry.uploads.complete(key, digest);
+    await assertComplete();
+  });
+
+  test('goes on after a take-over that failed half way', async () => {
+    const key = await begin();
+    driver.failOn(
+      'no-space',
+      (operation, path) => operation === 'write' && path.includes('/copy.'),
+    );
+    registry = restart();
+    await assert.rejects(registry.uploads.append(key, chunkOf(tail, { start: 3000 })), {
+      code: 'no-space',
+    });
+    driver.recover();
+    await registry.uploads.append(key, chunkOf(tail, { start: 3000 }));
+    await registry.uploads.complete(key, digest);
+    await assertComplete();
+  });
+
   test('is no blob while its bytes could not be synced', async () => {
     const key = await begin(bytes);
     driver.failOn('no-space', (operation) => operation === 'sync');
@@ -142,6 +278,26 @@ describe('an upload whose storage fails', () => {
     driver.recover();
     assert.equal(await registry.blobs.has(app, digest), false);
     assert.equal((await registry.uploads.status(key)).offset, bytes.length);
+  });
+
+  test('is written anew after a sync that failed, by this core and by another', async () => {
+    for (const again of [registry, restart()]) {
+      const key = await begin(bytes);
+      driver.failOn('no-space', (operation) => operation === 'sync');
+      await assert.rejects(registry.uploads.complete(key, digest), { code: 'no-space' });
+      const written: string[] = [];
+      driver.failOn('failed', (operation, path) => {
+        if (operation === 'write') written.push(path);
+        return false;
+      });
+      await again.uploads.complete(key, digest);
+      assert.ok(
+        written.some((path) => path.includes('/copy.')),
+        `${written}`,
+      );
+      await assertComplete();
+      await registry.blobs.remove(app, digest);
+    }
   });
 
   test('has its bytes synced before they are put in their place', async () => {

@@ -10,11 +10,11 @@ import {
 } from '../../../../test/support/temporary-folder.ts';
 import { chunkOf } from '../../../../test/support/upload-chunks.ts';
 import type { StorageDriver, StoragePath } from '../../storage/driver.ts';
-import { createFilesystemDriver } from '../../storage/filesystem.ts';
+import { createFilesystemDriver } from '../../storage/filesystem/filesystem.ts';
 import { paths } from '../paths.ts';
 import type { Registry } from '../registry.ts';
 import { readAll } from '../small-files.ts';
-import type { UploadKey } from './upload-service.ts';
+import type { UploadKey } from './session-access.ts';
 
 const app = parseRepositoryName('team/app');
 const unknown = { code: 'BLOB_UPLOAD_UNKNOWN' };
@@ -62,6 +62,20 @@ describe('an upload that a core left behind', () => {
     const left = (await folder.files()).filter((file) => file.includes('/_uploads/'));
     assert.deepEqual(left, []);
   }
+
+  test('of an earlier version has the bytes that its name says: its client sends the rest again', async () => {
+    for (const former of ['cut.1.3000', 'open.1.3000']) {
+      const key = await begin(restart(), bytes.subarray(0, 5000));
+      const upload = paths.upload(app, key.id);
+      await driver.rename(paths.below(upload, 'data.1'), paths.below(upload, former));
+      const core = restart();
+      assert.equal((await core.uploads.status(key)).offset, 3000);
+      assert.equal(await core.uploads.append(key, chunkOf(bytes.subarray(3000))), bytes.length);
+      await core.uploads.complete(key, digest);
+      await assertComplete(core);
+      await core.blobs.remove(app, digest);
+    }
+  });
 
   test('goes on where it was', async () => {
     const key = await begin(restart());
@@ -119,7 +133,7 @@ describe('an upload that a core left behind', () => {
 
   test('is taken from its whole file when a take-over was cut short', async () => {
     const key = await begin(restart());
-    await write(paths.uploadCopy(app, key.id, 2), head.subarray(0, 1000));
+    await write(paths.uploadFile(app, key.id, { kind: 'copy', fence: 2 }), head.subarray(0, 1000));
     const core = restart();
     assert.equal((await core.uploads.status(key)).offset, 3000);
     await core.uploads.append(key, chunkOf(middle, { start: 3000 }));
@@ -131,7 +145,10 @@ describe('an upload that a core left behind', () => {
 
   test('is taken from the newest file when the one before was not cleared away', async () => {
     const key = await begin(restart());
-    await write(paths.uploadData(app, key.id, 2), Buffer.concat([head, middle]));
+    await write(
+      paths.uploadFile(app, key.id, { kind: 'data', fence: 2 }),
+      Buffer.concat([head, middle]),
+    );
     const core = restart();
     assert.equal((await core.uploads.status(key)).offset, 6000);
     await core.uploads.complete(key, digest, chunkOf(tail, { start: 6000 }));
@@ -140,7 +157,7 @@ describe('an upload that a core left behind', () => {
 
   test('is hashed anew, so that bytes changed on disk are never a blob', async () => {
     const key = await begin(restart(), bytes);
-    const path = paths.uploadData(app, key.id, 1);
+    const path = paths.uploadFile(app, key.id, { kind: 'data', fence: 1 });
     await driver.remove(path);
     await write(path, Buffer.concat([head, Buffer.alloc(3000), tail]));
     await assert.rejects(restart().uploads.complete(key, digest), { code: 'DIGEST_INVALID' });
@@ -218,4 +235,21 @@ describe('an upload that a core left behind', () => {
       await assert.rejects(restart().uploads.append(key, chunkOf(middle)), unknown);
     });
   }
+
+  test('has all its bytes also for a listing that meets its file getting another name', async () => {
+    const key = await begin(restart());
+    const folder = paths.upload(app, key.id);
+    let missed = 0;
+    // As readdir may: the old name is gone already, and the new one is behind where it has looked.
+    const list = driver.list.bind(driver);
+    driver.list = async (path, page) => {
+      const names = await list(path, page);
+      if (path !== folder) return names;
+      missed += 1;
+      return missed > 2 ? names : names.filter((name) => !name.startsWith('data.'));
+    };
+    const core = restart();
+    assert.equal((await core.uploads.status(key)).offset, head.length);
+    assert.ok(missed > 2);
+  });
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { digestOf } from '#libs/oci/digest.ts';
@@ -11,12 +12,14 @@ import {
   type TemporaryFolder,
 } from '../../../../test/support/temporary-folder.ts';
 import { brokenChunkOf, chunkOf, hangingChunkOf } from '../../../../test/support/upload-chunks.ts';
+import { createEmbeddedSessionStore } from '../../sessions/embedded.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
-import { createFilesystemDriver } from '../../storage/filesystem.ts';
+import { createFilesystemDriver } from '../../storage/filesystem/filesystem.ts';
 import { paths } from '../paths.ts';
 import type { Registry } from '../registry.ts';
 import { readAll } from '../small-files.ts';
-import type { UploadKey, UploadService } from './upload-service.ts';
+import type { UploadKey } from './session-access.ts';
+import type { UploadService } from './upload-service.ts';
 
 const app = parseRepositoryName('team/app');
 const other = parseRepositoryName('team/other');
@@ -163,6 +166,88 @@ describe('an upload', () => {
       assert.deepEqual(await folder.files(), []);
     });
   }
+
+  test('counts what came of a chunk with Content-Range that broke off', async () => {
+    const key = await start();
+    await assert.rejects(
+      uploads.append(key, { ...brokenChunkOf(bytes.subarray(0, 3000)), start: 0 }),
+    );
+    await uploads.append(key, chunkOf(bytes.subarray(3000), { start: 3000 }));
+    await uploads.complete(key, digest);
+    await assertStored(bytes);
+  });
+
+  test('takes the last bytes once if they are sent again with the completion', async () => {
+    const key = await start();
+    const broken = { ...brokenChunkOf(bytes.subarray(0, 9000)), locationOffset: 0 };
+    await assert.rejects(uploads.complete(key, digest, broken));
+    await uploads.complete(key, digest, chunkOf(bytes, { locationOffset: 0 }));
+    await assertStored(bytes);
+    await assertNoUploads();
+  });
+
+  test('takes nothing of a request whose client left before it was looked at', async () => {
+    const key = await start();
+    await uploads.append(key, chunkOf(bytes.subarray(0, 4000)));
+    const gone = { id: '', signal: AbortSignal.abort() };
+    const chunk = () => chunkOf(bytes.subarray(4000));
+    await assert.rejects(uploads.append(key, chunk(), gone), { code: 'request-gone' });
+    await assert.rejects(uploads.complete(key, digest, chunk(), gone), { code: 'request-gone' });
+    await assert.rejects(uploads.cancel(key, gone), { code: 'request-gone' });
+    assert.equal((await uploads.status(key)).offset, 4000);
+    await uploads.append(key, chunk());
+    await uploads.complete(key, digest);
+    await assertStored(bytes);
+  });
+
+  test('is not made a blob whose client left in the middle', async () => {
+    const key = await start();
+    await uploads.append(key, chunkOf(bytes));
+    await assert.rejects(
+      uploads.complete(key, digest, undefined, { id: '', signal: AbortSignal.abort() }),
+      {
+        code: 'request-gone',
+      },
+    );
+    assert.equal(await registry.blobs.has(app, digest), false);
+    await uploads.complete(key, digest);
+    await assertStored(bytes);
+  });
+
+  test('leaves no file open, however its requests end', async () => {
+    const descriptors = async () => (await readdir('/proc/self/fd')).length;
+    const gone = { id: '', signal: AbortSignal.abort() };
+    const keys = await Promise.all(Array.from({ length: 30 }, () => start()));
+    const before = await descriptors();
+    for (const key of keys) {
+      await assert.rejects(uploads.append(key, chunkOf(bytes, { start: 5 })), {
+        code: 'RANGE_INVALID',
+      });
+      await assert.rejects(uploads.append(key, chunkOf(bytes), gone), { code: 'request-gone' });
+    }
+    for (const key of keys.slice(0, 10)) await uploads.cancel(key);
+    assert.ok((await descriptors()) - before < 10);
+  });
+
+  test('is not ended as empty while it is written to, nor with what another core took', async () => {
+    const key = await start();
+    const { chunk, taken } = hangingChunkOf(bytes.subarray(0, 3000));
+    const hanging = assert.rejects(uploads.append(key, chunk), { code: 'UNAVAILABLE' });
+    await taken;
+    assert.equal(await uploads.endIfEmpty(key), false);
+    const again = chunkOf(bytes, { locationOffset: 0 });
+    assert.equal(await uploads.append(key, again), bytes.length);
+    await hanging;
+
+    const sessions = createEmbeddedSessionStore();
+    const [one, other] = [openRegistry(driver, { sessions }), openRegistry(driver, { sessions })];
+    const { id } = await one.uploads.start(app, '');
+    const shared = { repository: app, id, subject: '' };
+    await assert.rejects(one.uploads.append(shared, brokenChunkOf(Buffer.alloc(0))));
+    assert.equal(await other.uploads.append(shared, chunkOf(bytes.subarray(0, 1000))), 1000);
+    assert.equal(await one.uploads.endIfEmpty(shared), false);
+    assert.equal((await one.uploads.status(shared)).offset, 1000);
+  });
 
   test('that nobody opened is unknown to everything', async () => {
     const key = { repository: app, id: createUploadId(), subject: 'alice' };

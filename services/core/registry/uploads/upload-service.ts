@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import { type Digest, type DigestAlgorithm, digestParts } from '#libs/oci/digest.ts';
+import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import { createUploadId, type UploadId } from '#libs/oci/upload-id.ts';
+import { type Locks, type Requester, unattended } from '../../sessions/locks.ts';
 import {
   SessionBusyError,
-  type SessionLock,
   SessionLostError,
   type SessionStore,
   type UploadSession,
@@ -14,27 +14,19 @@ import {
 import { type StorageDriver, StorageError } from '../../storage/driver.ts';
 import type { BlobStore } from '../blob-store.ts';
 import { paths } from '../paths.ts';
-import { digestFile, type Holding } from './holding.ts';
-import { createHoldings } from './holdings.ts';
-import { readHolderFiles, recoverSession, writeSessionFiles } from './session-files.ts';
+import type { PartialUpload } from './partial-upload.ts';
+import { createPartialUploads } from './partial-uploads.ts';
+import { createSessionAccess, type UploadKey, unknownUpload } from './session-access.ts';
+import { discard, type Turn, takeChunk, type UploadChunk } from './take-chunk.ts';
+import { createUploadEnding } from './upload-ending.ts';
+import {
+  isUnwritten,
+  measureUpload,
+  recoverSession,
+  wasMoved,
+  writeSessionFiles,
+} from './upload-folder.ts';
 import { walkUploads } from './walk-uploads.ts';
-
-/** Which upload is meant, and who asks. */
-export interface UploadKey {
-  repository: RepositoryName;
-  id: UploadId;
-  subject: string;
-}
-
-/** Bytes of a request, and where the client says they belong. */
-export interface UploadChunk {
-  /** Gives the bytes, and ends early when the signal is aborted. */
-  source: (signal: AbortSignal) => AsyncIterable<Buffer>;
-  /** Offset of the first byte; undefined where the client does not say. */
-  start?: number | undefined;
-  /** Number of bytes announced; undefined where unknown. */
-  length?: number | undefined;
-}
 
 /**
  * Upload sessions of blobs (distribution-spec, "Pushing blobs"). A session that is another's, or of
@@ -52,24 +44,42 @@ export interface UploadService {
     subject: string,
     algorithm?: DigestAlgorithm,
   ): Promise<UploadSession>;
-  /** @throws RegistryError BLOB_UPLOAD_UNKNOWN */
+  /** A session as it was recorded last. @throws RegistryError BLOB_UPLOAD_UNKNOWN */
+  find(key: UploadKey): Promise<UploadSession>;
+  /**
+   * A session with all bytes that arrived; of a chunk on its way to another core, with those before it.
+   * @throws RegistryError BLOB_UPLOAD_UNKNOWN
+   */
   status(key: UploadKey): Promise<UploadSession>;
   /**
-   * Appends bytes; what was taken outlives this process when it resolves, and also when it rejects.
-   * @returns the new offset
+   * Appends bytes; what arrived outlives this process when it resolves, and also when it rejects. Sent again to the same
+   * address, because their answer was lost, they are not taken twice.
+   * @returns the offset behind the chunk
    * @throws RegistryError BLOB_UPLOAD_UNKNOWN; RANGE_INVALID with `detail.offset` if the chunk starts
-   *   elsewhere; SIZE_INVALID if it is not as long as announced; UNAVAILABLE if another request
-   *   holds the session
+   *   elsewhere, or is not what arrived before; SIZE_INVALID if it is not as long as announced; UNAVAILABLE if another
+   *   request holds the session
    */
-  append(key: UploadKey, chunk: UploadChunk): Promise<number>;
+  append(key: UploadKey, chunk: UploadChunk, requester?: Requester): Promise<number>;
   /**
    * Takes the last bytes, if any, checks the digest and makes the blob the repository's; durable when
    * it resolves. A wrong digest ends the session.
    * @throws RegistryError as `append`, and DIGEST_INVALID
    */
-  complete(key: UploadKey, digest: Digest, chunk?: UploadChunk): Promise<void>;
+  complete(
+    key: UploadKey,
+    digest: Digest,
+    chunk?: UploadChunk,
+    requester?: Requester,
+  ): Promise<void>;
   /** Ends a session and removes its bytes. @throws RegistryError BLOB_UPLOAD_UNKNOWN */
-  cancel(key: UploadKey): Promise<void>;
+  cancel(key: UploadKey, requester?: Requester): Promise<void>;
+  /**
+   * Ends a session that has no byte. One that gets its first at this moment stays: that request is told to
+   * come again.
+   * @returns whether it was ended
+   * @throws RegistryError BLOB_UPLOAD_UNKNOWN
+   */
+  endIfEmpty(key: UploadKey): Promise<boolean>;
   /**
    * Ends uploads that were opened before a time, also those that an older registry left. One that
    * another request does not let go of stays for the next time.
@@ -81,6 +91,7 @@ export interface UploadService {
 interface Dependencies {
   driver: StorageDriver;
   sessions: SessionStore;
+  locks: Locks;
   blobs: BlobStore;
   now?: () => Date;
 }
@@ -88,145 +99,42 @@ interface Dependencies {
 export function createUploadService({
   driver,
   sessions,
+  locks,
   blobs,
   now = () => new Date(),
 }: Dependencies): UploadService {
   /** This core, as the session store knows it: told apart also from itself before a restart. */
   const holder = `${hostname()}/${process.pid}/${randomUUID()}`;
-  const holdings = createHoldings(driver);
+  const partials = createPartialUploads(driver);
 
-  async function find({ repository, id, subject }: UploadKey): Promise<UploadSession> {
-    let session = await sessions.read(id);
-    if (session === undefined) {
-      const recovered = await recoverSession(driver, repository, id);
-      if (recovered !== undefined) await sessions.create(recovered);
-      session = recovered;
-    }
-    if (session?.repository !== repository || session.subject !== subject) {
-      throw unknownUpload(id);
-    }
-    return session;
-  }
+  const { find, acquire } = createSessionAccess({ driver, sessions, partials, holder });
+  const { finish, give, end } = createUploadEnding({ driver, locks, blobs, partials });
 
-  /**
-   * Waits for the session's lock. Where a request of ours still hangs in the middle of our file, having
-   * lost its turn, we go on with a file of another number.
-   */
-  async function acquire(key: UploadKey, onReleaseRequested: () => void): Promise<SessionLock> {
-    const session = await find(key);
-    const isHeld = session.holder === holder && holdings.sizeOf(key.id) !== undefined;
-    const seenFence = isHeld ? session.fence : await highestFence(key);
-    const lock = await sessions.acquire(key.id, { holder, seenFence, onReleaseRequested });
-    if (lock === undefined) throw unknownUpload(key.id);
-    if (lock.takenOver || !holdings.isBusy(key.id)) return lock;
-    await lock[Symbol.asyncDispose]();
-    const beyond = (await highestFence(key)) + 1;
-    const again = await sessions.acquire(key.id, {
-      holder,
-      seenFence: beyond,
-      onReleaseRequested,
-    });
-    if (again === undefined) throw unknownUpload(key.id);
-    return again;
-  }
-
-  async function highestFence({ repository, id }: UploadKey): Promise<number> {
-    return (await readHolderFiles(driver, repository, id)).highestFence;
-  }
-
-  /** Our file of the session, which no other request of ours uses meanwhile. */
-  async function withHolding<T>(
-    lock: SessionLock,
-    action: (holding: Holding) => Promise<T>,
+  /** The bytes of a session whose lock we have, which no other request of ours uses meanwhile. */
+  async function withPartial<T>(
+    session: UploadSession,
+    action: (partial: PartialUpload) => Promise<T>,
   ): Promise<T> {
-    const holding = await holdings.hold(lock.session);
-    holding.busy = true;
+    const partial = await partials.open(session);
     try {
-      return await action(holding);
+      return await action(partial);
     } finally {
-      holding.busy = false;
+      // However it ended: nothing stays open between two requests.
+      await partial.close().catch(() => {});
     }
-  }
-
-  /** Appends a chunk to our file, and records how far we got, also if the chunk breaks off. */
-  async function take(
-    lock: SessionLock,
-    holding: Holding,
-    { source, start, length }: UploadChunk,
-    releaseAsked: AbortSignal,
-  ): Promise<void> {
-    const before = holding.size;
-    if (start !== undefined && start !== before) {
-      throw new RegistryError('RANGE_INVALID', {
-        message: `the chunk starts at byte ${start}, but the upload has ${before} bytes`,
-        detail: { offset: before },
-      });
-    }
-    try {
-      for await (const chunk of source(releaseAsked)) await holding.write(chunk);
-    } finally {
-      await holding.release();
-      const digest = holding.usable ? holding.digest() : undefined;
-      await lock.update({ offset: holding.size, writer: {}, digest });
-    }
-    if (releaseAsked.aborted) {
-      throw new RegistryError('UNAVAILABLE', {
-        message: 'another request has taken this upload over',
-        retryAfter: 1,
-      });
-    }
-    const received = holding.size - before;
-    if (length !== undefined && received !== length) {
-      throw new RegistryError('SIZE_INVALID', {
-        message: `${length} bytes were announced, ${received} came`,
-        detail: { announced: length, received },
-      });
-    }
-  }
-
-  /** Checks the whole and makes it the repository's blob. */
-  async function finish(lock: SessionLock, holding: Holding, digest: Digest): Promise<void> {
-    const { algorithm } = digestParts(digest);
-    await holding.sync();
-    await holding.release();
-    const actual =
-      algorithm === lock.session.algorithm
-        ? holding.digest()
-        : await digestFile(driver, holding.path, algorithm);
-    if (actual !== digest) {
-      await end(lock);
-      throw new RegistryError('DIGEST_INVALID', {
-        message: `the uploaded bytes have the digest ${actual}, not ${digest}`,
-        detail: { digest: actual },
-      });
-    }
-    await driver.move(holding.path, paths.blob(digest));
-    await blobs.link(lock.session.repository, digest);
-    try {
-      await end(lock);
-    } catch (error) {
-      // The blob is the repository's for good; what is left of the session is the purge's.
-      if (error instanceof StorageError) throw error;
-    }
-  }
-
-  /** Ends the session and removes what it left in storage: first that, so that nobody rebuilds it. */
-  async function end(lock: SessionLock): Promise<void> {
-    const { repository, id } = lock.session;
-    holdings.drop(id);
-    await driver.remove(paths.upload(repository, id));
-    await lock.remove();
   }
 
   /** Runs an action with the session's lock and says in the client's words why it cannot be. */
   async function withLock<T>(
     key: UploadKey,
-    action: (lock: SessionLock, releaseAsked: AbortSignal) => Promise<T>,
+    requester: Requester,
+    action: (turn: Turn) => Promise<T>,
   ): Promise<T> {
     const release = new AbortController();
     try {
-      await using lock = await acquire(key, () => release.abort());
-      return await action(lock, release.signal);
+      await using lock = await acquire(key, requester, () => release.abort());
+      using _entered = partials.enter(key.id);
+      return await action({ lock, requester, releaseAsked: release.signal });
     } catch (error) {
       if (error instanceof SessionBusyError || error instanceof SessionLostError) {
         const { message } = error;
@@ -247,9 +155,10 @@ export function createUploadService({
     { repository, id }: UploadKey,
     cause: StorageError,
   ): Promise<RegistryError> {
-    holdings.drop(id);
+    partials.forget(id);
     const left = await recoverSession(driver, repository, id);
-    if (left === undefined || left.offset === 0) return unknownUpload(id);
+    // Without a file it is over, unless its bytes are a blob that the repository is about to be given.
+    if (left === undefined || (left.fence === 0 && left.offset === 0)) return unknownUpload(id);
     const message = 'another core has taken this upload over';
     return new RegistryError('UNAVAILABLE', { message, retryAfter: 1, cause });
   }
@@ -260,7 +169,10 @@ export function createUploadService({
     const session = (await sessions.read(id)) ?? (await recoverSession(driver, repository, id));
     try {
       if (session === undefined) await driver.remove(paths.upload(repository, id));
-      else await withLock({ repository, id, subject: session.subject }, end);
+      else {
+        const key = { repository, id, subject: session.subject };
+        await withLock(key, unattended, ({ lock }) => end(lock));
+      }
       return true;
     } catch (error) {
       if (error instanceof RegistryError) return false;
@@ -282,7 +194,6 @@ export function createUploadService({
         fence: 0,
         offset: 0,
         digest: undefined,
-        writer: undefined,
       };
       await writeSessionFiles(driver, session);
       try {
@@ -295,29 +206,61 @@ export function createUploadService({
       return session;
     },
 
+    find,
+
     async status(key) {
       const session = await find(key);
-      const size = session.holder === holder ? holdings.sizeOf(key.id) : undefined;
-      return size === undefined ? session : { ...session, offset: size };
+      const { repository, id } = session;
+      const hasBytes = session.offset > 0;
+      const { isOurs, newest, size } = await measureUpload(driver, repository, id, { hasBytes });
+      if (!isOurs) throw unknownUpload(id);
+      // What another core adds while it is taken over may be missing in the copy.
+      const isCertain = newest?.kind !== 'open' || session.holder === holder;
+      return { ...session, offset: isCertain ? size : Math.min(session.offset, size) };
     },
 
-    append: (key, chunk) =>
-      withLock(key, (lock, releaseAsked) =>
-        withHolding(lock, async (holding) => {
-          await take(lock, holding, chunk, releaseAsked);
-          return holding.size;
+    append: (key, chunk, requester = unattended) =>
+      withLock(key, requester, (turn) =>
+        withPartial(turn.lock.session, async (partial) => {
+          return await takeChunk(turn, partial, chunk);
         }),
       ),
 
-    complete: (key, digest, chunk) =>
-      withLock(key, (lock, releaseAsked) =>
-        withHolding(lock, async (holding) => {
-          if (chunk !== undefined) await take(lock, holding, chunk, releaseAsked);
-          await finish(lock, holding, digest);
-        }),
-      ),
+    complete: (key, digest, chunk, requester = unattended) =>
+      withLock(key, requester, async (turn) => {
+        const { session } = turn.lock;
+        const hasBody = chunk !== undefined && chunk.length !== 0;
+        if (await wasMoved(driver, session, digest)) {
+          if (await blobs.areBytesThere(digest)) {
+            if (chunk !== undefined) await discard(chunk.source(turn.releaseAsked));
+            return await give(turn, digest);
+          }
+          // The blob was collected before the repository had it: the bytes must come again.
+          if (!hasBody) {
+            await end(turn.lock);
+            throw unknownUpload(key.id);
+          }
+        }
+        await withPartial(session, async (partial) => {
+          if (hasBody) await takeChunk(turn, partial, chunk);
+          await finish(turn, partial, digest);
+        });
+      }),
 
-    cancel: (key) => withLock(key, end),
+    cancel: (key, requester = unattended) => withLock(key, requester, ({ lock }) => end(lock)),
+
+    async endIfEmpty(key) {
+      const { repository, id } = key;
+      const hasBytes = async ({ offset }: UploadSession) =>
+        offset > 0 || !(await isUnwritten(driver, repository, id));
+      // Looked at first: to ask for the lock is to ask whoever writes to let go.
+      if (partials.isBusy(id) || (await hasBytes(await find(key)))) return false;
+      return await withLock(key, unattended, async ({ lock }) => {
+        if (await hasBytes(lock.session)) return false;
+        await end(lock);
+        return true;
+      });
+    },
 
     async purge(openedBefore, { dryRun }) {
       let found = 0;
@@ -328,8 +271,4 @@ export function createUploadService({
       return found;
     },
   };
-}
-
-function unknownUpload(id: UploadId): RegistryError {
-  return new RegistryError('BLOB_UPLOAD_UNKNOWN', { detail: { id } });
 }

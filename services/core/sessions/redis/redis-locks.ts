@@ -1,13 +1,27 @@
 import { randomUUID } from 'node:crypto';
 import type { RedisConnection } from '#libs/redis/connection.ts';
-import { type Held, LockBusyError, LockLostError, type Locks } from '../locks.ts';
-import { acquireLockScript, releaseLockScript, renewLockScript } from './lock-scripts.ts';
+import { givenUpKey } from '#libs/redis/give-up.ts';
+import { RedisAwayError } from '#libs/redis/redis-away.ts';
+import {
+  confirmWanted,
+  type Held,
+  LockBusyError,
+  LockLostError,
+  type Locks,
+  type Requester,
+  RequestGoneError,
+  unattended,
+} from '../locks.ts';
+import { beginEpochs, epochKeyFor } from './epoch.ts';
+import { acquireLockScript, confirmLockScript, releaseLockScript } from './lock-scripts.ts';
 import { type Wake, wakeChannel } from './wake.ts';
 
 export interface RedisLockOptions {
   redis: RedisConnection;
   wake: Wake;
-  /** Milliseconds a holder that is not heard of keeps a lock. */
+  /** Why Redis may lose locks; undefined while it keeps them. */
+  unreliable?: () => string | undefined;
+  /** Milliseconds a holder that is not heard of keeps a lock; the same in all cores. */
   lease?: number;
   /** Milliseconds a request waits for a lock. */
   maxWait?: number;
@@ -15,44 +29,80 @@ export interface RedisLockOptions {
   clock?: () => number;
 }
 
+/** Milliseconds a holder that is not heard of keeps a lock. */
+export const lockLease = 10_000;
+
 /** Milliseconds without asking after which one who waits loses its place. */
-const patience = 2000;
+const placeKept = 2000;
 
 interface Lease {
   key: string;
   token: string;
-  /** On our own clock, counted from before we asked, so that it never ends later than Redis'. */
+  epoch: string;
+  requester: Requester;
+  /** On our own clock, from before we asked: when it must have been renewed. */
   endsAt: number;
-  lost: boolean;
 }
 
 /** Locks in Redis, for any number of cores. Throws RedisAwayError while Redis is away. */
 export function createRedisLocks({
   redis,
   wake,
-  lease = 15_000,
+  unreliable = () => undefined,
+  lease = lockLease,
   maxWait = 30_000,
   clock,
 }: RedisLockOptions): Locks {
   const redisTime = () => (clock === undefined ? '' : clock());
   const ownTime = clock ?? (() => performance.now());
-  const keyOf = (key: string) => `portcullis:lock:{${key}}`;
   const freed = (key: string) => `unlocked ${key}`;
   const leases = new Set<Lease>();
 
-  async function ask(key: string, token: string, mode: 'x' | 's', wait: number) {
+  /** The lock, its epoch, and what says that the request was given up: all of one slot. */
+  function keysOf(key: string, { id }: Requester): string[] {
+    const lock = `portcullis:lock:{${key}}`;
+    return [lock, epochKeyFor(lock, redis.isCluster), givenUpKey(key, id)];
+  }
+
+  let beginning = false;
+
+  /** Has the new epoch begin everywhere, where Redis may have forgotten locks of ours. */
+  async function beginAll(): Promise<void> {
+    if (beginning) return;
+    beginning = true;
+    try {
+      await beginEpochs(redis, redisTime);
+    } catch {
+      // Redis is away: whoever asks for a lock first begins it.
+    } finally {
+      beginning = false;
+    }
+  }
+  void beginAll();
+
+  async function ask(
+    { key, token, requester }: Pick<Lease, 'key' | 'token' | 'requester'>,
+    mode: 'x' | 's',
+    placeFor: number,
+  ): Promise<{ held: Held | undefined; epoch: string }> {
+    const why = unreliable();
+    if (why !== undefined) throw new RedisAwayError(new Error(why));
     const askedAt = ownTime();
-    const args = [redisTime(), token, mode, lease, wait];
-    const answer = await redis.run(acquireLockScript, [keyOf(key)], args);
-    return answer === 1 ? hold({ key, token, endsAt: askedAt + lease, lost: false }) : undefined;
+    const args = [redisTime(), token, mode, lease, placeFor, randomUUID()];
+    const answer = await redis.run(acquireLockScript, keysOf(key, requester), args);
+    const [outcome, epoch, began] = answer as [number, string, number];
+    if (began === 1) void beginAll();
+    if (outcome === -2) throw new RequestGoneError();
+    if (outcome !== 1) return { held: undefined, epoch };
+    return { held: hold({ key, token, epoch, requester, endsAt: askedAt + lease }), epoch };
   }
 
   function hold(mine: Lease): Held {
     leases.add(mine);
     return {
-      assertHeld() {
-        if (!mine.lost && ownTime() < mine.endsAt) return;
-        throw new LockLostError('this process was held up for too long');
+      async confirm() {
+        await confirmWanted(mine.requester);
+        await renew(mine);
       },
       [Symbol.dispose]() {
         if (leases.delete(mine)) release(mine.key, mine.token);
@@ -63,18 +113,28 @@ export function createRedisLocks({
   /** Nobody waits for the answer: if it is lost, the lease ends by itself. */
   function release(key: string, token: string): void {
     const args = [redisTime(), token, wakeChannel, freed(key)];
-    redis.run(releaseLockScript, [keyOf(key)], args).catch(() => {});
+    redis.run(releaseLockScript, keysOf(key, unattended), args).catch(() => {});
   }
 
-  async function acquire(key: string, mode: 'x' | 's'): Promise<Held> {
+  async function acquire(key: string, mode: 'x' | 's', requester: Requester): Promise<Held> {
     const token = randomUUID();
     const giveUpAt = performance.now() + maxWait;
+    let askedIn: string | undefined;
     try {
       for (;;) {
-        const held = await ask(key, token, mode, patience);
+        const { held, epoch } = await ask({ key, token, requester }, mode, placeKept);
+        askedIn ??= epoch;
+        if (epoch !== askedIn) {
+          // With its locks Redis forgot whether this request was given up.
+          held?.[Symbol.dispose]();
+          throw new LockLostError('Redis lost its memory while the request waited');
+        }
         if (held !== undefined) return held;
-        if (performance.now() >= giveUpAt) throw new LockBusyError('others are at work here');
-        await wake.next(freed(key));
+        if (requester.signal.aborted) throw new RequestGoneError();
+        if (performance.now() >= giveUpAt) {
+          throw new LockBusyError('other requests change it at the moment');
+        }
+        await wake.next(freed(key), requester.signal);
       }
     } catch (error) {
       release(key, token);
@@ -82,25 +142,31 @@ export function createRedisLocks({
     }
   }
 
+  /** @throws LockLostError, RequestGoneError */
   async function renew(mine: Lease): Promise<void> {
     const askedAt = ownTime();
-    const args = [redisTime(), mine.token, lease];
-    const answer = await redis.run(renewLockScript, [keyOf(mine.key)], args);
-    if (answer === 1) mine.endsAt = askedAt + lease;
-    else mine.lost = true;
+    const args = [redisTime(), mine.token, lease, mine.epoch];
+    const answer = await redis.run(confirmLockScript, keysOf(mine.key, mine.requester), args);
+    if (answer === -2) throw new RequestGoneError();
+    if (answer !== 1) throw new LockLostError('this process was held up, or Redis lost the lock');
+    mine.endsAt = askedAt + lease;
   }
 
   // Most locks are gone long before; only what is held for long is ever renewed.
   const timer = setInterval(() => {
     for (const mine of leases) {
-      if (mine.endsAt - ownTime() < (lease * 2) / 3) void renew(mine).catch(() => {});
+      if (mine.endsAt - ownTime() >= (lease * 2) / 3) continue;
+      // Whether it is still ours shows at the next step that others would see.
+      renew(mine).catch(() => {});
     }
   }, lease / 6).unref();
 
   return {
-    shared: (key) => acquire(key, 's'),
-    exclusive: (key) => acquire(key, 'x'),
-    tryExclusive: (key) => ask(key, randomUUID(), 'x', 0),
+    shared: (key, requester = unattended) => acquire(key, 's', requester),
+    exclusive: (key, requester = unattended) => acquire(key, 'x', requester),
+    async tryExclusive(key) {
+      return (await ask({ key, token: randomUUID(), requester: unattended }, 'x', 0)).held;
+    },
     async close() {
       clearInterval(timer);
       for (const mine of leases) release(mine.key, mine.token);

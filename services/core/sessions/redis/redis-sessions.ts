@@ -3,6 +3,8 @@ import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import type { RedisConnection } from '#libs/redis/connection.ts';
+import { givenUpKey } from '#libs/redis/give-up.ts';
+import { confirmWanted, type Requester, RequestGoneError } from '../locks.ts';
 import {
   type AcquireOptions,
   SessionBusyError,
@@ -50,35 +52,42 @@ export function createRedisSessionStore({
 }: RedisSessionOptions): SessionStore {
   const now = () => (clock === undefined ? '' : clock());
   const keyOf = (id: UploadId) => `portcullis:upload:{${id}}`;
+  const keysOf = (id: UploadId, { id: attempt }: Requester) => [keyOf(id), givenUpKey(id, attempt)];
   const freed = (id: UploadId) => `free ${id}`;
   const wanted = (id: UploadId) => `want ${id}`;
 
   async function enter(
     id: UploadId,
     turn: string,
-    { holder, seenFence }: AcquireOptions,
+    { holder, seenFence, requester }: AcquireOptions,
   ): Promise<{ takenOver: boolean; session: UploadSession } | undefined> {
     const giveUpAt = performance.now() + drainPeriod;
     for (;;) {
-      const args = [now(), ttl, lease, turn, holder, seenFence, wakeChannel, wanted(id)];
-      const answer = (await redis.run(acquireScript, [keyOf(id)], args)) as [
+      const args = [...[now(), ttl, lease], ...[turn, holder, seenFence, wakeChannel, wanted(id)]];
+      const answer = (await redis.run(acquireScript, keysOf(id, requester), args)) as [
         outcome: string,
         takenOver: string,
         fields: string[],
       ];
+      if (answer[0] === 'gone') throw new RequestGoneError();
       if (answer[0] === 'none') return undefined;
       if (answer[0] === 'yours') {
         return { takenOver: answer[1] === '1', session: parseSession(id, answer[2]) };
       }
+      if (requester.signal.aborted) throw new RequestGoneError();
       if (performance.now() >= giveUpAt) {
         throw new SessionBusyError('the upload is in use by another request');
       }
-      await wake.next(freed(id));
+      await wake.next(freed(id), requester.signal);
     }
   }
 
   /** Keeps the lease alive, and calls back once when somebody waits or the turn is over. */
-  function keepAlive(id: UploadId, turn: string, onReleaseRequested: () => void): () => void {
+  function keepAlive(
+    id: UploadId,
+    turn: string,
+    { requester, onReleaseRequested }: AcquireOptions,
+  ): () => void {
     let asked = false;
     const ask = () => {
       if (asked) return;
@@ -86,7 +95,7 @@ export function createRedisSessionStore({
       onReleaseRequested();
     };
     const renew = async () => {
-      const answer = await redis.run(renewScript, [keyOf(id)], [now(), lease, turn]);
+      const answer = await redis.run(renewScript, keysOf(id, requester), [now(), lease, turn]);
       if (answer !== 1) ask();
     };
     // While Redis is away the lease runs on; whether anybody took the turn shows afterwards.
@@ -117,8 +126,10 @@ export function createRedisSessionStore({
       const entered = await enter(id, turn, options);
       if (entered === undefined) return undefined;
       let { session } = entered;
-      const stopRenewing = keepAlive(id, turn, options.onReleaseRequested);
+      const stopRenewing = keepAlive(id, turn, options);
+      const { requester } = options;
       const assertDone = (answer: unknown) => {
+        if (answer === -2) throw new RequestGoneError();
         if (answer !== 1) throw new SessionLostError('the upload went on with another request');
       };
       const lock: SessionLock = {
@@ -126,9 +137,15 @@ export function createRedisSessionStore({
           return session;
         },
         takenOver: entered.takenOver,
+        async confirm() {
+          await confirmWanted(requester);
+          const args = [now(), lease, turn];
+          const answer = await redis.run(renewScript, keysOf(id, requester), args);
+          assertDone(answer === 2 ? 1 : answer);
+        },
         async update(progress) {
           const args = [now(), ttl, lease, turn, ...formatProgress(progress)];
-          assertDone(await redis.run(updateScript, [keyOf(id)], args));
+          assertDone(await redis.run(updateScript, keysOf(id, requester), args));
           session = { ...session, ...progress };
         },
         async remove() {
@@ -151,15 +168,15 @@ export function createRedisSessionStore({
   };
 }
 
-/** As the create script takes it: about, holder, fence, offset, digest, writer. */
+/** As the create script takes it: about, holder, fence, offset, digest. */
 function formatSession(session: UploadSession): (string | number)[] {
   const { repository, subject, algorithm, startedAt, holder = '', fence } = session;
   const about = JSON.stringify({ repository, subject, algorithm, startedAt });
   return [about, holder, fence, ...formatProgress(session)];
 }
 
-function formatProgress({ offset, digest, writer }: UploadProgress): (string | number)[] {
-  return [offset, digest ?? '', writer === undefined ? '' : JSON.stringify(writer)];
+function formatProgress({ offset, digest }: UploadProgress): (string | number)[] {
+  return [offset, digest ?? ''];
 }
 
 function parseSession(id: UploadId, list: readonly string[]): UploadSession {
@@ -182,7 +199,5 @@ function parseSession(id: UploadId, list: readonly string[]): UploadSession {
     fence: Number(get('fence')),
     offset: Number(get('offset')),
     digest: get('digest') === '' ? undefined : (get('digest') as Digest),
-    writer:
-      get('writer') === '' ? undefined : (JSON.parse(get('writer')) as UploadSession['writer']),
   };
 }

@@ -1,8 +1,9 @@
 import type { RedisScript } from '#libs/redis/connection.ts';
 
 /**
- * The steps of an upload session as Redis runs them, each at once. KEYS[1] is the session's hash;
- * ARGV[1] is the time in milliseconds, empty for Redis' own. docs/coordination.md tells the protocol.
+ * The steps of an upload session as Redis runs them, each at once. KEYS[1] is the session's hash, KEYS[2]
+ * what a gateway sets when it gives the request up; ARGV[1] is the time in milliseconds, empty for Redis' own.
+ * docs/coordination.md tells the protocol.
  */
 const prelude = `
 local key = KEYS[1]
@@ -17,28 +18,29 @@ function script(name: string, body: string): RedisScript {
   return { name: `portcullis_upload_${name}`, lua: prelude + body };
 }
 
-/** ARGV: time, ttl, about, holder, fence, offset, digest, writer. 1 if it was made now. */
+/** ARGV: time, ttl, about, holder, fence, offset, digest. 1 if it was made now. */
 export const createScript = script(
   'create',
   `
 if redis.call('EXISTS', key) == 1 then return 0 end
 redis.call('HSET', key, 'about', ARGV[3], 'holder', ARGV[4], 'fence', ARGV[5],
-  'offset', ARGV[6], 'digest', ARGV[7], 'writer', ARGV[8])
+  'offset', ARGV[6], 'digest', ARGV[7])
 redis.call('PEXPIRE', key, ARGV[2])
 return 1
 `,
 );
 
-/** The fields and their values in turn; empty if there is no session. */
+/** ARGV: time. The fields and their values in turn; empty if there is no session. */
 export const readScript = script('read', `return redis.call('HGETALL', key)`);
 
 /**
  * ARGV: time, ttl, lease, turn, holder, highest fence in storage, channel, message to a holder.
- * `none`; or `held` with the milliseconds its lease lasts; or `yours`, 1 if taken over, and the fields.
+ * `none`; `gone` if the request was given up; `held` with the milliseconds its lease lasts; or `yours`, 1 if taken over, and the fields.
  */
 export const acquireScript = script(
   'acquire',
   `
+if redis.call('EXISTS', KEYS[2]) == 1 then return {'gone'} end
 if redis.call('EXISTS', key) == 0 then return {'none'} end
 local time = now()
 local lease = tonumber(redis.call('HGET', key, 'lease') or '0')
@@ -62,10 +64,11 @@ return {'yours', takenOver, fields}
 `,
 );
 
-/** ARGV: time, lease, turn. 0 if the turn is over, 1, or 2 if somebody waits. */
+/** ARGV: time, lease, turn. 0 if the turn is over, -2 if the request was given up, 1, or 2 if somebody waits. */
 export const renewScript = script(
   'renew',
   `
+if redis.call('EXISTS', KEYS[2]) == 1 then return -2 end
 if redis.call('HGET', key, 'turn') ~= ARGV[3] then return 0 end
 redis.call('HSET', key, 'lease', tostring(now() + tonumber(ARGV[2])))
 if redis.call('HEXISTS', key, 'wanted') == 1 then return 2 end
@@ -73,12 +76,13 @@ return 1
 `,
 );
 
-/** ARGV: time, ttl, lease, turn, offset, digest, writer. 0 if the turn is over. */
+/** ARGV: time, ttl, lease, turn, offset, digest. 0 if the turn is over, -2 if the request was given up. */
 export const updateScript = script(
   'update',
   `
+if redis.call('EXISTS', KEYS[2]) == 1 then return -2 end
 if redis.call('HGET', key, 'turn') ~= ARGV[4] then return 0 end
-redis.call('HSET', key, 'offset', ARGV[5], 'digest', ARGV[6], 'writer', ARGV[7],
+redis.call('HSET', key, 'offset', ARGV[5], 'digest', ARGV[6],
   'lease', tostring(now() + tonumber(ARGV[3])))
 redis.call('PEXPIRE', key, ARGV[2])
 return 1

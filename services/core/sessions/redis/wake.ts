@@ -11,8 +11,8 @@ const lookEvery = 250;
 export interface Wake {
   /** Calls back at each message about a thing, until the function returned is called. */
   on(message: string, listener: () => void): () => void;
-  /** Resolves at the message, or when it is time to look anyway. */
-  next(message: string): Promise<void>;
+  /** Resolves at the message, when it is time to look anyway, or when the signal is aborted. */
+  next(message: string, signal: AbortSignal): Promise<void>;
 }
 
 export function createWake(redis: RedisConnection): Wake {
@@ -33,15 +33,19 @@ export function createWake(redis: RedisConnection): Wake {
 
   return {
     on,
-    async next(message) {
+    async next(message, signal) {
       const heard = new AbortController();
-      const forget = on(message, () => heard.abort());
+      const wake = () => heard.abort();
+      const forget = on(message, wake);
+      signal.addEventListener('abort', wake);
+      if (signal.aborted) wake();
       try {
         await sleep(lookEvery * (0.75 + Math.random() / 2), undefined, { signal: heard.signal });
       } catch {
         // Heard.
       } finally {
         forget();
+        signal.removeEventListener('abort', wake);
       }
     },
   };

@@ -1,0 +1,177 @@
+import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { JWK, JWTHeaderParameters } from 'jose';
+import type { ExternalIssuerSettings } from '#libs/config/external-issuer-settings.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import { watchFile } from '#libs/process/watch-file.ts';
+import { verifyChain } from './certificate-chain.ts';
+import { type JwksSource, openJwksSource } from './jwks-source.ts';
+import { keyIds, thumbprint } from './key-ids.ts';
+import { type FoundKey, KeysUnknownError, type TrustedKeys, UntrustedKeyError } from './verify.ts';
+
+export interface ExternalIssuerKeys {
+  keys: TrustedKeys;
+  /** Why tokens cannot be verified yet; undefined once a key is known. */
+  reason(): string | undefined;
+  close(): void;
+}
+
+/** What a source says: keys by all their names, and who signs certificates. */
+interface Known {
+  byId: ReadonlyMap<string, KeyObject>;
+  roots: readonly X509Certificate[];
+}
+
+const nothing: Known = { byId: new Map(), roots: [] };
+
+/**
+ * Trusts the keys of another token server (`auth.token`), from a bundle of certificates and from a key set, both
+ * followed as they change. A token may name its key by a certificate chain (`x5c`), by the key itself (`jwk`) or by
+ * any of the usual ids (`kid`), which are tried in this order, as distribution does; what a header brings along is
+ * never trusted for its own sake.
+ * @throws Error with one clear sentence if a file cannot be used
+ */
+export async function openExternalIssuerKeys(
+  { rootcertbundle, jwks }: Pick<ExternalIssuerSettings, 'rootcertbundle' | 'jwks'>,
+  log: Logger,
+): Promise<ExternalIssuerKeys> {
+  let bundle: Known = nothing;
+  let set: Known = nothing;
+  const closers: (() => void)[] = [];
+  let source: JwksSource | undefined;
+
+  if (rootcertbundle !== undefined) {
+    const load = async () => {
+      bundle = await readBundle(rootcertbundle);
+    };
+    await load();
+    closers.push(watchFile(rootcertbundle, load, log).close);
+  }
+  if (jwks !== undefined) {
+    source = await openJwksSource({
+      location: jwks,
+      log,
+      async onKeys(keys) {
+        set = await indexJwks(keys, log);
+      },
+    });
+    closers.push(source.close);
+  }
+  const byId = (id: string) => bundle.byId.get(id) ?? set.byId.get(id);
+
+  async function find(header: JWTHeaderParameters): Promise<FoundKey> {
+    const { x5c, jwk, kid } = header;
+    if (Array.isArray(x5c) && x5c.length > 0) return await findByChain(x5c);
+    if (jwk !== undefined) return await findByJwk(jwk);
+    if (kid === undefined) throw new UntrustedKeyError('the token names no key');
+    const key = await findById(kid);
+    return { key, id: await thumbprint(key) };
+  }
+
+  /** Looks again for a key that is not known; until any is, nobody can say that it is a wrong one. */
+  async function findById(id: string): Promise<KeyObject> {
+    let key = byId(id);
+    if (key === undefined && source !== undefined) {
+      await source.refresh();
+      key = byId(id);
+    }
+    if (key !== undefined) return key;
+    if (!ready()) throw new KeysUnknownError('the keys of the token server are not known yet');
+    throw new UntrustedKeyError('the token is signed by an unknown key');
+  }
+
+  async function findByChain(x5c: readonly unknown[]): Promise<FoundKey> {
+    const leaf = verifyChain(x5c, bundle.roots);
+    const key = leaf.publicKey;
+    // As long as its root is in the bundle, whatever key the root vouches for.
+    return { key, id: `chain ${rootsId()}` };
+  }
+
+  async function findByJwk(jwk: JWK): Promise<FoundKey> {
+    if (Array.isArray(jwk.x5c) && jwk.x5c.length > 0) {
+      const found = await findByChain(jwk.x5c);
+      const claimed = await thumbprint(publicKeyOf(jwk));
+      if (claimed === (await thumbprint(found.key as KeyObject))) return found;
+      throw new UntrustedKeyError('the key of the token is not that of its certificate');
+    }
+    const id = await thumbprint(publicKeyOf(jwk));
+    return { key: await findById(id), id };
+  }
+
+  const rootsId = () => bundle.roots.map(({ fingerprint256 }) => fingerprint256).join(' ');
+  const ready = () => bundle.byId.size > 0 || bundle.roots.length > 0 || set.byId.size > 0;
+
+  return {
+    keys: {
+      find,
+      trusts: (id) =>
+        byId(id) !== undefined || id === `chain ${rootsId()}` ? 'tokens' : undefined,
+      notBefore: () => undefined,
+    },
+    reason: () => (ready() ? undefined : 'the keys of the token server are not known yet'),
+    close() {
+      for (const close of closers) close();
+    },
+  };
+}
+
+/** Certificates and plain public keys, PEM. */
+async function readBundle(path: string): Promise<Known> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    throw new Error(`auth.token.rootcertbundle: ${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  const byId = new Map<string, KeyObject>();
+  const roots: X509Certificate[] = [];
+  try {
+    for (const [block, kind = ''] of text.matchAll(
+      /-----BEGIN ([A-Z ]+)-----[\s\S]+?-----END \1-----/g,
+    )) {
+      const certificate = kind === 'CERTIFICATE' ? new X509Certificate(block) : undefined;
+      if (certificate !== undefined) roots.push(certificate);
+      const key = certificate?.publicKey ?? createPublicKey(block);
+      for (const id of await keyIds(key)) byId.set(id, key);
+    }
+  } catch (error) {
+    throw new Error(`auth.token.rootcertbundle: ${path}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  if (byId.size === 0) {
+    throw new Error(`auth.token.rootcertbundle: ${path} holds no certificate and no public key`);
+  }
+  return { byId, roots };
+}
+
+async function indexJwks(keys: readonly JWK[], log: Logger): Promise<Known> {
+  const byId = new Map<string, KeyObject>();
+  for (const jwk of keys) {
+    // A symmetric key in a public place is nobody's proof.
+    if (jwk.kty === 'oct' || jwk.use === 'enc') continue;
+    try {
+      const key = publicKeyOf(jwk);
+      for (const id of await keyIds(key)) byId.set(id, key);
+      if (jwk.kid !== undefined) byId.set(jwk.kid, key);
+    } catch (error) {
+      log.warn({ err: error, kid: jwk.kid }, 'skipping an invalid key of the key set');
+    }
+  }
+  return { byId, roots: [] };
+}
+
+function publicKeyOf({ kty, n, e, crv, x, y }: JWK): KeyObject {
+  // Only what is public: whatever else stands there is not looked at.
+  const members = { kty, n, e, crv, x, y };
+  const jwk = Object.fromEntries(
+    Object.entries(members).filter(([, value]) => value !== undefined),
+  );
+  try {
+    return createPublicKey({ key: jwk, format: 'jwk' });
+  } catch (error) {
+    throw new UntrustedKeyError('the token carries an invalid public key', { cause: error });
+  }
+}

@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { exportJWK, generateKeyPair, type JWK } from 'jose';
+import type { InternalClient } from '#libs/internal/client.ts';
+import { createRecordingLog } from '../../test/support/recording-log.ts';
+import { type FollowedKeySet, followKeySet } from './follow-key-set.ts';
+
+const opened: FollowedKeySet[] = [];
+after(() => {
+  for (const one of opened) one.close();
+});
+
+async function publicKey(kid: string): Promise<JWK> {
+  const { publicKey: key } = await generateKeyPair('ES256');
+  return { ...(await exportJWK(key)), kid, alg: 'ES256', use: 'sig' };
+}
+
+/** A token service that answers with the keys it has at that moment. */
+function tokenService(keys: JWK[]): { client: InternalClient; asked: () => number } {
+  let asked = 0;
+  const answer = () => ({
+    status: 200,
+    headers: {},
+    body: JSON.stringify({ keys, revoked: {}, policyVersion: '1' }),
+  });
+  return {
+    asked: () => asked,
+    client: {
+      call: async () => answer(),
+      async callAll() {
+        asked += 1;
+        return [answer()];
+      },
+    },
+  };
+}
+
+test('a key that was made a moment ago is found, however lately the keys were asked for', async () => {
+  const keys = [await publicKey('first')];
+  const { client, asked } = tokenService(keys);
+  const followed = followKeySet(client, createRecordingLog().log);
+  opened.push(followed);
+  await followed.refresh();
+  const before = asked();
+  keys.push(await publicKey('second'));
+  assert.equal((await followed.keys.find({ alg: 'ES256', kid: 'second' })).id, 'second');
+  assert.equal(asked(), before + 1);
+});
+
+test('keys that there are not are asked for once a second at most, whoever names them', async () => {
+  const { client, asked } = tokenService([await publicKey('first')]);
+  const followed = followKeySet(client, createRecordingLog().log);
+  opened.push(followed);
+  await followed.refresh();
+  const before = asked();
+  for (let index = 0; index < 50; index += 1) {
+    const header = { alg: 'ES256', kid: `made-up-${index}` };
+    await assert.rejects(async () => await followed.keys.find(header), {
+      code: 'ERR_JWKS_NO_MATCHING_KEY',
+    });
+  }
+  assert.ok(asked() - before <= 2, `${asked() - before} times`);
+});
+
+test('a token service that comes a moment later is no news; one that stays away, or goes, is', async () => {
+  const keys = [await publicKey('first')];
+  const { client } = tokenService(keys);
+  let there = false;
+  const callAll: InternalClient['callAll'] = async (request) =>
+    there ? await client.callAll(request) : [];
+  const { log, messages } = createRecordingLog();
+  const late = followKeySet({ ...client, callAll }, log);
+  opened.push(late);
+  await late.refresh();
+  there = true;
+  await late.refresh();
+  assert.deepEqual(messages(), []);
+  there = false;
+  await late.refresh();
+  assert.deepEqual(messages(), ['warn: auth does not answer; known keys stay in use']);
+  const never = followKeySet({ ...client, callAll }, log);
+  opened.push(never);
+  for (let look = 0; look < 11; look += 1) await never.refresh();
+  assert.equal(messages()[1], 'warn: auth does not answer; no token can be checked');
+});

@@ -1,0 +1,111 @@
+import { createLocalJWKSet, errors, type JSONWebKeySet } from 'jose';
+import type { InternalClient } from '#libs/internal/client.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import { type KeySet, keySetSchema, mergeKeySets } from './key-set.ts';
+import { KeysUnknownError, type TrustedKeys } from './verify.ts';
+
+/** Milliseconds between two looks at what auth says; bounds how long a removed user stays in. */
+const pollInterval = 2000;
+/** The same while nothing is known yet. */
+const firstInterval = 500;
+/** Looks in vain at a start before it is said: the processes of one registry start side by side. */
+const quietLooks = 10;
+/** Milliseconds within which an unknown key id makes us ask at most once. */
+const refreshLimit = 1000;
+
+export interface FollowedKeySet {
+  keys: TrustedKeys;
+  policyVersion(): string;
+  /** Why tokens cannot be verified yet; undefined once keys are known. */
+  reason(): string | undefined;
+  /** Looks now, because something changed. */
+  refresh(): Promise<void>;
+  close(): void;
+}
+
+/**
+ * Follows auth's keys and revocations. Starts without them and goes on with the last known ones while
+ * auth is away: tokens already issued stay good until they expire.
+ * Of several auths all are asked, and what any of them revokes is revoked.
+ */
+export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet {
+  let keySet: KeySet | undefined;
+  let find: ReturnType<typeof createLocalJWKSet> | undefined;
+  let lastAsked = 0;
+  /** When we asked last because of an unknown key id. */
+  let lastUnknown = 0;
+  let asking: Promise<void> | undefined;
+  let away = false;
+  let looks = 0;
+
+  async function ask(): Promise<void> {
+    lastAsked = Date.now();
+    looks += 1;
+    try {
+      const answers = await auth.callAll({ method: 'GET', path: '/internal/trust', timeout: 5000 });
+      const good = answers.filter(({ status }) => status === 200);
+      if (good.length === 0) {
+        throw new Error(`auth answered ${answers[0]?.status ?? 'nothing'}`);
+      }
+      keySet = good.map(({ body }) => keySetSchema.parse(JSON.parse(body))).reduce(mergeKeySets);
+      find = createLocalJWKSet({ keys: keySet.keys } as JSONWebKeySet);
+      if (away) log.info('auth answers again');
+      away = false;
+    } catch (error) {
+      if (keySet === undefined && looks <= quietLooks) return;
+      const known = keySet === undefined ? 'no token can be checked' : 'known keys stay in use';
+      if (!away) log.warn({ err: error }, `auth does not answer; ${known}`);
+      away = true;
+    }
+  }
+
+  function refresh(): Promise<void> {
+    asking ??= ask().finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  }
+
+  void refresh();
+  // As long as there are no keys, it is asked more often.
+  const timer = setInterval(() => {
+    if (find === undefined || Date.now() - lastAsked >= pollInterval) void refresh();
+  }, firstInterval).unref();
+
+  const keys: TrustedKeys = {
+    async find(header) {
+      if (find === undefined) await refresh();
+      const id = header.kid ?? '';
+      try {
+        if (find === undefined) throw new KeysUnknownError('no token service has answered yet');
+        return { key: await find(header), id };
+      } catch (error) {
+        const other = !(error instanceof errors.JWKSNoMatchingKey);
+        if (other || Date.now() - lastUnknown < refreshLimit) throw error;
+        lastUnknown = Date.now();
+        // What was asked before may be answered without a key that was made since.
+        await asking;
+        await refresh();
+        if (find === undefined) throw error;
+        return { key: await find(header), id };
+      }
+    },
+    trusts(kid) {
+      const key = keySet?.keys.find((one) => one.kid === kid);
+      if (key === undefined) return undefined;
+      return key.uploadsOnly === true ? 'uploads' : 'tokens';
+    },
+    notBefore: (subject) =>
+      keySet !== undefined && Object.hasOwn(keySet.revoked, subject)
+        ? keySet.revoked[subject]
+        : undefined,
+  };
+
+  return {
+    keys,
+    refresh,
+    reason: () => (find === undefined ? 'no token service has answered yet' : undefined),
+    policyVersion: () => keySet?.policyVersion ?? '',
+    close: () => clearInterval(timer),
+  };
+}

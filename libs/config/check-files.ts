@@ -1,0 +1,145 @@
+import type { Stats } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
+import { loadTls } from '#libs/http/load-tls.ts';
+import type { ServiceName } from '#libs/process/service-name.ts';
+import type { Settings } from './settings.ts';
+
+export interface FileVerdict {
+  /** A sentence for each file that is missing or cannot be used. */
+  problems: string[];
+  /** A sentence for each file that this user may not read: who starts the service may. */
+  unreadable: string[];
+}
+
+/**
+ * Looks at the files without which services do not start: certificates, users, keys of others. Nothing is made
+ * or changed.
+ */
+export async function checkFiles(
+  settings: Settings,
+  services: readonly ServiceName[],
+): Promise<FileVerdict> {
+  const verdict: FileVerdict = { problems: [], unreadable: [] };
+  const { http } = settings;
+  const checks = filesOf(settings, services).map(
+    ({ key, path }) =>
+      () =>
+        assertReadable(key, path),
+  );
+  for (const { key, path } of keySetsOf(settings, services)) {
+    checks.push(async () => {
+      try {
+        parseJwks(await readFile(path, 'utf8'), path);
+      } catch (error) {
+        // One that cannot be read is said already.
+        if ((error as NodeJS.ErrnoException).code !== undefined) return;
+        throw new Error(`${key}: ${(error as Error).message}`, { cause: error });
+      }
+    });
+  }
+  const { listen } = http;
+  if ('socket' in listen && services.includes('gateway')) {
+    checks.push(() => assertFolder('http.addr', dirname(listen.socket)));
+  }
+  if (settings.storage.driver === 'filesystem' && services.includes('core')) {
+    const { root } = settings.storage;
+    checks.push(() => assertNoFile('storage.filesystem.rootdirectory', root));
+  }
+  checks.push(() => assertNoFile('portcullis.sockets', settings.sockets.folder));
+  if (http.tls !== undefined && services.includes('gateway')) {
+    const { tls } = http;
+    checks.push(async () => void (await loadTls(tls)));
+  }
+  for (const check of checks) {
+    try {
+      await check();
+    } catch (error) {
+      const { message, cause } = error as Error;
+      const { code } = (cause ?? {}) as NodeJS.ErrnoException;
+      verdict[code === 'EACCES' ? 'unreadable' : 'problems'].push(message);
+    }
+  }
+  return verdict;
+}
+
+interface NamedFile {
+  key: string;
+  path: string;
+}
+
+function filesOf(settings: Settings, services: readonly ServiceName[]): NamedFile[] {
+  const { auth, externalIssuer, redis, internal } = settings;
+  const files: { key: string; path: string | undefined }[] = [];
+  const add = (key: string, ...paths: (string | undefined)[]) => {
+    for (const path of paths) files.push({ key, path });
+  };
+  if (services.includes('auth') && auth !== undefined) {
+    add('auth.htpasswd.path', auth.htpasswd);
+    for (const { name, jwks } of auth.workloads) add(`portcullis.workloads: ${name}`, jwks);
+  }
+  if (services.some((service) => service !== 'auth')) {
+    add('auth.token.rootcertbundle', externalIssuer?.rootcertbundle);
+    add('auth.token.jwks', externalIssuer?.jwks);
+  }
+  add('redis.tls', ...(redis?.tls?.authorities ?? []), redis?.tls?.certificate, redis?.tls?.key);
+  add('portcullis.internal', ...internal.authorities);
+  const byTcp = (service: 'auth' | 'core') =>
+    services.includes(service) && !internal[service].isPrivate;
+  if (byTcp('auth') || byTcp('core'))
+    add('portcullis.internal', internal.tls?.certificate, internal.tls?.key);
+  return files.filter((file): file is NamedFile => {
+    return file.path !== undefined && !/^https?:/i.test(file.path);
+  });
+}
+
+function keySetsOf(settings: Settings, services: readonly ServiceName[]): NamedFile[] {
+  const { auth, externalIssuer } = settings;
+  const workloads = services.includes('auth') ? (auth?.workloads ?? []) : [];
+  return [
+    ...workloads.map(({ name, jwks }) => ({ key: `portcullis.workloads: ${name}`, path: jwks })),
+    { key: 'auth.token.jwks', path: externalIssuer?.jwks },
+  ].filter((file): file is NamedFile => file.path !== undefined && !isAddress(file.path));
+}
+
+/** @returns undefined if there is nothing. @throws Error if this user may not know */
+async function look(key: string, path: string): Promise<Stats | undefined> {
+  try {
+    return await stat(path);
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'EACCES') return undefined;
+    throw new Error(`${key}: ${path} cannot be looked at by this user`, { cause });
+  }
+}
+
+/** @throws Error if there is no such folder */
+async function assertFolder(key: string, path: string): Promise<void> {
+  const found = await look(key, path);
+  if (found?.isDirectory() === true) return;
+  throw new Error(
+    `${key}: the folder ${path} ${found === undefined ? 'does not exist' : 'is a file'}`,
+  );
+}
+
+/** @throws Error if a file stands where a folder is made */
+async function assertNoFile(key: string, path: string): Promise<void> {
+  const found = await look(key, path);
+  if (found === undefined || found.isDirectory()) return;
+  throw new Error(`${key}: ${path} is a file; name a folder`);
+}
+
+const reasons: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist',
+  EISDIR: 'is a folder',
+  EACCES: 'cannot be read by this user',
+};
+
+async function assertReadable(key: string, path: string): Promise<void> {
+  try {
+    await readFile(path);
+  } catch (cause) {
+    const { code = '', message } = cause as NodeJS.ErrnoException;
+    throw new Error(`${key}: ${path} ${reasons[code] ?? `cannot be read: ${message}`}`, { cause });
+  }
+}

@@ -1,0 +1,28 @@
+import { nearestWord } from './nearest-word.ts';
+import { portcullisSchema } from './schema/portcullis.ts';
+import type { UnknownKey } from './schema/walk.ts';
+
+const section = 'portcullis';
+
+/**
+ * What is said of keys that are not known. The original ignores them, and so do we with a warning, but for those
+ * that were meant for `portcullis`: without the rules that somebody wrote under a misspelt name a registry is open.
+ */
+export function checkUnknownKeys(unknown: readonly UnknownKey[]): {
+  problems: string[];
+  warnings: string[];
+} {
+  const problems: string[] = [];
+  const warnings: string[] = [];
+  for (const { path, key, known } of unknown) {
+    const isOurs = path.startsWith(`${section}.`) || path.startsWith(`${section}[`);
+    const meant = nearestWord(key, known);
+    const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+    if (isOurs) problems.push(`${path}: unknown key${hint}`);
+    else if (path === key && meant === section) problems.push(`${path}: unknown key${hint}`);
+    else if (path === key && Object.hasOwn(portcullisSchema.shape, key)) {
+      problems.push(`${path}: unknown key; it belongs under ${section}`);
+    } else warnings.push(`${path}: unknown key; ignored${hint}`);
+  }
+  return { problems, warnings };
+}

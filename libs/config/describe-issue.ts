@@ -1,0 +1,48 @@
+import type { z } from 'zod';
+
+type Issue = z.core.$ZodIssue;
+
+const kinds: Readonly<Record<string, string>> = {
+  object: 'a section with keys below it',
+  record: 'a section with keys below it',
+  array: 'a list',
+  string: 'a text',
+  number: 'a number',
+  boolean: 'true or false',
+};
+
+/** What is wrong with a value, in words that need no knowledge of the schema. @param root what was parsed */
+export function describeIssue(issue: Issue, root: unknown): string {
+  const found = kindOf(valueAt(root, issue.path));
+  if (issue.code === 'invalid_type') {
+    const wanted = kinds[issue.expected];
+    if (wanted === undefined || !isStandard(issue)) return issue.message;
+    return found === undefined ? 'is missing' : `must be ${wanted}, not ${found}`;
+  }
+  if (issue.code === 'invalid_value' && isStandard(issue)) {
+    return found === undefined ? 'is missing' : `must be one of ${issue.values.join(', ')}`;
+  }
+  if (issue.code === 'invalid_union' && isStandard(issue)) {
+    return found === undefined ? 'is missing' : `cannot be ${found} like this`;
+  }
+  return issue.message;
+}
+
+/** Whether the message is the library's own. */
+function isStandard({ message }: Issue): boolean {
+  return /^Invalid (?:input|option)/.test(message);
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>(
+    (value, key) =>
+      typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined,
+    root,
+  );
+}
+
+/** @returns undefined for nothing */
+function kindOf(value: unknown): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  return Array.isArray(value) ? 'a list' : kinds[typeof value];
+}

@@ -1,0 +1,113 @@
+import { resolve } from 'node:path';
+import { type InternalAddress, parseInternalAddress } from '#libs/internal/address.ts';
+import { parseAddress } from './address.ts';
+import type { Configuration } from './schema/configuration.ts';
+import type { Secret } from './secret.ts';
+
+/** How our processes reach each other. */
+export interface InternalSettings {
+  core: InternalListener;
+  auth: InternalListener;
+  /** Where gateways find the cores. */
+  cores: InternalAddress[];
+  /** Where gateways and cores find the token services. */
+  auths: InternalAddress[];
+  /** `http.secret`: proves to a process on another machine that a request comes from one of ours. */
+  secret: string | undefined;
+  /** Files. */
+  tls: { certificate: string; key: string } | undefined;
+  /** Files of the authorities that sign the others' certificates; empty: the system's. */
+  authorities: string[];
+}
+
+export interface InternalListener {
+  listen: { socket: string } | { host?: string; port: number };
+  /** Whether others come by a Unix socket, and need no proof. */
+  isPrivate: boolean;
+}
+
+/** What the internal depend on besides. */
+interface Here {
+  /** Of a file, where `http.secret` is not given. */
+  fileSecret: Secret | undefined;
+  sockets: { auth: string; core: string; cores: readonly string[] };
+  /** How many cores run here. */
+  cores: number;
+  /** The number of this process among its like. */
+  worker: number;
+}
+
+/** @throws Error with one clear sentence */
+export function internalSettings(
+  { portcullis, http }: Configuration,
+  here: Here,
+): InternalSettings {
+  const { gateway, core, auth, internal } = portcullis;
+  const { sockets } = here;
+  // A file's last line end is no part of it, however it came here.
+  const secret = (http.secret ?? here.fileSecret)?.reveal().trim();
+  const coreListener = listener(core.listen, 'portcullis.core.listen', sockets.core);
+  const authListener = listener(auth.listen, 'portcullis.auth.listen', sockets.auth);
+  const tls = internal.certificate !== undefined;
+  const ownCores = coreListener.isPrivate
+    ? sockets.cores.map((socket): InternalAddress => ({ kind: 'unix', socket }))
+    : Array.from({ length: here.cores }, (_, index) =>
+        ownAddress(workerListener(coreListener, index + 1), tls),
+      );
+  const cores = addresses(gateway.cores, 'portcullis.gateway.cores', ownCores);
+  const auths = addresses(gateway.auth, 'portcullis.gateway.auth', [ownAddress(authListener, tls)]);
+  const remote =
+    core.listen ??
+    auth.listen ??
+    [...gateway.cores, ...gateway.auth].find((address) => !address.startsWith('unix:'));
+  if (remote !== undefined && (secret ?? '').length < 16) {
+    throw new Error(
+      `http.secret: processes that reach each other at ${remote} need the same secret of at least 16 characters (openssl rand -hex 32)`,
+    );
+  }
+  if ((internal.certificate === undefined) !== (internal.key === undefined)) {
+    throw new Error(
+      'portcullis.internal: certificate and key belong together; one of them is missing',
+    );
+  }
+  return {
+    core: workerListener(coreListener, here.worker),
+    auth: authListener,
+    cores,
+    auths,
+    secret,
+    tls:
+      internal.certificate === undefined || internal.key === undefined
+        ? undefined
+        : { certificate: resolve(internal.certificate), key: resolve(internal.key) },
+    authorities: internal.rootcas.map((path) => resolve(path)),
+  };
+}
+
+function addresses(
+  given: readonly string[],
+  key: string,
+  own: InternalAddress[],
+): InternalAddress[] {
+  return given.length === 0 ? own : given.map((text) => parseInternalAddress(text, key));
+}
+
+/** Where one of several workers listens by TCP: the first on the port configured, the others behind it. */
+function workerListener({ listen, isPrivate }: InternalListener, worker: number): InternalListener {
+  if ('socket' in listen) return { listen, isPrivate };
+  return { listen: { ...listen, port: listen.port + worker - 1 }, isPrivate };
+}
+
+/** How others on this machine reach a listener. */
+function ownAddress({ listen }: InternalListener, tls: boolean): InternalAddress {
+  if ('socket' in listen) return { kind: 'unix', socket: listen.socket };
+  const { host = '127.0.0.1', port } = listen;
+  return { kind: 'tcp', host: host === '0.0.0.0' ? '127.0.0.1' : host, port, tls };
+}
+
+function listener(given: string | undefined, key: string, socket: string): InternalListener {
+  if (given === undefined) return { listen: { socket }, isPrivate: true };
+  const unix = /^unix:(\/.+)$/.exec(given)?.[1];
+  if (unix !== undefined) return { listen: { socket: unix }, isPrivate: true };
+  return { listen: parseAddress(given, key), isPrivate: false };
+}

@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parseConfiguration } from './load-configuration.ts';
+import { checkConfiguration } from './load-settings.ts';
+
+async function verdictOn(lines: string) {
+  const text = `version: 0.1\nstorage: { inmemory: {} }\n${lines}\n`;
+  return checkConfiguration(await parseConfiguration(text, 'config.yml', {}));
+}
+
+const withUsers = (portcullis: string) =>
+  `auth: { htpasswd: { path: /h } }\nportcullis: { ${portcullis} }`;
+const withRule = (rule: string) => withUsers(`acl: [${rule}]`);
+
+describe('a configuration is judged before anything of it is acted on', () => {
+  const refused: readonly [lines: string, problem: RegExp][] = [
+    [
+      withRule('{ match: { account: "@nobody" }, actions: [pull] }'),
+      /^portcullis\.acl\[0\]: there is no group "nobody"/,
+    ],
+    [withRule('{ match: { ip: 10.0.0.0/ }, actions: [pull] }'), /^portcullis\.acl\[0\]: ip: "10/],
+    [withRule('{ match: { ip: [10.0.0.300] }, actions: [pull] }'), /acl\[0\]: ip: /],
+    [withRule('{ match: { name: "/(/" }, actions: [pull] }'), /^portcullis\.acl\[0\]: "\/\(\/"/],
+    [withRule('{ match: { name: "${acount}/**" }, actions: [pull] }'), /unknown placeholder/],
+    [withRule('{ match: { labels: { a: "/[/" } }, actions: [pull] }'), /acl\[0\]: /],
+    [withRule('{ match: { time: { days: mon-fry } }, actions: [pull] }'), /acl\[0\]: time\.days/],
+    [withRule('{ match: { time: { zone: Europe/Nowhere } }, actions: [pull] }'), /time\.zone/],
+    [
+      withRule('{ effect: deny, actions: [] }'),
+      /acl\[0\]: actions: must not be empty in a deny rule/,
+    ],
+    [withUsers('groups: { a: ["@b"], b: ["@a"] }, acl: []'), /^portcullis\.groups: a is in b/],
+    [
+      withUsers('workloads: [{ name: a, issuer: https://i, audience: b, claims: { sub: "/(/" } }]'),
+      /^portcullis\.workloads: a: sub: /,
+    ],
+    ['portcullis: { gateway: { trustedproxies: 10.0.0.0/ } }', /gateway\.trustedproxies: "10/],
+    ['portcullis: { gateway: { proxyprotocol: [10.0.0.0/] } }', /gateway\.proxyprotocol: "10/],
+    // A rule that nobody asks is wrong all the same.
+    ['portcullis: { acl: [{ match: { name: "/(/" }, actions: [pull] }] }', /^portcullis\.acl\[0\]/],
+    ['http: { tls: { clientcas: [x] } }', /^http\.tls\.clientcas: /],
+    ['http: { addr: nowhere }', /^http\.addr: /],
+  ];
+  for (const [lines, problem] of refused) {
+    test(lines, async () => {
+      const { problems } = await verdictOn(lines);
+      assert.equal(problems.length, 1, problems.join('\n'));
+      assert.match(problems[0] ?? '', problem);
+    });
+  }
+
+  test('all rules that are wrong are told at once', async () => {
+    const rules = '{ match: { name: "/(/" }, actions: [pull] }, { actions: ["*"] }';
+    const { problems } = await verdictOn(
+      withRule(`${rules}, { match: { account: "@x" }, actions: [pull] }`),
+    );
+    assert.deepEqual(
+      problems.map((problem) => problem.slice(0, 18)),
+      ['portcullis.acl[0]:', 'portcullis.acl[2]:'],
+    );
+  });
+
+  test('an action that is none is refused with the one that was meant, in every rule', async () => {
+    for (const effect of ['allow', 'deny']) {
+      await assert.rejects(
+        verdictOn(withRule(`{ effect: ${effect}, actions: [pul] }`)),
+        /portcullis\.acl\[0\]\.actions: "pul" is not an action; did you mean pull\?/,
+      );
+    }
+  });
+
+  test('what is rarely meant is a warning', async () => {
+    const { problems, warnings } = await verdictOn(
+      withRule('{ match: { name: "/app/" }, actions: [pull] }'),
+    );
+    assert.deepEqual(problems, []);
+    assert.match(warnings.join('\n'), /acl\[0\]: \/app\/ matches anywhere in a name/);
+    const open = await verdictOn('portcullis: { acl: [{ actions: [pull] }] }');
+    assert.match(open.warnings.join('\n'), /portcullis\.acl: without auth\.htpasswd/);
+  });
+});

@@ -1,0 +1,128 @@
+import { createNetworks } from '#libs/http/networks.ts';
+import { createPolicy } from '#libs/policy/create-policy.ts';
+import { compilePattern } from '#libs/policy/pattern.ts';
+import {
+  ConfigurationError,
+  type LoadedConfiguration,
+  loadConfiguration,
+} from './load-configuration.ts';
+import { type Place, type Settings, toSettings } from './settings.ts';
+
+/** sun_path of unix(7), without the byte that ends it. */
+const maxSocketPath = 107;
+
+/** What there is to say of a configuration before anything of it is acted on. */
+export interface ConfigurationCheck {
+  /** Undefined if they cannot be made. */
+  settings: Settings | undefined;
+  /** A sentence for each thing with which nothing starts. */
+  problems: string[];
+  /** A sentence for each thing that is rarely meant, or ignored. */
+  warnings: string[];
+}
+
+/**
+ * Judges a configuration as a whole: what is not supported, what contradicts itself, and whether everything can be
+ * compiled that is compiled at the start. It looks at no file; {@link checkFiles} does.
+ */
+export function checkConfiguration(loaded: LoadedConfiguration, place?: Place): ConfigurationCheck {
+  const of = (wanted: string) =>
+    loaded.diagnostics.filter(({ level }) => level === wanted).map(({ message }) => message);
+  const check: ConfigurationCheck = {
+    settings: undefined,
+    problems: of('stop'),
+    warnings: of('warn'),
+  };
+  const attempt = <T>(action: () => T): T | undefined => {
+    try {
+      return action();
+    } catch (error) {
+      check.problems.push(...(error as Error).message.split('\n'));
+      return undefined;
+    }
+  };
+  const settings = attempt(() => toSettings(loaded, place));
+  if (settings === undefined) return check;
+  const { auth, http } = settings;
+  for (const { name, issuer, jwks } of auth?.workloads ?? []) {
+    if (jwks !== undefined || /^https?:\/\/[^/]/i.test(issuer)) continue;
+    check.problems.push(
+      `portcullis.workloads: ${name}: the issuer "${issuer}" is not a URL such as https://gitlab.example.com; its keys cannot be found without jwks`,
+    );
+  }
+  const socketPaths = [
+    ['portcullis.sockets', settings.sockets.core],
+    ['portcullis.sockets', settings.sockets.auth],
+    ['http.addr', 'socket' in http.listen ? http.listen.socket : ''],
+  ] as const;
+  const tooLong = socketPaths.find(([, path]) => Buffer.byteLength(path) > maxSocketPath);
+  if (tooLong !== undefined) {
+    const [key, path] = tooLong;
+    check.problems.push(
+      `${key}: ${path} is longer than the ${maxSocketPath} bytes that the path of a Unix socket may have; name a shorter one`,
+    );
+  }
+  const { shared } = settings.debug;
+  if (shared !== undefined && 'port' in http.listen && shared.port !== 0) {
+    if (shared.port === http.listen.port && shared.host === http.listen.host) {
+      check.problems.push('http.debug.addr: is the same address as http.addr; use another port');
+    }
+  }
+  attempt(() => createNetworks(http.trustedProxies, 'portcullis.gateway.trustedproxies'));
+  const { proxyProtocol } = http;
+  if (typeof proxyProtocol !== 'boolean') {
+    attempt(() => createNetworks(proxyProtocol, 'portcullis.gateway.proxyprotocol'));
+  }
+  const { portcullis } = loaded.configuration;
+  // Also where the registry is open, or others make the tokens: nobody writes a rule that is to do nothing.
+  attempt(() =>
+    createPolicy({ rules: portcullis.acl, groups: portcullis.groups }, (message) =>
+      check.warnings.push(message),
+    ),
+  );
+  if (portcullis.acl !== undefined && auth === undefined) {
+    check.warnings.push(
+      'portcullis.acl: without auth.htpasswd no tokens are made here, so no rule is asked',
+    );
+  }
+  for (const { name, claims } of portcullis.workloads) {
+    for (const [key, text] of Object.entries(claims)) {
+      attempt(() => compileClaim(name, key, text));
+    }
+  }
+  return { ...check, settings };
+}
+
+function compileClaim(name: string, key: string, text: string): void {
+  try {
+    compilePattern(text, { inNames: false });
+  } catch (error) {
+    throw new Error(`portcullis.workloads: ${name}: ${key}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/**
+ * Loads a configuration that is to be acted on.
+ * @throws ConfigurationError with every problem found
+ */
+export async function loadSettings(
+  path: string | undefined,
+  place?: Place,
+): Promise<{ loaded: LoadedConfiguration; settings: Settings; warnings: string[] }> {
+  return usableSettings(await loadConfiguration(path), place);
+}
+
+/**
+ * What a loaded configuration comes to, if it is to be acted on.
+ * @throws ConfigurationError with every problem found
+ */
+export function usableSettings(
+  loaded: LoadedConfiguration,
+  place?: Place,
+): { loaded: LoadedConfiguration; settings: Settings; warnings: string[] } {
+  const { settings, problems, warnings } = checkConfiguration(loaded, place);
+  if (settings === undefined || problems.length > 0) throw new ConfigurationError(problems);
+  return { loaded, settings, warnings };
+}

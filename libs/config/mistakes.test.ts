@@ -1,0 +1,235 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { createTemporaryFolder } from '../../test/support/temporary-folder.ts';
+import { checkFiles } from './check-files.ts';
+import { loadConfiguration } from './load-configuration.ts';
+import { usableSettings } from './load-settings.ts';
+import { toSettings } from './settings.ts';
+
+/** The settings of a configuration that has these lines besides what it must have. */
+async function settingsOf(lines: string, env: Record<string, string> = {}) {
+  await using folder = await createTemporaryFolder();
+  const path = join(folder.path, 'config.yml');
+  await writeFile(path, `version: 0.1\nstorage: { inmemory: {} }\n${lines}\n`);
+  return toSettings(await loadConfiguration(path, env));
+}
+
+const htpasswd = 'auth: { htpasswd: { realm: x, path: /h } }';
+
+describe('an empty value is the default', () => {
+  test('of the limits on wrong passwords, and never no limit', async () => {
+    const lines = `${htpasswd}\nportcullis: { auth: { limits: { address: , account: "", window: } } }`;
+    const { auth } = await settingsOf(lines);
+    assert.equal(auth?.limits.perAddress, 50);
+    assert.equal(auth?.limits.perAccount, 100);
+    assert.equal(auth?.limits.window, 300_000);
+    const env = { REGISTRY_PORTCULLIS_AUTH_LIMITS_LOGIN: '' };
+    assert.equal((await settingsOf(htpasswd, env)).auth?.limits.perLogin, 10);
+  });
+
+  test('of pages, times, switches, texts, lists and whole sections', async () => {
+    const lines = [
+      'log: { level: , accesslog: }',
+      'http: { draintimeout: , headers: , debug: , prefix: "", host: " " }',
+      'health: { storagedriver: { enabled: true, interval: , threshold: } }',
+      'catalog: { maxentries: }',
+      'portcullis:',
+      '  pagesize:',
+      '  gc: { interval: , delay: "" , untagged: }',
+      '  gateway: { idletimeout: , headerstimeout: "", trustedproxies: , workers: , proxyprotocol: }',
+    ].join('\n');
+    const found = await settingsOf(lines);
+    const usual = await settingsOf('health: { storagedriver: { enabled: true } }');
+    const comparable = ({ configPath, sockets, internal, ...rest }: typeof found) => rest;
+    assert.deepEqual(comparable(found), comparable(usual));
+  });
+});
+
+describe('an empty value that would open something is refused', () => {
+  const refused: readonly [lines: string, message: RegExp][] = [
+    ['auth:', /auth: is empty/],
+    ['auth: { htpasswd: { path: } }', /auth\.htpasswd\.path: is missing/],
+    ['redis:', /redis: is empty/],
+    ['redis: { addr: "" }', /redis: addr or addrs must name a server/],
+    ['redis: { addr: x, tls: }', /redis\.tls: is empty/],
+    ['http: { tls: }', /http\.tls: is empty/],
+    ['http: { tls: { certificate: , key: } }', /http\.tls\.certificate: is empty/],
+    [
+      'portcullis: { internal: { certificate: "" } }',
+      /portcullis\.internal\.certificate: is empty/,
+    ],
+    ['portcullis: { acl: }', /portcullis\.acl: is empty/],
+    ['portcullis: { acl: [] , groups: { a: } }', /portcullis\.groups\.a: /],
+    ['portcullis: { groups: { a: [""] } }', /portcullis\.groups\.a\[0\]: is empty/],
+    ['portcullis: { gateway: { trustedproxies: [""] } }', /trustedproxies/],
+    ['portcullis: { acl: [{ actions: [pull], match: }] }', /acl\[0\]\.match: is empty/],
+    ['portcullis: { acl: [{ actions: }] }', /acl\[0\]\.actions: is missing/],
+    ['portcullis: { acl: [{ actions: [""] }] }', /acl\[0\]\.actions/],
+    ['portcullis: { acl: [{ actions: [pull], effect: }] }', /acl\[0\]\.effect: is empty/],
+    ...['account', 'name', 'type', 'service', 'ip', 'labels', 'time'].map(
+      (key): [string, RegExp] => [
+        `portcullis: { acl: [{ actions: [pull], match: { ${key}: } }] }`,
+        new RegExp(`acl\\[0\\]\\.match\\.${key}: is empty`),
+      ],
+    ),
+    [
+      'portcullis: { workloads: [{ name: a, issuer: i, audience: b, claims: }] }',
+      /workloads\[0\]\.claims: is empty/,
+    ],
+  ];
+  for (const [lines, message] of refused) {
+    test(`refused as empty: ${lines}`, async () => {
+      await assert.rejects(settingsOf(lines), message);
+    });
+  }
+
+  test('an account that is "" is an anonymous client, as in docker_auth', async () => {
+    const lines = `${htpasswd}\nportcullis: { acl: [{ actions: [pull], match: { account: "" } }] }`;
+    assert.equal((await settingsOf(lines)).auth?.rules?.[0]?.match.account, '');
+  });
+});
+
+describe('what would only show at the start, or at each request, is refused beforehand', () => {
+  const long = `/tmp/${'x'.repeat(120)}`;
+  const refused: readonly [lines: string, message: RegExp][] = [
+    ['http: { headers: { X-A: "a\\r\\nb" } }', /http\.headers\.X-A: has a line break/],
+    ['http: { headers: { X-A: ["a", "b☺"] } }', /http\.headers\.X-A: has a line break or another/],
+    ['http: { addr: :5000, debug: { addr: :5000 } }', /http\.debug\.addr: is the same address/],
+    [`http: { net: unix, addr: ${long} }`, /http\.addr: .*longer than the 107 bytes/],
+    [`portcullis: { sockets: ${long} }`, /portcullis\.sockets: .*longer than the 107 bytes/],
+    [
+      `${htpasswd}\nportcullis: { workloads: [{ name: a, issuer: gitlab, audience: b }] }`,
+      /workloads: a: the issuer "gitlab" is not a URL/,
+    ],
+  ];
+  for (const [lines, message] of refused) {
+    test(lines, async () => {
+      await using folder = await createTemporaryFolder();
+      const path = join(folder.path, 'config.yml');
+      await writeFile(path, `version: 0.1\nstorage: { inmemory: {} }\n${lines}\n`);
+      const judging = async () => usableSettings(await loadConfiguration(path, {}));
+      await assert.rejects(judging, message);
+    });
+  }
+
+  test('files that are no key set, and files in the place of folders', async () => {
+    await using folder = await createTemporaryFolder();
+    const file = join(folder.path, 'file');
+    await writeFile(file, 'not JSON');
+    const settings = await settingsOf(
+      [
+        `auth: { token: { realm: r, service: s, issuer: i, jwks: ${file} } }`,
+        `portcullis: { sockets: ${file} }`,
+        `http: { net: unix, addr: ${join(folder.path, 'absent/a.sock')} }`,
+      ].join('\n'),
+    );
+    const { problems } = await checkFiles(settings, ['core', 'gateway']);
+    assert.deepEqual(problems, [
+      `auth.token.jwks: ${file} is not JSON`,
+      `http.addr: the folder ${join(folder.path, 'absent')} does not exist`,
+      `portcullis.sockets: ${file} is a file; name a folder`,
+    ]);
+  });
+});
+
+describe('a number or a time out of its bounds is refused with them', () => {
+  const refused: readonly [lines: string, message: RegExp][] = [
+    ['portcullis: { pagesize: 0 }', /portcullis\.pagesize: must be a whole number from 1 to /],
+    ['portcullis: { pagesize: many }', /portcullis\.pagesize: must be a whole number/],
+    ['portcullis: { pagesize: false }', /portcullis\.pagesize: must be a whole number/],
+    ['portcullis: { pagesize: [] }', /portcullis\.pagesize: must be a whole number/],
+    ['portcullis: { auth: { limits: { address: -1 } } }', /limits\.address: must be a whole/],
+    ['portcullis: { auth: { limits: { address: 1e9 } } }', /limits\.address: must be a whole/],
+    ['portcullis: { gateway: { idletimeout: 0 } }', /idletimeout: must be from 1s to 24h/],
+    ['portcullis: { gateway: { headerstimeout: 0s } }', /headerstimeout: must be from 1s to /],
+    ['portcullis: { gateway: { idletimeout: 597h } }', /idletimeout: must be from 1s to 24h/],
+    ['portcullis: { gateway: { idletimeout: 60 } }', /idletimeout: must be from 1s to 24h/],
+    ['portcullis: { draindelay: 600h }', /draindelay: must be from 0s to 1h/],
+    ['http: { draintimeout: 600h }', /draintimeout: must be from 0s to 24h/],
+    ['portcullis: { gc: { interval: 100000h } }', /gc\.interval: must be from 1s to 8760h, or 0s/],
+    ['portcullis: { gateway: { workers: 1000000 } }', /workers: must be a whole number from 1 to/],
+    ['redis: { addr: x, dialtimeout: 600h }', /redis\.dialtimeout: must be from /],
+    [
+      'storage: { inmemory: {}, maintenance: { uploadpurging: { age: 0 } } }',
+      /uploadpurging\.age: must be from 1s to /,
+    ],
+    ['health: { http: [{ uri: "http://x", timeout: 600h }] }', /timeout: must be from /],
+  ];
+  for (const [lines, message] of refused) {
+    const text = lines.startsWith('storage:') ? `${lines}\n` : lines;
+    test(lines, async () => {
+      await using folder = await createTemporaryFolder();
+      const path = join(folder.path, 'config.yml');
+      const storage = text === lines ? 'storage: { inmemory: {} }\n' : '';
+      await writeFile(path, `version: 0.1\n${storage}${text}\n`);
+      await assert.rejects(loadConfiguration(path, {}), message);
+    });
+  }
+
+  test('a month between two collections is a month', async () => {
+    const { garbage } = await settingsOf('portcullis: { gc: { interval: 720h } }');
+    assert.equal(garbage.interval, 720 * 3_600_000);
+  });
+
+  test('what counts less than a millisecond is not nothing', async () => {
+    const { redis } = await settingsOf('redis: { addr: x, readtimeout: 1ns }');
+    assert.equal(redis?.commandTimeout, 1);
+  });
+});
+
+describe('a key that was meant for portcullis and is not known stops the start', () => {
+  const refused: readonly [lines: string, message: RegExp][] = [
+    ['portcullis: { alc: [] }', /portcullis\.alc: unknown key; did you mean acl\?/],
+    ['portcullis: { core: { limit: {} } }', /portcullis\.core\.limit: .*did you mean limits\?/],
+    ['portcullis: { anything: 1 }', /portcullis\.anything: unknown key$/m],
+    ['portculis: { acl: [] }', /portculis: unknown key; did you mean portcullis\?/],
+    ['acl: []', /acl: unknown key; it belongs under portcullis/],
+  ];
+  for (const [lines, message] of refused) {
+    test(lines, async () => {
+      await assert.rejects(settingsOf(`${htpasswd}\n${lines}`), message);
+    });
+  }
+
+  test('others are named, with the one that was perhaps meant', async () => {
+    await using folder = await createTemporaryFolder();
+    const path = join(folder.path, 'config.yml');
+    await writeFile(path, 'version: 0.1\nstorage: { inmemory: {} }\nlog: { fromatter: json }\n');
+    const { diagnostics } = await loadConfiguration(path, {});
+    assert.match(JSON.stringify(diagnostics), /log\.fromatter: unknown key; ignored; did you mean/);
+  });
+});
+
+test('yes and no, on and off are what they are in the YAML that the original reads', async () => {
+  for (const [text, expected] of [
+    ['yes', true],
+    ['On', true],
+    ['no', false],
+    ['OFF', false],
+  ] as const) {
+    const { log } = await settingsOf(`log: { accesslog: { disabled: ${text} } }`);
+    assert.equal(log.access, !expected, text);
+  }
+  await assert.rejects(settingsOf('http: { relativeurls: maybe }'), /must be true or false/);
+});
+
+test('a duration without a unit is told so', async () => {
+  await assert.rejects(
+    settingsOf('portcullis: { gc: { interval: 5 } }'),
+    /portcullis\.gc\.interval: .*, not 5; write 5s or 5m, with a unit/,
+  );
+});
+
+test('an address of Redis that is refused does not show the password in it', async () => {
+  for (const address of ['redis://u:hunter2@h:1', 'u:hunter2@h', 'hunter2@h:6379']) {
+    for (const lines of [`redis: { addrs: ["${address}"] }`, `redis: { addr: "${address}" }`]) {
+      await assert.rejects(settingsOf(lines), ({ message }) => {
+        assert.match(String(message), /redis\.addrs?: has a user or a password in an address/);
+        assert.doesNotMatch(String(message), /hunter2/);
+        return true;
+      });
+    }
+  }
+});

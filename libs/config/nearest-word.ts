@@ -1,0 +1,25 @@
+/** Letters that a word may be away from the one that was meant. */
+const near = 2;
+
+/** The word that was perhaps meant: `pull` for `pul`; undefined if none is near. */
+export function nearestWord(text: string, words: readonly string[]): string | undefined {
+  const [found] = words
+    .map((word) => ({ word, away: distance(text.slice(0, 40).toLowerCase().trim(), word) }))
+    .filter(({ word, away }) => away <= Math.min(near, word.length - 1))
+    .sort((a, b) => a.away - b.away);
+  return found?.word;
+}
+
+/** Letters to insert, remove or replace to make one text of the other (Levenshtein). */
+function distance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= from.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j += 1) {
+      const replaced = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[to.length] ?? 0;
+}

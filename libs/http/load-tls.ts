@@ -1,0 +1,54 @@
+import { readFile } from 'node:fs/promises';
+import type { SecureContextOptions } from 'node:tls';
+import { createSecureContext } from 'node:tls';
+import type { TlsSettings } from '#libs/config/settings.ts';
+
+/** Go's names for the TLS 1.2 suites, as distribution's `ciphersuites` has them, and OpenSSL's. */
+const cipherNames: ReadonlyMap<string, string> = new Map([
+  ['TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256', 'ECDHE-RSA-AES128-GCM-SHA256'],
+  ['TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384', 'ECDHE-RSA-AES256-GCM-SHA384'],
+  ['TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256', 'ECDHE-ECDSA-AES128-GCM-SHA256'],
+  ['TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384', 'ECDHE-ECDSA-AES256-GCM-SHA384'],
+  ['TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256', 'ECDHE-RSA-CHACHA20-POLY1305'],
+  ['TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256', 'ECDHE-ECDSA-CHACHA20-POLY1305'],
+  ['TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA', 'ECDHE-RSA-AES128-SHA'],
+  ['TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA', 'ECDHE-RSA-AES256-SHA'],
+  ['TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA', 'ECDHE-ECDSA-AES128-SHA'],
+  ['TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA', 'ECDHE-ECDSA-AES256-SHA'],
+  ['TLS_RSA_WITH_AES_128_GCM_SHA256', 'AES128-GCM-SHA256'],
+  ['TLS_RSA_WITH_AES_256_GCM_SHA384', 'AES256-GCM-SHA384'],
+]);
+
+/**
+ * Reads the site certificate and its key.
+ * @throws Error with one clear sentence naming the file
+ */
+export async function loadTls(settings: TlsSettings): Promise<SecureContextOptions> {
+  const cert = await readOrExplain(settings.certificate, 'http.tls.certificate');
+  const key = await readOrExplain(settings.key, 'http.tls.key');
+  const ciphers = settings.ciphers.map((name) => cipherNames.get(name) ?? name).join(':');
+  const options: SecureContextOptions = { cert, key, minVersion: settings.minVersion };
+  if (ciphers !== '') options.ciphers = ciphers;
+  try {
+    createSecureContext(options);
+  } catch (error) {
+    throw new Error(
+      `http.tls: ${settings.certificate} and ${settings.key} cannot be used: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+  return options;
+}
+
+async function readOrExplain(path: string, setting: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reasons: Record<string, string> = {
+      ENOENT: 'there is no such file',
+      EACCES: 'this user may not read it',
+    };
+    throw new Error(`${setting}: ${path}: ${reasons[code ?? ''] ?? message}`, { cause: error });
+  }
+}

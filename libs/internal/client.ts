@@ -1,0 +1,83 @@
+import { randomUUID } from 'node:crypto';
+import { internalHeaders } from '#libs/http/internal-headers.ts';
+import { requestText, type TextResponse } from '#libs/http/request-text.ts';
+import { inOrder } from './choose.ts';
+import type { Instance, Instances } from './instances.ts';
+import type { RequestSigner } from './signature.ts';
+
+/** A request to whichever instance. */
+export interface InternalRequest {
+  method: 'GET' | 'POST';
+  path: string;
+  headers?: Readonly<Record<string, string>>;
+  body?: string;
+  /** Milliseconds for the whole exchange with one instance. */
+  timeout: number;
+  /** Aborted when nobody waits for the answer any more. */
+  signal?: AbortSignal | undefined;
+}
+
+/** Small requests from one of our processes to another. */
+export interface InternalClient {
+  /**
+   * Asks one instance, and another one if the first cannot be reached or says that it cannot serve; so
+   * only for what may be asked twice.
+   * @throws Error if nobody gives a whole answer in time
+   */
+  call(options: InternalRequest): Promise<TextResponse>;
+  /** Asks all instances; those that do not answer are left out. */
+  callAll(options: InternalRequest): Promise<TextResponse[]>;
+}
+
+export interface InternalClientOptions {
+  instances: Instances;
+  /** Undefined for internal that need no proof of who asks. */
+  signer: RequestSigner | undefined;
+}
+
+export function createInternalClient({ instances, signer }: InternalClientOptions): InternalClient {
+  async function ask(instance: Instance, options: InternalRequest): Promise<TextResponse> {
+    instance.inFlight += 1;
+    try {
+      const { target, agent } = instance;
+      return await requestText({ target, agent, ...signed(options, signer) });
+    } finally {
+      instance.inFlight -= 1;
+    }
+  }
+
+  return {
+    async call(options) {
+      let trouble = new Error('no process to ask');
+      for (const instance of inOrder(instances.all()).slice(0, 2)) {
+        try {
+          const answer = await ask(instance, options);
+          if (answer.status !== 503) return answer;
+          trouble = new Error(`${instance.name} answered 503`);
+        } catch (error) {
+          trouble = error as Error;
+          if (options.signal?.aborted === true) break;
+          instances.eject(instance, trouble);
+        }
+      }
+      throw trouble;
+    },
+
+    async callAll(options) {
+      const all = instances.all().map((instance) => ask(instance, options));
+      const settled = await Promise.allSettled(all);
+      return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    },
+  };
+}
+
+/** The request with all headers that one of ours sends. */
+function signed(options: InternalRequest, signer: RequestSigner | undefined): InternalRequest {
+  const { method, path } = options;
+  const headers: Record<string, string> = { [internalHeaders.requestId]: randomUUID() };
+  Object.assign(headers, options.headers);
+  if (signer !== undefined) {
+    headers[internalHeaders.signature] = signer.sign({ method, url: path, headers });
+  }
+  return { ...options, headers };
+}

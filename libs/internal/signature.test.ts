@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createRequestSigner } from './signature.ts';
+
+const request = {
+  method: 'PUT',
+  url: '/v2/team/app/manifests/latest?tag=a',
+  headers: { 'x-request-id': 'r-1', 'x-portcullis-client': '192.0.2.7' },
+};
+
+test('a request that one of ours signed is believed', () => {
+  const signature = createRequestSigner('shared secret').sign(request);
+  assert.equal(createRequestSigner('shared secret').verify(request, signature), true);
+});
+
+test('nothing else is believed', () => {
+  const signer = createRequestSigner('shared secret');
+  const signature = signer.sign(request);
+  const changed = [
+    { ...request, method: 'GET' },
+    { ...request, url: '/v2/team/app/manifests/latest' },
+    { ...request, headers: { ...request.headers, 'x-request-id': 'r-2' } },
+    { ...request, headers: { ...request.headers, 'x-portcullis-client': '127.0.0.1' } },
+    { ...request, headers: {} },
+  ];
+  for (const other of changed) assert.equal(signer.verify(other, signature), false);
+  for (const bad of ['', '.', 'x.y', signature.slice(1), `${signature}A`, `9${signature}`]) {
+    assert.equal(signer.verify(request, bad), false, bad);
+  }
+  assert.equal(createRequestSigner('another secret').verify(request, signature), false);
+});
+
+test('a request that was kept is refused a minute later', () => {
+  let now = 1_700_000_000_000;
+  const signer = createRequestSigner('shared secret', () => now);
+  const signature = signer.sign(request);
+  now += 60_000;
+  assert.equal(signer.verify(request, signature), true);
+  now += 1;
+  assert.equal(signer.verify(request, signature), false);
+  now -= 120_002;
+  assert.equal(signer.verify(request, signature), false);
+});

@@ -1,0 +1,57 @@
+import { createHmac, timingSafeEqual } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import { internalHeaders } from '#libs/http/internal-headers.ts';
+
+/** How far the clocks of two machines may differ, and how late a request may come; milliseconds. */
+const leeway = 60_000;
+/** What the key is derived for; processes of all versions have the same. */
+const purpose = 'portcullis hop';
+
+/**
+ * Proves to a process on another machine that a request comes from one of ours, so that it may believe
+ * what the internal headers say. It does not hide anything, and the body is not covered: that is TLS'.
+ */
+export interface RequestSigner {
+  /** The value of the signature header for a request with these internal headers. */
+  sign(request: SignedRequest): string;
+  /** True if one of our processes made this request, not long ago. */
+  verify(request: SignedRequest, signature: string): boolean;
+}
+
+/** What a signature covers. */
+export interface SignedRequest {
+  method: string;
+  /** Path and query. */
+  url: string;
+  headers: IncomingHttpHeaders | Readonly<Record<string, string>>;
+}
+
+/** @param secret `http.secret`, the same in all processes */
+export function createRequestSigner(secret: string, now: () => number = Date.now): RequestSigner {
+  const key = createHmac('sha256', secret).update(purpose).digest();
+
+  function mac(time: string, { method, url, headers }: SignedRequest): Buffer {
+    const covered = [
+      time,
+      method,
+      url,
+      headers[internalHeaders.requestId] ?? '',
+      headers[internalHeaders.clientAddress] ?? '',
+    ];
+    return createHmac('sha256', key).update(JSON.stringify(covered)).digest();
+  }
+
+  return {
+    sign(request) {
+      const time = String(now());
+      return `${time}.${mac(time, request).toString('base64url')}`;
+    },
+    verify(request, signature) {
+      const [time = '', given = ''] = signature.split('.');
+      if (!/^\d{1,16}$/.test(time) || Math.abs(now() - Number(time)) > leeway) return false;
+      const expected = mac(time, request);
+      const actual = Buffer.from(given, 'base64url');
+      return actual.length === expected.length && timingSafeEqual(actual, expected);
+    },
+  };
+}

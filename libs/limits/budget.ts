@@ -1,0 +1,164 @@
+import { RegistryError } from '#libs/oci/errors.ts';
+import type { Parties } from './parties.ts';
+import { createShares } from './shares.ts';
+
+export interface BudgetOptions {
+  /** What it is called on `/metrics`: one of few words. */
+  name: string;
+  /** All that there is, in units of the budget's own: bytes, connections, requests. */
+  capacity: number;
+  /** Milliseconds one waits for a share; 0: who finds none is refused at once. */
+  maxWait: number;
+  /** How many may wait; shared out as the budget is. */
+  queue?: number;
+  /** What is too much, for the person at the client: `too many uploads are open`. */
+  message: string;
+  /** Seconds after which trying again makes sense. */
+  retryAfter?: number;
+}
+
+/** A part of a budget, until disposed of. */
+export interface Lease extends Disposable {
+  readonly amount: number;
+}
+
+/** How much of a budget is taken. */
+export interface BudgetState {
+  readonly name: string;
+  readonly capacity: number;
+  readonly used: number;
+  readonly waiting: number;
+  /** Since the start. */
+  readonly refused: number;
+}
+
+/**
+ * Shares out what is scarce. As long as a quarter is left, everybody gets what they ask for, however much they
+ * have: a whole office may sit behind one address. The last quarter is for those who have less than their share,
+ * which is the whole divided by how many there are, and one to come, and no more than is left after it.
+ */
+export interface Budget extends BudgetState {
+  /** What is left. */
+  readonly free: number;
+  /** @returns undefined where there is no share for these parties now */
+  tryTake(parties: Parties, amount: number): Lease | undefined;
+  /**
+   * Waits for a share, behind those that have less.
+   * @throws RegistryError TOOMANYREQUESTS; what the signal was aborted with
+   */
+  take(parties: Parties, amount: number, options?: { signal?: AbortSignal }): Promise<Lease>;
+  /** The error of one who is refused; it is counted. */
+  refuse(): RegistryError;
+}
+
+interface Waiter {
+  parties: Parties;
+  amount: number;
+  grant(lease: Lease): void;
+}
+
+export function createBudget({
+  name,
+  capacity,
+  maxWait,
+  queue = 1000,
+  message,
+  retryAfter = 5,
+}: BudgetOptions): Budget {
+  const shares = createShares(capacity);
+  const places = createShares(queue);
+  const waiters = new Set<Waiter>();
+  let refused = 0;
+
+  function tryTake(parties: Parties, wanted: number): Lease | undefined {
+    // What is larger than all there is could never be had.
+    const amount = Math.min(wanted, capacity);
+    if (!shares.has(parties, amount)) return undefined;
+    shares.add(parties, amount);
+    let held = true;
+    return {
+      amount,
+      [Symbol.dispose]() {
+        if (!held) return;
+        held = false;
+        shares.remove(parties, amount);
+        serve();
+      },
+    };
+  }
+
+  /** Those who have least come first, and among equals who came first. */
+  function serve(): void {
+    if (waiters.size === 0) return;
+    const order = [...waiters].map((waiter) => ({ waiter, has: shares.most(waiter.parties) }));
+    order.sort((a, b) => a.has - b.has);
+    for (const { waiter } of order) {
+      const lease = tryTake(waiter.parties, waiter.amount);
+      if (lease !== undefined) waiter.grant(lease);
+      else if (shares.used >= capacity) return;
+    }
+  }
+
+  function refuse(): RegistryError {
+    refused += 1;
+    return new RegistryError('TOOMANYREQUESTS', { message: `${message}; try again`, retryAfter });
+  }
+
+  async function wait(parties: Parties, amount: number, signal?: AbortSignal): Promise<Lease> {
+    if (!places.has(parties, 1)) throw refuse();
+    places.add(parties, 1);
+    let settle = () => {};
+    try {
+      return await new Promise<Lease>((resolve, reject) => {
+        const timer = setTimeout(() => reject(refuse()), maxWait);
+        const leave = () => reject(signal?.reason as Error);
+        signal?.addEventListener('abort', leave);
+        const waiter: Waiter = {
+          parties,
+          amount,
+          grant(lease) {
+            settle();
+            resolve(lease);
+          },
+        };
+        waiters.add(waiter);
+        settle = () => {
+          clearTimeout(timer);
+          waiters.delete(waiter);
+          signal?.removeEventListener('abort', leave);
+        };
+      });
+    } finally {
+      settle();
+      places.remove(parties, 1);
+    }
+  }
+
+  return {
+    name,
+    capacity,
+    get used() {
+      return shares.used;
+    },
+    get free() {
+      return capacity - shares.used;
+    },
+    get waiting() {
+      return waiters.size;
+    },
+    get refused() {
+      return refused;
+    },
+    tryTake,
+    refuse,
+
+    async take(parties, amount, { signal } = {}) {
+      signal?.throwIfAborted();
+      // Whoever comes now may have less than those who wait.
+      const lease = tryTake(parties, amount);
+      if (lease !== undefined) return lease;
+      if (maxWait === 0) throw refuse();
+      return await wait(parties, amount, signal);
+    },
+  };
+}

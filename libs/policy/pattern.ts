@@ -1,0 +1,181 @@
+import { LRUCache } from 'lru-cache';
+import { RE2JS } from 're2js';
+import { isPathPart } from '#libs/oci/reference.ts';
+
+/** What a request says, for the placeholders of a pattern. */
+export interface Values {
+  account: string;
+  type: string;
+  name: string;
+  service: string;
+  labels: Readonly<Record<string, readonly string[]>>;
+  /** Groups that the rule's expression for a field captured, the whole first. */
+  captures: Readonly<Partial<Record<'account' | 'type' | 'name' | 'service', readonly string[]>>>;
+}
+
+export interface Pattern {
+  /**
+   * Whether a text fits; linear in its length.
+   * @returns the groups of the expression, the whole first; undefined if it does not
+   */
+  match(text: string, values: Values): readonly string[] | undefined;
+}
+
+export interface PatternOptions {
+  /** The values of placeholders must be legal parts of a repository name: no value can widen a rule. */
+  inNames: boolean;
+  /**
+   * What is said of a text when its placeholders have more values than are tried. A pattern that allows fits then
+   * nothing, one that denies fits everything.
+   */
+  beyondLimits?: 'fits' | 'does not fit';
+}
+
+const placeholder = /\$\{([^}]*)\}/g;
+const fields = ['account', 'type', 'name', 'service'] as const;
+type Field = (typeof fields)[number];
+
+/** Ways to fill in the placeholders that stand in one pattern more than once. */
+const maxCombinations = 400;
+
+/** Characters of values that are put into one expression. */
+const maxCharacters = 64 * 1024;
+
+/** Compiled expressions of one pattern are kept for so many sets of values, and so many characters of them. */
+const cache = { max: 500, maxSize: 256 * 1024 };
+
+/**
+ * Compiles one field of a rule, with docker_auth's meanings: `/…/` is a regular expression of RE2 that may
+ * match anywhere; else `*` and `?` stay within a path part, `[…]` is a set, and `**` (ours) crosses parts.
+ * `${account}`, `${type}`, `${name}`, `${service}`, `${labels:KEY}`, `${claim:KEY}` and `${account:1}`, a group
+ * captured in the same rule, stand for what the request says, letter by letter. A label with several values
+ * matches with any of them.
+ * @throws Error naming what cannot be compiled
+ */
+export function compilePattern(
+  text: string,
+  { inNames, beyondLimits = 'does not fit' }: PatternOptions,
+): Pattern {
+  const expression = /^\/(.*)\/$/s.exec(text)?.[1];
+  const source = expression ?? `^${globToSource(text)}$`;
+  const found = [...text.matchAll(placeholder)].map((match) => match[1] ?? '');
+  const names = [...new Set(found)];
+  const resolvers = names.map((name) => resolverOf(name, text));
+  if (/\[[^\]]*\$\{/.test(source)) {
+    throw new Error(`"${text}": a placeholder cannot stand inside [ ]`);
+  }
+  const compile = (values: readonly (readonly string[])[]) =>
+    RE2JS.compile(
+      source.replace(placeholder, (_, name: string) => anyOf(values[names.indexOf(name)] ?? [])),
+      RE2JS.DOTALL,
+    );
+  let fixed: RE2JS;
+  try {
+    fixed = compile(names.map((name) => [name]));
+  } catch (error) {
+    const why = (error as Error).message.replace(/^error parsing regexp: /, '');
+    throw new Error(`"${text}": ${why}`, { cause: error });
+  }
+  if (names.length === 0) return { match: (value) => groupsOf(fixed, value) };
+  const compiled = new LRUCache<string, RE2JS>({
+    ...cache,
+    sizeCalculation: (_, { length }) => length,
+  });
+  function compileCached(values: readonly (readonly string[])[]): RE2JS {
+    const key = JSON.stringify(values);
+    let one = compiled.get(key);
+    if (one === undefined) {
+      one = compile(values);
+      compiled.set(key, one);
+    }
+    return one;
+  }
+  // One that stands in several places has the same value in all of them; of the others any may fit.
+  const isRepeated = names.map((name) => found.filter((one) => one === name).length > 1);
+  return {
+    match(value, all) {
+      const known = resolvers
+        .map((resolve) => resolve(all))
+        .map((values) => (inNames ? values.filter(isLegalInName) : values));
+      if (known.some((values) => values.length === 0)) return undefined;
+      const repeated = known.filter((_, index) => isRepeated[index]);
+      const ways = repeated.reduce((product, { length }) => product * length, 1);
+      const characters = known.flat().reduce((sum, { length }) => sum + length, 0);
+      if (ways > maxCombinations || characters > maxCharacters) {
+        return beyondLimits === 'fits' ? [value] : undefined;
+      }
+      const choices = known.map((values, index) =>
+        isRepeated[index] ? values.map((one) => [one]) : [values],
+      );
+      for (const way of combinations(choices)) {
+        const groups = groupsOf(compileCached(way), value);
+        if (groups !== undefined) return groups;
+      }
+      return undefined;
+    },
+  };
+}
+
+/** The source of an expression for one of some texts, letter by letter. */
+function anyOf(texts: readonly string[]): string {
+  return `(?:${texts.map((text) => RE2JS.quote(text)).join('|')})`;
+}
+
+/** True for a regular expression that may match anywhere in a name, which is rarely meant. */
+export function isUnanchored(text: string): boolean {
+  return /^\/.*\/$/s.test(text) && !(text.startsWith('/^') && text.endsWith('$/'));
+}
+
+/** The values a placeholder may have; none if the request says nothing of the kind. */
+type Resolver = (values: Values) => readonly string[];
+
+function resolverOf(name: string, text: string): Resolver {
+  const [head = '', ...rest] = name.split(':');
+  const tail = rest.join(':');
+  const field = fields.find((one) => one === head);
+  if (field !== undefined && tail === '') return (values) => [values[field]];
+  if (field !== undefined && /^[1-9]\d?$/.test(tail)) return captureOf(field, Number(tail));
+  if ((head === 'labels' || head === 'claim') && tail !== '') {
+    return ({ labels }) => (Object.hasOwn(labels, tail) ? (labels[tail] ?? []) : []);
+  }
+  throw new Error(`"${text}": unknown placeholder \${${name}}`);
+}
+
+function captureOf(field: Field, index: number): Resolver {
+  return ({ captures }) => {
+    const found = captures[field]?.[index];
+    return found === undefined ? [] : [found];
+  };
+}
+
+/** One value of each, in every way. */
+function combinations<T>(lists: readonly (readonly T[])[]): T[][] {
+  return lists.reduce<T[][]>(
+    (all, list) => all.flatMap((one) => list.map((value) => [...one, value])),
+    [[]],
+  );
+}
+
+/** A part of a repository name, or several: `team`, `team/app`. */
+function isLegalInName(value: string): boolean {
+  return value.split('/').every(isPathPart);
+}
+
+function groupsOf(expression: RE2JS, text: string): readonly string[] | undefined {
+  const matcher = expression.matcher(text);
+  if (!matcher.find()) return undefined;
+  return Array.from({ length: matcher.groupCount() + 1 }, (_, index) => matcher.group(index) ?? '');
+}
+
+/** Placeholders pass through as they are, to be filled in at each look. */
+function globToSource(glob: string): string {
+  const tokens = /\$\{[^}]*\}|\*\*|\*|\?|\[\^?[^\]]+\]|\\.|[\s\S]/g;
+  return glob.replace(tokens, (token) => {
+    if (token.startsWith('${')) return token;
+    if (token === '**') return '.*';
+    if (token === '*') return '[^/]*';
+    if (token === '?') return '[^/]';
+    if (token.length > 2 && token.startsWith('[')) return token;
+    return RE2JS.quote(token.startsWith('\\') ? token.slice(1) : token);
+  });
+}

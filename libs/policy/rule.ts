@@ -1,0 +1,109 @@
+import { describeInvalidAction } from '#libs/auth/actions.ts';
+import type { AccessRule } from '#libs/config/schema/portcullis.ts';
+import { createNetworks, isAddress } from '#libs/http/networks.ts';
+import type { Caller } from './caller.ts';
+import { compilePattern, type Pattern, type Values } from './pattern.ts';
+import { compileWindow } from './time-window.ts';
+
+/** What is asked for, without its actions. */
+export interface Target {
+  type: string;
+  name: string;
+}
+
+export interface CompiledRule {
+  /** Where it stands in `portcullis.acl`, from 0. */
+  index: number;
+  actions: readonly string[];
+  effect: 'allow' | 'deny';
+  comment: string | undefined;
+  /** What it is about, for whom it is: the catalog by its name, everything that there is, or some of it. */
+  about: 'the catalog' | 'everything' | 'some';
+  /** @returns undefined if the rule is about this request; else the first field that is not, in words */
+  mismatch(caller: Caller, target: Target, now: Date): string | undefined;
+}
+
+type Members = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** @throws Error naming what cannot be compiled */
+export function compileRule(
+  { match, actions, effect = 'allow', comment }: AccessRule,
+  index: number,
+  groups: Members,
+): CompiledRule {
+  for (const action of actions) {
+    const why = describeInvalidAction(action);
+    if (why !== undefined) throw new Error(`actions: ${why}`);
+  }
+  if (effect === 'deny' && actions.length === 0)
+    throw new Error('actions: must not be empty in a deny rule');
+  const group = match.account?.startsWith('@') ? membersOf(match.account, groups) : undefined;
+  const beyondLimits = effect === 'deny' ? 'fits' : 'does not fit';
+  const compile = (text: string | undefined, inNames = false) =>
+    text === undefined ? undefined : compilePattern(text, { inNames, beyondLimits });
+  // In this order, so that what one captured the later ones can use.
+  const fields: [field: 'account' | 'type' | 'service' | 'name', Pattern | undefined][] = [
+    ['account', group === undefined ? compile(match.account) : undefined],
+    ['type', compile(match.type)],
+    ['service', compile(match.service)],
+    ['name', compile(match.name, true)],
+  ];
+  const labels = Object.entries(match.labels ?? {}).map(
+    ([key, text]) => [key, text, compilePattern(text, { inNames: false, beyondLimits })] as const,
+  );
+  const networks = match.ip === undefined ? undefined : createNetworks(match.ip, 'ip');
+  const inWindow = match.time === undefined ? undefined : compileWindow(match.time);
+
+  return {
+    index,
+    actions,
+    effect,
+    comment,
+    about: aboutOf(match),
+    mismatch(caller, { type, name }, now) {
+      const { account, client, service, labels: known } = caller;
+      const captures: { -readonly [Key in keyof Values['captures']]: Values['captures'][Key] } = {};
+      const values: Values = { account, type, name, service, labels: known, captures };
+      // Somebody without a login is in no group.
+      if (group !== undefined && (account === '' || !group.has(account))) {
+        return `${account || 'an anonymous client'} is not in ${match.account}`;
+      }
+      for (const [field, pattern] of fields) {
+        if (pattern === undefined) continue;
+        const groups = pattern.match(values[field], values);
+        if (groups === undefined) {
+          return `${field} "${values[field]}" is not ${match[field]}`;
+        }
+        captures[field] = groups;
+      }
+      for (const [key, text, pattern] of labels) {
+        const all = Object.hasOwn(known, key) ? (known[key] ?? []) : [];
+        if (!all.some((value) => pattern.match(value, values))) {
+          return `label ${key} is not ${text}`;
+        }
+      }
+      // Of an address that is not known nobody can say that a denying rule is not about it.
+      const isUnknown = effect === 'deny' && !isAddress(client);
+      if (networks !== undefined && !isUnknown && !networks(client)) {
+        return `ip ${client || 'unknown'} is not in ${match.ip?.join(', ')}`;
+      }
+      if (inWindow !== undefined && !inWindow(now)) return 'it does not apply at this time';
+      return undefined;
+    },
+  };
+}
+
+/** A pattern that may mean more than it seems to counts as some: then each name is asked about. */
+function aboutOf({ type, name }: AccessRule['match']): CompiledRule['about'] {
+  if (type === 'registry') return 'the catalog';
+  const isAny = (text: string | undefined) => text === undefined || text === '**';
+  return isAny(type === '*' ? undefined : type) && isAny(name) ? 'everything' : 'some';
+}
+
+/** `@group` is every member of the group. */
+function membersOf(account: string, groups: Members): ReadonlySet<string> {
+  const name = account.slice(1);
+  const members = groups.get(name);
+  if (members === undefined) throw new Error(`there is no group "${name}" in portcullis.groups`);
+  return members;
+}

@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { lchown, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { createTemporaryFolder } from '../../test/support/temporary-folder.ts';
+import { chooseUser } from './choose-user.ts';
+import { chownFile, chownFolder, chownState } from './hand-over.ts';
+
+const ids = { uid: 4321, gid: 4322 };
+/** Another user of the machine. */
+const neighbour = 5432;
+
+/** A folder of somebody's, with a file in it. */
+async function makeFolderOf(uid: number, path: string): Promise<void> {
+  await mkdir(path);
+  await writeFile(join(path, 'file'), 'mine');
+  await lchown(join(path, 'file'), uid, uid);
+  await lchown(path, uid, uid);
+}
+
+const ownerOf = async (path: string) => (await stat(path)).uid;
+
+describe('root that serves as another user', { skip: process.getuid?.() !== 0 }, () => {
+  test('removes nothing of anybody’s, whatever the folder of the sockets is called', async () => {
+    const folder = join(tmpdir(), `portcullis-0-${process.pid.toString(16)}`);
+    await makeFolderOf(neighbour, folder);
+    try {
+      const sockets = { folder } as never;
+      await assert.rejects(
+        chooseUser({ user: ids, storage: { driver: 'inmemory' }, sockets }, () => {}),
+        /belongs to another user/,
+      );
+      assert.equal(await readFile(join(folder, 'file'), 'utf8'), 'mine');
+      assert.equal(await ownerOf(folder), neighbour);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test('gives away what is in a folder of root’s', async () => {
+    await using folder = await createTemporaryFolder();
+    const at = (name: string) => join(folder.path, name);
+    // A link of root's own, as /var/run is.
+    await mkdir(at('real'));
+    await symlink('real', at('a'));
+    await chownFolder(at('a/sockets'), ids);
+    assert.equal(await ownerOf(at('a/sockets')), ids.uid);
+    assert.equal(await ownerOf(at('real')), 0);
+    await mkdir(at('state/keys'), { recursive: true });
+    await chownState(at('state'), ['keys'], ids);
+    assert.equal(await ownerOf(at('state/keys')), ids.uid);
+    await chownFile(at('audit.log'), ids);
+    assert.equal(await ownerOf(at('audit.log')), ids.uid);
+  });
+
+  test('gives nothing away by a path on which another can lay a link', async () => {
+    await using folder = await createTemporaryFolder();
+    const at = (name: string) => join(folder.path, name);
+    // What root has elsewhere, and a way to it that the user made.
+    await mkdir(at('roots/state/keys'), { recursive: true });
+    await writeFile(at('roots/audit.log'), '');
+    await mkdir(at('users'));
+    await symlink(at('roots'), at('users/way'));
+    await lchown(at('users/way'), ids.uid, ids.gid);
+    await lchown(at('users'), ids.uid, ids.gid);
+    await mkdir(at('users/own/state/keys'), { recursive: true });
+    await lchown(at('users/own'), ids.uid, ids.gid);
+    for (const name of ['users/own/state', 'users/own/new', 'users/way/state']) {
+      await chownFolder(at(name), ids);
+      await chownState(at(name), ['keys'], ids);
+    }
+    for (const way of ['own', 'way']) await chownFile(at(`users/${way}/audit.log`), ids);
+    assert.equal(await ownerOf(at('roots/state')), 0);
+    assert.equal(await ownerOf(at('roots/state/keys')), 0);
+    assert.equal(await ownerOf(at('roots/audit.log')), 0);
+    assert.equal(await ownerOf(at('users/own/state')), 0);
+    assert.equal(await ownerOf(at('users/own/state/keys')), 0);
+    await assert.rejects(stat(at('users/own/new')), { code: 'ENOENT' });
+    await assert.rejects(stat(at('users/own/audit.log')), { code: 'ENOENT' });
+  });
+});

@@ -1,0 +1,110 @@
+import { lstat, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Settings, UserIds } from '#libs/config/settings.ts';
+import { chownFolder, openFolder } from './hand-over.ts';
+import { FolderOwnerError } from './socket-folder.ts';
+
+/** Who serves a new tree: "nonroot" of many base images. */
+const defaultUser: UserIds = { uid: 65_532, gid: 65_532 };
+
+/** The folder that a registry, ours or the original, makes below its root directory. */
+const treeFolder = 'docker/registry/v2';
+
+export type UserChoice = Pick<Settings, 'user' | 'storage' | 'sockets'>;
+
+/**
+ * Whom this process is to serve as, having been started as root: `portcullis.user` (docs/adr/0009). Hands
+ * over the folders which that user needs: an empty root directory, and the one of our sockets.
+ * @param warn told why it stays root, if it does
+ * @returns undefined if it stays as it is: not root, not asked for, not possible, or the tree is root's
+ */
+export async function chooseUser(
+  { user, storage, sockets }: UserChoice,
+  warn: (message: string) => void,
+): Promise<UserIds | undefined> {
+  if (user === undefined || process.getuid?.() !== 0) return undefined;
+  try {
+    const root = storage.driver === 'filesystem' ? storage.root : undefined;
+    if (!(await mayChangeUsers()))
+      throw new Error('CAP_CHOWN, CAP_SETUID or CAP_SETGID is missing');
+    const ids = user === 'owner' ? await ownerFor(root, warn) : user;
+    if (ids !== undefined) await chownFolder(sockets.folder, ids);
+    return ids;
+  } catch (error) {
+    const { message } = error as Error;
+    if (error instanceof FolderOwnerError) throw error;
+    warn(`portcullis.user: owners and users cannot be changed here (${message}); serving as root`);
+    return undefined;
+  }
+}
+
+/** Whether all three capabilities are there: with some of them things would be half done. */
+async function mayChangeUsers(): Promise<boolean> {
+  const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
+  const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
+  if (effective === undefined) return true;
+  const [chownBit, setgidBit, setuidBit] = [0n, 6n, 7n];
+  const needed = (1n << chownBit) | (1n << setgidBit) | (1n << setuidBit);
+  return (BigInt(`0x${effective}`) & needed) === needed;
+}
+
+/** Owner of a storage tree; undefined where nobody wrote any. */
+export async function ownerOfTree(root: string): Promise<UserIds | undefined> {
+  try {
+    return await stat(join(root, treeFolder));
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+async function ownerFor(
+  root: string | undefined,
+  warn: (message: string) => void,
+): Promise<UserIds | undefined> {
+  if (root === undefined) return defaultUser;
+  const written = await ownerOfTree(root);
+  if (written === undefined) await mkdir(root, { recursive: true });
+  const { uid, gid } = written ?? (await stat(root));
+  if (uid !== 0) {
+    const other = written === undefined ? undefined : await findOtherOwner(root, uid);
+    if (other === undefined) return { uid, gid };
+    warn(
+      `${other} does not belong to ${uid}, who has the tree, so it is served as root; to serve it as that user: chown -R ${uid}:${gid} ${root}`,
+    );
+    return undefined;
+  }
+  const names = await readdir(root);
+  if (names.every((name) => name === 'lost+found')) {
+    const handle = await openFolder(root);
+    try {
+      await handle?.chown(defaultUser.uid, defaultUser.gid);
+    } finally {
+      await handle?.close();
+    }
+    // Some filesystems say yes and do nothing.
+    if ((await stat(root)).uid === defaultUser.uid) return defaultUser;
+    throw new Error(`${root} could not be given to another user`);
+  }
+  warn(
+    `${root} belongs to root, so it is served as root; to serve it as another user: chown -R ${defaultUser.uid}:${defaultUser.gid} ${root}`,
+  );
+  return undefined;
+}
+
+/** So many folders of a tree are looked at. */
+const mostLooked = 500;
+
+/** A folder at the top of the tree that is another user's, as after a time with the original as root. */
+async function findOtherOwner(root: string, uid: number): Promise<string | undefined> {
+  for (const name of ['repositories', 'blobs/sha256', '_portcullis']) {
+    const folder = join(root, treeFolder, name);
+    const names = await readdir(folder).catch(() => []);
+    for (const path of [folder, ...names.slice(0, mostLooked).map((one) => join(folder, one))]) {
+      const found = await lstat(path).catch(() => undefined);
+      if (found !== undefined && found.uid !== uid) return path;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,52 @@
+import { stat } from 'node:fs/promises';
+import type { UserIds } from '#libs/config/settings.ts';
+import type { Logger } from '#libs/log/logger.ts';
+import { chooseUser, type UserChoice } from './choose-user.ts';
+import { chownFile, chownState } from './hand-over.ts';
+
+/** What the user gets besides, where it is root's. */
+interface HandedOver {
+  /** A folder of ours, and the names of what we make in it; made if it is not there. */
+  state?: { folder: string; names: readonly string[] };
+  /** A file that is written to at its end; made if it is not there. */
+  file?: string | undefined;
+}
+
+/**
+ * Serves as the configured user from now on, for good. To be called when everything is open that only root
+ * may open, and before anything is touched that belongs to the user: root follows no link that the user may have
+ * laid. Under a supervisor, which says the same once for all, it is silent.
+ */
+export async function dropPrivileges(
+  settings: UserChoice,
+  log: Logger,
+  { state, file }: HandedOver = {},
+): Promise<void> {
+  const supervised = process.send !== undefined;
+  const warn = (message: string) => log[supervised ? 'debug' : 'warn'](message);
+  const ids = await chooseUser(settings, warn);
+  if (ids === undefined) return;
+  if (state !== undefined) await chownState(state.folder, state.names, ids);
+  if (file !== undefined) await chownFile(file, ids);
+  try {
+    switchUser(ids);
+    log[supervised ? 'debug' : 'info'](`serving as ${ids.uid}:${ids.gid}`);
+  } catch (error) {
+    const { message } = error as Error;
+    log.warn(`portcullis.user: cannot become ${ids.uid}:${ids.gid} (${message}); serving as root`);
+  }
+}
+
+/** @throws Error if the system does not let us */
+export function switchUser({ uid, gid }: UserIds): void {
+  process.setgroups?.([gid]);
+  process.setgid?.(gid);
+  process.setuid?.(uid);
+}
+
+/** Makes root the owner of the folder in which it is to change files, so that no link of theirs leads it elsewhere. */
+export async function switchToOwnerOf(folder: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  const owner = await stat(folder).catch(() => undefined);
+  if (owner !== undefined && owner.uid !== 0) switchUser(owner);
+}

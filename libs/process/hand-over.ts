@@ -1,0 +1,136 @@
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, lchown, lstat, mkdir, open, readdir, readlink } from 'node:fs/promises';
+import { basename, dirname, join, resolve } from 'node:path';
+import type { UserIds } from '#libs/config/settings.ts';
+import { FolderOwnerError } from './socket-folder.ts';
+
+/*
+ * What root gives to the user who serves. Root works only where nobody but root can exchange a folder or lay a link
+ * on the way: elsewhere the user can make what it needs itself.
+ */
+
+/**
+ * Gives a folder that only our user may enter to the one who serves; it is made if it is not there.
+ * @throws FolderOwnerError if it is somebody else's
+ */
+export async function chownFolder(path: string, { uid, gid }: UserIds): Promise<void> {
+  const folder = await inRootsHands(path);
+  if (folder === undefined) return;
+  await mkdir(dirname(folder), { recursive: true, mode: 0o755 });
+  await mkdir(folder, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error;
+  });
+  const handle = await openFolder(folder);
+  try {
+    const found = await handle?.stat();
+    if (handle === undefined || found === undefined || (found.uid !== 0 && found.uid !== uid)) {
+      throw new FolderOwnerError(folder);
+    }
+    if (found.uid === 0) await handle.chown(uid, gid);
+  } finally {
+    await handle?.close();
+  }
+}
+
+/**
+ * Gives a folder of ours to the user, if it is root's and holds nothing but what we make: what is in a folder of
+ * root's only root has put there. One that is the user's already is left alone.
+ */
+export async function chownState(
+  path: string,
+  names: readonly string[],
+  { uid, gid }: UserIds,
+): Promise<void> {
+  const folder = await inRootsHands(path);
+  if (folder === undefined) return;
+  await mkdir(folder, { recursive: true, mode: 0o700 }).catch(() => {});
+  const handle = await openFolder(folder);
+  try {
+    if (handle === undefined || (await handle.stat()).uid !== 0) return;
+    // What a crash left beside a file of ours, a lock or half of another text, is ours, too.
+    const isOurs = (name: string) =>
+      names.some((one) => name === one || name.startsWith(`${one}.`));
+    const strangers = (await readdir(folder)).filter((name) => !isOurs(name));
+    if (strangers.length > 0) return;
+    for (const name of names) await giveTree(join(folder, name), { uid, gid });
+    await handle.chown(uid, gid);
+  } catch {
+    // A read-only mount: it is read as it is.
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** A file, or a folder with the files in it. */
+async function giveTree(path: string, { uid, gid }: UserIds): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found === undefined || found.uid !== 0 || found.isSymbolicLink()) return;
+  if (found.isDirectory()) {
+    for (const name of await readdir(path)) await lchown(join(path, name), uid, gid);
+  }
+  await lchown(path, uid, gid);
+}
+
+/** Gives a file of root's to the user; it is made if it is not there. */
+export async function chownFile(given: string, { uid, gid }: UserIds): Promise<void> {
+  const path = await inRootsHands(given);
+  if (path === undefined) return;
+  const { O_CREAT, O_NOFOLLOW, O_WRONLY, O_APPEND } = constants;
+  const handle = await open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW, 0o640).catch(
+    () => undefined,
+  );
+  try {
+    const found = await handle?.stat();
+    if (found?.isFile() && found.uid === 0 && found.nlink === 1) await handle?.chown(uid, gid);
+  } finally {
+    await handle?.close();
+  }
+}
+
+/** @returns undefined for what is no folder, or a link to one */
+export async function openFolder(path: string): Promise<FileHandle | undefined> {
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+  return await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW).catch(() => undefined);
+}
+
+/**
+ * The path, without links on the way, if nobody but root can put something else in its place: every folder above it is
+ * root's and nobody else may write to it, and so is what every link on the way leads to. In a sticky folder, such as
+ * /tmp, nobody can take away what is root's.
+ * @param path neither it nor the folders above it need be there
+ * @returns undefined if somebody else can
+ */
+async function inRootsHands(path: string): Promise<string | undefined> {
+  const folder = await resolveInRootsHands(dirname(resolve(path)), mostLinks);
+  return folder === undefined ? undefined : join(folder, basename(path));
+}
+
+/** Links on a way after which it leads nowhere, as for the kernel. */
+const mostLinks = 40;
+
+async function resolveInRootsHands(path: string, links: number): Promise<string | undefined> {
+  let current = '/';
+  const parts = path.split('/').filter((part) => part !== '');
+  for (const [index, part] of parts.entries()) {
+    if (!isRootsFolder(await lstat(current))) return undefined;
+    const next = join(current, part);
+    const found = await lstat(next).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (found === undefined) return join(current, ...parts.slice(index));
+    if (found.isSymbolicLink()) {
+      if (found.uid !== 0 || links === 0) return undefined;
+      const target = resolve(current, await readlink(next), ...parts.slice(index + 1));
+      return await resolveInRootsHands(target, links - 1);
+    }
+    current = next;
+  }
+  return isRootsFolder(await lstat(current)) ? current : undefined;
+}
+
+function isRootsFolder(found: Stats): boolean {
+  const { uid, gid, mode } = found;
+  const writable = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== 0);
+  return found.isDirectory() && uid === 0 && (!writable || (mode & 0o1000) !== 0);
+}

@@ -1,0 +1,193 @@
+import { LRUCache } from 'lru-cache';
+import { ClientGoneError } from '#libs/http/client-gone.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import type { Lane } from '../limits/login-limits.ts';
+import type { BcryptPool } from './bcrypt-pool.ts';
+
+/** Milliseconds that a comparison may have to wait before it begins. */
+const mostWait = 2500;
+/** Milliseconds of one round of bcrypt (of 2^cost) until some were measured: about 65 ms at cost 10. */
+const firstGuess = 65 / 2 ** 10;
+/** Milliseconds that it is remembered how often a network asked, and how many networks. */
+const asked = { ttl: 60_000, max: 10_000 } as const;
+/** How much the last measurement counts beside those before. */
+const weight = 0.2;
+
+export interface QueuedComparison {
+  password: string;
+  hash: string;
+  /** log2 of the rounds it is to take, whatever the hash's own cost. */
+  cost: number;
+  /** Whose turn it is: networks are served one after another. */
+  network: string;
+  lane: Lane;
+  /** Aborted when nobody waits for it any more. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface ComparisonQueueOptions {
+  pool: BcryptPool;
+  /** Called when one ends: compared, not taken for its wait would be too long, or nobody waited any more. */
+  onEnd?: (outcome: 'compared' | 'shed' | 'left', waitedMs: number) => void;
+}
+
+/** Comparisons that wait for a thread. */
+export interface ComparisonQueue {
+  /**
+   * Known logins come first, then the first attempts of networks, then the others; within each, one of each network in
+   * turn. Where there is no room, one of a network that asked more often lately makes it.
+   * @throws RegistryError TOOMANYREQUESTS if it would not begin within 2.5 s, REQUEST_INVALID if nobody waits for it
+   */
+  compare(comparison: QueuedComparison): Promise<boolean>;
+}
+
+interface Job extends QueuedComparison {
+  since: number;
+  /** Takes it out of its queue, unless it has begun. */
+  giveUp(outcome: 'shed' | 'left'): void;
+  resolve(equal: boolean | PromiseLike<boolean>): void;
+}
+
+/** Jobs by network; networks in the order of their turns. */
+type Turns = Map<string, Job[]>;
+
+const lanes: readonly Lane[] = ['known', 'first', 'other'];
+
+export function createComparisonQueue({
+  pool,
+  onEnd = () => {},
+}: ComparisonQueueOptions): ComparisonQueue {
+  const queues = new Map<Lane, Turns>(lanes.map((lane) => [lane, new Map()]));
+  const asks = new LRUCache<string, number>({ ...asked, noUpdateTTL: true });
+  let running = 0;
+  let perRound = firstGuess;
+
+  /** Milliseconds until one more of this network would begin. */
+  function expectedWait({ lane, network, cost }: QueuedComparison): number {
+    let ahead = running < pool.size ? 0 : 1;
+    for (const other of lanes.slice(0, lanes.indexOf(lane))) {
+      for (const jobs of queues.get(other)?.values() ?? []) ahead += jobs.length;
+    }
+    const turns = queues.get(lane) ?? new Map<string, Job[]>();
+    const own = turns.get(network)?.length ?? 0;
+    for (const [name, jobs] of turns) {
+      ahead += name === network ? own : Math.min(jobs.length, own + 1);
+    }
+    return (ahead / pool.size) * perRound * 2 ** cost;
+  }
+
+  /** Makes room by what is behind of the network that asked most, if it asked more than this one. */
+  function makeRoom({ lane, network }: QueuedComparison): boolean {
+    let most = asks.get(network) ?? 0;
+    let busiest: Job | undefined;
+    for (const [other, jobs] of queues.get(lane) ?? []) {
+      const count = asks.get(other) ?? 0;
+      if (count <= most) continue;
+      most = count;
+      busiest = jobs.at(-1);
+    }
+    busiest?.giveUp('shed');
+    return busiest !== undefined;
+  }
+
+  function next(): Job | undefined {
+    for (const turns of queues.values()) {
+      const [first] = turns;
+      if (first === undefined) continue;
+      const [network, jobs] = first;
+      const job = jobs.shift();
+      // Its next turn comes after those of all others.
+      turns.delete(network);
+      if (jobs.length > 0) turns.set(network, jobs);
+      return job;
+    }
+    return undefined;
+  }
+
+  async function work({ password, hash, cost }: Job): Promise<boolean> {
+    const began = performance.now();
+    try {
+      return await pool.run({ kind: 'compare', password, hash, cost });
+    } finally {
+      const measured = (performance.now() - began) / 2 ** cost;
+      perRound += weight * (measured - perRound);
+      running -= 1;
+      start();
+    }
+  }
+
+  function start(): void {
+    while (running < pool.size) {
+      const job = next();
+      if (job === undefined) return;
+      running += 1;
+      onEnd('compared', performance.now() - job.since);
+      job.resolve(work(job));
+    }
+  }
+
+  function enqueue(job: Job): void {
+    const turns = queues.get(job.lane);
+    const jobs = turns?.get(job.network) ?? [];
+    jobs.push(job);
+    turns?.set(job.network, jobs);
+  }
+
+  /** @returns false if it has begun */
+  function remove(job: Job): boolean {
+    const turns = queues.get(job.lane);
+    const jobs = turns?.get(job.network) ?? [];
+    const place = jobs.indexOf(job);
+    if (place >= 0) jobs.splice(place, 1);
+    if (jobs.length === 0) turns?.delete(job.network);
+    return place >= 0;
+  }
+
+  return {
+    async compare(comparison) {
+      const { network, signal } = comparison;
+      if (signal?.aborted === true) throw new ClientGoneError();
+      asks.set(network, (asks.get(network) ?? 0) + 1);
+      const wait = expectedWait(comparison);
+      if (wait > mostWait && !makeRoom(comparison)) {
+        onEnd('shed', 0);
+        throw tooMany(wait);
+      }
+      return await new Promise<boolean>((resolve, reject) => {
+        const since = performance.now();
+        const giveUp = (outcome: 'shed' | 'left') => {
+          if (!remove(job)) return;
+          onEnd(outcome, performance.now() - since);
+          settle();
+          reject(outcome === 'left' ? new ClientGoneError() : tooMany(mostWait));
+        };
+        const onAbort = () => giveUp('left');
+        // Others came first in the meantime.
+        const timer = setTimeout(() => giveUp('shed'), mostWait).unref();
+        const settle = () => {
+          clearTimeout(timer);
+          signal?.removeEventListener('abort', onAbort);
+        };
+        const job: Job = {
+          ...comparison,
+          since,
+          giveUp,
+          resolve(equal) {
+            settle();
+            resolve(equal);
+          },
+        };
+        signal?.addEventListener('abort', onAbort, { once: true });
+        enqueue(job);
+        start();
+      });
+    },
+  };
+}
+
+function tooMany(wait: number): RegistryError {
+  return new RegistryError('TOOMANYREQUESTS', {
+    message: 'too many logins at once; try again',
+    retryAfter: Math.max(1, Math.ceil(wait / 1000)),
+  });
+}

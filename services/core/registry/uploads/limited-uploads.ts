@@ -1,0 +1,200 @@
+import { LRUCache } from 'lru-cache';
+import type { BudgetState } from '#libs/limits/budget.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import type { RepositoryName } from '#libs/oci/reference.ts';
+import type { StorageDriver } from '../../storage/driver.ts';
+import { inParallel } from '../in-parallel.ts';
+import { createOpenUploads, type OpenUpload } from './open-uploads.ts';
+import type { UploadKey } from './session-access.ts';
+import { recoverSession } from './upload-folder.ts';
+import type { UploadService } from './upload-service.ts';
+import { walkUploads } from './walk-uploads.ts';
+
+/** Seconds after which one of the uploads may have ended. */
+const retryAfter = 60;
+
+/** Milliseconds between two counts of what one account has: they cost something, and whoever has most asks most. */
+const recountEvery = 10_000;
+
+/**
+ * The same uploads, of which one account and one repository may have so many open. Each core counts those that
+ * were begun at it, and those that it found when it was started.
+ */
+export interface LimitedUploads extends UploadService {
+  readonly limit: UploadLimit;
+  /** Counts what the tree holds from before this core was started, or from other cores. */
+  census(signal?: AbortSignal): Promise<void>;
+  /**
+   * Ends those that got no byte within the time, which stand in nobody's way any more.
+   * @param age milliseconds
+   * @returns how many
+   */
+  expireEmpty(age: number): Promise<number>;
+}
+
+/** How much of it is taken; see {@link BudgetState}. */
+export interface UploadLimit extends BudgetState {
+  readonly name: 'uploads';
+}
+
+interface Dependencies {
+  driver: StorageDriver;
+  uploads: UploadService;
+  /** Uploads without a byte; ten times as many with. */
+  most: number;
+  now?: () => number;
+}
+
+export function limitUploads({
+  driver,
+  uploads,
+  most,
+  now = Date.now,
+}: Dependencies): LimitedUploads {
+  const open = createOpenUploads(most);
+  let refused = 0;
+  /** By whoever asked for it, so that nobody takes another one's turn. */
+  const recounts = new LRUCache<string, { at: number; done: Promise<void> }>({ max: 1000 });
+
+  /** Looks what became of an upload: it may have gone on, or ended, at another core. */
+  async function look(upload: OpenUpload): Promise<void> {
+    try {
+      const { offset } = await uploads.find(upload);
+      if (offset > 0) open.fill(upload.id);
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      open.remove(upload.id);
+    }
+  }
+
+  async function lookAtAll(some: readonly OpenUpload[]): Promise<void> {
+    await inParallel(some, { atOnce: 8 }, async (upload) => {
+      await look(upload);
+      return true;
+    });
+  }
+
+  /** Taken before anything is begun: many may be asked for at once. */
+  async function reserve(
+    subject: string,
+    repository: RepositoryName,
+  ): Promise<Disposable | undefined> {
+    const place = open.reserve(subject, repository);
+    if (place !== undefined) return place;
+    const who = subject === '' ? `in ${repository}` : `by ${subject}`;
+    let recount = recounts.get(who);
+    if (recount === undefined || now() - recount.at >= recountEvery) {
+      recount = { at: now(), done: lookAtAll(open.of(subject, repository)) };
+      recounts.set(who, recount);
+    }
+    await recount.done;
+    return open.reserve(subject, repository);
+  }
+
+  /** Notes what an action that failed left of an upload. */
+  async function following<T>(key: UploadKey, action: () => Promise<T>): Promise<T> {
+    try {
+      return await action();
+    } catch (error) {
+      if (isGone(error)) open.remove(key.id);
+      else if (open.has(key.id)) await look({ ...key, startedAt: 0, empty: true }).catch(() => {});
+      throw error;
+    }
+  }
+
+  return {
+    ...uploads,
+
+    limit: {
+      name: 'uploads',
+      capacity: most,
+      get used() {
+        return open.most();
+      },
+      waiting: 0,
+      get refused() {
+        return refused;
+      },
+    },
+
+    async start(repository, subject, algorithm) {
+      using place = await reserve(subject, repository);
+      if (place === undefined) {
+        refused += 1;
+        throw new RegistryError('TOOMANYREQUESTS', {
+          message:
+            'too many uploads are open that were begun and not finished; finish them, or try again when they have expired',
+          retryAfter,
+        });
+      }
+      const session = await uploads.start(repository, subject, algorithm);
+      const startedAt = session.startedAt.getTime();
+      open.add({ id: session.id, repository, subject, startedAt, empty: true });
+      return session;
+    },
+
+    append: (key, chunk, requester) =>
+      following(key, async () => {
+        const offset = await uploads.append(key, chunk, requester);
+        if (offset > 0) open.fill(key.id);
+        return offset;
+      }),
+
+    complete: (key, digest, chunk, requester) =>
+      following(key, async () => {
+        await uploads.complete(key, digest, chunk, requester);
+        open.remove(key.id);
+      }),
+
+    cancel: (key, requester) =>
+      following(key, async () => {
+        await uploads.cancel(key, requester);
+        open.remove(key.id);
+      }),
+
+    async purge(openedBefore, options) {
+      const ended = await uploads.purge(openedBefore, options);
+      if (!options.dryRun) {
+        for (const { id } of open.before(openedBefore.getTime())) open.remove(id);
+      }
+      return ended;
+    },
+
+    async census(signal) {
+      for await (const { repository, id } of walkUploads(driver)) {
+        signal?.throwIfAborted();
+        if (open.has(id)) continue;
+        const session = await recoverSession(driver, repository, id);
+        // What another registry began is its own purge's, and ours in the end.
+        if (session === undefined) continue;
+        const { subject, startedAt, offset } = session;
+        const empty = offset === 0;
+        open.add({ id, repository, subject, startedAt: startedAt.getTime(), empty });
+      }
+    },
+
+    async expireEmpty(age) {
+      let ended = 0;
+      for (const upload of open.before(now() - age)) {
+        if (!upload.empty) continue;
+        try {
+          if (!(await uploads.endIfEmpty(upload))) {
+            open.fill(upload.id);
+            continue;
+          }
+          ended += 1;
+          open.remove(upload.id);
+        } catch (error) {
+          // Somebody is at it, or it is gone already.
+          if (!(error instanceof RegistryError)) throw error;
+          if (isGone(error)) open.remove(upload.id);
+        }
+      }
+      return ended;
+    },
+  };
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN';
+}

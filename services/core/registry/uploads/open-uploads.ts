@@ -1,0 +1,99 @@
+import type { RepositoryName } from '#libs/oci/reference.ts';
+import type { UploadId } from '#libs/oci/upload-id.ts';
+
+/** An upload that has not ended, as far as this core knows. */
+export interface OpenUpload {
+  id: UploadId;
+  repository: RepositoryName;
+  /** Empty for an anonymous client, which is counted by the repository. */
+  subject: string;
+  /** Milliseconds since the epoch. */
+  startedAt: number;
+  /** True until it has a byte. */
+  empty: boolean;
+}
+
+/** What one upload with bytes counts; one without has cost its owner nothing yet, and counts ten times as much. */
+const weights = { empty: 10, filled: 1 } as const;
+
+/** How many uploads are open: of each account, and of anonymous clients in each repository. */
+export interface OpenUploads {
+  readonly size: number;
+  /**
+   * A place for one that this account is about to begin in this repository, until it is let go of.
+   * @returns undefined if there is no room
+   */
+  reserve(subject: string, repository: RepositoryName): Disposable | undefined;
+  /** One that was begun, or was found; one that is known already stays as it is. */
+  add(upload: OpenUpload): void;
+  /** It has bytes now. */
+  fill(id: UploadId): void;
+  /** It has ended. */
+  remove(id: UploadId): void;
+  has(id: UploadId): boolean;
+  /** Those that were begun before a time. */
+  before(time: number): OpenUpload[];
+  /** Those that leave this account no room, or anonymous clients in this repository. */
+  of(subject: string, repository: RepositoryName): OpenUpload[];
+  /** What the account or repository that has most of all has, in uploads without a byte. */
+  most(): number;
+}
+
+/** @param most uploads without a byte for each of these; of those with, ten times as many */
+export function createOpenUploads(most: number): OpenUploads {
+  const capacity = most * weights.empty;
+  const known = new Map<UploadId, OpenUpload>();
+  const loads = new Map<string, number>();
+
+  const keysOf = ({ subject, repository }: Pick<OpenUpload, 'subject' | 'repository'>) =>
+    // Nobody keeps others out of a repository: accounts are counted by themselves, and who has none together.
+    subject === '' ? [`in ${repository}`] : [`by ${subject}`];
+  const weigh = (upload: Pick<OpenUpload, 'subject' | 'repository' | 'empty'>, sign: 1 | -1) => {
+    for (const key of keysOf(upload)) {
+      const weight = upload.empty ? weights.empty : weights.filled;
+      const load = (loads.get(key) ?? 0) + sign * weight;
+      if (load > 0) loads.set(key, load);
+      else loads.delete(key);
+    }
+  };
+
+  function remove(id: UploadId): void {
+    const upload = known.get(id);
+    if (upload === undefined) return;
+    known.delete(id);
+    weigh(upload, -1);
+  }
+
+  return {
+    get size() {
+      return known.size;
+    },
+    reserve(subject, repository) {
+      const upload = { subject, repository, empty: true };
+      if (keysOf(upload).some((key) => (loads.get(key) ?? 0) >= capacity)) return undefined;
+      weigh(upload, 1);
+      return { [Symbol.dispose]: () => weigh(upload, -1) };
+    },
+    add(upload) {
+      if (known.has(upload.id)) return;
+      known.set(upload.id, { ...upload });
+      weigh(upload, 1);
+    },
+    fill(id) {
+      const upload = known.get(id);
+      if (upload === undefined || !upload.empty) return;
+      weigh(upload, -1);
+      upload.empty = false;
+      weigh(upload, 1);
+    },
+    remove,
+    has: (id) => known.has(id),
+    before: (time) => [...known.values()].filter(({ startedAt }) => startedAt < time),
+    of: (subject, repository) =>
+      [...known.values()].filter(
+        (upload) =>
+          upload.subject === subject && (subject !== '' || upload.repository === repository),
+      ),
+    most: () => Math.ceil(Math.max(0, ...loads.values()) / weights.empty),
+  };
+}

@@ -1,0 +1,91 @@
+import { RegistryError } from '#libs/oci/errors.ts';
+import { confirmWanted, type Requester } from '../../sessions/locks.ts';
+import type { SessionLock } from '../../sessions/session-store.ts';
+import type { PartialUpload } from './partial-upload.ts';
+import { RepeatedChunkWriter } from './repeated-chunk-writer.ts';
+
+/** Bytes of a request, and where they belong. */
+export interface UploadChunk {
+  /** Gives the bytes, and ends early when the signal is aborted. */
+  source: (signal: AbortSignal) => AsyncIterable<Buffer>;
+  /** Offset of the first byte as `Content-Range` says: the upload must have just these bytes before it. */
+  start?: number | undefined;
+  /**
+   * Offset of the first byte as the address says to which the request came: where the upload ended when that
+   * address was given. If what arrived since is the same, it was an earlier attempt.
+   */
+  locationOffset?: number | undefined;
+  /** Number of bytes announced; undefined where unknown. */
+  length?: number | undefined;
+}
+
+/** A request that has a session's lock. */
+export interface Turn {
+  lock: SessionLock;
+  requester: Requester;
+  /** Aborted when somebody else wants the session. */
+  releaseAsked: AbortSignal;
+}
+
+/**
+ * Appends a chunk to a partial upload and records how far it got, also if the chunk breaks off: what arrived stays. Bytes that
+ * are there already, from an attempt whose answer was lost, are not taken again.
+ * @returns the offset behind the chunk; the upload may have more, where it was a repetition
+ * @throws RegistryError RANGE_INVALID with `detail.offset`, SIZE_INVALID, UNAVAILABLE; RequestGoneError
+ */
+export async function takeChunk(
+  { lock, requester, releaseAsked }: Turn,
+  partial: PartialUpload,
+  { source, start, locationOffset, length = Infinity }: UploadChunk,
+): Promise<number> {
+  const { size } = partial;
+  const begin = start ?? locationOffset ?? size;
+  if (begin > size || (start !== undefined && begin < size)) {
+    throw new RegistryError('RANGE_INVALID', {
+      message: `the chunk starts at byte ${begin}, but the upload has ${size} bytes`,
+      detail: { offset: size },
+    });
+  }
+  // What a process that was held up finds waiting may have been answered long ago.
+  await confirmWanted(requester);
+  await using writer = new RepeatedChunkWriter(partial, begin);
+  let received = 0;
+  try {
+    for await (const bytes of source(releaseAsked)) {
+      await writer.write(bytes.subarray(0, length - received));
+      received += bytes.length;
+      if (received > length) break;
+    }
+    assertWhole(received, length, releaseAsked);
+    await partial.close();
+    await confirmWanted(requester);
+    await lock.update({ offset: partial.size, digest: partial.digest() });
+    return writer.isRepetition && received > 0 ? begin + received : partial.size;
+  } catch (error) {
+    await partial.close().catch(() => {});
+    const digest = partial.usable ? partial.digest() : undefined;
+    await lock.update({ offset: partial.size, digest }).catch(() => {});
+    throw error;
+  }
+}
+
+/** Reads what is not needed: behind bytes that nobody takes the end of a connection is not seen. */
+export async function discard(source: AsyncIterable<Buffer>): Promise<void> {
+  for await (const _ of source);
+}
+
+/** @throws RegistryError UNAVAILABLE, SIZE_INVALID */
+function assertWhole(received: number, announced: number, releaseAsked: AbortSignal) {
+  if (received === announced) return;
+  if (releaseAsked.aborted) {
+    throw new RegistryError('UNAVAILABLE', {
+      message: 'another request has taken this upload over',
+      retryAfter: 1,
+    });
+  }
+  if (announced === Infinity) return;
+  throw new RegistryError('SIZE_INVALID', {
+    message: `${announced} bytes were announced, ${received} arrived`,
+    detail: { announced, received },
+  });
+}

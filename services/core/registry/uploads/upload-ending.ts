@@ -1,0 +1,84 @@
+import { type Digest, digestParts } from '#libs/oci/digest.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import type { Held, Locks } from '../../sessions/locks.ts';
+import type { SessionLock } from '../../sessions/session-store.ts';
+import type { StorageDriver } from '../../storage/driver.ts';
+import type { BlobStore } from '../blob-store.ts';
+import { paths } from '../paths.ts';
+import { digestFile, type PartialUpload } from './partial-upload.ts';
+import type { PartialUploads } from './partial-uploads.ts';
+import type { Turn } from './take-chunk.ts';
+import { noteStored, removeUpload } from './upload-folder.ts';
+
+/** How an upload ends, for whoever has its lock. */
+export interface UploadEnding {
+  /** Checks the whole and makes it the repository's blob. @throws RegistryError DIGEST_INVALID, which ends it too */
+  finish(turn: Turn, partial: PartialUpload, digest: Digest): Promise<void>;
+  /** Gives the repository what is a blob by now, and ends the session. */
+  give(turn: Pick<Turn, 'lock' | 'requester'>, digest: Digest): Promise<void>;
+  /** Ends the session and removes what it left in storage. */
+  end(lock: SessionLock): Promise<void>;
+}
+
+interface Dependencies {
+  driver: StorageDriver;
+  locks: Locks;
+  blobs: BlobStore;
+  partials: PartialUploads;
+}
+
+export function createUploadEnding({ driver, locks, blobs, partials }: Dependencies): UploadEnding {
+  async function finish(
+    { lock, requester }: Turn,
+    partial: PartialUpload,
+    digest: Digest,
+  ): Promise<void> {
+    const { algorithm } = digestParts(digest);
+    await partial.sync();
+    await partial.close();
+    const actual =
+      algorithm === lock.session.algorithm
+        ? partial.digest()
+        : await digestFile(driver, partial.path, algorithm);
+    if (actual !== digest) {
+      await end(lock);
+      throw new RegistryError('DIGEST_INVALID', {
+        message: `the uploaded bytes have the digest ${actual}, not ${digest}`,
+        detail: { digest: actual },
+      });
+    }
+    // Waited for before the bytes go: until then they are where the client left them, whatever it does next.
+    using shared = await locks.shared(lock.session.repository, requester);
+    await noteStored(driver, lock.session, digest);
+    await driver.move(partial.path, paths.blob(digest));
+    await link(lock, shared, digest);
+  }
+
+  async function give(
+    { lock, requester }: Pick<Turn, 'lock' | 'requester'>,
+    digest: Digest,
+  ): Promise<void> {
+    using shared = await locks.shared(lock.session.repository, requester);
+    await link(lock, shared, digest);
+  }
+
+  /** @param shared the repository's lock: no delete in it comes between */
+  async function link(lock: SessionLock, shared: Held, digest: Digest): Promise<void> {
+    await blobs.link(lock.session.repository, digest, {
+      async confirm() {
+        await Promise.all([lock.confirm(), shared.confirm()]);
+      },
+    });
+    // The blob is the repository's for good; what may be left of the session is the purge's.
+    await end(lock).catch(() => {});
+  }
+
+  async function end(lock: SessionLock): Promise<void> {
+    partials.forget(lock.session.id);
+    // First what is in storage, so that nobody rebuilds the session of it.
+    await removeUpload(driver, lock.session, () => lock.confirm());
+    await lock.remove();
+  }
+
+  return { finish, give, end };
+}

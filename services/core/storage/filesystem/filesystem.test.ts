@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import { platform } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { storageDriverContract } from '../../../../test/contract/storage-driver.ts';
+import {
+  createTemporaryFolder,
+  type TemporaryFolder,
+} from '../../../../test/support/temporary-folder.ts';
+import { waitFor } from '../../../../test/support/wait-for.ts';
+import { type StorageDriver, StorageError, type StoragePath } from '../driver.ts';
+import { createFilesystemDriver } from './filesystem.ts';
+
+storageDriverContract({
+  name: 'filesystem',
+  async create() {
+    const folder = await createTemporaryFolder();
+    return {
+      driver: await createFilesystemDriver(folder.path),
+      leftovers: folder.files,
+      destroy: folder.remove,
+    };
+  },
+});
+
+describe('the filesystem driver', () => {
+  let folder: TemporaryFolder;
+  let driver: StorageDriver;
+  const file = '/docker/registry/v2/some/file' as StoragePath;
+
+  beforeEach(async () => {
+    folder = await createTemporaryFolder();
+    driver = await createFilesystemDriver(folder.path);
+  });
+
+  afterEach(async () => {
+    await driver.close();
+    await folder.remove();
+  });
+
+  test('a storage path is the same path below the root', async () => {
+    await driver.put(file, Buffer.from('text'));
+    assert.equal(await readFile(join(folder.path, file), 'utf8'), 'text');
+    assert.deepEqual(await folder.files(), ['docker/registry/v2/some/file']);
+  });
+
+  test('a root that does not exist yet is made', async () => {
+    const root = join(folder.path, 'not/yet');
+    const fresh = await createFilesystemDriver(root);
+    await fresh.put(file, Buffer.from('x'));
+    assert.equal(await readFile(join(root, file), 'utf8'), 'x');
+  });
+
+  test('what is made of a new tree is for its owner alone', async () => {
+    const upload = '/docker/registry/v2/repositories/a/_uploads/1/data' as StoragePath;
+    await driver.put(file, Buffer.from('text'));
+    await (await driver.openWriter(upload)).close();
+    await driver.move(upload, '/docker/registry/v2/blobs/b/data' as StoragePath);
+    for (const entry of await readdir(folder.path, { recursive: true })) {
+      const { mode } = await stat(join(folder.path, entry));
+      assert.equal(mode & 0o077, 0, entry);
+    }
+  });
+
+  for (const [tree, madeFolder, madeFile] of [
+    [0o755, 0o755, 0o644],
+    [0o750, 0o750, 0o640],
+    [0o700, 0o700, 0o600],
+  ] as const) {
+    test(`a tree whose folder is ${tree.toString(8)} stays as it is`, async () => {
+      const root = join(folder.path, 'old');
+      await mkdir(join(root, 'docker/registry/v2'), { recursive: true });
+      await chmod(join(root, 'docker/registry/v2'), tree);
+      const old = await createFilesystemDriver(root);
+      await old.put(file, Buffer.from('text'));
+      const upload = '/docker/registry/v2/some/upload/data' as StoragePath;
+      await (await old.openWriter(upload)).close();
+      const modeOf = async (path: string) => (await stat(join(root, path))).mode & 0o777;
+      for (const path of [file, upload]) assert.equal(await modeOf(path), madeFile, path);
+      for (const path of ['some', 'some/upload', '_portcullis/tmp']) {
+        assert.equal(await modeOf(`docker/registry/v2/${path}`), madeFolder, path);
+      }
+    });
+  }
+
+  test('a root that cannot be a folder is refused in one sentence that names it', async () => {
+    const root = join(folder.path, 'file');
+    await writeFile(root, '');
+    await assert.rejects(createFilesystemDriver(root), (error: Error) => {
+      assert.ok(error.message.startsWith(`storage.filesystem.rootdirectory: ${root}: `));
+      assert.ok(!error.message.includes('\n'));
+      return true;
+    });
+  });
+
+  test('a put that fails leaves no temporary file and names the path', async () => {
+    await driver.put(file, Buffer.from('x'));
+    await mkdir(join(folder.path, '/docker/registry/v2/folder/in-the-way'), { recursive: true });
+    const taken = '/docker/registry/v2/folder' as StoragePath;
+    await assert.rejects(driver.put(taken, Buffer.from('x')), (error) => {
+      assert.ok(error instanceof StorageError);
+      assert.equal(error.path, taken);
+      return true;
+    });
+    assert.deepEqual(await folder.files(), ['docker/registry/v2/some/file']);
+  });
+
+  test('a directory that vanished behind our back is made again', async () => {
+    await driver.put(file, Buffer.from('1'));
+    await rm(join(folder.path, '/docker/registry/v2/some'), { recursive: true });
+    await driver.put(file, Buffer.from('2'));
+    assert.equal(await readFile(join(folder.path, file), 'utf8'), '2');
+  });
+
+  test('a read that is left early gives its file back', {
+    skip: platform() === 'linux' ? false : 'needs /proc',
+  }, async () => {
+    await driver.put(file, Buffer.alloc(3 * 1024 * 1024));
+    for (let round = 0; round < 5; round += 1) {
+      for await (const _ of await driver.read(file)) break;
+    }
+    // A stream that is destroyed closes its file a moment later.
+    await waitFor('all files closed', async () => !(await openFilesBelow(folder.path)).length);
+  });
+
+  test('a writer that is closed gives its file back', {
+    skip: platform() === 'linux' ? false : 'needs /proc',
+  }, async () => {
+    const writer = await driver.openWriter(file);
+    assert.equal((await openFilesBelow(folder.path)).length, 1);
+    await writer.close();
+    assert.deepEqual(await openFilesBelow(folder.path), []);
+  });
+});
+
+async function openFilesBelow(root: string): Promise<string[]> {
+  const links = await readdir('/proc/self/fd');
+  const targets = await Promise.all(
+    links.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+  );
+  return targets.filter((target) => target.startsWith(root));
+}

@@ -1,0 +1,233 @@
+import { randomUUID } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import { open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import type { Readable } from 'node:stream';
+import {
+  type ReadOptions,
+  type ReadRange,
+  type StorageDriver,
+  StorageError,
+  type StorageInfo,
+  type StoragePath,
+  type StorageWriter,
+  type VisibleStep,
+} from '../driver.ts';
+import { appending, attempts, createFile, creating } from './create-file.ts';
+import { DurableDirectories, syncDirectory } from './durable-directories.ts';
+import { confirmStep, guard } from './errors.ts';
+import { ListingCache, pageOf } from './listing-cache.ts';
+import { belongsToThisMachine } from './local-filesystem.ts';
+import { pruneDirectory } from './prune-directory.ts';
+import { type Modes, modesOf, prepareFolders, temporaryFolder } from './root-folder.ts';
+import { FilesystemWriter } from './writer.ts';
+
+/** Bytes read at a time when a file is sent. */
+const readSize = 1024 * 1024;
+
+/**
+ * Opens a tree on a local or shared filesystem.
+ * @param root the folder that distribution calls `rootdirectory`; created if absent
+ * @param readOnly nothing will be written, so the folder need not be writable; what would is refused
+ * @throws Error with one clear sentence if it cannot be written to
+ */
+export async function createFilesystemDriver(
+  root: string,
+  { readOnly = false } = {},
+): Promise<StorageDriver> {
+  const modes = await modesOf(root);
+  if (!readOnly) await prepareFolders(root, modes);
+  return new FilesystemDriver(root, modes, readOnly);
+}
+
+class FilesystemDriver implements StorageDriver {
+  readonly name = 'filesystem';
+  readonly #root: string;
+  readonly #modes: Modes;
+  readonly #readOnly: boolean;
+  readonly #directories: DurableDirectories;
+  readonly #listings = new ListingCache();
+
+  constructor(root: string, modes: Modes, readOnly: boolean) {
+    this.#root = resolve(root);
+    this.#modes = modes;
+    this.#readOnly = readOnly;
+    this.#directories = new DurableDirectories(this.#root, modes.folder);
+  }
+
+  #at(path: StoragePath): string {
+    return join(this.#root, path);
+  }
+
+  /** Where something may be changed. @throws StorageError read-only */
+  #toChange(path: StoragePath): string {
+    if (this.#readOnly) throw new StorageError('read-only', path);
+    return this.#at(path);
+  }
+
+  async stat(path: StoragePath): Promise<StorageInfo> {
+    const found = await guard(path, () => stat(this.#at(path)));
+    return describe(found);
+  }
+
+  async read(
+    path: StoragePath,
+    range?: ReadRange,
+    { pieceSize = readSize }: ReadOptions = {},
+  ): Promise<Readable> {
+    const handle = await guard(path, () => open(this.#at(path), 'r'));
+    return handle.createReadStream({ highWaterMark: pieceSize, ...range });
+  }
+
+  async readWhole(path: StoragePath): Promise<Buffer> {
+    return await guard(path, () => readFile(this.#at(path)));
+  }
+
+  async put(path: StoragePath, bytes: Uint8Array, step?: VisibleStep): Promise<void> {
+    const target = this.#toChange(path);
+    const temporary = join(this.#root, temporaryFolder, randomUUID());
+    await guard(path, async () => {
+      try {
+        const handle = await createFile(temporary, 'wx', this.#modes);
+        try {
+          await handle.writeFile(bytes);
+          await handle.datasync();
+        } finally {
+          await handle.close();
+        }
+        await this.#place(temporary, target, step);
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw error;
+      }
+    });
+  }
+
+  async openWriter(path: StoragePath, state?: object): Promise<StorageWriter> {
+    const target = this.#toChange(path);
+    return await guard(path, async () => {
+      const handle =
+        state === undefined
+          ? await createFile(target, creating, this.#modes)
+          : await open(target, appending);
+      try {
+        return new FilesystemWriter(path, handle, (await handle.stat()).size);
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
+    });
+  }
+
+  async list(path: StoragePath, { after = '', limit = Infinity } = {}): Promise<string[]> {
+    try {
+      const names = await guard(path, () => this.#listings.names(this.#at(path)));
+      return pageOf(names, after, limit);
+    } catch (error) {
+      if (error instanceof StorageError && error.code === 'not-found') return [];
+      throw error;
+    }
+  }
+
+  async move(from: StoragePath, to: StoragePath): Promise<void> {
+    const target = this.#toChange(to);
+    await guard(from, () => this.#place(this.#at(from), target));
+  }
+
+  async rename(from: StoragePath, to: StoragePath): Promise<void> {
+    const target = this.#toChange(to);
+    await guard(from, () => rename(this.#at(from), target));
+  }
+
+  async remove(path: StoragePath, step?: VisibleStep): Promise<void> {
+    const target = this.#toChange(path);
+    await guard(path, async () => {
+      await confirmStep(step);
+      await removeAtOnce(target);
+      this.#directories.forget(target);
+      await syncDirectory(dirname(target)).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error;
+      });
+    });
+  }
+
+  async clearLeftovers(olderThan: number): Promise<void> {
+    const folder = join(this.#root, temporaryFolder);
+    const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return [];
+      throw error;
+    });
+    for (const name of names) {
+      const path = join(folder, name);
+      const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+      if (olderThan === 0 || mtimeMs < Date.now() - olderThan) await rm(path, { force: true });
+    }
+  }
+
+  async prune(path: StoragePath): Promise<void> {
+    const target = this.#toChange(path);
+    await guard(path, () => pruneDirectory(target));
+    this.#directories.forget(target);
+  }
+
+  async touch(path: StoragePath): Promise<void> {
+    const now = new Date();
+    const target = this.#toChange(path);
+    await guard(path, () => utimes(target, now, now));
+  }
+
+  localPath(path: StoragePath): string {
+    return this.#at(path);
+  }
+
+  async belongsToThisMachine(): Promise<boolean> {
+    return await belongsToThisMachine(this.#root);
+  }
+
+  async close(): Promise<void> {}
+
+  /** Renames a synced file to its place, for good. */
+  async #place(from: string, to: string, step?: VisibleStep): Promise<void> {
+    const parent = dirname(to);
+    const place = async () => {
+      await this.#directories.ensure(parent);
+      await confirmStep(step);
+      await rename(from, to);
+    };
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await place();
+        break;
+      } catch (error) {
+        // The source is gone, and the look at it fails; or somebody removed a directory that we had made.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === attempts) throw error;
+        await stat(from);
+        this.#directories.forget(parent);
+      }
+    }
+    await syncDirectory(parent).catch((error: NodeJS.ErrnoException) => {
+      // It arrived, and a collection took it and its directory away.
+      if (error.code !== 'ENOENT') throw error;
+    });
+  }
+}
+
+function describe(found: Stats): StorageInfo {
+  return {
+    kind: found.isDirectory() ? 'directory' : 'file',
+    size: found.isDirectory() ? 0 : found.size,
+    modified: found.mtime,
+  };
+}
+
+/** One system call for a file, directly behind the last look at the lock; a folder with all it holds takes several. */
+async function removeAtOnce(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return;
+    if (code !== 'EISDIR' && code !== 'EPERM') throw error;
+    await rm(path, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { mkdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import fc from 'fast-check';
+import {
+  createTemporaryFolder,
+  type TemporaryFolder,
+} from '../../../../test/support/temporary-folder.ts';
+import { ListingCache, pageOf } from './listing-cache.ts';
+
+describe('listings of directories', () => {
+  let folder: TemporaryFolder;
+  let cache: ListingCache;
+  const expected = Array.from({ length: 200 }, (_, index) => `n${String(index).padStart(3, '0')}`);
+
+  beforeEach(async () => {
+    folder = await createTemporaryFolder();
+    cache = new ListingCache();
+    for (const name of expected) await writeFile(join(folder.path, name), '');
+  });
+
+  afterEach(async () => {
+    await folder.remove();
+  });
+
+  /** As if nothing had happened to it for a minute. */
+  async function settle(): Promise<void> {
+    const past = new Date(Date.now() - 60_000);
+    await utimes(folder.path, past, past);
+  }
+
+  test('a settled directory is read once', async () => {
+    await settle();
+    const names = await cache.names(folder.path);
+    assert.deepEqual(names, expected);
+    assert.equal(await cache.names(folder.path), names, 'the very same list');
+  });
+
+  test('one that changed a moment ago is read each time', async () => {
+    const names = await cache.names(folder.path);
+    assert.notEqual(await cache.names(folder.path), names);
+  });
+
+  test('whoever adds or removes a name is seen at once', async () => {
+    await settle();
+    await cache.names(folder.path);
+    await writeFile(join(folder.path, 'new'), '');
+    assert.ok((await cache.names(folder.path)).includes('new'));
+    await settle();
+    await cache.names(folder.path);
+    await rm(join(folder.path, 'new'));
+    assert.deepEqual(await cache.names(folder.path), expected);
+  });
+
+  test('another directory in its place is seen, also one of the same age', async () => {
+    const past = new Date(Date.now() - 60_000);
+    await utimes(folder.path, past, past);
+    await cache.names(folder.path);
+    await rm(folder.path, { recursive: true });
+    await mkdir(folder.path);
+    await writeFile(join(folder.path, 'other'), '');
+    await utimes(folder.path, past, past);
+    assert.deepEqual(await cache.names(folder.path), ['other']);
+  });
+
+  test('an absent directory is an error, and forgotten', async () => {
+    await settle();
+    await cache.names(folder.path);
+    await rm(folder.path, { recursive: true });
+    await assert.rejects(cache.names(folder.path), { code: 'ENOENT' });
+    await mkdir(folder.path);
+  });
+});
+
+test('a page is what a filter of the sorted names gives', () => {
+  const name = fc.string({ unit: fc.constantFrom(...'abAB-._0'), maxLength: 3 });
+  fc.assert(
+    fc.property(
+      fc.uniqueArray(name, { maxLength: 20 }),
+      name,
+      fc.oneof(fc.nat({ max: 25 }), fc.constant(Number.POSITIVE_INFINITY)),
+      (names, after, limit) => {
+        const sorted = [...names].sort();
+        const later = sorted.filter((one) => one > after);
+        assert.deepEqual(pageOf(sorted, after, limit), later.slice(0, limit));
+      },
+    ),
+  );
+});

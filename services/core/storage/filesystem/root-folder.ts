@@ -1,0 +1,59 @@
+import { constants } from 'node:fs';
+import { access, mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errorCodes } from './errors.ts';
+
+/** All of a registry is below this folder. */
+const treeFolder = 'docker/registry/v2';
+
+/** Files being written by `put` stand here, where the original registry does not walk. */
+export const temporaryFolder = `${treeFolder}/_portcullis/tmp`;
+
+/** Makes the folders of a tree, and looks whether we may write to them. A full disk is no reason to stay away. */
+export async function prepareFolders(root: string, modes: Modes): Promise<void> {
+  try {
+    await mkdir(join(root, temporaryFolder), { recursive: true, mode: modes.folder });
+  } catch (error) {
+    const why = await explain(root, error as NodeJS.ErrnoException);
+    if (why !== undefined) throw unusable(root, why, error);
+  }
+  for (const folder of [treeFolder, temporaryFolder]) {
+    const path = join(root, folder);
+    const error = await access(path, constants.W_OK | constants.X_OK).catch((cause) => cause);
+    const { code } = (error ?? {}) as NodeJS.ErrnoException;
+    // Not there: the disk was full.
+    if (code === undefined || code === 'ENOENT') continue;
+    throw unusable(root, (await explain(root, error)) ?? `${error.message}`, error);
+  }
+}
+
+/** @returns undefined for what passes when there is room */
+async function explain(root: string, error: NodeJS.ErrnoException): Promise<string | undefined> {
+  if (errorCodes[error.code ?? ''] === 'no-space') return undefined;
+  // Making several folders at once says ENOENT of a filesystem that is read-only.
+  const probe = await access(root, constants.W_OK).catch((failure: unknown) => failure);
+  const { code } = (probe ?? error) as NodeJS.ErrnoException;
+  if (code === 'EROFS') return 'the filesystem is read-only; name a folder that can be written to';
+  const owner = `${process.getuid?.()}:${process.getgid?.()}`;
+  return `not writable by this user (${code}): chown -R ${owner} ${root}`;
+}
+
+function unusable(root: string, why: string, cause: unknown): Error {
+  return new Error(`storage.filesystem.rootdirectory: ${root}: ${why}`, { cause });
+}
+
+/** Permissions of what is made; the umask may take some away. */
+export interface Modes {
+  folder: number;
+  file: number;
+}
+
+/**
+ * What others may read of the tree, they may read of what is added to it, and no more: sessions name accounts. Of a new
+ * tree they may read nothing.
+ */
+export async function modesOf(root: string): Promise<Modes> {
+  const tree = await stat(join(root, treeFolder)).catch(() => undefined);
+  const folder = tree === undefined ? 0o700 : tree.mode & 0o777;
+  return { folder, file: folder & 0o666 };
+}

@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { stringify } from 'yaml';
+import { run } from '../support/run.ts';
+import { launcher } from '../support/stack.ts';
+import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
+
+describe('commands about accounts and keys', () => {
+  let folder: TemporaryFolder;
+  let config: string;
+  let htpasswd: string;
+  let state: string;
+
+  beforeEach(async () => {
+    folder = await createTemporaryFolder();
+    config = join(folder.path, 'config.yml');
+    htpasswd = join(folder.path, 'htpasswd');
+    state = join(folder.path, 'state');
+    await mkdir(state);
+    await writeFile(htpasswd, '# no accounts\n');
+    await writeFile(
+      config,
+      stringify({
+        version: '0.1',
+        storage: 'inmemory',
+        auth: { htpasswd: { realm: 'x', path: htpasswd } },
+        portcullis: { auth: { state } },
+      }),
+    );
+  });
+
+  afterEach(() => folder.remove());
+
+  const portcullis = (...args: string[]) => run(launcher, args);
+
+  test('say so where there is nothing to list', async () => {
+    for (const [args, message] of [
+      [['user', 'list', '--file', htpasswd], `no users in ${htpasswd}\n`],
+      [['robot', 'list', '--config', config], `no robots in ${join(state, 'robots.yml')}\n`],
+      [['keys', 'list', state], `no signing keys in ${state}\n`],
+    ] as const) {
+      const { code, stdout, stderr } = await portcullis(...args);
+      assert.deepEqual([code, stdout, stderr], [0, '', message]);
+    }
+  });
+
+  test('refuse a state folder that does not exist', async () => {
+    const absent = join(folder.path, 'absent');
+    for (const args of [
+      ['robot', 'list', '--state', absent],
+      ['robot', 'create', 'ci', '--access', 'repository:a:pull', '--state', absent],
+      ['token', 'revoke', 'bob', '--state', absent],
+      ['keys', 'list', absent],
+      ['keys', 'rotate', absent],
+    ]) {
+      const { code, stdout, stderr } = await portcullis(...args);
+      assert.deepEqual([code, stdout], [1, ''], args.join(' '));
+      assert.match(stderr, /absent does not exist; name auth's state folder/);
+    }
+  });
+
+  test('token revoke refuses an account that does not exist', async () => {
+    await writeFile(htpasswd, 'bob:$2y$05$abcdefghijklmnopqrstuuJlkM6mB6WXaqwWMTZJqpJuSMkh3Y3He\n');
+    const robot = ['robot', 'create', 'ci', '--access', 'repository:a:pull', '--config', config];
+    assert.equal((await portcullis(...robot)).code, 0);
+    for (const known of ['bob', 'robot+ci', 'gitlab:project_path:a/b']) {
+      const { code, stdout } = await portcullis('token', 'revoke', known, '--config', config);
+      assert.equal(code, 0, known);
+      assert.match(stdout, /void within seconds/);
+    }
+    for (const unknown of ['ghost', 'robot+ghost']) {
+      const { code, stderr } = await portcullis('token', 'revoke', unknown, '--config', config);
+      assert.equal(code, 1, unknown);
+      assert.match(stderr, new RegExp(`there is no account "${unknown.replace('+', '\\+')}"`));
+    }
+  });
+});

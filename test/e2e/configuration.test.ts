@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { freePort } from '../support/free-port.ts';
+import { mustRun, run } from '../support/run.ts';
+import { launcher, startStack } from '../support/stack.ts';
+import { createTemporaryFolder } from '../support/temporary-folder.ts';
+
+/** Everything below a folder, by its path. */
+async function contentsOf(dir: string): Promise<string[]> {
+  return (await readdir(dir, { recursive: true })).sort();
+}
+
+/** Something else that listens on a port. */
+async function occupy(port: number): Promise<AsyncDisposable> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(port, resolve));
+  return {
+    async [Symbol.asyncDispose]() {
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+describe('config check and serve give one verdict', () => {
+  const users = 'auth: { htpasswd: { path: DIR/htpasswd } }';
+  const withRule = (rule: string) => `${users}\nportcullis: { acl: [${rule}] }`;
+  const refused: readonly [lines: string, problem: RegExp][] = [
+    [withRule('{ actions: [pul] }'), /actions: "pul" is not an action; did you mean pull\?/],
+    [withRule('{ match: { account: "@x" }, actions: [pull] }'), /there is no group "x"/],
+    [withRule('{ match: { ip: 10.0.0.0/ }, actions: [pull] }'), /"10\.0\.0\.0\/" is neither/],
+    [withRule('{ match: { name: "/^($/" }, actions: [pull] }'), /portcullis\.acl\[0\]: /],
+    ['portcullis: { gateway: { trustedproxies: 10.0.0.0/ } }', /trustedproxies/],
+    ['portcullis: { acl: }', /portcullis\.acl: is empty/],
+    ['auth: { htpasswd: { path: DIR/nobody } }', /auth\.htpasswd\.path: .*nobody does not exist/],
+    [
+      'http: { addr: "127.0.0.1:0", tls: { certificate: DIR/x, key: DIR/y } }',
+      /http\.tls\.certificate: .*no such file/,
+    ],
+    ['storage: { s3: { bucket: x } }', /the s3 driver is not built yet/],
+    ['redis: { addr: x, tls: { rootcas: DIR/ca } }', /redis\.tls: .*ca does not exist/],
+  ];
+  for (const [lines, problem] of refused) {
+    test(lines.replace('\n', ' '), async () => {
+      await using folder = await createTemporaryFolder();
+      const config = join(folder.path, 'config.yml');
+      await writeFile(join(folder.path, 'htpasswd'), '');
+      const others = [
+        `storage: { filesystem: { rootdirectory: ${folder.path}/registry } }`,
+        'http: { addr: "127.0.0.1:0" }',
+      ].filter((section) => section.split(':')[0] !== lines.split(':')[0]);
+      const sections = ['version: 0.1', ...others, lines.replaceAll('DIR', folder.path), ''];
+      await writeFile(config, sections.join('\n'));
+      const before = await contentsOf(folder.path);
+      for (const args of [
+        ['config', 'check', config],
+        ['serve', config],
+      ] as const) {
+        const { code, stderr } = await run(launcher, args);
+        assert.equal(code, 1, args[0]);
+        assert.match(stderr, problem);
+        assert.equal(stderr.trim().split('\n').length, 1, stderr);
+        assert.deepEqual(await contentsOf(folder.path), before, 'nothing is left');
+      }
+    });
+  }
+
+  test('what config check prints of a working configuration starts as it is', async () => {
+    const first = await startStack();
+    try {
+      const config = join(first.dir, 'config.yml');
+      const { code, stdout, stderr } = await run(launcher, ['config', 'check', config]);
+      assert.equal(code, 0);
+      assert.equal(stderr, '');
+      await first.stop();
+      await writeFile(config, stdout);
+      const second = await startStack({ dir: first.dir, port: first.port });
+      const again = await run(launcher, ['config', 'check', config]);
+      assert.equal(again.stdout, stdout);
+      await second.stop();
+    } finally {
+      await first.remove();
+    }
+  });
+});
+
+describe('a start that fails leaves nothing', () => {
+  test('with a port that somebody else has', async () => {
+    await using folder = await createTemporaryFolder();
+    const port = await freePort();
+    await using _ = await occupy(port);
+    const dir = join(folder.path, 'data');
+    const quickstart = ['quickstart', '--dir', dir, '--port', `${port}`];
+    const { code, stdout, stderr } = await run(launcher, quickstart);
+    assert.equal(code, 1);
+    assert.match(stderr, /already in use by another process/);
+    assert.doesNotMatch(stdout, /password/);
+    assert.deepEqual(await contentsOf(folder.path), []);
+    const config = join(folder.path, 'config.yml');
+    await mustRun(launcher, ['user', 'add', '--file', join(folder.path, 'htpasswd'), 'bob'], {
+      input: 'a good password',
+    });
+    await writeFile(
+      config,
+      `version: 0.1
+storage: { filesystem: { rootdirectory: ${folder.path}/registry } }
+auth: { htpasswd: { path: ${folder.path}/htpasswd } }
+http: { addr: "127.0.0.1:0", debug: { addr: ":${port}" } }
+`,
+    );
+    const before = await contentsOf(folder.path);
+    const served = await run(launcher, ['serve', config]);
+    assert.match(served.stderr, /already in use by another process; .*http\.debug\.addr/);
+    assert.deepEqual(await contentsOf(folder.path), before);
+  });
+
+  test('with a variable that spoils it', async () => {
+    await using folder = await createTemporaryFolder();
+    const quickstart = ['quickstart', '--dir', join(folder.path, 'data')];
+    const env = { REGISTRY_PORTCULLIS_PAGESIZE: '0' };
+    const { code, stderr } = await run(launcher, quickstart, { env });
+    assert.equal(code, 1);
+    assert.match(stderr, /portcullis\.pagesize: must be a whole number from 1/);
+    assert.deepEqual(await contentsOf(folder.path), []);
+  });
+
+  test('with a storage that cannot be, and what was there before stays', async () => {
+    await using folder = await createTemporaryFolder();
+    await writeFile(join(folder.path, 'notes'), 'mine');
+    await mkdir(join(folder.path, 'auth'));
+    const port = await freePort();
+    const env = { REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: join(folder.path, 'notes/below') };
+    const quickstart = ['quickstart', '--dir', folder.path, '--port', `${port}`];
+    const { code, stdout, stderr } = await run(launcher, quickstart, { env });
+    assert.equal(code, 1);
+    assert.match(stderr, /storage\.filesystem\.rootdirectory/);
+    assert.doesNotMatch(stdout, /password/);
+    assert.deepEqual(await contentsOf(folder.path), ['auth', 'notes']);
+    assert.equal(await readFile(join(folder.path, 'notes'), 'utf8'), 'mine');
+    const stack = await startStack({ dir: folder.path, port });
+    assert.notEqual(stack.password, '', 'the next start shows the password');
+    await stack.stop();
+  });
+});

@@ -1,0 +1,284 @@
+import assert from 'node:assert/strict';
+import { afterEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { digestOf } from '#libs/oci/digest.ts';
+import { parseRepositoryName, parseTag } from '#libs/oci/reference.ts';
+import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
+import { LockLostError, type Locks } from '../../services/core/sessions/locks.ts';
+import { createRedisLocks } from '../../services/core/sessions/redis/redis-locks.ts';
+import { createRedisSessionStore } from '../../services/core/sessions/redis/redis-sessions.ts';
+import { createWake } from '../../services/core/sessions/redis/wake.ts';
+import { watchEviction } from '../../services/core/sessions/redis/watch-eviction.ts';
+import { createMemoryDriver } from '../../services/core/storage/memory.ts';
+import { makeImage } from '../support/images.ts';
+import { openRegistry } from '../support/open-registry.ts';
+import { createRecordingLog } from '../support/recording-log.ts';
+import {
+  type RedisDeployment,
+  startCluster,
+  startRedisServer,
+  startSingle,
+} from '../support/redis.ts';
+import { chunkOf } from '../support/upload-chunks.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+/** Milliseconds; longer than what is done meanwhile takes on a busy machine. */
+const lease = 2000;
+
+describe('a Redis that may have forgotten locks', () => {
+  const closing: (() => unknown)[] = [];
+
+  afterEach(async () => {
+    for (const close of closing.splice(0).reverse()) await close();
+  });
+
+  async function connect({ settings }: RedisDeployment): Promise<RedisConnection> {
+    const redis = await connectRedis(settings, createRecordingLog().log);
+    closing.push(() => redis.close());
+    return redis;
+  }
+
+  function open(redis: RedisConnection, time = lease): Locks {
+    const wake = createWake(redis);
+    const locks = createRedisLocks({ redis, wake, lease: time, maxWait: 5 * time });
+    closing.push(() => locks.close());
+    return locks;
+  }
+
+  async function single(): Promise<RedisDeployment> {
+    const deployment = await startSingle();
+    closing.push(() => deployment.remove());
+    return deployment;
+  }
+
+  /** What is granted at once, and after how many milliseconds the rest is. */
+  async function grantedAfter(locks: Locks, key: string): Promise<number> {
+    const asked = performance.now();
+    using _held = await locks.exclusive(key);
+    return performance.now() - asked;
+  }
+
+  const ways: readonly [what: string, forget: (deployment: RedisDeployment) => Promise<unknown>][] =
+    [
+      ['that was emptied', ({ servers: [server] }) => server?.cli('flushall') as Promise<string>],
+      ['that was restarted without data', ({ servers: [server] }) => server?.restart() as never],
+      [
+        'that was set back to what it saved',
+        async ({ servers: [server] }) => {
+          await server?.restart();
+        },
+      ],
+    ];
+
+  for (const [what, forget] of ways) {
+    test(`${what} grants nothing until all leases are over, and who had one is told`, async () => {
+      const deployment = await single();
+      const [server] = deployment.servers;
+      const locks = open(await connect(deployment));
+      (await locks.exclusive('a'))[Symbol.dispose]();
+      const held = await locks.exclusive('a');
+      await held.confirm();
+      if (what.includes('set back')) {
+        await server?.cli('config', 'set', 'dbfilename', 'saved.rdb');
+        await server?.cli('save');
+        await server?.cli('config', 'rewrite');
+      }
+      await forget(deployment);
+      await waitFor('Redis to answer', async () => {
+        try {
+          await held.confirm();
+          return false;
+        } catch (error) {
+          return error instanceof LockLostError;
+        }
+      });
+      const waited = await grantedAfter(locks, 'a');
+      assert.ok(waited > lease * 0.8, `${waited} ms`);
+      assert.ok((await grantedAfter(locks, 'b')) < lease / 2, 'once for all of them');
+    });
+  }
+
+  test('whose replica took over grants nothing until all leases are over', async () => {
+    const deployment = await single();
+    const [master] = deployment.servers;
+    const replica = await startRedisServer({
+      lines: [`replicaof 127.0.0.1 ${master?.port ?? 0}`],
+    });
+    closing.push(() => replica.remove());
+    const before = open(await connect(deployment));
+    using _held = await before.exclusive('a');
+    await waitFor('the replica to know the epoch', async () =>
+      (await replica.cli('exists', 'portcullis:epoch')).includes('1'),
+    );
+    // It lags from here on, and knows nothing of what is granted now.
+    await replica.cli('replicaof', 'no', 'one');
+    using _second = await before.exclusive('b');
+    const settings = {
+      ...deployment.settings,
+      addresses: [{ host: '127.0.0.1', port: replica.port }],
+    };
+    const after = open(await connect({ ...deployment, settings: settings as never }));
+    const waited = await grantedAfter(after, 'b');
+    assert.ok(waited > lease * 0.8, `${waited} ms`);
+  });
+
+  test("of a Cluster grants nothing of one server's slots that was emptied", async () => {
+    const deployment = await startCluster();
+    closing.push(() => deployment.remove());
+    const locks = open(await connect(deployment));
+    const keys = Array.from({ length: 12 }, (_, index) => `repository-${index}`);
+    await Promise.all(keys.map((key) => grantedAfter(locks, key)));
+    await deployment.servers[0]?.cli('flushall');
+    const waits = await Promise.all(keys.map((key) => grantedAfter(locks, key)));
+    const [long, short] = [
+      waits.filter((ms) => ms > lease * 0.8),
+      waits.filter((ms) => ms < lease / 2),
+    ];
+    assert.equal(long.length + short.length, keys.length, String(waits));
+    assert.ok(long.length > 0 && short.length > 0, String(waits));
+    await sleep(3 * lease);
+    const others = keys.map((key) => grantedAfter(locks, `${key}-of-another-slot`));
+    assert.ok(
+      (await Promise.all(others)).every((ms) => ms < lease / 2),
+      'all began together',
+    );
+  });
+
+  for (const every of [4, 400]) {
+    test(`emptied every ${every} ms leaves no tag that points to nothing`, async () => {
+      const deployment = await single();
+      const redis = await connect(deployment);
+      const driver = createMemoryDriver();
+      const registry = openRegistry(driver, { locks: open(redis, 100) });
+      const other = openRegistry(driver, { locks: open(redis, 100) });
+      const repository = parseRepositoryName('team/app');
+      const images = [makeImage(), makeImage()];
+      for (const { bytes } of images.flatMap((image) => image.blobs)) {
+        const { id } = await registry.uploads.start(repository, '');
+        await registry.uploads.complete(
+          { repository, id, subject: '' },
+          digestOf(bytes),
+          chunkOf(bytes),
+        );
+      }
+      let flushing = true;
+      const flushes = (async () => {
+        while (flushing) {
+          await deployment.servers[0]?.cli('flushall');
+          await sleep(every);
+        }
+      })();
+      const until = performance.now() + 4000;
+      let done = 0;
+      const ended = Promise.allSettled(
+        images.map(async (image, index) => {
+          const [core, tag] = [index === 0 ? registry : other, parseTag(`t${index}`)];
+          while (performance.now() < until) {
+            const reference = { kind: 'tag', tag } as const;
+            const { bytes } = image;
+            const { mediaType, digest } = image.descriptor;
+            await core.manifests.put(repository, { reference, bytes, contentType: mediaType }).then(
+              () => done++,
+              () => {},
+            );
+            await (core === registry ? other : registry).manifests
+              .remove(repository, digest as never)
+              .then(
+                () => done++,
+                () => {},
+              );
+          }
+        }),
+      );
+      const looking = async () => {
+        let dangling = 0;
+        for (const tag of ['t0', 't1']) {
+          const digest = await registry.tags.resolve(repository, parseTag(tag));
+          if (
+            digest !== undefined &&
+            (await registry.manifests.peek(repository, digest)) === undefined
+          )
+            dangling += 1;
+        }
+        return dangling;
+      };
+      await ended;
+      flushing = false;
+      await flushes;
+      assert.equal(await looking(), 0, `after ${done} changes`);
+      if (every > 100) assert.ok(done > 10, `${done} changes`);
+    });
+  }
+
+  test('goes on with an upload that waited while it was emptied', async () => {
+    const deployment = await single();
+    const redis = await connect(deployment);
+    const wake = createWake(redis);
+    const driver = createMemoryDriver();
+    const sessions = createRedisSessionStore({ redis, wake, lease: 60_000, drainPeriod: 10_000 });
+    const locks = open(redis, 100);
+    const [first, second] = [
+      openRegistry(driver, { sessions, locks }),
+      openRegistry(driver, { sessions, locks }),
+    ];
+    const repository = parseRepositoryName('team/app');
+    const content = Buffer.from('some bytes, and some more');
+    const { id } = await first.uploads.start(repository, '');
+    const key = { repository, id, subject: '' };
+    await first.uploads.append(key, chunkOf(content.subarray(0, 10)));
+    const held = Promise.withResolvers<void>();
+    const holding = first.uploads.append(key, {
+      start: 10,
+      async *source() {
+        held.resolve();
+        await sleep(1500);
+        yield* [];
+      },
+    });
+    await held.promise;
+    const waiting = second.uploads.append(key, chunkOf(content.subarray(10), { start: 10 }));
+    await sleep(300);
+    await deployment.servers[0]?.cli('flushall');
+    assert.equal(await waiting, content.length);
+    await assert.rejects(holding);
+    await second.uploads.complete(key, digestOf(content));
+    assert.ok(await second.blobs.has(repository, digestOf(content)));
+  });
+
+  test('forgets who was given up: whoever waited for a lock meanwhile is refused', async () => {
+    const deployment = await single();
+    const redis = await connect(deployment);
+    const locks = open(redis, 100);
+    const held = await locks.exclusive('thing');
+    const waiting = assert.rejects(locks.exclusive('thing'), { code: 'lock-lost' });
+    await sleep(50);
+    await deployment.servers[0]?.cli('flushall');
+    await waiting;
+    held[Symbol.dispose]();
+    (await locks.exclusive('thing'))[Symbol.dispose]();
+  });
+
+  test('because it makes room is not relied on', async () => {
+    const deployment = await single();
+    const redis = await connect(deployment);
+    const { log, messages } = createRecordingLog();
+    const eviction = watchEviction(redis, log);
+    closing.push(() => eviction.close());
+    await eviction.look();
+    assert.equal(eviction.reason(), undefined);
+    const [server] = deployment.servers;
+    await server?.cli('config', 'set', 'maxmemory-policy', 'allkeys-lru');
+    await eviction.look();
+    assert.equal(eviction.reason(), undefined, 'without a limit nothing is evicted');
+    await server?.cli('config', 'set', 'maxmemory', '100mb');
+    await eviction.look();
+    assert.match(eviction.reason() ?? '', /maxmemory-policy allkeys-lru.*noeviction/);
+    const locks = createRedisLocks({ redis, wake: createWake(redis), unreliable: eviction.reason });
+    closing.push(() => locks.close());
+    await assert.rejects(locks.exclusive('a'), { code: 'redis-away' });
+    await server?.cli('config', 'set', 'maxmemory-policy', 'noeviction');
+    await eviction.look();
+    assert.equal(eviction.reason(), undefined);
+    assert.equal(messages().length, 2);
+  });
+});
