@@ -128,17 +128,12 @@ export async function startCluster(): Promise<RedisDeployment> {
   return deployment(servers, { ...timeouts, addrs });
 }
 
-/** Its bus listens ten thousand above, which must be a port as well, and neither one that connections get. */
+/** Its bus listens ten thousand above. */
 async function startClusterNode(): Promise<RedisServer> {
-  const lines = ['cluster-enabled yes', 'cluster-node-timeout 1000'];
-  for (let attempt = 1; ; attempt += 1) {
-    const port = 11_000 + Math.floor(Math.random() * 11_000);
-    try {
-      return await startRedisServer({ port, lines });
-    } catch (error) {
-      if (attempt === 5) throw error;
-    }
-  }
+  return await startRedisServer({
+    port: await freePort({ companion: 10_000 }),
+    lines: ['cluster-enabled yes', 'cluster-node-timeout 1000'],
+  });
 }
 
 export interface SentinelDeployment extends RedisDeployment {
