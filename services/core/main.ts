@@ -30,7 +30,7 @@ import { purgeRegularly } from './purge-regularly.ts';
 import { createRegistry, type Registry } from './registry/registry.ts';
 import { createCoordination } from './sessions/create-coordination.ts';
 import type { Locks } from './sessions/locks.ts';
-import { measureSessions } from './sessions/measured.ts';
+import { countTakeovers, measureSessions } from './sessions/measured.ts';
 import { createDriver } from './storage/create-driver.ts';
 import type { StorageDriver } from './storage/driver.ts';
 import { measureStorage } from './storage/measured.ts';
@@ -81,6 +81,7 @@ async function startCore(
     locks,
     rules: settings.references,
     maxUploads: settings.limits.core.uploads,
+    onUploadTakenOver: countTakeovers(metrics),
   });
   const measures = measureCollections(metrics);
   const upkeep =

@@ -59,6 +59,11 @@ for (const ends of ['seen', 'lost'] as const) {
       andThen: (name: string) => Promise<void>,
     ): Promise<string[]> {
       const [core, relay] = [fleet.cores[0] as Member, fleet.coreRelays[0]];
+      await waitFor('the core to get requests again', async () => {
+        const before = relay?.sent;
+        await Promise.all(tags.map(() => digestAt('all')));
+        return relay?.sent !== before;
+      });
       relay?.hideEnds(ends === 'lost');
       core.pause();
       try {

@@ -79,13 +79,11 @@ describe('Redis with TLS and a user that may do little', () => {
     const session = makeSession();
     await sessions.create(session);
     const lock = await sessions.acquire(session.id, {
-      holder: 'a',
-      seenFence: 0,
       requester: unattended,
       onReleaseRequested() {},
     });
     assert.ok(lock !== undefined);
-    await lock.update({ offset: 3, digest: undefined });
+    await lock.update({ fence: 1, offset: 3, digest: undefined });
     await lock.remove();
     const locks = createRedisLocks({ redis, wake });
     (await locks.exclusive('a'))[Symbol.dispose]();

@@ -3,61 +3,26 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
-import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
 import type { Registry } from '../../services/core/registry/registry.ts';
 import type { UploadKey } from '../../services/core/registry/uploads/session-access.ts';
-import { createRedisLocks } from '../../services/core/sessions/redis/redis-locks.ts';
-import { createRedisSessionStore } from '../../services/core/sessions/redis/redis-sessions.ts';
-import { createWake } from '../../services/core/sessions/redis/wake.ts';
-import type { StorageDriver } from '../../services/core/storage/driver.ts';
-import { createFilesystemDriver } from '../../services/core/storage/filesystem/filesystem.ts';
-import { openRegistry } from '../support/open-registry.ts';
-import { createRecordingLog } from '../support/recording-log.ts';
-import { type RedisDeployment, startSingle } from '../support/redis.ts';
+import { type CoresOnRedis, startCoresOnRedis } from '../support/cores-on-redis.ts';
 import { createSteppingDriver } from '../support/stepping-driver.ts';
-import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
 import { chunkOf } from '../support/upload-chunks.ts';
 
 const app = parseRepositoryName('team/app');
 const content = randomBytes(9000);
 const digest = digestOf(content);
-const lease = 10_000;
 
 describe('a request that lost the lock of its upload, and goes on all the same', () => {
-  let deployment: RedisDeployment;
-  let redis: RedisConnection;
-  let folder: TemporaryFolder;
-  let driver: StorageDriver;
-  let time = 1_800_000_000_000;
-  const closing: (() => Promise<void>)[] = [];
+  let world: CoresOnRedis;
 
   before(async () => {
-    deployment = await startSingle();
-    redis = await connectRedis(deployment.settings, createRecordingLog().log);
-    folder = await createTemporaryFolder();
-    driver = await createFilesystemDriver(folder.path);
-    // Nothing is granted in the first moments of a Redis.
-    const locks = createRedisLocks({ redis, wake: createWake(redis), lease, clock: () => time });
-    await locks.tryExclusive(app);
-    await locks.close();
-    time += lease;
+    world = await startCoresOnRedis();
   });
 
   after(async () => {
-    for (const close of closing) await close();
-    await redis?.close();
-    await deployment?.remove();
-    await folder?.remove();
+    await world?.[Symbol.asyncDispose]();
   });
-
-  function openCore(on = driver): Registry {
-    const clock = () => time;
-    const wake = createWake(redis);
-    const sessions = createRedisSessionStore({ redis, wake, lease, drainPeriod: 0, clock });
-    const locks = createRedisLocks({ redis, wake, lease, clock });
-    closing.push(() => locks.close());
-    return openRegistry(on, { sessions, locks });
-  }
 
   async function begin(core: Registry): Promise<UploadKey> {
     const { id } = await core.uploads.start(app, '');
@@ -71,9 +36,9 @@ describe('a request that lost the lock of its upload, and goes on all the same',
     const gates: (() => void)[] = [];
     let held = false;
     let reached = Promise.withResolvers<void>();
-    const core = openCore(
-      createSteppingDriver(driver, async ({ operation, path }) => {
-        if (!held || operation !== 'list' || !path.includes('_uploads/')) return;
+    const core = world.openCore(
+      createSteppingDriver(world.driver, async ({ operation, path }) => {
+        if (!held || !/list|stat/.test(operation) || !path.includes('_uploads/')) return;
         const gate = Promise.withResolvers<void>();
         gates.push(gate.resolve);
         reached.resolve();
@@ -101,7 +66,7 @@ describe('a request that lost the lock of its upload, and goes on all the same',
     });
     await reached.promise;
     // The core was paused, or Redis away; the client sends its chunk again.
-    time += lease + 1;
+    world.expire();
     reached = Promise.withResolvers();
     const second = send(async function* () {
       began.resolve();
@@ -118,7 +83,7 @@ describe('a request that lost the lock of its upload, and goes on all the same',
       void request.then(() => [began, wrote, wroteToo].map(({ resolve }) => resolve()));
     }
     assert.ok([await first, await second].includes('UNAVAILABLE'));
-    time += lease + 1;
+    world.expire();
     const again = chunkOf([...pieces], { locationOffset: 3000 });
     assert.equal(await core.uploads.append(key, again), 7000);
     const rest = chunkOf(content.subarray(7000), { locationOffset: 7000 });
@@ -128,7 +93,7 @@ describe('a request that lost the lock of its upload, and goes on all the same',
   });
 
   test('before its first byte came is told to come again, not that there is no upload', async () => {
-    const [one, other] = [openCore(), openCore()];
+    const [one, other] = [world.openCore(), world.openCore()];
     const key = await begin(one);
     const send = (core: Registry) => {
       const [asked, go] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
@@ -142,7 +107,7 @@ describe('a request that lost the lock of its upload, and goes on all the same',
     };
     const first = send(one);
     await first.asked;
-    time += lease + 1;
+    world.expire();
     const second = send(other);
     await second.asked;
     first.go();

@@ -3,25 +3,15 @@ import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import { type Digest, digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName, parseTag, type RepositoryName } from '#libs/oci/reference.ts';
-import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
 import { giveUp } from '#libs/redis/give-up.ts';
 import type { Registry } from '../../services/core/registry/registry.ts';
 import type { UploadKey } from '../../services/core/registry/uploads/session-access.ts';
 import type { Requester } from '../../services/core/sessions/locks.ts';
-import { createRedisLocks } from '../../services/core/sessions/redis/redis-locks.ts';
-import { createRedisSessionStore } from '../../services/core/sessions/redis/redis-sessions.ts';
-import { createWake } from '../../services/core/sessions/redis/wake.ts';
-import type { StorageDriver } from '../../services/core/storage/driver.ts';
-import { createFilesystemDriver } from '../../services/core/storage/filesystem/filesystem.ts';
+import { type CoresOnRedis, startCoresOnRedis } from '../support/cores-on-redis.ts';
 import { type ImageFixture, makeImage } from '../support/images.ts';
-import { openRegistry } from '../support/open-registry.ts';
-import { createRecordingLog } from '../support/recording-log.ts';
-import { type RedisDeployment, startSingle } from '../support/redis.ts';
 import { createSteppingDriver } from '../support/stepping-driver.ts';
-import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
 import { chunkOf } from '../support/upload-chunks.ts';
 
-const lease = 10_000;
 const latest = parseTag('latest');
 const content = randomBytes(3000);
 const digest = digestOf(content);
@@ -196,41 +186,16 @@ const refusals: readonly Refusal[] = [
 ];
 
 describe('a core that is held up anywhere in a request changes nothing once it was refused', () => {
-  let deployment: RedisDeployment;
-  let redis: RedisConnection;
-  let folder: TemporaryFolder;
-  let driver: StorageDriver;
-  let time = 1_800_000_000_000;
+  let world: CoresOnRedis;
   let repositories = 0;
-  const closing: (() => Promise<void>)[] = [];
 
   before(async () => {
-    deployment = await startSingle();
-    redis = await connectRedis(deployment.settings, createRecordingLog().log);
-    folder = await createTemporaryFolder();
-    driver = await createFilesystemDriver(folder.path);
-    // Nothing is granted in the first moments of a Redis.
-    const locks = createRedisLocks({ redis, wake: createWake(redis), lease, clock: () => time });
-    await locks.tryExclusive('a lock');
-    await locks.close();
-    time += lease;
+    world = await startCoresOnRedis();
   });
 
   after(async () => {
-    for (const close of closing) await close();
-    await redis?.close();
-    await deployment?.remove();
-    await folder?.remove();
+    await world?.[Symbol.asyncDispose]();
   });
-
-  function openCore(on: StorageDriver): Registry {
-    const clock = () => time;
-    const wake = createWake(redis);
-    const sessions = createRedisSessionStore({ redis, wake, lease, drainPeriod: 0, clock });
-    const locks = createRedisLocks({ redis, wake, lease, clock });
-    closing.push(() => locks.close());
-    return openRegistry(on, { sessions, locks });
-  }
 
   /** @returns how many steps the request takes, if it is not held up before step `at` */
   async function play(refusal: Refusal, how: 'seen' | 'said', at: number): Promise<number> {
@@ -239,14 +204,14 @@ describe('a core that is held up anywhere in a request changes nothing once it w
     const woken = Promise.withResolvers<void>();
     let steps = 0;
     let acting = false;
-    const stepping = createSteppingDriver(driver, async () => {
+    const stepping = createSteppingDriver(world.driver, async () => {
       if (!acting) return;
       steps += 1;
       if (steps !== at) return;
       reached.resolve();
       await woken.promise;
     });
-    const [slow, other] = [openCore(stepping), openCore(driver)];
+    const [slow, other] = [world.openCore(stepping), world.openCore()];
     const upload = await refusal.prepare(slow, repository);
     const gone = new AbortController();
     const by: Requester = { id: `attempt-${repositories}`, signal: gone.signal };
@@ -260,15 +225,15 @@ describe('a core that is held up anywhere in a request changes nothing once it w
     // Its gateway gives it up; whoever is held up keeps its locks until their leases are over.
     if (how === 'seen') gone.abort();
     else {
-      await giveUp(redis, repository, by.id);
-      if (upload !== undefined) await giveUp(redis, upload.id, by.id);
+      await giveUp(world.redis, repository, by.id);
+      if (upload !== undefined) await giveUp(world.redis, upload.id, by.id);
     }
-    time += lease + 1;
+    world.expire();
     await refusal.follow(other, repository, upload);
     woken.resolve();
     await done;
-    time += lease + 1;
-    await refusal.check(openCore(driver), repository, upload);
+    world.expire();
+    await refusal.check(world.openCore(), repository, upload);
     return Number.POSITIVE_INFINITY;
   }
 

@@ -3,20 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
-import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
 import { giveUp } from '#libs/redis/give-up.ts';
 import type { Registry } from '../../services/core/registry/registry.ts';
 import type { UploadKey } from '../../services/core/registry/uploads/session-access.ts';
 import type { Requester } from '../../services/core/sessions/locks.ts';
-import { createRedisLocks } from '../../services/core/sessions/redis/redis-locks.ts';
-import { createRedisSessionStore } from '../../services/core/sessions/redis/redis-sessions.ts';
-import { createWake } from '../../services/core/sessions/redis/wake.ts';
-import type { StorageDriver } from '../../services/core/storage/driver.ts';
-import { createFilesystemDriver } from '../../services/core/storage/filesystem/filesystem.ts';
-import { openRegistry } from '../support/open-registry.ts';
-import { createRecordingLog } from '../support/recording-log.ts';
-import { type RedisDeployment, startCluster, startSingle } from '../support/redis.ts';
-import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
+import { type CoresOnRedis, startCoresOnRedis } from '../support/cores-on-redis.ts';
+import { startCluster, startSingle } from '../support/redis.ts';
 import { chunkOf } from '../support/upload-chunks.ts';
 
 const app = parseRepositoryName('team/app');
@@ -25,58 +17,31 @@ const digest = digestOf(content);
 const [head, tail] = [content.subarray(0, 3000), content.subarray(3000)];
 /** The chunk behind the first, as it is sent each time. */
 const again = () => chunkOf(tail, { locationOffset: head.length });
-const lease = 10_000;
-const forget = { name: 'test_forget', lua: `return redis.call('DEL', KEYS[1])` };
 
 for (const [kind, start] of [
   ['one Redis', startSingle],
   ['a Cluster', startCluster],
 ] as const)
   describe(`a chunk without Content-Range that counted, and whose client was told that it did not, in ${kind}`, () => {
-    let deployment: RedisDeployment;
-    let redis: RedisConnection;
-    let folder: TemporaryFolder;
-    let driver: StorageDriver;
-    let time = 1_800_000_000_000;
+    let world: CoresOnRedis;
     let requests = 0;
     let cores: { name: string; registry: Registry }[];
     let key: UploadKey;
     let first: Registry;
-    const closing: (() => Promise<void>)[] = [];
 
     before(async () => {
-      deployment = await start();
-      redis = await connectRedis(deployment.settings, createRecordingLog().log);
-      folder = await createTemporaryFolder();
-      driver = await createFilesystemDriver(folder.path);
-      // Nothing is granted in the first moments of a Redis.
-      const locks = createRedisLocks({ redis, wake: createWake(redis), lease, clock: () => time });
-      await locks.tryExclusive(app);
-      await locks.close();
-      time += lease;
+      world = await startCoresOnRedis(start);
     });
 
     after(async () => {
-      for (const close of closing) await close();
-      await redis?.close();
-      await deployment?.remove();
-      await folder?.remove();
+      await world?.[Symbol.asyncDispose]();
     });
 
-    function openCore(): Registry {
-      const clock = () => time;
-      const wake = createWake(redis);
-      const sessions = createRedisSessionStore({ redis, wake, lease, drainPeriod: 0, clock });
-      const locks = createRedisLocks({ redis, wake, lease, clock });
-      closing.push(() => locks.close());
-      return openRegistry(driver, { sessions, locks });
-    }
-
-    beforeEach(async () => {
-      first = openCore();
+    beforeEach(() => {
+      first = world.openCore();
       cores = [
         { name: 'the same core', registry: first },
-        { name: 'another core', registry: openCore() },
+        { name: 'another core', registry: world.openCore() },
       ];
     });
 
@@ -94,8 +59,8 @@ for (const [kind, start] of [
     async function sendAndRefuse(send: (requester: Requester) => Promise<unknown>): Promise<void> {
       const requester = by();
       await send(requester).catch(() => {});
-      await giveUp(redis, app, requester.id);
-      await giveUp(redis, key.id, requester.id);
+      await giveUp(world.redis, app, requester.id);
+      await giveUp(world.redis, key.id, requester.id);
     }
 
     async function assertWhole(core: Registry): Promise<void> {
@@ -128,7 +93,7 @@ for (const [kind, start] of [
       for (const { name, registry } of cores) {
         await begin();
         await sendAndRefuse((requester) => first.uploads.append(key, again(), requester));
-        await redis.run(forget, [`portcullis:upload:{${key.id}}`], []);
+        await world.forget(key.id);
         assert.equal(await registry.uploads.append(key, again(), by()), content.length, name);
         await assertWhole(registry);
       }
@@ -173,7 +138,7 @@ for (const [kind, start] of [
           ...again(),
           async *source() {
             yield tail;
-            await giveUp(redis, key.id, requester.id);
+            await giveUp(world.redis, key.id, requester.id);
           },
         };
         await assert.rejects(first.uploads.append(key, late, requester), { code: 'request-gone' });

@@ -3,6 +3,8 @@ import { connect, createServer, type Socket } from 'node:net';
 /** Something on the way between two processes that can break, as networks do. */
 export interface Relay {
   port: number;
+  /** Bytes that clients sent through it. */
+  readonly sent: number;
   /** Where connections go from now on. */
   target: (port: number) => void;
   /** Lets nothing through any more, and tells nobody: what a pulled cable does. */
@@ -26,6 +28,7 @@ export async function startRelay(targets: readonly number[]): Promise<Relay> {
   let frozen = false;
   let hidden = false;
   let turn = 0;
+  let sent = 0;
 
   function keep(socket: Socket): void {
     sockets.add(socket);
@@ -48,6 +51,7 @@ export async function startRelay(targets: readonly number[]): Promise<Relay> {
         if (!hidden) upstream.destroy();
       });
       client.on('data', (chunk: Buffer) => {
+        sent += chunk.length;
         if (!upstream.write(chunk)) client.pause();
       });
       upstream.on('drain', () => {
@@ -75,6 +79,9 @@ export async function startRelay(targets: readonly number[]): Promise<Relay> {
   };
   return {
     port: address.port,
+    get sent() {
+      return sent;
+    },
     target: (port) => {
       ports = [port];
     },

@@ -15,11 +15,13 @@ import type { StoragePath } from '../storage/driver.ts';
  *         _manifests/tags/<tag>/current/link
  *         _manifests/tags/<tag>/index/<alg>/<hex>/link
  *         _uploads/<id>/startedat
- *         _uploads/<id>/session          ours: whose upload it is
+ *         _uploads/<id>/session          ours: whose upload it is; nobody wrote to it yet
+ *         _uploads/<id>/session.<fence>  ours: the same, and which holder writes to it
+ *         _uploads/<id>/ended.<fence>    ours: the same of one that is over and about to be removed
  *         _uploads/<id>/data.<fence>     ours: the bytes one holder wrote
  *         _uploads/<id>/open.<fence>     ours: the same while it is being written to
  *         _uploads/<id>/open.<fence>.<n> and cut.<fence>.<n>  of earlier versions: n bytes count
- *         _uploads/<id>/stored           ours: a digest: the bytes were found to be this and became a blob
+ *         _uploads/<id>/stored.<fence>   ours: a digest: the bytes of that holder were found to be this and became a blob
  *         _uploads/<id>/copy.<fence>     ours: what a new holder is taking over, until it is whole
  *         _portcullis/referrers/<alg>/<subject hex>/<alg>-<hex>   ours: a manifest with that subject
  *       _portcullis/owner                ours: who writes here, and a counter that shows that it lives
@@ -109,30 +111,29 @@ export const paths = {
   upload: (name: RepositoryName, id: UploadId) => inRepository(name, `_uploads/${id}`),
   uploadStartedAt: (name: RepositoryName, id: UploadId) =>
     inRepository(name, `_uploads/${id}/startedat`),
-  uploadSession: (name: RepositoryName, id: UploadId) =>
-    inRepository(name, `_uploads/${id}/session`),
-  uploadStored: (name: RepositoryName, id: UploadId) => inRepository(name, `_uploads/${id}/stored`),
   uploadFile: (name: RepositoryName, id: UploadId, file: UploadFile) =>
     inRepository(name, `_uploads/${id}/${formatUploadFile(file)}`),
 } as const;
 
-/** One holder's file of an upload, as its name tells it; `partial-upload.ts` draws the states. */
+/** A file of an upload, as its name tells it; docs/adr/0014 has the steps between them, `partial-upload.ts` those of the bytes. */
 export interface UploadFile {
-  kind: 'data' | 'open' | 'copy';
-  /** Number of the holder. */
+  kind: 'session' | 'ended' | 'stored' | 'data' | 'open' | 'copy';
+  /** Number of the holder; 0 before the first one. */
   fence: number;
   /** Bytes that count, of a file whose name an earlier version gave it: those behind belong to a chunk that is sent again. */
   size?: number;
 }
 
 function formatUploadFile({ kind, fence }: UploadFile): string {
-  return `${kind}.${fence}`;
+  return fence === 0 ? kind : `${kind}.${fence}`;
 }
 
-/** What the name of a file in an upload's folder says; undefined for a name that is not a holder's. */
+/** What the name of a file in an upload's folder says; undefined for a name that is none of ours. */
 export function parseUploadFile(name: string): UploadFile | undefined {
-  const match = /^(data|open|copy)\.(\d{1,9})$/.exec(name);
+  const match = /^(session|ended|stored|data|open|copy)\.(\d{1,9})$/.exec(name);
   if (match !== null) return { kind: match[1] as UploadFile['kind'], fence: Number(match[2]) };
+  // An earlier version wrote `stored` without a number.
+  if (name === 'session' || name === 'ended' || name === 'stored') return { kind: name, fence: 0 };
   // Earlier versions wrote where the last chunk began behind some names: such a file is copied, as an open one is.
   const former = /^(?:open|cut)\.(\d{1,9})\.(\d{1,15})$/.exec(name);
   if (former === null) return undefined;

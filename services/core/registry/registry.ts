@@ -35,6 +35,8 @@ export interface RegistryOptions {
   rules?: ReferenceRules;
   /** Uploads without a byte that one account, and one repository, may have open; any number without it. */
   maxUploads?: number;
+  /** Called when an upload goes on here that was another core's before, or that of this one's predecessor. */
+  onUploadTakenOver?: () => void;
   now?: () => Date;
 }
 
@@ -44,6 +46,7 @@ export function createRegistry({
   locks,
   rules = strictReferences,
   maxUploads = Infinity,
+  onUploadTakenOver,
   now = () => new Date(),
 }: RegistryOptions): Registry {
   const trash = createTrash(driver, rules);
@@ -66,7 +69,14 @@ export function createRegistry({
     referrers: createReferrers({ index, tags, manifests }),
     uploads: limitUploads({
       driver,
-      uploads: createUploadService({ driver, sessions, locks, blobs, now }),
+      uploads: createUploadService({
+        driver,
+        sessions,
+        locks,
+        blobs,
+        onTakenOver: onUploadTakenOver,
+        now,
+      }),
       most: maxUploads,
       now: () => now().getTime(),
     }),

@@ -1,8 +1,7 @@
-import { notForOneCore, sessionStoreContract } from '../../../test/contract/session-store.ts';
+import { sessionStoreContract } from '../../../test/contract/session-store.ts';
 import { createEmbeddedSessionStore } from './embedded.ts';
 
 sessionStoreContract({
   name: 'embedded',
-  skip: notForOneCore,
   create: async (options) => createEmbeddedSessionStore(options),
 });

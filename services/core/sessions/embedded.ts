@@ -83,7 +83,7 @@ export function createEmbeddedSessionStore({
       return entries.get(id)?.session;
     },
 
-    async acquire(id, { holder, seenFence, requester, onReleaseRequested }: AcquireOptions) {
+    async acquire(id, { requester, onReleaseRequested }: AcquireOptions) {
       const entry = entries.get(id);
       if (entry === undefined) return undefined;
       const mine: Turn = { requestRelease: onReleaseRequested };
@@ -91,16 +91,6 @@ export function createEmbeddedSessionStore({
       if (entries.get(id) !== entry) {
         leave(entry);
         return undefined;
-      }
-      const takenOver = entry.session.holder !== holder;
-      if (!takenOver && seenFence > entry.session.fence) {
-        // We are not as alone as we thought; whoever took the tree over goes on with it.
-        leave(entry);
-        throw new SessionLostError('another core has taken this upload over');
-      }
-      if (takenOver) {
-        const fence = Math.max(entry.session.fence, seenFence) + 1;
-        entry.session = { ...entry.session, holder, fence };
       }
       const assertMine = () => {
         if (entry.held !== mine || entries.get(id) !== entry) {
@@ -111,7 +101,6 @@ export function createEmbeddedSessionStore({
         get session() {
           return entry.session;
         },
-        takenOver,
         async confirm() {
           await confirmWanted(requester);
           assertMine();

@@ -12,7 +12,16 @@ const buckets = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30];
  */
 const known = { max: 100_000, ttl: 24 * 3_600_000 };
 
-/** The same store; open sessions, waits for their locks and takeovers are measured. */
+/** Counts the uploads that this core goes on with where another one, or its predecessor, left them. */
+export function countTakeovers(metrics: Metrics | undefined): () => void {
+  const takeovers = metrics?.counter(
+    'portcullis_upload_takeovers_total',
+    'Upload sessions that this core took over from another one, or from its predecessor',
+  );
+  return () => takeovers?.inc();
+}
+
+/** The same store; open sessions, and waits for their locks are measured. */
 export function measureSessions(store: SessionStore, metrics: Metrics | undefined): SessionStore {
   if (metrics === undefined) return store;
   const open = new LRUCache<UploadId, true>(known);
@@ -31,17 +40,11 @@ export function measureSessions(store: SessionStore, metrics: Metrics | undefine
     ['outcome'],
     buckets,
   );
-  const takeovers = metrics.counter(
-    'portcullis_upload_takeovers_total',
-    'Upload sessions that this core took over from another one, or from its predecessor',
-  );
-
   function watch(id: UploadId, lock: SessionLock): SessionLock {
     return {
       get session() {
         return lock.session;
       },
-      takenOver: lock.takenOver,
       confirm: () => lock.confirm(),
       update: (progress) => lock.update(progress),
       async remove() {
@@ -75,8 +78,6 @@ export function measureSessions(store: SessionStore, metrics: Metrics | undefine
           return undefined;
         }
         open.set(id, true);
-        // The first holder's file is number one: there was nobody to take over from.
-        if (lock.takenOver && lock.session.fence > 1) takeovers.inc();
         return watch(id, lock);
       } catch (error) {
         if (error instanceof SessionBusyError) outcome = 'busy';

@@ -12,9 +12,7 @@ export interface UploadSession {
   /** The digest that is computed while bytes arrive. */
   algorithm: DigestAlgorithm;
   startedAt: Date;
-  /** Which core writes; undefined when nobody living has written yet. */
-  holder: string | undefined;
-  /** Number of the holder's file; it only grows, so no two holders ever share a file. */
+  /** Number of the file that `offset` and `digest` speak of; 0 for none (docs/adr/0014). */
   fence: number;
   /** Bytes that had arrived when that was recorded last; storage may have more. */
   offset: number;
@@ -23,13 +21,9 @@ export interface UploadSession {
 }
 
 /** What a holder reports of its progress. */
-export type UploadProgress = Pick<UploadSession, 'offset' | 'digest'>;
+export type UploadProgress = Pick<UploadSession, 'fence' | 'offset' | 'digest'>;
 
 export interface AcquireOptions {
-  /** Who asks; the same holder keeps its fence, unless storage has seen a higher one. */
-  holder: string;
-  /** The highest fence seen in storage: what a store that forgot something must go beyond. */
-  seenFence: number;
   requester: Requester;
   /** Called when somebody else wants the session, or has it already: stop reading, record, release. */
   onReleaseRequested: () => void;
@@ -38,8 +32,6 @@ export interface AcquireOptions {
 /** The right to write to one session, until disposed of. */
 export interface SessionLock extends AsyncDisposable {
   readonly session: UploadSession;
-  /** True if the session was another holder's before: its bytes must be taken over first. */
-  readonly takenOver: boolean;
   /**
    * Called directly before a step that others would see.
    * @throws SessionLostError, RequestGoneError
@@ -51,7 +43,10 @@ export interface SessionLock extends AsyncDisposable {
   remove(): Promise<void>;
 }
 
-/** The port between uploads and what coordinates them. Everything in it can be rebuilt from storage. */
+/**
+ * The port between uploads and what coordinates them. Everything in it can be rebuilt from storage, which also says who holds
+ * an upload: requests wait for each other here, and nothing is lost if two have one lock.
+ */
 export interface SessionStore {
   /** Adds a session; a known id is kept as it is, so that two may recover one session at once. */
   create(session: UploadSession): Promise<void>;

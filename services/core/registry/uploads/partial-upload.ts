@@ -1,23 +1,31 @@
 import { type Digest, type DigestAlgorithm, Digester } from '#libs/oci/digest.ts';
-import type { StorageDriver, StoragePath, StorageWriter } from '../../storage/driver.ts';
+import type { UploadSession } from '../../sessions/session-store.ts';
+import {
+  type StorageDriver,
+  StorageError,
+  type StoragePath,
+  type StorageWriter,
+} from '../../storage/driver.ts';
+import { paths, type UploadFile } from '../paths.ts';
+import { type FolderFile, findStored, type UploadPlace } from './upload-folder.ts';
+import type { HeldUpload } from './upload-holder.ts';
 
 /** Bytes written between two syncs, so that the last one at the commit is short. */
 const syncEvery = 64 * 1024 * 1024;
 
-/** The names that one holder's file can have. */
-export interface PartialUploadPaths {
+/** The names that one holder's file can have, and the one that says that it is the holder. */
+interface PartialUploadPaths {
+  session: StoragePath;
   open: StoragePath;
   data: StoragePath;
   copy: StoragePath;
 }
 
-/** What is copied. */
-interface CopySource {
-  path: StoragePath;
-  /** Bytes that count; all there are without it. */
-  size?: number | undefined;
-  /** Whether it stays. */
-  keep?: boolean;
+/** Who has the bytes, or is about to. */
+interface Holder {
+  driver: StorageDriver;
+  fence: number;
+  paths: PartialUploadPaths;
 }
 
 /** A file, and what is known of the digest of its bytes. */
@@ -33,20 +41,25 @@ interface Contents {
 }
 
 /**
- * The bytes of an upload that have arrived, in a file of its own for each core that ever wrote to it (its holders, told apart
- * by their fence numbers). Only its holder writes to a file, so what was hashed is what is there. The name is the state:
+ * The bytes of an upload that have arrived, in a file of its own for each holder. A holder is one object of this class: no
+ * other one, in whatever process, has its number. Only its holder writes to a file, so what was hashed is what is there. The name
+ * is the state:
  *
  *     nothing ──create──▶ open.F ──close──▶ data.F ──write──▶ open.F     by one holder
  *                         data.N ──adopt──▶ data.F                       by a later one, F > N: renamed, as nobody writes to it
- *                         open.N ──copy───▶ copy.F ──▶ data.F            by a later one, or after a sync that failed
+ *                         open.N ──copy───▶ copy.F ──▶ data.F            by a later one
+ *                         blob   ──copy───▶ copy.F ──▶ data.F            the same, where the bytes were moved already
  *
  * Whoever opens a file gives it another name first, so that of two who would have it, one finds it gone. `copy.F` counts
- * for nothing, and `open.N` is removed when its copy is whole: a crash in between loses nothing.
+ * for nothing, and `open.N` is removed when its copy is whole: a crash in between loses nothing. No file is ever renamed
+ * to a name that another one has.
  *
  * A partial upload only ever grows, and every byte in it counts: a client that sends bytes again, because it does not know
  * that they arrived, is held to what is there (`take-chunk.ts`).
  */
 export class PartialUpload {
+  /** The holder's number. */
+  readonly fence: number;
   readonly #driver: StorageDriver;
   readonly #paths: PartialUploadPaths;
   #contents: Contents;
@@ -56,34 +69,59 @@ export class PartialUpload {
   /** Set when a sync failed. */
   #unsyncable = false;
 
-  private constructor(driver: StorageDriver, paths: PartialUploadPaths, contents: Contents) {
+  private constructor(
+    driver: StorageDriver,
+    fence: number,
+    pathsOfHolder: PartialUploadPaths,
+    contents: Contents,
+  ) {
     this.#driver = driver;
-    this.#paths = paths;
+    this.fence = fence;
+    this.#paths = pathsOfHolder;
     this.#contents = contents;
   }
 
-  /** A new, empty file. @throws StorageError exists: another holder has this number */
-  static async create(
+  /**
+   * What an upload has, for its new holder.
+   * @param session what is remembered of it: saves reading the file if it was that file when it was closed
+   * @throws StorageError not-found if the last holder got ahead of us: it opened its file again, or moved it
+   */
+  static async of(
     driver: StorageDriver,
-    paths: PartialUploadPaths,
+    { newest, stored, fence }: HeldUpload,
+    session: UploadSession,
+  ): Promise<PartialUpload> {
+    const { algorithm } = session;
+    const blob = stored === undefined ? undefined : await findStored(driver, stored);
+    const holder = { driver, fence, paths: pathsOf(session, fence) };
+    if (blob !== undefined) return await PartialUpload.#copy(holder, blob, algorithm);
+    if (newest === undefined) {
+      return await PartialUpload.#create(holder, holder.paths.open, algorithm);
+    }
+    if (newest.kind === 'data') return await PartialUpload.#adopt(holder, newest, session);
+    const partial = await PartialUpload.#copy(holder, newest, algorithm);
+    await driver.remove(newest.path);
+    return partial;
+  }
+
+  static async #create(
+    { driver, fence, paths }: Holder,
+    path: StoragePath,
     algorithm: DigestAlgorithm,
-    path: StoragePath = paths.open,
   ): Promise<PartialUpload> {
     const writer = await driver.openWriter(path);
     const digester = new Digester(algorithm);
-    return new PartialUpload(driver, paths, { path, writer, algorithm, digester });
+    return new PartialUpload(driver, fence, paths, { path, writer, algorithm, digester });
   }
 
-  /** A file of ours with the bytes of another, whose writer may still be at it. */
-  static async copy(
-    driver: StorageDriver,
-    { path: from, size, keep = false }: CopySource,
-    paths: PartialUploadPaths,
+  /** Copies what another one may still write to, or what is somebody else's as well. */
+  static async #copy(
+    holder: Holder,
+    { path: from, size }: { path: StoragePath; size?: number },
     algorithm: DigestAlgorithm,
   ): Promise<PartialUpload> {
-    // Of ours as well: what an attempt left that failed half way.
-    await driver.remove(paths.copy);
-    const partial = await PartialUpload.create(driver, paths, algorithm, paths.copy);
+    const { driver, paths } = holder;
+    const partial = await PartialUpload.#create(holder, paths.copy, algorithm);
     try {
       if (size !== 0) {
         const range = size === undefined ? undefined : { start: 0, end: size - 1 };
@@ -96,36 +134,33 @@ export class PartialUpload {
       await driver.remove(paths.copy).catch(() => {});
       throw error;
     }
-    if (!keep && from !== paths.data) await driver.remove(from);
+    return partial;
+  }
+
+  /** The closed file of the last holder. It is read only if its digest is not known, or more bytes come. */
+  static async #adopt(
+    { driver, fence, paths }: Holder,
+    newest: FolderFile,
+    { algorithm, fence: closedBy, offset, digest }: UploadSession,
+  ): Promise<PartialUpload> {
+    await driver.rename(newest.path, paths.data);
+    const writer = await driver.openWriter(paths.data, {});
+    await writer.close();
+    const partial = new PartialUpload(driver, fence, paths, {
+      ...{ path: paths.data, writer, algorithm },
+    });
+    const isKnown = closedBy === newest.fence && offset === writer.size && digest !== undefined;
+    if (isKnown) partial.#contents.digest = digest;
+    else await partial.#hash();
     return partial;
   }
 
   /**
-   * The closed file of the last holder, as ours. It is read only if more bytes come: the usual end of an upload brings
-   * none.
-   * @throws StorageError not-found if its holder has opened it again
+   * Looks whether this is still the upload's holder: before it uses what it remembers, and before it acknowledges.
+   * @throws StorageError not-found if another one took the upload over, or it is over
    */
-  static async adopt(
-    driver: StorageDriver,
-    from: StoragePath,
-    paths: PartialUploadPaths,
-    hashed: { algorithm: DigestAlgorithm; digest: Digest },
-  ): Promise<PartialUpload> {
-    await driver.rename(from, paths.data);
-    const writer = await measure(driver, paths.data);
-    return new PartialUpload(driver, paths, { path: paths.data, writer, ...hashed });
-  }
-
-  /** Our own closed file, hashed anew. */
-  static async reread(
-    driver: StorageDriver,
-    paths: PartialUploadPaths,
-    algorithm: DigestAlgorithm,
-  ): Promise<PartialUpload> {
-    const writer = await measure(driver, paths.data);
-    const partial = new PartialUpload(driver, paths, { path: paths.data, writer, algorithm });
-    await partial.#hash();
-    return partial;
+  async assertHeld(): Promise<void> {
+    await this.#driver.stat(this.#paths.session);
   }
 
   /** Where the file is now. */
@@ -140,6 +175,11 @@ export class PartialUpload {
   /** Whether another request can go on with it: it is closed, and its digest is that of its bytes. */
   get usable(): boolean {
     return !this.#broken && this.path === this.#paths.data;
+  }
+
+  /** Says that its bytes are about to go: no other request goes on with it. */
+  retire(): void {
+    this.#broken = true;
   }
 
   /** The digest of all bytes so far. */
@@ -224,15 +264,15 @@ export class PartialUpload {
     if (writer.size === this.size) return writer;
     await writer.close();
     this.#broken = true;
-    throw new Error(`${path} has ${writer.size} bytes where ${this.size} were written`);
+    throw new StorageError('failed', path, {
+      message: `${path} has ${writer.size} bytes where ${this.size} were written`,
+    });
   }
 }
 
-/** A writer that tells the size and state of a file; it is closed. */
-async function measure(driver: StorageDriver, path: StoragePath): Promise<StorageWriter> {
-  const writer = await driver.openWriter(path, {});
-  await writer.close();
-  return writer;
+function pathsOf({ repository, id }: UploadPlace, fence: number): PartialUploadPaths {
+  const of = (kind: UploadFile['kind']) => paths.uploadFile(repository, id, { kind, fence });
+  return { session: of('session'), open: of('open'), data: of('data'), copy: of('copy') };
 }
 
 /** The digest of a stored file, for an algorithm that was not computed on the way. */

@@ -1,106 +1,81 @@
 import { LRUCache } from 'lru-cache';
 import type { UploadId } from '#libs/oci/upload-id.ts';
-import { SessionLostError, type UploadSession } from '../../sessions/session-store.ts';
-import { type StorageDriver, StorageError } from '../../storage/driver.ts';
-import { paths } from '../paths.ts';
-import { PartialUpload, type PartialUploadPaths } from './partial-upload.ts';
-import { findStored, readUploadFolder, type UploadFolder } from './upload-folder.ts';
+import type { UploadSession } from '../../sessions/session-store.ts';
+import type { StorageDriver } from '../../storage/driver.ts';
+import { ifPresent } from '../../storage/driver.ts';
+import { PartialUpload } from './partial-upload.ts';
+import { takeOver } from './upload-holder.ts';
 
-/** How many are remembered; one that was forgotten is read again. */
+/** How many are remembered between two requests; one that was forgotten is taken over from ourselves. */
 const maxRemembered = 10_000;
 
-/** The partial uploads whose holder is this core. */
+/** The partial uploads that this core holds. */
 export interface PartialUploads {
   /**
-   * That of a session whose lock we have, with every byte that arrived: the one we know, or one that takes over what the
-   * last holder left.
-   * @throws SessionLostError if a newer holder has the bytes
-   * @throws StorageError not-found if the upload is gone
+   * Runs an action with the bytes of an upload whose lock we have, as their only holder: with the one that we know, or
+   * with what we take over from whoever held them, be it another request of ours that lost its lock and hangs.
+   * @throws StorageError not-found if the upload is over, or others get ahead of us; SessionLostError
    */
-  open(session: UploadSession): Promise<PartialUpload>;
-  /** True if we have one of this upload. */
-  has(id: UploadId): boolean;
-  /**
-   * Says that a request of ours has the upload's lock, until it ends: it may have lost the lock by then, and hang in
-   * the middle of our file.
-   */
-  enter(id: UploadId): Disposable;
-  /** True while there is such a request. */
-  isBusy(id: UploadId): boolean;
-  /** Forgets ours; its file stays where it is. */
+  use<T>(session: UploadSession, action: (partial: PartialUpload) => Promise<T>): Promise<T>;
+  /** True while a request of ours uses one of this upload. */
+  isInUse(id: UploadId): boolean;
+  /** True if we have the one with this number. */
+  holds(id: UploadId, fence: number): boolean;
+  /** Forgets the one that no request uses; its file stays where it is. */
   forget(id: UploadId): void;
 }
 
-export function createPartialUploads(driver: StorageDriver): PartialUploads {
-  const known = new LRUCache<UploadId, PartialUpload>({ max: maxRemembered });
-  /** Requests of ours by upload. */
-  const requests = new Map<UploadId, number>();
+interface Options {
+  /** Called when an upload was another core's before, or that of this one's predecessor. */
+  onTakenOver?: (() => void) | undefined;
+}
 
-  async function takeOver(
-    session: UploadSession,
-    files: PartialUploadPaths,
-    folder: UploadFolder,
-  ): Promise<PartialUpload> {
-    const { fence, algorithm, offset, digest } = session;
-    const { newest } = folder;
-    if (newest === undefined) {
-      // They became a blob that the repository was not given.
-      const stored = folder.isStored ? await findStored(driver, session) : undefined;
-      if (stored === undefined) return await PartialUpload.create(driver, files, algorithm);
-      const { path } = stored;
-      return await PartialUpload.copy(driver, { path, keep: true }, files, algorithm);
-    }
-    if (newest.fence > fence) throw new SessionLostError('another core has taken this upload over');
-    if (newest.kind === 'open') {
-      return await PartialUpload.copy(driver, newest, files, algorithm);
-    }
-    if (digest !== undefined && (await driver.stat(newest.path)).size === offset) {
-      return await PartialUpload.adopt(driver, newest.path, files, { algorithm, digest });
-    }
-    if (newest.fence === fence) return await PartialUpload.reread(driver, files, algorithm);
-    return await PartialUpload.copy(driver, newest, files, algorithm);
+export function createPartialUploads(
+  driver: StorageDriver,
+  { onTakenOver = () => {} }: Options = {},
+): PartialUploads {
+  const idle = new LRUCache<UploadId, PartialUpload>({ max: maxRemembered });
+  const inUse = new Map<UploadId, Set<PartialUpload>>();
+
+  async function obtain(session: UploadSession): Promise<PartialUpload> {
+    const known = idle.get(session.id);
+    idle.delete(session.id);
+    const isOurs = known !== undefined && (await ifPresent(known.assertHeld().then(() => true)));
+    if (isOurs) return known;
+    const held = await takeOver(driver, session);
+    if (held.wasHeld) onTakenOver();
+    return await PartialUpload.of(driver, held, session);
+  }
+
+  function enter(id: UploadId, partial: PartialUpload): Disposable {
+    const partials = inUse.get(id) ?? new Set();
+    inUse.set(id, partials.add(partial));
+    return {
+      [Symbol.dispose]() {
+        partials.delete(partial);
+        if (partials.size === 0) inUse.delete(id);
+      },
+    };
   }
 
   return {
-    async open(session) {
-      const { repository, id, offset } = session;
-      const ours = known.get(id);
-      const hasBytes = ours !== undefined || offset > 0;
-      const folder = await readUploadFolder(driver, repository, id, { hasBytes });
-      // Removed by the original registry's purge, or about to be by who ended it before.
-      const isGone = folder.newest === undefined && offset > 0 && !folder.isStored;
-      if (!folder.isOurs || isGone) {
-        throw new StorageError('not-found', paths.upload(repository, id));
+    async use(session, action) {
+      const { id } = session;
+      const partial = await obtain(session);
+      using _entered = enter(id, partial);
+      try {
+        return await action(partial);
+      } finally {
+        // However it ended: nothing stays open between two requests.
+        await partial.close().catch(() => {});
+        if (partial.usable) idle.set(id, partial);
       }
-      const files = pathsOf(session);
-      // Not if another core took it over, whatever the store remembers.
-      const isNewest = ours?.path === files.data && ours.path === folder.newest?.path;
-      if (isNewest && ours.usable) return ours;
-      known.delete(id);
-      const partial = await takeOver(session, files, folder);
-      known.set(id, partial);
-      return partial;
     },
-    has: (id) => known.has(id),
-    enter(id) {
-      requests.set(id, (requests.get(id) ?? 0) + 1);
-      return {
-        [Symbol.dispose]() {
-          const left = (requests.get(id) ?? 1) - 1;
-          if (left > 0) requests.set(id, left);
-          else requests.delete(id);
-        },
-      };
+    isInUse: (id) => inUse.has(id),
+    holds(id, fence) {
+      const ours = [...(inUse.get(id) ?? [])];
+      return [idle.get(id), ...ours].some((partial) => partial?.fence === fence);
     },
-    isBusy: (id) => requests.has(id),
-    forget: (id) => void known.delete(id),
-  };
-}
-
-function pathsOf({ repository, id, fence }: UploadSession): PartialUploadPaths {
-  return {
-    open: paths.uploadFile(repository, id, { kind: 'open', fence }),
-    data: paths.uploadFile(repository, id, { kind: 'data', fence }),
-    copy: paths.uploadFile(repository, id, { kind: 'copy', fence }),
+    forget: (id) => void idle.delete(id),
   };
 }

@@ -73,7 +73,7 @@ describe('purging uploads', () => {
 
   test('goes by the age of the folder where nothing else tells', async () => {
     const id = createUploadId();
-    await driver.put(paths.uploadSession(app, id), Buffer.from('{}'));
+    await driver.put(paths.uploadFile(app, id, { kind: 'session', fence: 0 }), Buffer.from('{}'));
     now = new Date(Date.now());
     assert.equal(await purge(), 0);
     now = new Date(Date.now() + 25 * hour);

@@ -1,6 +1,6 @@
 import { RegistryError } from '#libs/oci/errors.ts';
 import { confirmWanted, type Requester } from '../../sessions/locks.ts';
-import type { SessionLock } from '../../sessions/session-store.ts';
+import type { SessionLock, UploadProgress } from '../../sessions/session-store.ts';
 import type { PartialUpload } from './partial-upload.ts';
 import { RepeatedChunkWriter } from './repeated-chunk-writer.ts';
 
@@ -59,14 +59,23 @@ export async function takeChunk(
     assertWhole(received, length, releaseAsked);
     await partial.close();
     await confirmWanted(requester);
-    await lock.update({ offset: partial.size, digest: partial.digest() });
+    await partial.assertHeld();
+    await lock.update(progressOf(partial));
     return writer.isRepetition && received > 0 ? begin + received : partial.size;
   } catch (error) {
     await partial.close().catch(() => {});
-    const digest = partial.usable ? partial.digest() : undefined;
-    await lock.update({ offset: partial.size, digest }).catch(() => {});
+    const record = async () => {
+      await partial.assertHeld();
+      await lock.update(progressOf(partial));
+    };
+    await record().catch(() => {});
     throw error;
   }
+}
+
+function progressOf(partial: PartialUpload): UploadProgress {
+  const { fence, size } = partial;
+  return { fence, offset: size, digest: partial.usable ? partial.digest() : undefined };
 }
 
 /** Reads what is not needed: behind bytes that nobody takes the end of a connection is not seen. */

@@ -8,16 +8,23 @@ import { paths } from '../paths.ts';
 import { digestFile, type PartialUpload } from './partial-upload.ts';
 import type { PartialUploads } from './partial-uploads.ts';
 import type { Turn } from './take-chunk.ts';
-import { noteStored, removeUpload } from './upload-folder.ts';
+import { endUpload, noteStored } from './upload-holder.ts';
 
 /** How an upload ends, for whoever has its lock. */
 export interface UploadEnding {
   /** Checks the whole and makes it the repository's blob. @throws RegistryError DIGEST_INVALID, which ends it too */
   finish(turn: Turn, partial: PartialUpload, digest: Digest): Promise<void>;
-  /** Gives the repository what is a blob by now, and ends the session. */
-  give(turn: Pick<Turn, 'lock' | 'requester'>, digest: Digest): Promise<void>;
-  /** Ends the session and removes what it left in storage. */
-  end(lock: SessionLock): Promise<void>;
+  /**
+   * Gives the repository what is a blob by now, and ends the upload.
+   * @param fence the number of its holder
+   */
+  give(turn: Pick<Turn, 'lock' | 'requester'>, digest: Digest, fence: number): Promise<void>;
+  /**
+   * Ends the session and removes what it left in storage.
+   * @param fence the number of its holder; 0 if nobody wrote to it
+   * @throws SessionLostError if another one holds it by now
+   */
+  end(lock: SessionLock, fence: number): Promise<void>;
 }
 
 interface Dependencies {
@@ -28,55 +35,63 @@ interface Dependencies {
 }
 
 export function createUploadEnding({ driver, locks, blobs, partials }: Dependencies): UploadEnding {
-  async function finish(
-    { lock, requester }: Turn,
-    partial: PartialUpload,
-    digest: Digest,
-  ): Promise<void> {
+  async function finish(turn: Turn, partial: PartialUpload, digest: Digest): Promise<void> {
+    const { lock, requester } = turn;
+    const { session } = lock;
     const { algorithm } = digestParts(digest);
     await partial.sync();
     await partial.close();
     const actual =
-      algorithm === lock.session.algorithm
+      algorithm === session.algorithm
         ? partial.digest()
         : await digestFile(driver, partial.path, algorithm);
     if (actual !== digest) {
-      await end(lock);
+      partial.retire();
+      await end(lock, partial.fence);
       throw new RegistryError('DIGEST_INVALID', {
         message: `the uploaded bytes have the digest ${actual}, not ${digest}`,
         detail: { digest: actual },
       });
     }
     // Waited for before the bytes go: until then they are where the client left them, whatever it does next.
-    using shared = await locks.shared(lock.session.repository, requester);
-    await noteStored(driver, lock.session, digest);
+    using shared = await locks.shared(session.repository, requester);
+    await noteStored(driver, session, partial.fence, digest);
+    partial.retire();
     await driver.move(partial.path, paths.blob(digest));
-    await link(lock, shared, digest);
+    await link(lock, shared, digest, partial.fence);
   }
 
   async function give(
     { lock, requester }: Pick<Turn, 'lock' | 'requester'>,
     digest: Digest,
+    fence: number,
   ): Promise<void> {
     using shared = await locks.shared(lock.session.repository, requester);
-    await link(lock, shared, digest);
+    await link(lock, shared, digest, fence);
   }
 
   /** @param shared the repository's lock: no delete in it comes between */
-  async function link(lock: SessionLock, shared: Held, digest: Digest): Promise<void> {
+  async function link(
+    lock: SessionLock,
+    shared: Held,
+    digest: Digest,
+    fence: number,
+  ): Promise<void> {
     await blobs.link(lock.session.repository, digest, {
       async confirm() {
         await Promise.all([lock.confirm(), shared.confirm()]);
       },
     });
     // The blob is the repository's for good; what may be left of the session is the purge's.
-    await end(lock).catch(() => {});
+    await end(lock, fence).catch(() => {});
   }
 
-  async function end(lock: SessionLock): Promise<void> {
-    partials.forget(lock.session.id);
+  async function end(lock: SessionLock, fence: number): Promise<void> {
+    const { session } = lock;
+    partials.forget(session.id);
+    await lock.confirm();
     // First what is in storage, so that nobody rebuilds the session of it.
-    await removeUpload(driver, lock.session, () => lock.confirm());
+    await endUpload(driver, session, fence);
     await lock.remove();
   }
 

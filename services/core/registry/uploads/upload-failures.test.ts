@@ -257,6 +257,9 @@ describe('an upload whose storage fails', () => {
 
   test('goes on after a take-over that failed half way', async () => {
     const key = await begin();
+    // As a core leaves it that was killed while it wrote.
+    const upload = paths.upload(app, key.id);
+    await driver.rename(paths.below(upload, 'data.1'), paths.below(upload, 'open.1'));
     driver.failOn(
       'no-space',
       (operation, path) => operation === 'write' && path.includes('/copy.'),

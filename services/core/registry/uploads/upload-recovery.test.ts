@@ -164,24 +164,30 @@ describe('an upload that a core left behind', () => {
     assert.deepEqual(await folder.files(), []);
   });
 
-  test('is out of reach for the core that lost it', async () => {
+  test('has all its bytes at whichever core is asked, also one that knew it before', async () => {
     const [old, core] = [restart(), restart()];
     const key = await begin(old);
     await core.uploads.append(key, chunkOf(middle, { start: 3000 }));
-    // The old core wakes up and knows nothing of the new one.
-    await assert.rejects(old.uploads.append(key, chunkOf(Buffer.from('late'), { start: 3000 })));
-    await assert.rejects(old.uploads.complete(key, digestOf(head)));
-    await core.uploads.complete(key, digest, chunkOf(tail, { start: 6000 }));
+    // The old core wakes up, and its session store knows nothing of the new one.
+    await assert.rejects(old.uploads.append(key, chunkOf(Buffer.from('late'), { start: 3000 })), {
+      code: 'RANGE_INVALID',
+      detail: { offset: 6000 },
+    });
+    assert.equal((await old.uploads.status(key)).offset, 6000);
+    await old.uploads.append(key, chunkOf(tail.subarray(0, 1000), { start: 6000 }));
+    await core.uploads.complete(key, digest, chunkOf(tail.subarray(1000), { start: 7000 }));
     await assertComplete(core);
   });
 
-  test('keeps the newer holder’s bytes whatever the overtaken core does', async () => {
+  test('is not ended by a core whose request was overtaken', async () => {
     const [old, core] = [restart(), restart()];
     const key = await begin(old);
-    await core.uploads.append(key, chunkOf(middle, { start: 3000 }));
-    for (const attempt of [1, 2, 3]) {
-      await assert.rejects(old.uploads.append(key, chunkOf(tail)), String(attempt));
-    }
+    const overtaken = async function* () {
+      await core.uploads.append(key, chunkOf(middle, { start: 3000 }));
+      yield tail;
+    };
+    const late = { source: overtaken, start: 3000 };
+    await assert.rejects(old.uploads.complete(key, digestOf(head), late), { code: 'UNAVAILABLE' });
     await core.uploads.complete(key, digest, chunkOf(tail, { start: 6000 }));
     await assertComplete(core);
   });
@@ -208,30 +214,29 @@ describe('an upload that a core left behind', () => {
     await assertComplete(core);
   });
 
-  for (const [what, path, content] of [
-    ['session file is torn', paths.uploadSession, '{"subject":"a","algo'],
-    [
-      'session file names an algorithm we lack',
-      paths.uploadSession,
-      '{"subject":"a","algorithm":"md5"}',
-    ],
-    ['session file names no subject', paths.uploadSession, '{"algorithm":"sha256"}'],
+  const sessionOf = (key: UploadKey) =>
+    paths.uploadFile(app, key.id, { kind: 'session', fence: 1 });
+
+  for (const [what, content] of [
+    ['is torn', '{"subject":"a","algo'],
+    ['names an algorithm we lack', '{"subject":"a","algorithm":"md5"}'],
+    ['names no subject', '{"algorithm":"sha256"}'],
   ] as const) {
-    test(`is unknown if its ${what}`, async () => {
+    test(`is unknown if its session file ${what}`, async () => {
       const key = await begin(restart());
-      await driver.remove(path(app, key.id));
-      await driver.put(path(app, key.id), Buffer.from(content));
+      await driver.remove(sessionOf(key));
+      await driver.put(sessionOf(key), Buffer.from(content));
       await assert.rejects(restart().uploads.status(key), unknown);
     });
   }
 
-  for (const [what, path] of [
-    ['owner', paths.uploadSession],
-    ['start', paths.uploadStartedAt],
+  for (const [what, pathOf] of [
+    ['owner', sessionOf],
+    ['start', (key: UploadKey) => paths.uploadStartedAt(app, key.id)],
   ] as const) {
     test(`is unknown if nothing tells its ${what}, as with one of the original registry`, async () => {
       const key = await begin(restart());
-      await driver.remove(path(app, key.id));
+      await driver.remove(pathOf(key));
       await assert.rejects(restart().uploads.append(key, chunkOf(middle)), unknown);
     });
   }

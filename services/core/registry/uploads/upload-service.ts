@@ -1,5 +1,3 @@
-import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
@@ -14,18 +12,13 @@ import {
 import { type StorageDriver, StorageError } from '../../storage/driver.ts';
 import type { BlobStore } from '../blob-store.ts';
 import { paths } from '../paths.ts';
-import type { PartialUpload } from './partial-upload.ts';
+import { readLink } from '../small-files.ts';
 import { createPartialUploads } from './partial-uploads.ts';
 import { createSessionAccess, type UploadKey, unknownUpload } from './session-access.ts';
 import { discard, type Turn, takeChunk, type UploadChunk } from './take-chunk.ts';
 import { createUploadEnding } from './upload-ending.ts';
-import {
-  isUnwritten,
-  measureUpload,
-  recoverSession,
-  wasMoved,
-  writeSessionFiles,
-} from './upload-folder.ts';
+import { measureUpload, readUploadFolder, recoverSession } from './upload-folder.ts';
+import { takeOver, writeSessionFiles } from './upload-holder.ts';
 import { walkUploads } from './walk-uploads.ts';
 
 /**
@@ -93,6 +86,8 @@ interface Dependencies {
   sessions: SessionStore;
   locks: Locks;
   blobs: BlobStore;
+  /** Called when an upload goes on here that was another core's before, or that of this one's predecessor. */
+  onTakenOver?: (() => void) | undefined;
   now?: () => Date;
 }
 
@@ -101,28 +96,12 @@ export function createUploadService({
   sessions,
   locks,
   blobs,
+  onTakenOver,
   now = () => new Date(),
 }: Dependencies): UploadService {
-  /** This core, as the session store knows it: told apart also from itself before a restart. */
-  const holder = `${hostname()}/${process.pid}/${randomUUID()}`;
-  const partials = createPartialUploads(driver);
-
-  const { find, acquire } = createSessionAccess({ driver, sessions, partials, holder });
+  const partials = createPartialUploads(driver, { onTakenOver });
+  const { find, acquire } = createSessionAccess(driver, sessions);
   const { finish, give, end } = createUploadEnding({ driver, locks, blobs, partials });
-
-  /** The bytes of a session whose lock we have, which no other request of ours uses meanwhile. */
-  async function withPartial<T>(
-    session: UploadSession,
-    action: (partial: PartialUpload) => Promise<T>,
-  ): Promise<T> {
-    const partial = await partials.open(session);
-    try {
-      return await action(partial);
-    } finally {
-      // However it ended: nothing stays open between two requests.
-      await partial.close().catch(() => {});
-    }
-  }
 
   /** Runs an action with the session's lock and says in the client's words why it cannot be. */
   async function withLock<T>(
@@ -133,7 +112,6 @@ export function createUploadService({
     const release = new AbortController();
     try {
       await using lock = await acquire(key, requester, () => release.abort());
-      using _entered = partials.enter(key.id);
       return await action({ lock, requester, releaseAsked: release.signal });
     } catch (error) {
       if (error instanceof SessionBusyError || error instanceof SessionLostError) {
@@ -155,12 +133,17 @@ export function createUploadService({
     { repository, id }: UploadKey,
     cause: StorageError,
   ): Promise<RegistryError> {
-    partials.forget(id);
-    const left = await recoverSession(driver, repository, id);
-    // Without a file it is over, unless its bytes are a blob that the repository is about to be given.
-    if (left === undefined || (left.fence === 0 && left.offset === 0)) return unknownUpload(id);
+    if ((await recoverSession(driver, repository, id)) === undefined) return unknownUpload(id);
     const message = 'another core has taken this upload over';
     return new RegistryError('UNAVAILABLE', { message, retryAfter: 1, cause });
+  }
+
+  async function cancel(key: UploadKey, requester: Requester): Promise<void> {
+    await withLock(key, requester, async ({ lock }) => {
+      const { session } = await readUploadFolder(driver, key);
+      if (session === undefined) throw unknownUpload(key.id);
+      await end(lock, session.fence);
+    });
   }
 
   /** @returns false if somebody is at it */
@@ -171,7 +154,7 @@ export function createUploadService({
       if (session === undefined) await driver.remove(paths.upload(repository, id));
       else {
         const key = { repository, id, subject: session.subject };
-        await withLock(key, unattended, ({ lock }) => end(lock));
+        await cancel(key, unattended);
       }
       return true;
     } catch (error) {
@@ -190,7 +173,6 @@ export function createUploadService({
         subject,
         algorithm,
         startedAt: now(),
-        holder: undefined,
         fence: 0,
         offset: 0,
         digest: undefined,
@@ -209,55 +191,55 @@ export function createUploadService({
     find,
 
     async status(key) {
-      const session = await find(key);
-      const { repository, id } = session;
-      const hasBytes = session.offset > 0;
-      const { isOurs, newest, size } = await measureUpload(driver, repository, id, { hasBytes });
-      if (!isOurs) throw unknownUpload(id);
+      const found = await find(key);
+      const { session, newest, size } = await measureUpload(driver, key);
+      if (session === undefined) throw unknownUpload(key.id);
       // What another core adds while it is taken over may be missing in the copy.
-      const isCertain = newest?.kind !== 'open' || session.holder === holder;
-      return { ...session, offset: isCertain ? size : Math.min(session.offset, size) };
+      const isCertain =
+        newest === undefined ||
+        (newest.fence === session.fence &&
+          (newest.kind === 'data' || partials.holds(key.id, newest.fence)));
+      return { ...found, offset: isCertain ? size : Math.min(found.offset, size) };
     },
 
     append: (key, chunk, requester = unattended) =>
       withLock(key, requester, (turn) =>
-        withPartial(turn.lock.session, async (partial) => {
-          return await takeChunk(turn, partial, chunk);
-        }),
+        partials.use(turn.lock.session, (partial) => takeChunk(turn, partial, chunk)),
       ),
 
     complete: (key, digest, chunk, requester = unattended) =>
       withLock(key, requester, async (turn) => {
-        const { session } = turn.lock;
         const hasBody = chunk !== undefined && chunk.length !== 0;
-        if (await wasMoved(driver, session, digest)) {
+        const { session, stored } = await readUploadFolder(driver, key);
+        if (session === undefined) throw unknownUpload(key.id);
+        if (stored !== undefined && (await readLink(driver, stored.path)) === digest) {
           if (await blobs.areBytesThere(digest)) {
             if (chunk !== undefined) await discard(chunk.source(turn.releaseAsked));
-            return await give(turn, digest);
+            return await give(turn, digest, session.fence);
           }
           // The blob was collected before the repository had it: the bytes must come again.
           if (!hasBody) {
-            await end(turn.lock);
+            await end(turn.lock, session.fence);
             throw unknownUpload(key.id);
           }
         }
-        await withPartial(session, async (partial) => {
+        await partials.use(turn.lock.session, async (partial) => {
           if (hasBody) await takeChunk(turn, partial, chunk);
           await finish(turn, partial, digest);
         });
       }),
 
-    cancel: (key, requester = unattended) => withLock(key, requester, ({ lock }) => end(lock)),
+    cancel: (key, requester = unattended) => cancel(key, requester),
 
     async endIfEmpty(key) {
-      const { repository, id } = key;
-      const hasBytes = async ({ offset }: UploadSession) =>
-        offset > 0 || !(await isUnwritten(driver, repository, id));
       // Looked at first: to ask for the lock is to ask whoever writes to let go.
-      if (partials.isBusy(id) || (await hasBytes(await find(key)))) return false;
+      if (partials.isInUse(key.id)) return false;
+      if ((await find(key)).offset > 0 || (await measureUpload(driver, key)).size > 0) return false;
       return await withLock(key, unattended, async ({ lock }) => {
-        if (await hasBytes(lock.session)) return false;
-        await end(lock);
+        // Ours first: nobody acknowledges another byte then.
+        const { fence } = await takeOver(driver, key);
+        if ((await measureUpload(driver, key)).size > 0) return false;
+        await end(lock, fence);
         return true;
       });
     },

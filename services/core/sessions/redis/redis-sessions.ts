@@ -59,21 +59,18 @@ export function createRedisSessionStore({
   async function enter(
     id: UploadId,
     turn: string,
-    { holder, seenFence, requester }: AcquireOptions,
-  ): Promise<{ takenOver: boolean; session: UploadSession } | undefined> {
+    { requester }: AcquireOptions,
+  ): Promise<UploadSession | undefined> {
     const giveUpAt = performance.now() + drainPeriod;
     for (;;) {
-      const args = [...[now(), ttl, lease], ...[turn, holder, seenFence, wakeChannel, wanted(id)]];
+      const args = [now(), ttl, lease, turn, wakeChannel, wanted(id)];
       const answer = (await redis.run(acquireScript, keysOf(id, requester), args)) as [
         outcome: string,
-        takenOver: string,
         fields: string[],
       ];
       if (answer[0] === 'gone') throw new RequestGoneError();
       if (answer[0] === 'none') return undefined;
-      if (answer[0] === 'yours') {
-        return { takenOver: answer[1] === '1', session: parseSession(id, answer[2]) };
-      }
+      if (answer[0] === 'yours') return parseSession(id, answer[1]);
       if (requester.signal.aborted) throw new RequestGoneError();
       if (performance.now() >= giveUpAt) {
         throw new SessionBusyError('the upload is in use by another request');
@@ -125,7 +122,7 @@ export function createRedisSessionStore({
       const turn = randomUUID();
       const entered = await enter(id, turn, options);
       if (entered === undefined) return undefined;
-      let { session } = entered;
+      let session = entered;
       const stopRenewing = keepAlive(id, turn, options);
       const { requester } = options;
       const assertDone = (answer: unknown) => {
@@ -136,7 +133,6 @@ export function createRedisSessionStore({
         get session() {
           return session;
         },
-        takenOver: entered.takenOver,
         async confirm() {
           await confirmWanted(requester);
           const args = [now(), lease, turn];
@@ -168,15 +164,16 @@ export function createRedisSessionStore({
   };
 }
 
-/** As the create script takes it: about, holder, fence, offset, digest. */
+/** As the create script takes it: about, fence, offset, digest. */
 function formatSession(session: UploadSession): (string | number)[] {
-  const { repository, subject, algorithm, startedAt, holder = '', fence } = session;
+  const { repository, subject, algorithm, startedAt } = session;
   const about = JSON.stringify({ repository, subject, algorithm, startedAt });
-  return [about, holder, fence, ...formatProgress(session)];
+  return [about, ...formatProgress(session)];
 }
 
-function formatProgress({ offset, digest }: UploadProgress): (string | number)[] {
-  return [offset, digest ?? ''];
+/** As the scripts take it: fence, offset, digest. */
+function formatProgress({ fence, offset, digest }: UploadProgress): (string | number)[] {
+  return [fence, offset, digest ?? ''];
 }
 
 function parseSession(id: UploadId, list: readonly string[]): UploadSession {
@@ -195,7 +192,6 @@ function parseSession(id: UploadId, list: readonly string[]): UploadSession {
     id,
     ...about,
     startedAt: new Date(about.startedAt),
-    holder: get('holder') === '' ? undefined : get('holder'),
     fence: Number(get('fence')),
     offset: Number(get('offset')),
     digest: get('digest') === '' ? undefined : (get('digest') as Digest),

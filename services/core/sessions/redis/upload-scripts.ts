@@ -18,13 +18,12 @@ function script(name: string, body: string): RedisScript {
   return { name: `portcullis_upload_${name}`, lua: prelude + body };
 }
 
-/** ARGV: time, ttl, about, holder, fence, offset, digest. 1 if it was made now. */
+/** ARGV: time, ttl, about, fence, offset, digest. 1 if it was made now. */
 export const createScript = script(
   'create',
   `
 if redis.call('EXISTS', key) == 1 then return 0 end
-redis.call('HSET', key, 'about', ARGV[3], 'holder', ARGV[4], 'fence', ARGV[5],
-  'offset', ARGV[6], 'digest', ARGV[7])
+redis.call('HSET', key, 'about', ARGV[3], 'fence', ARGV[4], 'offset', ARGV[5], 'digest', ARGV[6])
 redis.call('PEXPIRE', key, ARGV[2])
 return 1
 `,
@@ -34,8 +33,8 @@ return 1
 export const readScript = script('read', `return redis.call('HGETALL', key)`);
 
 /**
- * ARGV: time, ttl, lease, turn, holder, highest fence in storage, channel, message to a holder.
- * `none`; `gone` if the request was given up; `held` with the milliseconds its lease lasts; or `yours`, 1 if taken over, and the fields.
+ * ARGV: time, ttl, lease, turn, channel, message to a holder.
+ * `none`; `gone` if the request was given up; `held`; or `yours` and the fields with their values in turn.
  */
 export const acquireScript = script(
   'acquire',
@@ -46,21 +45,14 @@ local time = now()
 local lease = tonumber(redis.call('HGET', key, 'lease') or '0')
 if lease > time then
   redis.call('HSET', key, 'wanted', '1')
-  redis.call('PUBLISH', ARGV[7], ARGV[8])
-  return {'held', tostring(lease - time)}
-end
-local takenOver = '0'
-local fence, seen = tonumber(redis.call('HGET', key, 'fence')), tonumber(ARGV[6])
-if redis.call('HGET', key, 'holder') ~= ARGV[5] or seen > fence then
-  takenOver = '1'
-  fence = math.max(fence, seen) + 1
-  redis.call('HSET', key, 'holder', ARGV[5], 'fence', tostring(fence))
+  redis.call('PUBLISH', ARGV[5], ARGV[6])
+  return {'held'}
 end
 local fields = redis.call('HGETALL', key)
 redis.call('HSET', key, 'turn', ARGV[4], 'lease', tostring(time + tonumber(ARGV[3])))
 redis.call('HDEL', key, 'wanted')
 redis.call('PEXPIRE', key, ARGV[2])
-return {'yours', takenOver, fields}
+return {'yours', fields}
 `,
 );
 
@@ -76,13 +68,13 @@ return 1
 `,
 );
 
-/** ARGV: time, ttl, lease, turn, offset, digest. 0 if the turn is over, -2 if the request was given up. */
+/** ARGV: time, ttl, lease, turn, fence, offset, digest. 0 if the turn is over, -2 if the request was given up. */
 export const updateScript = script(
   'update',
   `
 if redis.call('EXISTS', KEYS[2]) == 1 then return -2 end
 if redis.call('HGET', key, 'turn') ~= ARGV[4] then return 0 end
-redis.call('HSET', key, 'offset', ARGV[5], 'digest', ARGV[6],
+redis.call('HSET', key, 'fence', ARGV[5], 'offset', ARGV[6], 'digest', ARGV[7],
   'lease', tostring(now() + tonumber(ARGV[3])))
 redis.call('PEXPIRE', key, ARGV[2])
 return 1

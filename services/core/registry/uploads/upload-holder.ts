@@ -1,0 +1,103 @@
+import type { Digest } from '#libs/oci/digest.ts';
+import { SessionLostError, type UploadSession } from '../../sessions/session-store.ts';
+import { ifPresent, type StorageDriver, StorageError } from '../../storage/driver.ts';
+import { paths } from '../paths.ts';
+import { writeVolatile } from '../small-files.ts';
+import { readUploadFolder, type UploadFolder, type UploadPlace } from './upload-folder.ts';
+
+/** How often somebody else may be faster. */
+const attempts = 5;
+
+/** What of a session is written beside its bytes, so that it can be rebuilt from storage. */
+export async function writeSessionFiles(
+  driver: StorageDriver,
+  session: UploadSession,
+): Promise<void> {
+  const { repository, id, subject, algorithm, startedAt } = session;
+  // First, and in the original's form: its purge removes an upload by this file's age.
+  await writeVolatile(
+    driver,
+    paths.uploadStartedAt(repository, id),
+    startedAt.toISOString().replace(/\.\d+Z$/, 'Z'),
+  );
+  await writeVolatile(
+    driver,
+    paths.uploadFile(repository, id, { kind: 'session', fence: 0 }),
+    JSON.stringify({ subject, algorithm }),
+  );
+}
+
+/** An upload that the caller holds, and what was in its folder then. */
+export interface HeldUpload extends UploadFolder {
+  /** A number that nobody else has, or ever had. */
+  fence: number;
+  /** Whether somebody held it before. */
+  wasHeld: boolean;
+}
+
+/**
+ * Makes the caller the holder of an upload, under a new number. Whoever held it until now acknowledges and ends nothing any
+ * more; what it acknowledged before is in the folder that is returned.
+ * @throws StorageError not-found if there is no such upload of ours; SessionLostError if others take it over
+ */
+export async function takeOver(driver: StorageDriver, place: UploadPlace): Promise<HeldUpload> {
+  const { repository, id } = place;
+  for (let attempt = 1; attempt <= attempts; attempt += 1) {
+    const { session, highestFence } = await readUploadFolder(driver, place);
+    if (session === undefined) throw new StorageError('not-found', paths.upload(repository, id));
+    const fence = highestFence + 1;
+    const ours = paths.uploadFile(repository, id, { kind: 'session', fence });
+    if (!(await renameIfPresent(driver, session.path, ours))) continue;
+    const wasHeld = session.fence > 0;
+    const folder = await readUploadFolder(driver, place, { mayHaveBytes: wasHeld });
+    if (folder.session?.fence === fence) return { ...folder, fence, wasHeld };
+  }
+  throw new SessionLostError('another core has taken this upload over');
+}
+
+/**
+ * Ends an upload and removes what it left in storage. After a crash in the middle the rest is the purge's.
+ * @param fence the number of its holder; 0 for none
+ * @throws SessionLostError if another one holds it by now
+ */
+export async function endUpload(
+  driver: StorageDriver,
+  { repository, id }: UploadPlace,
+  fence: number,
+): Promise<void> {
+  const ours = paths.uploadFile(repository, id, { kind: 'session', fence });
+  const ended = paths.uploadFile(repository, id, { kind: 'ended', fence });
+  if (!(await renameIfPresent(driver, ours, ended))) {
+    throw new SessionLostError('another core has taken this upload over');
+  }
+  await driver.remove(paths.upload(repository, id));
+}
+
+/** @returns false if there is nothing by the first name */
+async function renameIfPresent(
+  driver: StorageDriver,
+  ...[from, to]: Parameters<StorageDriver['rename']>
+): Promise<boolean> {
+  return (await ifPresent(driver.rename(from, to).then(() => true))) ?? false;
+}
+
+/**
+ * Notes that the holder's bytes were found to have a digest, before they are moved away to be a blob: so that the
+ * repository can be given the blob later, if that fails now.
+ */
+export async function noteStored(
+  driver: StorageDriver,
+  { repository, id }: UploadPlace,
+  fence: number,
+  digest: Digest,
+): Promise<void> {
+  const path = paths.uploadFile(repository, id, { kind: 'stored', fence });
+  try {
+    await writeVolatile(driver, path, digest);
+  } catch (error) {
+    if (!(error instanceof StorageError) || error.code !== 'exists') throw error;
+    // From an attempt that failed before the bytes were moved.
+    await driver.remove(path);
+    await writeVolatile(driver, path, digest);
+  }
+}
