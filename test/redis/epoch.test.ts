@@ -245,6 +245,37 @@ describe('a Redis that may have forgotten locks', () => {
     assert.ok(await second.blobs.has(repository, digestOf(content)));
   });
 
+  test('is asked again where its answer lay unread while the process was held up', async () => {
+    const deployment = await single();
+    const redis = await connect(deployment);
+    let time = 0;
+    let heldUp = false;
+    const slow: RedisConnection = {
+      ...redis,
+      async run(script, keys, args) {
+        const answer = await redis.run(script, keys, args);
+        if (!heldUp || !script.name.endsWith('confirm')) return answer;
+        heldUp = false;
+        time += 3 * lease;
+        await deployment.servers[0]?.cli('del', 'portcullis:lock:{a}');
+        return answer;
+      },
+    };
+    const locks = createRedisLocks({
+      redis: slow,
+      wake: createWake(redis),
+      lease,
+      clock: () => time,
+    });
+    closing.push(() => locks.close());
+    await locks.tryExclusive('b');
+    time += lease;
+    const held = await locks.exclusive('a');
+    await held.confirm();
+    heldUp = true;
+    await assert.rejects(held.confirm(), LockLostError);
+  });
+
   test('forgets who was given up: whoever waited for a lock meanwhile is refused', async () => {
     const deployment = await single();
     const redis = await connect(deployment);

@@ -69,6 +69,30 @@ describe('the tags of a repository', () => {
     assert.deepEqual((await tags.list(app, everything)).tags, ['c', 'moved']);
   });
 
+  test('removing a tag takes its history, and leaves that of one that is made again meanwhile', async () => {
+    const [gone, made] = [parseTag('gone'), parseTag('made')];
+    await point(gone, made);
+    await tags.removePointingAt(app, second);
+    const step = { confirm: async () => {} };
+    await tags.removePointingAt(app, first, step);
+    assert.deepEqual(await driver.list(paths.tagHistory(app, gone)), []);
+    await tags.point(app, made, first);
+    let steps = 0;
+    const held = {
+      async confirm() {
+        steps += 1;
+        // The link is gone; then this process is held up, and its lock is another's.
+        if (steps === 1) return;
+        await tags.point(app, made, second);
+        throw new Error('the lock is lost');
+      },
+    };
+    await assert.rejects(tags.remove(app, made, held), /the lock is lost/);
+    assert.equal(await tags.resolve(app, made), second);
+    const link = await readAll(driver, paths.tagIndex(app, made, second));
+    assert.equal(link.toString(), second);
+  });
+
   test('a torn tag is listed no more than it can be pulled, and can be pushed again', async () => {
     await point('good', 'torn');
     await driver.put(paths.tagCurrent(app, parseTag('torn')), Buffer.alloc(0));

@@ -35,8 +35,9 @@ export async function removeStaleTag(
   driver: StorageDriver,
   repository: RepositoryName,
   tag: Tag,
+  step?: VisibleStep,
 ): Promise<void> {
-  await driver.remove(paths.tagHistory(repository, tag));
+  await driver.remove(paths.tagHistory(repository, tag), step);
   await driver.prune?.(paths.tag(repository, tag));
 }
 
@@ -71,9 +72,10 @@ export function createTagStore(driver: StorageDriver): TagStore {
     repository: RepositoryName,
     tag: Tag,
     step: VisibleStep | undefined,
+    linkStep = step,
   ): Promise<void> {
-    await driver.remove(paths.tagCurrent(repository, tag), step);
-    await removeStaleTag(driver, repository, tag);
+    await driver.remove(paths.tagCurrent(repository, tag), linkStep);
+    await removeStaleTag(driver, repository, tag, step);
   }
 
   return {
@@ -103,13 +105,14 @@ export function createTagStore(driver: StorageDriver): TagStore {
         const digests = await Promise.all(tags.map((tag) => resolve(repository, tag)));
         for (const [index, tag] of tags.entries()) {
           if (digests[index] !== digest) continue;
-          await untag(repository, tag, {
+          const linkStep: VisibleStep = {
             async confirm() {
               // A process that was held up may find that it was moved meanwhile.
               if ((await resolve(repository, tag)) !== digest) throw new TagMovedError();
               await step?.confirm?.();
             },
-          }).catch((error: unknown) => {
+          };
+          await untag(repository, tag, step, linkStep).catch((error: unknown) => {
             if (!(error instanceof TagMovedError)) throw error;
           });
         }

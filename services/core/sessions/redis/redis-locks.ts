@@ -101,8 +101,12 @@ export function createRedisLocks({
     leases.add(mine);
     return {
       async confirm() {
-        await confirmWanted(mine.requester);
-        await renew(mine);
+        // Asked again where the answer lay unread while this process was held up.
+        for (let askedAt = -Infinity; ownTime() - askedAt >= lease / 2; ) {
+          await confirmWanted(mine.requester);
+          askedAt = ownTime();
+          await renew(mine);
+        }
       },
       [Symbol.dispose]() {
         if (leases.delete(mine)) release(mine.key, mine.token);
