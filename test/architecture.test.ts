@@ -17,6 +17,8 @@ const sources: Source[] = globSync('{libs,services,test}/**/*.ts', { cwd: root }
   const text = readFileSync(join(root, path), 'utf8');
   const specifiers = [
     ...text.matchAll(/^(?:import|export)[^'"]*?from\s+'([^']+)'|^import\s+'([^']+)'/gms),
+    // Dynamic ones as well: they hide no dependency.
+    ...text.matchAll(/\bimport\(\s*'([^']+)'/g),
   ];
   const imports = specifiers.map((match) => resolveImport(path, match[1] ?? match[2] ?? ''));
   return { path, text, imports };
@@ -96,6 +98,33 @@ test('imports follow the dependency rule', () => {
         .map(([, , why]) => `${path} imports ${target}: ${why}`),
     ),
   );
+  assert.deepEqual(broken, []);
+});
+
+/** The libraries from the ground up: each knows those before it in the list, and no others. */
+const layers = [
+  // Vocabulary: what the specifications and our configuration are made of.
+  ...['oci', 'values', 'access', 'api'],
+  // What every process has.
+  ...['log', 'metrics', 'files', 'limits', 'audit'],
+  // The wire.
+  ...['redis', 'http', 'internal', 'auth'],
+  // What the rules mean, and what the whole configuration says.
+  ...['policy', 'config'],
+  // How a process starts, runs and ends.
+  'process',
+];
+
+test('libraries stand in layers', () => {
+  const layerOf = (path: string) => layers.indexOf(/^libs\/([^/]+)\//.exec(path)?.[1] ?? '');
+  const broken = product
+    .filter(({ path }) => path.startsWith('libs/'))
+    .flatMap(({ path, imports }) =>
+      imports
+        .filter((target) => target.startsWith('libs/'))
+        .filter((target) => layerOf(target) === -1 || layerOf(target) > layerOf(path))
+        .map((target) => `${path} imports ${target}`),
+    );
   assert.deepEqual(broken, []);
 });
 

@@ -1,5 +1,5 @@
-import type { Access } from '#libs/auth/scope.ts';
-import { covers } from '#libs/auth/scope.ts';
+import type { Access } from '#libs/access/scope.ts';
+import { covers } from '#libs/access/scope.ts';
 import { isDigest } from '#libs/oci/digest.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import type { RouteMatch } from './match-route.ts';

@@ -1,7 +1,12 @@
 import { createWriteStream, type WriteStream } from 'node:fs';
-import type { AuditSettings } from '#libs/config/settings.ts';
 import { createLineOutput } from '#libs/log/line-output.ts';
 import type { Logger } from '#libs/log/logger.ts';
+
+/** Where the audit log goes: one of the two. */
+export interface AuditDestination {
+  path: string | undefined;
+  stream: 'stdout' | 'stderr' | undefined;
+}
 
 /** What happened; docs/access-control.md lists what each holds. */
 export type AuditEvent =
@@ -39,7 +44,7 @@ const nowhere: AuditLog = { write() {}, reopen() {}, close: async () => {} };
  * @param name which of our processes writes
  */
 export function openAuditLog(
-  settings: AuditSettings | undefined,
+  settings: AuditDestination | undefined,
   name: string,
   log: Logger,
 ): AuditLog {

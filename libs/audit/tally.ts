@@ -1,4 +1,4 @@
-import { networksOf } from '#libs/http/client-networks.ts';
+import { networksOf } from '#libs/values/client-networks.ts';
 
 type Details = Readonly<Record<string, unknown>>;
 

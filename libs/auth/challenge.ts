@@ -1,4 +1,4 @@
-import { type Access, formatScope } from './scope.ts';
+import { type Access, formatScope } from '../access/scope.ts';
 
 export interface BearerChallenge {
   /** Where a token can be had. */

@@ -1,13 +1,27 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { JWK, JWTHeaderParameters } from 'jose';
-import type { ExternalIssuerSettings } from '#libs/config/external-issuer-settings.ts';
+import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { watchFile } from '#libs/process/watch-file.ts';
 import { verifyChain } from './certificate-chain.ts';
 import { type JwksSource, openJwksSource } from './jwks-source.ts';
 import { keyIds, thumbprint } from './key-ids.ts';
 import { type FoundKey, KeysUnknownError, type TrustedKeys, UntrustedKeyError } from './verify.ts';
+
+/** Another server whose tokens count here (`auth.token`). */
+export interface ExternalIssuer {
+  /** Where clients get tokens; undefined: at this host, on `autoredirectPath`. */
+  realm: string | undefined;
+  autoredirectPath: string;
+  service: string;
+  issuer: string;
+  /** Path of certificates and public keys, PEM. */
+  rootcertbundle: string | undefined;
+  /** Path or address of a JWK Set. */
+  jwks: string | undefined;
+  /** Signature algorithms that count (RFC 7518 section 3.1). */
+  algorithms: string[];
+}
 
 export interface ExternalIssuerKeys {
   keys: TrustedKeys;
@@ -32,7 +46,7 @@ const nothing: Known = { byId: new Map(), roots: [] };
  * @throws Error with one clear sentence if a file cannot be used
  */
 export async function openExternalIssuerKeys(
-  { rootcertbundle, jwks }: Pick<ExternalIssuerSettings, 'rootcertbundle' | 'jwks'>,
+  { rootcertbundle, jwks }: Pick<ExternalIssuer, 'rootcertbundle' | 'jwks'>,
   log: Logger,
 ): Promise<ExternalIssuerKeys> {
   let bundle: Known = nothing;

@@ -1,8 +1,8 @@
-import type { RedisSettings } from '#libs/config/redis-settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import type { Metrics } from '#libs/metrics/metrics.ts';
 import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
 import { measureRedis } from '#libs/redis/measure-redis.ts';
+import type { RedisSettings } from '#libs/redis/redis-settings.ts';
 
 /** The Redis channel on which a token service says that accounts, keys or revocations have changed. */
 export const invalidationChannel = 'portcullis:trust';

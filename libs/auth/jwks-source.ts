@@ -2,9 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JWK } from 'jose';
 import { z } from 'zod';
-import { redactUrls } from '#libs/config/secret.ts';
+import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { watchFile } from '#libs/process/watch-file.ts';
+import { redactUrls } from '#libs/values/secret.ts';
 
 /** Milliseconds between two looks at an address. */
 const refreshEvery = 5 * 60_000;

@@ -1,7 +1,6 @@
-import type { Settings } from '#libs/config/settings.ts';
 import type { InternalClient } from '#libs/internal/client.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { openExternalIssuerKeys } from './external-issuer-keys.ts';
+import { type ExternalIssuer, openExternalIssuerKeys } from './external-issuer-keys.ts';
 import { followKeySet } from './follow-key-set.ts';
 import { createVerifier, type Verifier } from './verify.ts';
 
@@ -22,7 +21,11 @@ export interface TokenVerifier {
  * @throws Error with one clear sentence if a file of `auth.token` cannot be used
  */
 export async function openTokenVerifier(
-  settings: Pick<Settings, 'auth' | 'externalIssuer'>,
+  settings: {
+    /** Our own token service, if there is one. */
+    auth: { issuer: string; service: string } | undefined;
+    externalIssuer: ExternalIssuer | undefined;
+  },
   auth: InternalClient | undefined,
   log: Logger,
 ): Promise<TokenVerifier | undefined> {

@@ -1,4 +1,4 @@
-import { nearestWord } from './nearest-word.ts';
+import { nearestWord } from '../values/nearest-word.ts';
 import { portcullisSchema } from './schema/portcullis.ts';
 import type { UnknownKey } from './schema/walk.ts';
 

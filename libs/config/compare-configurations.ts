@@ -1,5 +1,5 @@
+import { Secret } from '../values/secret.ts';
 import type { Configuration } from './schema/configuration.ts';
-import { Secret } from './secret.ts';
 
 /** The sections in which two configurations differ, secrets included. */
 export function changedSections(before: Configuration, now: Configuration): string[] {

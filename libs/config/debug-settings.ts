@@ -1,4 +1,4 @@
-import { parseAddress } from './address.ts';
+import { parseAddress } from '../values/listen-address.ts';
 import type { Configuration } from './schema/configuration.ts';
 
 type Address = ReturnType<typeof parseAddress>;

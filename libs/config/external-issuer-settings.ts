@@ -1,20 +1,6 @@
 import { resolve } from 'node:path';
+import type { ExternalIssuer } from '#libs/auth/external-issuer-keys.ts';
 import type { Configuration } from './schema/configuration.ts';
-
-/** Another server whose tokens count here (`auth.token`). */
-export interface ExternalIssuerSettings {
-  /** Where clients get tokens; undefined: at this host, on `autoredirectPath`. */
-  realm: string | undefined;
-  autoredirectPath: string;
-  service: string;
-  issuer: string;
-  /** Path of certificates and public keys, PEM. */
-  rootcertbundle: string | undefined;
-  /** Path or address of a JWK Set. */
-  jwks: string | undefined;
-  /** Signature algorithms that count (RFC 7518 section 3.1). */
-  algorithms: string[];
-}
 
 /** What public keys can prove; `none` and symmetric ones never count. */
 const algorithms = [
@@ -25,7 +11,7 @@ const algorithms = [
 /** @throws Error with one clear sentence */
 export function externalIssuerSettings(
   token: NonNullable<Configuration['auth']>['token'],
-): ExternalIssuerSettings | undefined {
+): ExternalIssuer | undefined {
   if (token === undefined) return undefined;
   const { realm, service, issuer, rootcertbundle, jwks, autoredirect, autoredirectpath } = token;
   const need = (value: string | undefined, key: string) => {

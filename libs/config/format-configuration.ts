@@ -1,9 +1,9 @@
 import { stringify } from 'yaml';
 import type { z } from 'zod';
-import { formatDuration } from './duration.ts';
+import { formatDuration } from '../values/duration.ts';
+import { redactByName, redactUrls } from '../values/secret.ts';
 import { type Configuration, configurationSchema } from './schema/configuration.ts';
 import { describeSchema } from './schema/walk.ts';
-import { redactByName, redactUrls } from './secret.ts';
 
 /**
  * The configuration as a config.yml that means the same, with every default written out. Only secrets are missing:

@@ -1,6 +1,6 @@
-import { parseAddress } from './address.ts';
+import { parseAddress } from '../values/listen-address.ts';
+import type { Secret } from '../values/secret.ts';
 import type { Configuration } from './schema/configuration.ts';
-import type { Secret } from './secret.ts';
 
 /** How often to look, in ms, and after how many failures in a row it counts as failed. */
 export interface Watch {

@@ -1,32 +1,11 @@
 import { resolve } from 'node:path';
 import { type InternalAddress, parseInternalAddress } from '#libs/internal/address.ts';
-import { parseAddress } from './address.ts';
+import type { InternalListener, InternalSettings } from '#libs/internal/open-upstream.ts';
+import { parseAddress } from '../values/listen-address.ts';
+import type { Secret } from '../values/secret.ts';
 import type { Configuration } from './schema/configuration.ts';
-import type { Secret } from './secret.ts';
 
-/** How our processes reach each other. */
-export interface InternalSettings {
-  core: InternalListener;
-  auth: InternalListener;
-  /** Where gateways find the cores. */
-  cores: InternalAddress[];
-  /** Where gateways and cores find the token services. */
-  auths: InternalAddress[];
-  /** `http.secret`: proves to a process on another machine that a request comes from one of ours. */
-  secret: string | undefined;
-  /** Files. */
-  tls: { certificate: string; key: string } | undefined;
-  /** Files of the authorities that sign the others' certificates; empty: the system's. */
-  authorities: string[];
-}
-
-export interface InternalListener {
-  listen: { socket: string } | { host?: string; port: number };
-  /** Whether others come by a Unix socket, and need no proof. */
-  isPrivate: boolean;
-}
-
-/** What the internal depend on besides. */
+/** What the internal links depend on besides. */
 interface Here {
   /** Of a file, where `http.secret` is not given. */
   fileSecret: Secret | undefined;

@@ -3,8 +3,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { parseAddress } from './address.ts';
-import { parseDuration } from './duration.ts';
+import { parseDuration } from '../values/duration.ts';
+import { parseAddress } from '../values/listen-address.ts';
 import { loadConfiguration } from './load-configuration.ts';
 import { toSettings } from './settings.ts';
 

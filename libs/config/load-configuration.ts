@@ -1,16 +1,16 @@
 import { readFile } from 'node:fs/promises';
 import { parseDocument } from 'yaml';
+import { nearestWord } from '../values/nearest-word.ts';
+import { Secret } from '../values/secret.ts';
 import { checkUnknownKeys } from './check-unknown-keys.ts';
 import { describeIssue } from './describe-issue.ts';
 import { settleEmptyValues } from './empty-values.ts';
 import { applyEnvironment } from './environment.ts';
 import { replaceFormerNames } from './former-names.ts';
-import { nearestWord } from './nearest-word.ts';
 import { recognizeProduct } from './recognize-product.ts';
 import { type Configuration, configurationSchema } from './schema/configuration.ts';
 import { storageDrivers, storageSchema } from './schema/storage.ts';
 import { unknownKeys } from './schema/walk.ts';
-import { Secret } from './secret.ts';
 import { checkSupport, type Diagnostic } from './support.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,6 +1,6 @@
-import { createNetworks } from '#libs/http/networks.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import { compilePattern } from '#libs/policy/pattern.ts';
+import { createNetworks } from '#libs/values/networks.ts';
 import {
   ConfigurationError,
   type LoadedConfiguration,

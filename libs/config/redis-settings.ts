@@ -1,31 +1,7 @@
 import { resolve } from 'node:path';
+import type { RedisAddress, RedisSettings } from '#libs/redis/redis-settings.ts';
+import { redactUrls } from '../values/secret.ts';
 import type { Configuration } from './schema/configuration.ts';
-import { redactUrls } from './secret.ts';
-
-/** How Redis is reached; times in milliseconds. */
-export interface RedisSettings {
-  kind: 'single' | 'sentinel' | 'cluster';
-  /** The server, the Sentinels, or some nodes of the Cluster. */
-  addresses: [RedisAddress, ...RedisAddress[]];
-  /** What the Sentinels call the master; empty for the other kinds. */
-  masterName: string;
-  username: string | undefined;
-  password: string | undefined;
-  sentinelUsername: string | undefined;
-  sentinelPassword: string | undefined;
-  db: number;
-  clientName: string | undefined;
-  dialTimeout: number;
-  /** A command without an answer for so long means that Redis is away. */
-  commandTimeout: number;
-  /** Files; undefined: no TLS. */
-  tls: { authorities: string[]; certificate?: string; key?: string } | undefined;
-}
-
-export interface RedisAddress {
-  host: string;
-  port: number;
-}
 
 /** @throws Error with one clear sentence for a section that names no server */
 export function redisSettings(redis: Configuration['redis']): RedisSettings | undefined {

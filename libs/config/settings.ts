@@ -1,14 +1,19 @@
 import { dirname, join, resolve } from 'node:path';
+import type { AuditDestination } from '#libs/audit/audit-log.ts';
+import type { ExternalIssuer } from '#libs/auth/external-issuer-keys.ts';
+import type { TlsFiles } from '#libs/http/load-tls.ts';
+import type { InternalSettings } from '#libs/internal/open-upstream.ts';
 import type { LogFormat } from '#libs/log/format-line.ts';
-import { parseAddress } from './address.ts';
+import type { AccessRule } from '#libs/policy/rule-schema.ts';
+import type { RedisSettings } from '#libs/redis/redis-settings.ts';
+import { parseAddress } from '../values/listen-address.ts';
 import { type DebugSettings, debugSettings } from './debug-settings.ts';
-import { type ExternalIssuerSettings, externalIssuerSettings } from './external-issuer-settings.ts';
+import { externalIssuerSettings } from './external-issuer-settings.ts';
 import { type HealthSettings, healthSettings } from './health-settings.ts';
-import { type InternalSettings, internalSettings } from './internal-settings.ts';
+import { internalSettings } from './internal-settings.ts';
 import type { LoadedConfiguration } from './load-configuration.ts';
-import { type RedisSettings, redisSettings } from './redis-settings.ts';
+import { redisSettings } from './redis-settings.ts';
 import type { Configuration } from './schema/configuration.ts';
-import type { AccessRule } from './schema/portcullis.ts';
 import { type SocketPaths, socketPaths } from './socket-paths.ts';
 import { type WorkerCounts, workerCounts } from './worker-counts.ts';
 
@@ -28,7 +33,7 @@ export interface Settings {
     prefix: string;
     /** Scheme and host that clients use, if it is fixed: `https://registry.example.com`. */
     publicUrl: string | undefined;
-    tls: TlsSettings | undefined;
+    tls: TlsFiles | undefined;
     /** HTTP/2 beside HTTP/1.1; without `tls` of no effect. */
     http2: boolean;
     /** Sent with every answer. */
@@ -45,7 +50,7 @@ export interface Settings {
   /** Our own token service; without it and without `externalIssuer` there is no authentication at all. */
   auth: AuthSettings | undefined;
   /** Tokens of another server. */
-  externalIssuer: ExternalIssuerSettings | undefined;
+  externalIssuer: ExternalIssuer | undefined;
   storage: { driver: 'filesystem'; root: string } | { driver: 'inmemory' };
   deleteEnabled: boolean;
   /** Nothing is written, and no other core is in the way. */
@@ -68,7 +73,7 @@ export interface Settings {
   limits: BudgetSettings;
   sockets: SocketPaths;
   internal: InternalSettings;
-  audit: AuditSettings | undefined;
+  audit: AuditDestination | undefined;
   /** Who serves where root starts; undefined: whoever starts it. */
   user: 'owner' | UserIds | undefined;
 }
@@ -83,14 +88,6 @@ export interface BudgetSettings {
 export interface UserIds {
   uid: number;
   gid: number;
-}
-
-export interface TlsSettings {
-  certificate: string;
-  key: string;
-  minVersion: 'TLSv1.2' | 'TLSv1.3';
-  /** Names as OpenSSL or as Go spells them. */
-  ciphers: string[];
 }
 
 /** A registry that tokens are made for. */
@@ -142,12 +139,6 @@ export interface WorkloadSettings {
   jwks: string | undefined;
   /** Claims that a token must have, each with a pattern. */
   claims: Record<string, string>;
-}
-
-/** Where the audit log goes: one of the two. */
-export interface AuditSettings {
-  path: string | undefined;
-  stream: 'stdout' | 'stderr' | undefined;
 }
 
 /** Which process it is that acts on them. */
@@ -223,7 +214,7 @@ export function toSettings(
   };
 }
 
-function auditSettings(audit: string | undefined): AuditSettings | undefined {
+function auditSettings(audit: string | undefined): AuditDestination | undefined {
   if (audit === undefined) return undefined;
   if (audit === 'stdout' || audit === 'stderr') return { path: undefined, stream: audit };
   return { path: resolve(audit), stream: undefined };

@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { accessSync, constants, lstatSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { workerName } from '#libs/process/worker-name.ts';
+import { workerName } from '#libs/values/worker-name.ts';
 
 /** Where the Unix sockets between our processes are. */
 export interface SocketPaths {

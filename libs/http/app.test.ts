@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { Agent, createServer } from 'node:http';
 import { test } from 'node:test';
-import { trustAnyPeer } from '#libs/internal/peer-check.ts';
 import { createLogger } from '#libs/log/logger.ts';
 import { exchange } from '../../test/support/exchange.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { createApp } from './app.ts';
+import { trustAnyPeer } from './peer-check.ts';
 import { createReadiness } from './readiness.ts';
 import { listen } from './serve.ts';
 

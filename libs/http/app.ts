@@ -1,9 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import Koa, { type Context } from 'koa';
-import type { PeerCheck } from '#libs/internal/peer-check.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import { RedisAwayError } from '#libs/redis/redis-away.ts';
 import { ClientGoneError } from './client-gone.ts';
 import {
   clientDrain,
@@ -15,6 +13,7 @@ import {
 } from './end-early.ts';
 import { internalHeaders } from './internal-headers.ts';
 import { measureRequests } from './measure-requests.ts';
+import type { PeerCheck } from './peer-check.ts';
 import { type ProcessStatus, serveProcessStatus } from './process-status.ts';
 import { probes, type Readiness } from './readiness.ts';
 import { renderError } from './render-error.ts';
@@ -157,9 +156,7 @@ function showError(ctx: Context, error: unknown): void {
   }
   if (!(error instanceof RegistryError)) log.error({ err: error }, 'request failed');
   else if (error.status >= 500) {
-    // That Redis is away was said when it went.
-    const level = error.cause instanceof RedisAwayError ? 'debug' : 'warn';
-    log[level]({ err: error.cause ?? error }, error.message);
+    log[error.isLogged ? 'debug' : 'warn']({ err: error.cause ?? error }, error.message);
   }
   if (ctx.headerSent) {
     ctx.res.destroy();

@@ -3,7 +3,6 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import Koa from 'koa';
-import { trustAnyPeer } from '#libs/internal/peer-check.ts';
 import { createMetrics } from '#libs/metrics/metrics.ts';
 import { parseExposition } from '../../test/support/exposition.ts';
 import { createRecordingLog } from '../../test/support/recording-log.ts';
@@ -13,6 +12,7 @@ import {
 } from '../../test/support/temporary-folder.ts';
 import { aggregateStatus } from './aggregate-status.ts';
 import { serveDebug } from './debug-server.ts';
+import { trustAnyPeer } from './peer-check.ts';
 import { createProcessStatus, type ProcessStatus, serveProcessStatus } from './process-status.ts';
 import { createReadiness, type Readiness } from './readiness.ts';
 import { listen } from './serve.ts';

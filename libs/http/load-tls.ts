@@ -1,7 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import type { SecureContextOptions } from 'node:tls';
 import { createSecureContext } from 'node:tls';
-import type { TlsSettings } from '#libs/config/settings.ts';
+
+/** Where the site's certificate is, and what is spoken with it (`http.tls`). */
+export interface TlsFiles {
+  certificate: string;
+  key: string;
+  minVersion: 'TLSv1.2' | 'TLSv1.3';
+  /** Names as OpenSSL or as Go spells them. */
+  ciphers: string[];
+}
 
 /** Go's names for the TLS 1.2 suites, as distribution's `ciphersuites` has them, and OpenSSL's. */
 const cipherNames: ReadonlyMap<string, string> = new Map([
@@ -23,7 +31,7 @@ const cipherNames: ReadonlyMap<string, string> = new Map([
  * Reads the site certificate and its key.
  * @throws Error with one clear sentence naming the file
  */
-export async function loadTls(settings: TlsSettings): Promise<SecureContextOptions> {
+export async function loadTls(settings: TlsFiles): Promise<SecureContextOptions> {
   const cert = await readOrExplain(settings.certificate, 'http.tls.certificate');
   const key = await readOrExplain(settings.key, 'http.tls.key');
   const ciphers = settings.ciphers.map((name) => cipherNames.get(name) ?? name).join(':');

@@ -1,7 +1,7 @@
 import type { Middleware } from 'koa';
-import type { PeerCheck } from '#libs/internal/peer-check.ts';
 import { expositionType } from '#libs/metrics/merge-expositions.ts';
 import type { Metrics } from '#libs/metrics/metrics.ts';
+import type { PeerCheck } from './peer-check.ts';
 
 /** Failing checks by name, each with its error. */
 export type FailingChecks = Record<string, string>;

@@ -1,4 +1,4 @@
-import { redactUrls } from '#libs/config/secret.ts';
+import { redactUrls } from '#libs/values/secret.ts';
 
 /** Where one of our processes serves the others. */
 export type InternalAddress =

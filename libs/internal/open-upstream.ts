@@ -1,10 +1,32 @@
 import { readFile } from 'node:fs/promises';
-import type { InternalListener, InternalSettings } from '#libs/config/internal-settings.ts';
+import { type PeerCheck, trustAnyPeer, trustNoPeer } from '#libs/http/peer-check.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import type { InternalAddress } from './address.ts';
 import { createInternalClient, type InternalClient } from './client.ts';
 import { followInstances, type Instances } from './instances.ts';
-import { type PeerCheck, trustAnyPeer, trustNoPeer, trustSignedRequests } from './peer-check.ts';
-import { createRequestSigner, type RequestSigner } from './signature.ts';
+import { createRequestSigner, type RequestSigner, trustSignedRequests } from './signature.ts';
+
+/** How our processes reach each other. */
+export interface InternalSettings {
+  core: InternalListener;
+  auth: InternalListener;
+  /** Where gateways find the cores. */
+  cores: InternalAddress[];
+  /** Where gateways and cores find the token services. */
+  auths: InternalAddress[];
+  /** `http.secret`: proves to a process on another machine that a request comes from one of ours. */
+  secret: string | undefined;
+  /** Files. */
+  tls: { certificate: string; key: string } | undefined;
+  /** Files of the authorities that sign the others' certificates; empty: the system's. */
+  authorities: string[];
+}
+
+export interface InternalListener {
+  listen: { socket: string } | { host?: string; port: number };
+  /** Whether others come by a Unix socket, and need no proof. */
+  isPrivate: boolean;
+}
 
 /** The way to all processes of one kind. */
 export interface Upstream {

@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
+import type { PeerCheck } from '#libs/http/peer-check.ts';
 
 /** How far the clocks of two machines may differ, and how late a request may come; milliseconds. */
 const leeway = 60_000;
@@ -53,5 +54,13 @@ export function createRequestSigner(secret: string, now: () => number = Date.now
       const actual = Buffer.from(given, 'base64url');
       return actual.length === expected.length && timingSafeEqual(actual, expected);
     },
+  };
+}
+
+/** Trusts requests that are signed with `http.secret`. */
+export function trustSignedRequests(signer: RequestSigner): PeerCheck {
+  return ({ method = '', url = '', headers }) => {
+    const signature = headers[internalHeaders.signature];
+    return typeof signature === 'string' && signer.verify({ method, url, headers }, signature);
   };
 }

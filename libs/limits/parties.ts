@@ -1,4 +1,4 @@
-import { networksOf } from '#libs/http/client-networks.ts';
+import { networksOf } from '#libs/values/client-networks.ts';
 
 /** Whom something is counted for. One who asks takes from the share of each. */
 export interface Parties {

@@ -40,6 +40,8 @@ export interface RegistryErrorOptions {
   cause?: unknown;
   /** Seconds after which trying again makes sense; sent as `Retry-After`. */
   retryAfter?: number;
+  /** That the log has its cause already, once, and need not say it with each request. */
+  isLogged?: boolean;
 }
 
 /** An error the client is told about, by one of the codes above. */
@@ -47,6 +49,7 @@ export class RegistryError extends Error {
   readonly code: ErrorCode;
   readonly detail: unknown;
   readonly retryAfter: number | undefined;
+  readonly isLogged: boolean;
 
   constructor(code: ErrorCode, options: RegistryErrorOptions = {}) {
     super(
@@ -57,6 +60,7 @@ export class RegistryError extends Error {
     this.code = code;
     this.detail = options.detail;
     this.retryAfter = options.retryAfter;
+    this.isLogged = options.isLogged ?? false;
   }
 
   get status(): number {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Access } from '#libs/auth/scope.ts';
-import type { AccessRule } from '#libs/config/schema/portcullis.ts';
+import type { Access } from '#libs/access/scope.ts';
 import { createAclPolicy, everyUserPolicy } from './acl.ts';
 import { callerOf } from './caller.ts';
 import { isUnanchored } from './pattern.ts';
 import type { Policy } from './policy.ts';
+import type { AccessRule } from './rule-schema.ts';
 
 const rule = (match: AccessRule['match'], ...actions: string[]): AccessRule => ({ match, actions });
 

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { Access } from '#libs/auth/scope.ts';
-import type { AccessRule } from '#libs/config/schema/portcullis.ts';
+import type { Access } from '#libs/access/scope.ts';
 import { type Groups, resolveGroups } from './groups.ts';
 import { compilePattern, type Pattern } from './pattern.ts';
 import type { DecidedBy, Policy } from './policy.ts';
 import { type CompiledRule, compileRule } from './rule.ts';
+import type { AccessRule } from './rule-schema.ts';
 
 /**
  * Compiles access rules (docs/access-control.md). For each action the first rule counts that is about the request

@@ -1,4 +1,4 @@
-import type { Access } from '#libs/auth/scope.ts';
+import type { Access } from '#libs/access/scope.ts';
 
 /** Who asks, as the rules see it. */
 export interface Caller {

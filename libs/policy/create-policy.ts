@@ -1,7 +1,7 @@
-import type { AuthSettings } from '#libs/config/settings.ts';
 import { createAclPolicy, everyUserPolicy } from './acl.ts';
 import { isUnanchored } from './pattern.ts';
 import type { Policy } from './policy.ts';
+import type { AccessRule } from './rule-schema.ts';
 
 /**
  * The policy that the configuration describes.
@@ -9,7 +9,7 @@ import type { Policy } from './policy.ts';
  * @throws Error naming the rule that cannot be used
  */
 export function createPolicy(
-  { rules, groups }: Pick<AuthSettings, 'rules' | 'groups'>,
+  { rules, groups }: { rules: AccessRule[] | undefined; groups: Record<string, string[]> },
   warn: (message: string) => void,
 ): Policy {
   if (rules === undefined) return everyUserPolicy;

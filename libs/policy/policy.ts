@@ -1,4 +1,4 @@
-import type { Access } from '#libs/auth/scope.ts';
+import type { Access } from '#libs/access/scope.ts';
 import type { Caller } from './caller.ts';
 
 /** Who decided about an action: a rule by its place, or what stands in for rules. */

@@ -1,8 +1,8 @@
-import { describeInvalidAction } from '#libs/auth/actions.ts';
-import type { AccessRule } from '#libs/config/schema/portcullis.ts';
-import { createNetworks, isAddress } from '#libs/http/networks.ts';
+import { describeInvalidAction } from '#libs/access/actions.ts';
+import { createNetworks, isAddress } from '#libs/values/networks.ts';
 import type { Caller } from './caller.ts';
 import { compilePattern, type Pattern, type Values } from './pattern.ts';
+import type { AccessRule } from './rule-schema.ts';
 import { compileWindow } from './time-window.ts';
 
 /** What is asked for, without its actions. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { AccessRule } from '#libs/config/schema/portcullis.ts';
 import { createAclPolicy, everyUserPolicy } from './acl.ts';
 import { type Caller, callerOf } from './caller.ts';
+import type { AccessRule } from './rule-schema.ts';
 
 const all = ['pull', 'push', 'delete'];
 

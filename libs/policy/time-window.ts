@@ -1,4 +1,4 @@
-import type { AccessRule } from '#libs/config/schema/portcullis.ts';
+import type { AccessRule } from './rule-schema.ts';
 
 type Window = NonNullable<AccessRule['match']['time']>;
 

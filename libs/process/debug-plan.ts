@@ -1,8 +1,8 @@
 import type { Settings } from '#libs/config/settings.ts';
 import type { Peer } from '#libs/http/aggregate-status.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
-import type { ServiceName } from './service-name.ts';
-import { workerName } from './worker-name.ts';
+import type { ServiceName } from '../values/service-name.ts';
+import { workerName } from '../values/worker-name.ts';
 
 /** Where a process tells how it is, and of whom. */
 export interface DebugPlan {

@@ -9,13 +9,13 @@ import { createReadiness, type Readiness } from '#libs/http/readiness.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
 import type { MetricsOptions } from '#libs/metrics/metrics.ts';
 import { recoverFromClientFault } from '#libs/redis/client-fault.ts';
+import type { ServiceName } from '../values/service-name.ts';
+import { workerName } from '../values/worker-name.ts';
 import { planDebug } from './debug-plan.ts';
-import type { ServiceName } from './service-name.ts';
 import { assertAgreedSockets } from './socket-folder.ts';
 import { listenForStop } from './stop-signals.ts';
 import { countRejections, surviveRejections } from './survive-rejections.ts';
 import { readVersion } from './version.ts';
-import { workerName } from './worker-name.ts';
 
 /** A process that serves until it is stopped. */
 export interface RunningProcess {

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Settings } from '#libs/config/settings.ts';
-import type { ServiceName } from './service-name.ts';
+import type { ServiceName } from '../values/service-name.ts';
 
 /**
  * Makes sure a folder exists that only our user can enter: who can reach a socket in it is us.

@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
-import type { RedisSettings } from '#libs/config/redis-settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { onClientFault } from './client-fault.ts';
 import { RedisAwayError } from './redis-away.ts';
+import type { RedisSettings } from './redis-settings.ts';
 
 /** Milliseconds between two looks at a Redis that stopped answering. */
 const probeEvery = 250;

@@ -1,9 +1,9 @@
 import Router from '@koa/router';
 import type Koa from 'koa';
 import { createApp, type RequestState } from '#libs/http/app.ts';
+import type { PeerCheck } from '#libs/http/peer-check.ts';
 import type { ProcessStatus } from '#libs/http/process-status.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
-import type { PeerCheck } from '#libs/internal/peer-check.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { getJwks, getKeySet, postFilter } from './api/internal.ts';

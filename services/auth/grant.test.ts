@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseScopes } from '#libs/auth/scope.ts';
+import { parseScopes } from '#libs/access/scope.ts';
 import { createAclPolicy, everyUserPolicy } from '#libs/policy/acl.ts';
 import { callerOf } from '#libs/policy/caller.ts';
 import { grantAccess } from './grant.ts';

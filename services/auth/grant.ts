@@ -1,4 +1,4 @@
-import type { Access } from '#libs/auth/scope.ts';
+import type { Access } from '#libs/access/scope.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import type { Caller } from '#libs/policy/caller.ts';
 import type { DecidedBy, Policy } from '#libs/policy/policy.ts';

@@ -6,13 +6,13 @@ import {
   invalidationChannel,
 } from '#libs/auth/invalidation-channel.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { servePrivately } from '#libs/http/private-server.ts';
 import type { ProcessStatus } from '#libs/http/process-status.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
 import { loadInternalTls, peerCheckOf } from '#libs/internal/open-upstream.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
+import { servePrivately } from '#libs/process/private-server.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createTokenRecord } from './api/token-record.ts';
 import { createAuthApp } from './app.ts';
@@ -135,7 +135,7 @@ async function startAuth(
       ttl: auth.tokenTtl,
     },
   });
-  const server = await servePrivately(app, {
+  const server = await servePrivately(app.callback(), {
     listen: internal.auth.listen,
     tls,
     headersTimeout: settings.http.headersTimeout,

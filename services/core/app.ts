@@ -3,9 +3,9 @@ import type { AuditLog } from '#libs/audit/audit-log.ts';
 import type { RefusalRecord } from '#libs/audit/refusal-record.ts';
 import type { Verifier } from '#libs/auth/verify.ts';
 import { createApp } from '#libs/http/app.ts';
+import type { PeerCheck } from '#libs/http/peer-check.ts';
 import type { ProcessStatus } from '#libs/http/process-status.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
-import type { PeerCheck } from '#libs/internal/peer-check.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
@@ -91,7 +91,9 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
 function translate(error: unknown): unknown {
   const answer = describeUnavailable(error);
   if (answer === undefined) return error;
-  return new RegistryError('UNAVAILABLE', { ...answer, cause: error });
+  // That Redis is away was said when it went.
+  const isLogged = error instanceof RedisAwayError;
+  return new RegistryError('UNAVAILABLE', { ...answer, cause: error, isLogged });
 }
 
 function describeUnavailable(error: unknown): { message: string; retryAfter: number } | undefined {

@@ -1,7 +1,7 @@
 import type { Settings } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { setLongInterval } from '#libs/process/long-interval.ts';
 import type { LeaderLease } from './leader-lease.ts';
+import { setLongInterval } from './long-interval.ts';
 import type { CollectionMeasures } from './measure-collections.ts';
 import { collectGarbage } from './registry/garbage/collect.ts';
 import type { StorageDriver } from './storage/driver.ts';

@@ -4,7 +4,6 @@ import { createRefusalRecord } from '#libs/audit/refusal-record.ts';
 import { invalidationChannel } from '#libs/auth/invalidation-channel.ts';
 import { openTokenVerifier } from '#libs/auth/open-token-verifier.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { servePrivately } from '#libs/http/private-server.ts';
 import type { FailingChecks, ProcessStatus } from '#libs/http/process-status.ts';
 import type { Readiness } from '#libs/http/readiness.ts';
 import { measureInstances } from '#libs/internal/measure-instances.ts';
@@ -12,6 +11,7 @@ import { loadInternalTls, openUpstream, peerCheckOf } from '#libs/internal/open-
 import { measureBudgets } from '#libs/limits/measure-budgets.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
+import { servePrivately } from '#libs/process/private-server.ts';
 import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { connectRedis } from '#libs/redis/connection.ts';
 import { measureRedis } from '#libs/redis/measure-redis.ts';
@@ -113,7 +113,7 @@ async function startCore(
     secret: internal.secret,
     pullFilter: authUpstream === undefined ? undefined : createPullFilter(authUpstream.client),
   });
-  const server = await servePrivately(app, {
+  const server = await servePrivately(app.callback(), {
     listen: internal.core.listen,
     tls,
     headersTimeout: settings.http.headersTimeout,

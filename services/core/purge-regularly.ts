@@ -1,6 +1,6 @@
 import type { Logger } from '#libs/log/logger.ts';
-import { setLongInterval } from '#libs/process/long-interval.ts';
 import type { LeaderLease } from './leader-lease.ts';
+import { setLongInterval } from './long-interval.ts';
 import type { UploadService } from './registry/uploads/upload-service.ts';
 
 export interface PurgeOptions {

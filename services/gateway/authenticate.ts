@@ -1,4 +1,5 @@
 import type { ParameterizedContext } from 'koa';
+import { formatScope } from '#libs/access/scope.ts';
 import type { RouteMatch } from '#libs/api/match-route.ts';
 import { isAllowed, optionalAccess, requestedAccess } from '#libs/api/required-access.ts';
 import type { RefusalRecord, RefusedToken } from '#libs/audit/refusal-record.ts';
@@ -9,7 +10,6 @@ import {
 } from '#libs/auth/challenge.ts';
 import type { Claims } from '#libs/auth/claims.ts';
 import { type Credentials, parseAuthorization } from '#libs/auth/credentials.ts';
-import { formatScope } from '#libs/auth/scope.ts';
 import type { Verifier } from '#libs/auth/verify.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { whileClientWaits } from '#libs/http/client-gone.ts';

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
-import { createNetworks, plainAddress } from '#libs/http/networks.ts';
+import { createNetworks, plainAddress } from '#libs/values/networks.ts';
 
 /** Which proxies in front of us are trusted. */
 export interface TrustedProxies {

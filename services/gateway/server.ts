@@ -7,9 +7,9 @@ import {
 import { createServer as createHttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
-import { createNetworks } from '#libs/http/networks.ts';
 import { applyTimeouts, serverOptions } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { createNetworks } from '#libs/values/networks.ts';
 import type { ClientConnections } from './client-connections.ts';
 import { createHttp2Server } from './http2.ts';
 import { refusePlainHttp } from './plain-on-tls.ts';

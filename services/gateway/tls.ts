@@ -1,13 +1,13 @@
 import type { Server } from 'node:tls';
-import type { TlsSettings } from '#libs/config/settings.ts';
+import { watchFile } from '#libs/files/watch-file.ts';
+import type { TlsFiles } from '#libs/http/load-tls.ts';
 import { loadTls } from '#libs/http/load-tls.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { watchFile } from '#libs/process/watch-file.ts';
 
 /** Takes a renewed certificate without closing a connection. */
 export function followTls(
   server: Server,
-  settings: TlsSettings,
+  settings: TlsFiles,
   log: Logger,
 ): { reload(): Promise<void>; close(): void } {
   const load = async () => server.setSecureContext(await loadTls(settings));

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
-import { type Access, formatScope } from '#libs/auth/scope.ts';
+import { type Access, formatScope } from '#libs/access/scope.ts';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import type { TextResponse } from '#libs/http/request-text.ts';

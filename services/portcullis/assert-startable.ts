@@ -1,10 +1,10 @@
-import { checkFiles } from '#libs/config/check-files.ts';
 import { ConfigurationError, type LoadedConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { ensureFree, ensureUnserved, type ListenAddress } from '#libs/http/serve.ts';
 import { planDebug } from '#libs/process/debug-plan.ts';
-import type { ServiceName } from '#libs/process/service-name.ts';
 import { assertAgreedSockets } from '#libs/process/socket-folder.ts';
+import type { ServiceName } from '#libs/values/service-name.ts';
+import { checkFiles } from './check-files.ts';
 
 /**
  * Looks whether services can start, before anything is made for them: at their files, and at the addresses that they

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import bcrypt from 'bcryptjs';
 import { defaultCost, isAccountName, noAccounts, parseHtpasswd } from '#libs/auth/htpasswd.ts';
-import { editFile } from '#libs/process/edit-file.ts';
+import { editFile } from '#libs/files/edit-file.ts';
 
 /** Bytes of a password that bcrypt reads; a longer one would be cut without a word. */
 const maxPassword = 72;

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
-import { type ServiceName, services } from '#libs/process/service-name.ts';
+import { type ServiceName, services } from '#libs/values/service-name.ts';
 
 /** A process of ours that runs on this machine, or in this container. */
 export interface RunningService {

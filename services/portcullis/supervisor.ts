@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Logger } from '#libs/log/logger.ts';
 import type { ProcessMessage } from '#libs/process/run-process.ts';
-import type { ServiceName } from '#libs/process/service-name.ts';
 import type { SupervisorMessage } from '#libs/process/stop-signals.ts';
-import { workerName } from '#libs/process/worker-name.ts';
+import type { ServiceName } from '#libs/values/service-name.ts';
+import { workerName } from '#libs/values/worker-name.ts';
 
 /** One process among those of its service; numbers count from 1. */
 interface Worker {

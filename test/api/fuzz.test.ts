@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { covers, formatScope, parseScopes } from '#libs/auth/scope.ts';
+import { covers, formatScope, parseScopes } from '#libs/access/scope.ts';
 import { digestOf } from '#libs/oci/digest.ts';
 import { errorCodes } from '#libs/oci/errors.ts';
 import { createMemoryDriver } from '../../services/core/storage/memory.ts';

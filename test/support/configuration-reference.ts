@@ -1,7 +1,7 @@
 import type { z } from 'zod';
-import { formatDuration } from '#libs/config/duration.ts';
 import { configurationSchema } from '#libs/config/schema/configuration.ts';
 import { describeSchema, metaOf } from '#libs/config/schema/walk.ts';
+import { formatDuration } from '#libs/values/duration.ts';
 
 interface Row {
   key: string;

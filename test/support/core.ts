@@ -1,9 +1,9 @@
 import { Agent, createServer } from 'node:http';
 import type { Verifier } from '#libs/auth/verify.ts';
 import { coreLimitsSchema } from '#libs/config/schema/limits.ts';
+import { trustAnyPeer } from '#libs/http/peer-check.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
-import { trustAnyPeer } from '#libs/internal/peer-check.ts';
 import type { PullFilter } from '../../services/core/api/pull-filter.ts';
 import { createCoreApp } from '../../services/core/app.ts';
 import { type CoreBudgets, createCoreBudgets } from '../../services/core/budgets.ts';

@@ -13,7 +13,7 @@ import { measureCollections } from '../../services/core/measure-collections.ts';
 import { measureDisk } from '../../services/core/measure-disk.ts';
 import { measureWrites } from '../../services/core/measure-writes.ts';
 import { createEmbeddedSessionStore } from '../../services/core/sessions/embedded.ts';
-import { measureSessions } from '../../services/core/sessions/measured.ts';
+import { countTakeovers, measureSessions } from '../../services/core/sessions/measured.ts';
 import { measureStorage } from '../../services/core/storage/measured.ts';
 import { createMemoryDriver } from '../../services/core/storage/memory.ts';
 import { parseExposition } from './exposition.ts';
@@ -31,6 +31,7 @@ export async function declaredNames(): Promise<ReadonlySet<string>> {
   measureCollections(metrics);
   measureDisk({ driver: 'filesystem', root: '/' }, metrics);
   measureSessions(createEmbeddedSessionStore(), metrics);
+  countTakeovers(metrics);
   measureStorage(createMemoryDriver(), metrics);
   measureBudgets([], metrics);
   countRejections(metrics);

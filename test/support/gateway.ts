@@ -1,9 +1,9 @@
 import { Agent, type Server } from 'node:http';
 import type { Verifier } from '#libs/auth/verify.ts';
-import type { InternalSettings } from '#libs/config/internal-settings.ts';
 import { gatewayLimitsSchema } from '#libs/config/schema/limits.ts';
 import { createReadiness, type Readiness } from '#libs/http/readiness.ts';
 import { drain, listen } from '#libs/http/serve.ts';
+import type { InternalSettings } from '#libs/internal/open-upstream.ts';
 import { openUpstream, type Upstream } from '#libs/internal/open-upstream.ts';
 import { createGatewayApp } from '../../services/gateway/app.ts';
 import { createAuthenticator } from '../../services/gateway/authenticate.ts';

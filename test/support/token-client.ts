@@ -1,4 +1,4 @@
-import type { Access } from '#libs/auth/scope.ts';
+import type { Access } from '#libs/access/scope.ts';
 
 export interface TokenAnswer {
   status: number;

@@ -1,5 +1,5 @@
 import { generateKeyPair, SignJWT } from 'jose';
-import type { Access } from '#libs/auth/scope.ts';
+import type { Access } from '#libs/access/scope.ts';
 import { createVerifier, type Verifier } from '#libs/auth/verify.ts';
 
 const issuer = 'https://registry.test/v2/_token';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { flag, text, textList } from './values.ts';
+import { flag, text, textList } from '../../values/schema.ts';
 
 export const authSchema = z.object({
   htpasswd: z.object({ realm: text.default('Registry'), path: text }).optional(),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { anything, count, flag, notEmpty, text } from '../../values/schema.ts';
 import { authSchema } from './auth.ts';
 import { httpSchema } from './http.ts';
 import { logLevel, logSchema } from './log.ts';
@@ -12,7 +13,6 @@ import {
   validationSchema,
 } from './services.ts';
 import { middlewareSchema, storageSchema } from './storage.ts';
-import { anything, count, flag, notEmpty, text } from './values.ts';
 
 /** As in the original, 0 is the usual number. */
 const page = count(0, 1_000_000).optional();

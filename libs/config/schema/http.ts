@@ -1,5 +1,13 @@
 import { z } from 'zod';
-import { duration, flag, headerValues, notEmpty, secret, text, textList } from './values.ts';
+import {
+  duration,
+  flag,
+  headerValues,
+  notEmpty,
+  secret,
+  text,
+  textList,
+} from '../../values/schema.ts';
 
 const plain = 'without http.tls everything is sent in the clear';
 

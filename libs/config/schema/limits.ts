@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { count, duration } from './values.ts';
+import { count, duration } from '../../values/schema.ts';
 
 const MiB = 1024 * 1024;
 

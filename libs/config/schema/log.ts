@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { logFormats } from '#libs/log/format-line.ts';
-import { anything, flag, secret, text, textList } from './values.ts';
+import { anything, flag, secret, text, textList } from '../../values/schema.ts';
 
 export const logLevel = z.enum(['error', 'warn', 'info', 'debug']);
 

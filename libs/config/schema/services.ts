@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import { count, duration, flag, notEmpty, secret, secretList, text, textList } from './values.ts';
+import {
+  count,
+  duration,
+  flag,
+  notEmpty,
+  secret,
+  secretList,
+  text,
+  textList,
+} from '../../values/schema.ts';
 
 /** As in the original, 0 is its usual time. */
 const timeout = duration('1ms', '24h', { orZero: true });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { anything, count, duration, flag, secret, text } from './values.ts';
+import { anything, count, duration, flag, secret, text } from '../../values/schema.ts';
 
 const filesystem = z.object({
   rootdirectory: text.default('/var/lib/registry'),

@@ -1,4 +1,4 @@
-import { type Access, formatScope } from '#libs/auth/scope.ts';
+import { type Access, formatScope } from '#libs/access/scope.ts';
 
 /** Characters of one scope, and of a list of them, in a line. */
 const [mostOfOne, mostOfAll] = [200, 500];

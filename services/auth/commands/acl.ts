@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { describeInvalidAction } from '#libs/auth/actions.ts';
+import { describeInvalidAction } from '#libs/access/actions.ts';
 import type { AuthSettings } from '#libs/config/settings.ts';
 import { type Caller, callerOf } from '#libs/policy/caller.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';

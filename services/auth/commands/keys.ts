@@ -1,9 +1,9 @@
 import { readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { parseDuration } from '#libs/config/duration.ts';
 import { switchToOwnerOf } from '#libs/process/drop-privileges.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
+import { parseDuration } from '#libs/values/duration.ts';
 import { createFirstKey, createNextKey } from '../keys/create-key.ts';
 import { keysFolder, loadKeys, type SigningKey } from '../keys/signing-key.ts';
 import { assertStateFolder } from './state-of.ts';

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { formatScope } from '#libs/auth/scope.ts';
-import { editFile } from '#libs/process/edit-file.ts';
+import { formatScope } from '#libs/access/scope.ts';
+import { editFile } from '#libs/files/edit-file.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { readIfPresent } from '../read-if-present.ts';
 import { readRobotUse } from '../robots/robot-store.ts';

@@ -1,8 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
+import type { Access } from '#libs/access/scope.ts';
 import type { CallerDetails } from '#libs/auth/claims.ts';
 import { maxAccountLength } from '#libs/auth/htpasswd.ts';
-import type { Access } from '#libs/auth/scope.ts';
-import { networksOf } from '#libs/http/client-networks.ts';
+import { networksOf } from '#libs/values/client-networks.ts';
 import type { Admission, LoginLimits } from '../limits/login-limits.ts';
 import type { Revocations } from '../revocations.ts';
 import type { RobotStore } from '../robots/robot-store.ts';

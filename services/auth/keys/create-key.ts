@@ -4,7 +4,7 @@ import { link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { syncFolder } from '#libs/process/edit-file.ts';
+import { syncFolder } from '#libs/files/edit-file.ts';
 import { fileNameFor, keysFolder } from './signing-key.ts';
 
 const openssl = promisify(execFile);

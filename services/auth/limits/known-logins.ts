@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { editFile } from '#libs/files/edit-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { editFile } from '#libs/process/edit-file.ts';
 import type { RedisConnection, RedisScript } from '#libs/redis/connection.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
 

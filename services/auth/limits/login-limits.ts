@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LimitSettings } from '#libs/config/settings.ts';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
-import { networksOf } from '#libs/http/client-networks.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import { networksOf } from '#libs/values/client-networks.ts';
 import type { AttemptCounter, Budget, Refusal, Reservation } from './attempt-counter.ts';
 import type { KnownLogins } from './known-logins.ts';
 

@@ -1,10 +1,10 @@
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
+import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { everyUserPolicy } from '#libs/policy/acl.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import type { Policy } from '#libs/policy/policy.ts';
-import { watchFile } from '#libs/process/watch-file.ts';
 import { lookEvery } from '../state-files.ts';
 
 /** The rules in force, which follow the configuration file. */

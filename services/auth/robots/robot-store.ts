@@ -1,9 +1,9 @@
 import { timingSafeEqual } from 'node:crypto';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
+import { editFile } from '#libs/files/edit-file.ts';
+import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { editFile } from '#libs/process/edit-file.ts';
-import { watchFile } from '#libs/process/watch-file.ts';
 import { readIfPresent } from '../read-if-present.ts';
 import { lookEvery, stateFiles } from '../state-files.ts';
 import { hashSecret, parseRobots, type Robot, robotPrefix } from './robots-file.ts';

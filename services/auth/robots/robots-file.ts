@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
-import { describeInvalidAction } from '#libs/auth/actions.ts';
-import { type Access, formatScope, parseScopes } from '#libs/auth/scope.ts';
+import { describeInvalidAction } from '#libs/access/actions.ts';
+import { type Access, formatScope, parseScopes } from '#libs/access/scope.ts';
 import { compilePattern } from '#libs/policy/pattern.ts';
 
 /** An account for a machine: it may do what it was made for, until it expires. */

@@ -1,8 +1,8 @@
 import { access, constants, lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Accounts, costOf, defaultCost } from '#libs/auth/htpasswd.ts';
+import { editFile } from '#libs/files/edit-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { editFile } from '#libs/process/edit-file.ts';
 import type { SecretHistory } from '../identities/secret-history.ts';
 import type { BcryptPool } from './bcrypt-pool.ts';
 

@@ -1,10 +1,10 @@
 import type { Middleware } from 'koa';
+import { formatScope } from '#libs/access/scope.ts';
 import { matchRoute } from '#libs/api/match-route.ts';
 import { isAllowed, requestedAccess } from '#libs/api/required-access.ts';
 import type { RefusalRecord, RefusedToken } from '#libs/audit/refusal-record.ts';
 import type { Claims } from '#libs/auth/claims.ts';
 import { parseAuthorization } from '#libs/auth/credentials.ts';
-import { formatScope } from '#libs/auth/scope.ts';
 import type { Verifier } from '#libs/auth/verify.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { Registry } from '../registry/registry.ts';

@@ -1,12 +1,5 @@
 import { Readable } from 'node:stream';
 import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
-import {
-  type ByteRange,
-  formatRange,
-  type Multipart,
-  multipart,
-  parseRanges,
-} from '#libs/http/range.ts';
 import type { Budget } from '#libs/limits/budget.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
@@ -15,6 +8,7 @@ import type { Registry } from '../registry/registry.ts';
 import { describeContent, isNotModified, rangeApplies, writeCondition } from './conditions.ts';
 import { assertDeleteEnabled } from './deletion.ts';
 import type { CoreContext, Handler } from './handler.ts';
+import { type ByteRange, formatRange, type Multipart, multipart, parseRanges } from './range.ts';
 
 /** What a digest names never changes, so it may be kept for ever. */
 const cacheControl = 'max-age=31536000';

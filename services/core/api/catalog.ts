@@ -1,7 +1,6 @@
+import { covers } from '#libs/access/scope.ts';
 import { fullCatalog } from '#libs/api/required-access.ts';
-import { covers } from '#libs/auth/scope.ts';
 import { whileClientWaits } from '#libs/http/client-gone.ts';
-import { nextPageLink, type Page, parsePage } from '#libs/http/pagination.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { isRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
 import type { CoreBudgets } from '../budgets.ts';
@@ -9,6 +8,7 @@ import type { Walk } from '../registry/catalog.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Cursors } from './cursor.ts';
 import type { Caller, Handler } from './handler.ts';
+import { nextPageLink, type Page, parsePage } from './pagination.ts';
 import type { PullFilter } from './pull-filter.ts';
 
 /** How many names are asked about at once. */

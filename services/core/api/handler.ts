@@ -1,8 +1,8 @@
 import type { ParameterizedContext } from 'koa';
+import type { Access } from '#libs/access/scope.ts';
 import type { RouteMatch, RouteParams } from '#libs/api/match-route.ts';
 import type { AuditEvent } from '#libs/audit/audit-log.ts';
 import type { CallerDetails } from '#libs/auth/claims.ts';
-import type { Access } from '#libs/auth/scope.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import type { Requester } from '../sessions/locks.ts';
 

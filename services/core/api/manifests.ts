@@ -1,10 +1,10 @@
 import { readBody } from '#libs/http/body.ts';
-import { nextLoopTurn } from '#libs/limits/next-loop-turn.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
 import { formatReference, parseTag, type Tag } from '#libs/oci/reference.ts';
 import type { CoreBudgets } from '../budgets.ts';
+import { nextLoopTurn } from '../next-loop-turn.ts';
 import type { Registry } from '../registry/registry.ts';
 import { describeContent, isNotModified, writeCondition } from './conditions.ts';
 import { assertDeleteEnabled } from './deletion.ts';

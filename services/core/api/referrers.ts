@@ -1,10 +1,10 @@
 import { whileClientWaits } from '#libs/http/client-gone.ts';
-import { nextPageLink, parsePage } from '#libs/http/pagination.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
 import type { CoreBudgets } from '../budgets.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Handler } from './handler.ts';
+import { nextPageLink, parsePage } from './pagination.ts';
 
 /** Bytes of an index without its entries. */
 const envelope = 100;

@@ -1,10 +1,10 @@
 import { whileClientWaits } from '#libs/http/client-gone.ts';
-import { nextPageLink, parsePage } from '#libs/http/pagination.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { CoreBudgets } from '../budgets.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Handler } from './handler.ts';
+import { nextPageLink, parsePage } from './pagination.ts';
 
 /** GET of the tags of a repository (distribution-spec, "Listing Tags"). */
 export function listTags(

@@ -1,15 +1,15 @@
 import type { IncomingMessage } from 'node:http';
-import { covers } from '#libs/auth/scope.ts';
-import { parseChunkRange } from '#libs/http/range.ts';
+import { covers } from '#libs/access/scope.ts';
 import { type Digest, digestParts, parseDigest, parseDigestAlgorithm } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { parseRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
-import { chunksOf } from '#libs/streams/chunks-of.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { UploadKey } from '../registry/uploads/session-access.ts';
 import type { UploadChunk } from '../registry/uploads/take-chunk.ts';
+import { chunksOf } from './chunks-of.ts';
 import type { CoreContext, Handler } from './handler.ts';
+import { parseChunkRange } from './range.ts';
 
 /**
  * POST: opens a session, or with `mount` takes the blob from another repository, or with `digest`

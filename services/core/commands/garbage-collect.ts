@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
-import { parseDuration } from '#libs/config/duration.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
+import { parseDuration } from '#libs/values/duration.ts';
 import { type CollectReport, collectGarbage } from '../registry/garbage/collect.ts';
 import { openStorage } from './open-storage.ts';
 import { counted, createProgressLine, formatBytes } from './progress.ts';

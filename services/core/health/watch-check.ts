@@ -1,6 +1,6 @@
 import type { Watch } from '#libs/config/health-settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { setLongInterval } from '#libs/process/long-interval.ts';
+import { setLongInterval } from '../long-interval.ts';
 
 /** Something to look at now and then. Times in milliseconds. */
 export interface HealthCheck extends Watch {

@@ -252,14 +252,12 @@ export function createManifestStore({
     async removeTag(repository, tag, condition, requester) {
       using shared = await locks.shared(repository, requester);
       using alone = await locks.exclusive(tagKey(repository, tag), requester);
-      const assertAsWanted = async () => {
-        if (condition === undefined) return;
-        assertCondition(condition, await tags.resolve(repository, tag), `tag "${tag}"`);
-      };
-      await assertAsWanted();
+      const assertCurrent = (current: Digest | undefined) =>
+        assertCondition(condition, current, `tag "${tag}"`);
+      assertCurrent(await tags.resolve(repository, tag));
       await tags.remove(repository, tag, {
+        assertCurrent,
         async confirm() {
-          await assertAsWanted();
           await Promise.all([shared.confirm(), alone.confirm()]);
         },
       });

@@ -5,6 +5,12 @@ import type { StorageDriver, VisibleStep } from '../storage/driver.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
 
+/** What is asked directly before a tag goes. */
+export interface TagRemoval extends VisibleStep {
+  /** Looks at what the tag points at now. What it throws is passed on, and the tag stays. */
+  assertCurrent?: (current: Digest | undefined) => void;
+}
+
 /** The tags of a repository: names that point at manifests and can be moved. */
 export interface TagStore {
   /** The digest a tag points at now; undefined if there is no such tag. */
@@ -12,7 +18,7 @@ export interface TagStore {
   /** Points the tag at a manifest, atomically; durable when it resolves. */
   point(repository: RepositoryName, tag: Tag, digest: Digest, step?: VisibleStep): Promise<void>;
   /** Removes one tag; its manifest and its siblings stay. @throws RegistryError MANIFEST_UNKNOWN */
-  remove(repository: RepositoryName, tag: Tag, step?: VisibleStep): Promise<void>;
+  remove(repository: RepositoryName, tag: Tag, removal?: TagRemoval): Promise<void>;
   /** Removes every tag that points at a manifest at the moment at which it is removed. */
   removePointingAt(repository: RepositoryName, digest: Digest, step?: VisibleStep): Promise<void>;
   /**
@@ -71,11 +77,15 @@ export function createTagStore(driver: StorageDriver): TagStore {
   async function untag(
     repository: RepositoryName,
     tag: Tag,
-    step: VisibleStep | undefined,
-    linkStep = step,
+    { confirm, assertCurrent }: TagRemoval,
   ): Promise<void> {
-    await driver.remove(paths.tagCurrent(repository, tag), linkStep);
-    await removeStaleTag(driver, repository, tag, step);
+    await driver.remove(paths.tagCurrent(repository, tag), {
+      async confirm() {
+        assertCurrent?.(await resolve(repository, tag));
+        await confirm?.();
+      },
+    });
+    await removeStaleTag(driver, repository, tag, confirm === undefined ? undefined : { confirm });
   }
 
   return {
@@ -88,14 +98,14 @@ export function createTagStore(driver: StorageDriver): TagStore {
       await writeLink(driver, paths.tagCurrent(repository, tag), digest, step);
     },
 
-    async remove(repository, tag, step) {
+    async remove(repository, tag, removal = {}) {
       if ((await resolve(repository, tag)) === undefined) {
         throw new RegistryError('MANIFEST_UNKNOWN', {
           message: `there is no tag "${tag}" in ${repository}`,
           detail: { name: repository, tag },
         });
       }
-      await untag(repository, tag, step);
+      await untag(repository, tag, removal);
     },
 
     async removePointingAt(repository, digest, step) {
@@ -105,14 +115,13 @@ export function createTagStore(driver: StorageDriver): TagStore {
         const digests = await Promise.all(tags.map((tag) => resolve(repository, tag)));
         for (const [index, tag] of tags.entries()) {
           if (digests[index] !== digest) continue;
-          const linkStep: VisibleStep = {
-            async confirm() {
+          await untag(repository, tag, {
+            ...step,
+            assertCurrent(current) {
               // A process that was held up may find that it was moved meanwhile.
-              if ((await resolve(repository, tag)) !== digest) throw new TagMovedError();
-              await step?.confirm?.();
+              if (current !== digest) throw new TagMovedError();
             },
-          };
-          await untag(repository, tag, step, linkStep).catch((error: unknown) => {
+          }).catch((error: unknown) => {
             if (!(error instanceof TagMovedError)) throw error;
           });
         }

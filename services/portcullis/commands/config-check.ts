@@ -1,9 +1,9 @@
-import { checkFiles } from '#libs/config/check-files.ts';
 import { formatConfiguration } from '#libs/config/format-configuration.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { checkConfiguration } from '#libs/config/load-settings.ts';
-import { services } from '#libs/process/service-name.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
+import { services } from '#libs/values/service-name.ts';
+import { checkFiles } from '../check-files.ts';
 import type { Command } from '../command.ts';
 
 /**

@@ -5,8 +5,8 @@ import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { requestText } from '#libs/http/request-text.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
-import type { ServiceName } from '#libs/process/service-name.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
+import type { ServiceName } from '#libs/values/service-name.ts';
 import type { Command } from '../command.ts';
 import { findRunning } from '../running-process.ts';
 

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { parseConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings, usableSettings } from '#libs/config/load-settings.ts';
-import { services } from '#libs/process/service-name.ts';
+import { services } from '#libs/values/service-name.ts';
 import { assertAddressesFree } from '../assert-startable.ts';
 import { ensureCertificates } from '../certificates.ts';
 import type { Command } from '../command.ts';

@@ -1,9 +1,13 @@
-import { createServer as createHttpServer, type Server } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { dirname } from 'node:path';
-import type Koa from 'koa';
 import { ensurePrivateFolder } from '#libs/process/socket-folder.ts';
-import { applyTimeouts, drain, type ListenAddress, listen, serverOptions } from './serve.ts';
+import { applyTimeouts, drain, type ListenAddress, listen, serverOptions } from '../http/serve.ts';
 
 /** Longer than our agents keep a connection (60 s), so that no request meets a closing one. */
 const keepAlive = 75_000;
@@ -29,12 +33,12 @@ export interface PrivateServer {
   stop(drainTime: number): Promise<void>;
 }
 
-export async function servePrivately<State>(
-  app: Koa<State>,
+/** @param handle answers a request, such as an app's callback; resolves when that is over */
+export async function servePrivately(
+  handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
   { listen: address, tls, headersTimeout }: PrivateServerOptions,
 ): Promise<PrivateServer> {
   if ('socket' in address) await ensurePrivateFolder(dirname(address.socket));
-  const handle = app.callback();
   const running = new Set<Promise<void>>();
   const server: Server =
     tls === undefined

@@ -1,4 +1,4 @@
-import { nearestWord } from '#libs/config/nearest-word.ts';
+import { nearestWord } from '#libs/values/nearest-word.ts';
 
 /** What can be granted on a repository; `*` is all of it, and what the catalog needs. */
 export const actions = ['pull', 'push', 'delete', '*'] as const;

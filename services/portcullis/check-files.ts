@@ -2,9 +2,9 @@ import type { Stats } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
+import type { Settings } from '#libs/config/settings.ts';
 import { loadTls } from '#libs/http/load-tls.ts';
-import type { ServiceName } from '#libs/process/service-name.ts';
-import type { Settings } from './settings.ts';
+import type { ServiceName } from '#libs/values/service-name.ts';
 
 export interface FileVerdict {
   /** A sentence for each file that is missing or cannot be used. */

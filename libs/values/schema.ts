@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { formatDuration, parseDuration } from '../duration.ts';
-import { isRedactedUrl, redacted, Secret } from '../secret.ts';
+import { formatDuration, parseDuration } from './duration.ts';
+import { isRedactedUrl, redacted, Secret } from './secret.ts';
 
 /** What a value is, for overrides, for printing it and for the documentation. */
 export type ValueKind =
