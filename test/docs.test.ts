@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { supportTable } from '#libs/config/support.ts';
 import { errorCodes } from '#libs/oci/errors.ts';
-import { configurationReference } from './support/configuration-reference.ts';
+import { configurationReference, undescribedKeys } from './support/configuration-reference.ts';
 
 const page = (name: string) => fileURLToPath(new URL(`../docs/${name}`, import.meta.url));
 const read = (name: string) => readFileSync(page(name), 'utf8');
@@ -52,6 +52,10 @@ function assertGenerated(name: string, expected: string): void {
 
 test('docs/configuration.md lists every key of the schema', () => {
   assertGenerated('keys', configurationReference());
+});
+
+test('each key that is supported says what it means', () => {
+  assert.deepEqual(undescribedKeys(), []);
 });
 
 test('docs/configuration.md lists what is not supported', () => {

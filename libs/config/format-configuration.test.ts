@@ -170,11 +170,26 @@ test('what config check prints is a configuration that means the same', async ()
       const first = configurationSchema.safeParse(parse(stringify(tree)));
       // Two workloads of one name, and the like.
       fc.pre(first.success);
-      const again = configurationSchema.parse(parse(formatConfiguration(first.data)));
-      assert.deepEqual(again, first.data);
+      for (const explain of [false, true]) {
+        const printed = formatConfiguration(first.data, { explain });
+        assert.deepEqual(configurationSchema.parse(parse(printed)), first.data);
+      }
     }),
     { numRuns: 300 },
   );
+});
+
+test('what config check --explain prints says what each key means', async () => {
+  const { configuration } = await load(`version: 0.1
+storage: { inmemory: {} }
+portcullis:
+  acl: [{ match: { account: a, labels: { team: x } }, actions: [pull] }, { actions: [push] }]
+`);
+  const printed = formatConfiguration(configuration, { explain: true });
+  assert.match(printed, /^ {4}# How long a token lives\.\n {4}ttl: 5m$/m);
+  assert.match(printed, /^ +# Account, or @group.*\n +account: a$/m);
+  assert.equal(printed.match(/# What is allowed or denied/g)?.length, 1, 'in the first of a list');
+  assert.equal(formatConfiguration(configuration).includes('#'), false);
 });
 
 test('what is printed of a configuration of the original starts again as it is', async () => {

@@ -1,17 +1,43 @@
-import { stringify } from 'yaml';
+import { Document, isMap, isScalar, isSeq } from 'yaml';
 import type { z } from 'zod';
 import { formatDuration } from '../values/duration.ts';
 import { redactByName, redactUrls } from '../values/secret.ts';
 import { type Configuration, configurationSchema } from './schema/configuration.ts';
-import { describeSchema } from './schema/walk.ts';
+import { describeSchema, metaOf } from './schema/walk.ts';
 
 /**
  * The configuration as a config.yml that means the same, with every default written out. Only secrets are missing:
  * `***` stands for them, with which nothing starts.
+ * @param explain whether a comment says what each key means
  */
-export function formatConfiguration(configuration: Configuration): string {
+export function formatConfiguration(
+  configuration: Configuration,
+  { explain = false } = {},
+): string {
   // Anchors would have to be followed by whoever reads it.
-  return stringify(show(configuration, configurationSchema), { aliasDuplicateObjects: false });
+  const document = new Document(show(configuration, configurationSchema), {
+    aliasDuplicateObjects: false,
+  });
+  if (explain) comment(document.contents, configurationSchema);
+  return document.toString();
+}
+
+/** Writes above each key what it means; in a list only in its first entry. */
+function comment(contents: unknown, schema: z.ZodType): void {
+  const node = describeSchema(schema);
+  if (isSeq(contents) && node.kind === 'array') comment(contents.items[0], node.element);
+  if (!isMap(contents)) return;
+  for (const { key, value } of contents.items) {
+    const name = String(key);
+    const child = node.kind === 'object' ? node.shape[name] : undefined;
+    const meant = node.kind === 'record' ? node.value : child;
+    if (meant === undefined) continue;
+    const { description } = metaOf(meant);
+    if (child !== undefined && description !== undefined && isScalar(key)) {
+      key.commentBefore = ` ${description}`;
+    }
+    comment(value, meant);
+  }
 }
 
 /** The value as it is written in the file. */

@@ -7,22 +7,31 @@ const everything = 'a field that is left out matches everything';
 
 /** Which requests a rule is about; what is left out matches everything. */
 const match = z.strictObject({
-  /** `""` is an anonymous client. */
-  account: emptyAllowed(text.optional()),
-  type: notEmpty(text.optional(), everything),
-  name: notEmpty(text.optional(), everything),
-  service: notEmpty(text.optional(), everything),
-  /** The client's address: one, a range, or several of them. */
-  ip: notEmpty(textList.optional(), everything),
-  /** Labels of the account or claims of the workload, each with a pattern for one of its values. */
-  labels: notEmpty(z.record(z.string(), text).optional(), everything),
+  account: emptyAllowed(text.optional()).describe('Account, or @group; "" is an anonymous client.'),
+  type: notEmpty(text.optional(), everything).describe(
+    'Type of the resource: repository or registry.',
+  ),
+  name: notEmpty(text.optional(), everything).describe('Name of the repository, as a pattern.'),
+  service: notEmpty(text.optional(), everything).describe(
+    'Registry that the token is for, as a pattern.',
+  ),
+  ip: notEmpty(textList.optional(), everything).describe(
+    'Address of the client: one, a range, or several of them.',
+  ),
+  labels: notEmpty(z.record(z.string(), text).optional(), everything).describe(
+    'Labels of a robot or claims of a workload, each with a pattern for one of its values.',
+  ),
   /** When it holds: `days: mon-fri`, `hours: 08:00-18:00`, `zone: Europe/Berlin`. */
   time: notEmpty(
     z
       .strictObject({
-        days: notEmpty(text.optional(), 'without it every day counts'),
-        hours: notEmpty(text.optional(), 'without it every hour counts'),
-        zone: text.default('UTC'),
+        days: notEmpty(text.optional(), 'without it every day counts').describe(
+          'Days on which it holds, such as mon-fri,sun.',
+        ),
+        hours: notEmpty(text.optional(), 'without it every hour counts').describe(
+          'Hours in which it holds, such as 08:00-18:00.',
+        ),
+        zone: text.default('UTC').describe('Time zone of both, such as Europe/Berlin.'),
       })
       .optional(),
     everything,
@@ -40,10 +49,11 @@ const actionList = textList.superRefine((list, ctx) => {
 /** One access rule in docker_auth's form; see docs/access-control.md. */
 const rule = z.strictObject({
   match: notEmpty(match.prefault({}), everything),
-  actions: actionList,
-  /** A denying rule decides about the actions it lists, and about no others. */
-  effect: notEmpty(z.enum(['allow', 'deny']).optional(), 'without it a rule allows'),
-  comment: text.optional(),
+  actions: actionList.describe('What is allowed or denied: pull, push, delete, or *.'),
+  effect: notEmpty(z.enum(['allow', 'deny']).optional(), 'without it a rule allows').describe(
+    'Whether it allows; deny decides about the actions that it lists, and about no others.',
+  ),
+  comment: text.optional().describe('For whoever reads the file, and the log of decisions.'),
 });
 
 export const ruleListSchema = z.array(rule);

@@ -16,6 +16,8 @@ export type ValueKind =
 /** What the schema says of a setting beside its type. */
 export interface SettingMeta {
   kind?: ValueKind;
+  /** What it means, in one sentence, as `.describe` says it. */
+  description?: string;
   /** Of a number or of milliseconds: the smallest and the largest. */
   bounds?: { least: number; most: number; orZero: boolean };
   /**

@@ -1,22 +1,48 @@
 import type { z } from 'zod';
 import { configurationSchema } from '#libs/config/schema/configuration.ts';
 import { describeSchema, metaOf } from '#libs/config/schema/walk.ts';
+import { supportTable } from '#libs/config/support.ts';
 import { formatDuration } from '#libs/values/duration.ts';
 
 interface Row {
   key: string;
   initial: unknown;
   schema: z.ZodType;
+  /** Its own, or that of the list or record that it is a member of. */
+  meaning: string;
 }
 
 /** The table of all keys in docs/configuration.md, made from the schema. */
 export function configurationReference(): string {
-  const rows = rowsOf(configurationSchema, '', defaultsOf());
-  const lines = rows.map(
-    (row) => `| \`${row.key}\` | ${formatDefault(row)} | ${formatBounds(row.schema)} |`,
-  );
-  return ['| Key | Default | Bounds |', '| --- | --- | --- |', ...lines].join('\n');
+  const lines = supportedRows().map((row) => {
+    return `| \`${row.key}\` | ${formatDefault(row)} | ${formatBounds(row.schema)} | ${escapeBars(row.meaning)} |`;
+  });
+  return ['| Key | Default | Bounds | Meaning |', '| --- | --- | --- | --- |', ...lines].join('\n');
 }
+
+/** Keys that mean something here, and nobody says what. */
+export function undescribedKeys(): string[] {
+  return supportedRows()
+    .filter(({ key, meaning }) => meaning === '' && !key.endsWith('…'))
+    .map(({ key }) => key);
+}
+
+/** Without what the table of unsupported keys has. */
+function supportedRows(): Row[] {
+  const unsupported = supportTable.map(({ path }) => path);
+  const isBelow = (key: string, path: string) =>
+    key === path || /^[.[]/.test(key.slice(path.length));
+  const counts = (key: string) =>
+    supported.includes(key) ||
+    !unsupported.some((path) => key.startsWith(path) && isBelow(key, path));
+  return rowsOf(configurationSchema, '', defaultsOf()).filter(({ key }) => counts(key));
+}
+
+/** Of which the table has only one value. */
+const supported = ['http.tls.minimumtls', 'http.http2.disabled', 'storage.inmemory'];
+
+/** Bars end a cell. */
+const escapeBars = (text: string) => text.replaceAll('|', '\\|');
 
 function defaultsOf(): unknown {
   return configurationSchema.parse({
@@ -28,20 +54,21 @@ function defaultsOf(): unknown {
   });
 }
 
-function rowsOf(schema: z.ZodType, path: string, initial: unknown): Row[] {
+function rowsOf(schema: z.ZodType, path: string, initial: unknown, above = ''): Row[] {
   const node = describeSchema(schema);
+  const meaning = metaOf(schema).description ?? above;
   if (node.kind === 'object') {
-    const open = node.open ? [{ key: `${path}.…`, initial: undefined, schema }] : [];
+    const open = node.open ? [{ key: `${path}.…`, initial: undefined, schema, meaning }] : [];
     const known = Object.entries(node.shape).flatMap(([key, child]) =>
       rowsOf(child, path === '' ? key : `${path}.${key}`, member(initial, key)),
     );
     return known.length + open.length === 0
-      ? [{ key: path, initial, schema }]
+      ? [{ key: path, initial, schema, meaning }]
       : [...known, ...open];
   }
-  if (node.kind === 'array') return rowsOf(node.element, `${path}[]`, undefined);
-  if (node.kind === 'record') return rowsOf(node.value, `${path}.<name>`, undefined);
-  return [{ key: path, initial, schema }];
+  if (node.kind === 'array') return rowsOf(node.element, `${path}[]`, undefined, meaning);
+  if (node.kind === 'record') return rowsOf(node.value, `${path}.<name>`, undefined, meaning);
+  return [{ key: path, initial, schema, meaning }];
 }
 
 function member(value: unknown, key: string): unknown {

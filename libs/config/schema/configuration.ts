@@ -22,9 +22,10 @@ export const configurationSchema = z.object({
   version: z
     .union([z.string(), z.number()], { error: 'is missing; a config.yml begins with version: 0.1' })
     .transform(String)
-    .refine((value) => value === '0.1', { message: 'must be 0.1, the version of the original' }),
+    .refine((value) => value === '0.1', { message: 'must be 0.1, the version of the original' })
+    .describe('Of the format: the one that the original registry has.'),
   log: logSchema.prefault({}),
-  loglevel: logLevel.optional(),
+  loglevel: logLevel.optional().describe('Deprecated, as in the original: log.level.'),
   storage: storageSchema.prefault({}),
   middleware: middlewareSchema.optional(),
   auth: notEmpty(authSchema.optional(), 'leave it out for a registry that is open to everybody'),
@@ -32,8 +33,20 @@ export const configurationSchema = z.object({
   redis: notEmpty(redisSchema.optional(), 'name a server, or leave it out'),
   notifications: notificationsSchema.optional(),
   health: healthSchema.prefault({}),
-  catalog: z.object({ maxentries: page }).optional(),
-  tags: z.object({ maxtags: page }).optional(),
+  catalog: z
+    .object({
+      maxentries: page.describe(
+        'Largest page of the catalog; without it, or with 0, portcullis.pagesize.',
+      ),
+    })
+    .optional(),
+  tags: z
+    .object({
+      maxtags: page.describe(
+        'Largest page of a tag list; without it, or with 0, portcullis.pagesize.',
+      ),
+    })
+    .optional(),
   proxy: proxySchema.optional(),
   validation: validationSchema.optional(),
   reporting: reportingSchema.optional(),
@@ -42,10 +55,15 @@ export const configurationSchema = z.object({
     .optional(),
   compatibility: z
     .object({
-      schema1: z.object({ enabled: flag.optional(), signingkeyfile: text.optional() }).optional(),
+      schema1: z
+        .object({
+          enabled: flag.optional(),
+          signingkeyfile: text.optional().describe('Read; schema 1 is not accepted.'),
+        })
+        .optional(),
     })
     .optional(),
-  profiling: anything.optional(),
+  profiling: anything.optional().describe('Read; nothing is sent to a profiler.'),
   portcullis: portcullisSchema.prefault({}),
 });
 

@@ -5,24 +5,28 @@ const MiB = 1024 * 1024;
 
 /** What a core spends at once, and on one thing; see docs/reliability.md, "A budget for everybody". */
 export const coreLimitsSchema = z.object({
-  /** Descriptors of one manifest. */
-  descriptors: count(128, 1_000_000).default(10_000),
-  /** Bytes of the manifests that are taken at the same time. */
-  manifests: count(8 * MiB, 1024 * MiB * 1024).default(64 * MiB),
-  /** Bytes of memory for blobs on their way to clients. */
-  downloads: count(8 * MiB, 1024 * MiB * 1024).default(256 * MiB),
-  /** Listings that are made at the same time. */
-  listings: count(1, 10_000).default(16),
-  /** Uploads without a byte that one account, and one repository, may have open; ten times as many with. */
-  uploads: count(16, 1_000_000).default(1000),
-  /** How long an upload without a byte stays. */
-  emptyuploads: duration('1m', '8760h').default(3_600_000),
+  descriptors: count(128, 1_000_000).default(10_000).describe('Most descriptors of one manifest.'),
+  manifests: count(8 * MiB, 1024 * MiB * 1024)
+    .default(64 * MiB)
+    .describe('Bytes of the manifests that are taken at the same time.'),
+  downloads: count(8 * MiB, 1024 * MiB * 1024)
+    .default(256 * MiB)
+    .describe('Bytes of memory for blobs on their way to clients.'),
+  listings: count(1, 10_000).default(16).describe('Listings that are made at the same time.'),
+  uploads: count(16, 1_000_000)
+    .default(1000)
+    .describe(
+      'Open uploads without a byte for each account, and for anonymous clients in each repository; ten times as many with bytes.',
+    ),
+  emptyuploads: duration('1m', '8760h')
+    .default(3_600_000)
+    .describe('How long an upload without a byte stays.'),
 });
 
 /** The same of a gateway. */
 export const gatewayLimitsSchema = z.object({
-  /** Connections of clients. */
-  connections: count(16, 1_000_000).default(10_000),
-  /** Requests being served. */
-  requests: count(16, 1_000_000).default(10_000),
+  connections: count(16, 1_000_000).default(10_000).describe('Connections of clients.'),
+  requests: count(16, 1_000_000)
+    .default(10_000)
+    .describe('Requests that are served at the same time.'),
 });

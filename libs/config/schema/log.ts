@@ -5,10 +5,15 @@ import { anything, flag, secret, text, textList } from '../../values/schema.ts';
 export const logLevel = z.enum(['error', 'warn', 'info', 'debug']);
 
 export const logSchema = z.object({
-  level: logLevel.default('info'),
-  formatter: z.enum(logFormats).default('text'),
-  fields: anything.default({}),
-  accesslog: z.object({ disabled: flag.default(false) }).prefault({}),
+  level: logLevel.default('info').describe('What is logged: this and what is more serious.'),
+  formatter: z
+    .enum(logFormats)
+    .default('text')
+    .describe('Form of a line: text, or json with an object a line.'),
+  fields: anything.default({}).describe('Fields that every line has.'),
+  accesslog: z
+    .object({ disabled: flag.default(false).describe('Whether requests are not logged.') })
+    .prefault({}),
   reportcaller: flag.optional(),
   hooks: z
     .array(

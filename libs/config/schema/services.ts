@@ -21,26 +21,40 @@ const noCredentials = {
 
 /** The sections that concern what surrounds a registry: Redis, events, health, proxying, limits. */
 export const redisSchema = z.looseObject({
-  /** One server, as distribution 2.8 writes it. */
-  addr: text.refine(hasNoCredentials, noCredentials).optional(),
-  /** As distribution 3: one server, Sentinels with `mastername`, or several nodes of a Cluster. */
-  addrs: textList.refine((all) => all.every(hasNoCredentials), noCredentials).optional(),
-  mastername: text.optional(),
-  username: text.optional(),
-  password: secret.optional(),
-  sentinelusername: text.optional(),
-  sentinelpassword: secret.optional(),
-  db: count(0, 1_000_000).default(0),
-  clientname: text.optional(),
-  dialtimeout: timeout.default(5000),
-  readtimeout: timeout.default(3000),
-  writetimeout: timeout.optional(),
+  addr: text
+    .refine(hasNoCredentials, noCredentials)
+    .optional()
+    .describe('One server, as distribution 2.8 writes it.'),
+  addrs: textList
+    .refine((all) => all.every(hasNoCredentials), noCredentials)
+    .optional()
+    .describe(
+      'One server, Sentinels with mastername, or nodes of a Cluster, as distribution 3 writes it.',
+    ),
+  mastername: text.optional().describe('What the Sentinels call the master.'),
+  username: text.optional().describe('User of its ACL.'),
+  password: secret.optional().describe('Its password.'),
+  sentinelusername: text.optional().describe('The same for the Sentinels.'),
+  sentinelpassword: secret.optional().describe('The same for the Sentinels.'),
+  db: count(0, 1_000_000).default(0).describe('Number of the database; a Cluster has only 0.'),
+  clientname: text.optional().describe('Name of our connections, as CLIENT LIST shows it.'),
+  dialtimeout: timeout.default(5000).describe('How long connecting may take; 0 is the default.'),
+  readtimeout: timeout
+    .default(3000)
+    .describe('How long a command may take before Redis counts as away; 0 is the default.'),
+  writetimeout: timeout.optional().describe('The same; the longer of the two counts.'),
   tls: notEmpty(
     z
       .object({
-        certificate: text.optional(),
-        key: text.optional(),
-        rootcas: textList.optional(),
+        certificate: text
+          .optional()
+          .describe('File with our certificate, for a server that asks for one (PEM).'),
+        key: text.optional().describe('File with its private key (PEM).'),
+        rootcas: textList
+          .optional()
+          .describe(
+            'Files of the authorities that may sign the certificate of the server; without it those of the system.',
+          ),
       })
       .optional(),
     'write tls: {} to trust who the system trusts, or leave it out for a plain connection',
@@ -68,32 +82,59 @@ export const notificationsSchema = z.object({
     .optional(),
 });
 
-/** As in the original, 0 is 1. */
-const threshold = count(0, 1_000_000).default(0);
-/** As in the original, 0 is 10s. */
-const interval = duration('10ms', '8760h', { orZero: true }).default(10_000);
+const threshold = count(0, 1_000_000)
+  .default(0)
+  .describe('How many failures in a row count; 0 is 1, as in the original.');
+const interval = duration('10ms', '8760h', { orZero: true })
+  .default(10_000)
+  .describe('How often it is looked at; 0 is 10s, as in the original.');
 
 export const healthSchema = z.object({
   storagedriver: z
-    .object({ enabled: flag.default(false), interval, threshold: count(0, 1_000_000).default(3) })
+    .object({
+      enabled: flag
+        .default(false)
+        .describe(
+          'Whether the storage is asked regularly, and a failure makes a process not ready.',
+        ),
+      interval,
+      threshold: count(0, 1_000_000).default(3).describe('How many failures in a row count.'),
+    })
     .optional(),
-  file: z.array(z.object({ file: text, interval, threshold })).optional(),
+  file: z
+    .array(
+      z.object({
+        file: text.describe('File whose presence makes the processes unhealthy.'),
+        interval,
+        threshold,
+      }),
+    )
+    .optional(),
   http: z
     .array(
       z.object({
-        uri: text,
-        headers: z.record(z.string(), secretList).optional(),
-        /** As in the original, 0 is 200. */
-        statuscode: count(0, 599).optional(),
-        /** As in the original, 0 is the interval. */
-        timeout: timeout.optional(),
+        uri: text.describe('Address that is asked with HEAD.'),
+        headers: z.record(z.string(), secretList).optional().describe('Headers of the request.'),
+        statuscode: count(0, 599)
+          .optional()
+          .describe('Status that it must answer; 0 is 200, as in the original.'),
+        timeout: timeout
+          .optional()
+          .describe('How long an answer may take; 0 is the interval, as in the original.'),
         interval,
         threshold,
       }),
     )
     .optional(),
   tcp: z
-    .array(z.object({ addr: text, timeout: timeout.optional(), interval, threshold }))
+    .array(
+      z.object({
+        addr: text.describe('Host and port that must accept a connection.'),
+        timeout: timeout.optional().describe('How long that may take.'),
+        interval,
+        threshold,
+      }),
+    )
     .optional(),
 });
 
@@ -110,15 +151,27 @@ export const proxySchema = z.object({
 
 export const validationSchema = z.object({
   enabled: flag.optional(),
-  disabled: flag.optional(),
+  disabled: flag
+    .optional()
+    .describe('Whether any manifest is taken that is one, whatever it refers to.'),
   manifests: z
     .object({
       urls: z.object({ allow: textList.optional(), deny: textList.optional() }).optional(),
       indexes: z
         .object({
-          platforms: z.enum(['all', 'none', 'list']).optional(),
+          platforms: z
+            .enum(['all', 'none', 'list'])
+            .optional()
+            .describe('Which images of an index must be in the repository.'),
           platformlist: z
-            .array(z.object({ architecture: text.optional(), os: text.optional() }))
+            .array(
+              z.object({
+                architecture: text
+                  .optional()
+                  .describe('Architecture of an image that must be there, with list.'),
+                os: text.optional().describe('Its operating system.'),
+              }),
+            )
             .optional(),
         })
         .optional(),

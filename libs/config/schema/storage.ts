@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { anything, count, duration, flag, secret, text } from '../../values/schema.ts';
 
 const filesystem = z.object({
-  rootdirectory: text.default('/var/lib/registry'),
+  rootdirectory: text
+    .default('/var/lib/registry')
+    .describe('Folder of the tree, as the original registry has it.'),
   maxthreads: count(0, 1_000_000).optional(),
 });
 
@@ -48,14 +50,22 @@ export const storageDrivers = {
 
 export const storageSchema = z.object({
   filesystem: filesystem.nullable().optional(),
-  inmemory: z.object({}).nullable().optional(),
+  inmemory: z.object({}).nullable().optional().describe('Keeps everything in memory, for trials.'),
   s3: s3.nullable().optional(),
   swift: swift.nullable().optional(),
   azure: azure.nullable().optional(),
   gcs: gcs.nullable().optional(),
   oss: oss.nullable().optional(),
-  delete: z.object({ enabled: flag.default(false) }).prefault({}),
-  redirect: z.object({ disable: flag.default(false) }).optional(),
+  delete: z
+    .object({
+      enabled: flag.default(false).describe('Whether manifests, tags and blobs can be deleted.'),
+    })
+    .prefault({}),
+  redirect: z
+    .object({
+      disable: flag.default(false).describe('Read; clients are never sent elsewhere for blobs.'),
+    })
+    .optional(),
   cache: z
     .object({
       blobdescriptor: text.optional(),
@@ -68,13 +78,23 @@ export const storageSchema = z.object({
     .object({
       uploadpurging: z
         .object({
-          enabled: flag.default(true),
-          age: duration('1s', '876000h').default(168 * 3_600_000),
-          interval: duration('1s', '8760h').default(24 * 3_600_000),
-          dryrun: flag.default(false),
+          enabled: flag.default(true).describe('Whether abandoned uploads are removed.'),
+          age: duration('1s', '876000h')
+            .default(168 * 3_600_000)
+            .describe('How long an upload may be open before it is.'),
+          interval: duration('1s', '8760h')
+            .default(24 * 3_600_000)
+            .describe('How often they are looked for.'),
+          dryrun: flag.default(false).describe('Whether they are only counted and logged.'),
         })
         .prefault({}),
-      readonly: z.object({ enabled: flag.default(false) }).prefault({}),
+      readonly: z
+        .object({
+          enabled: flag
+            .default(false)
+            .describe('Whether every change is refused; collections and purges rest.'),
+        })
+        .prefault({}),
     })
     .prefault({}),
 });

@@ -7,13 +7,15 @@ import { checkFiles } from '../check-files.ts';
 import type { Command } from '../command.ts';
 
 /**
- * `config check [CONFIG]`: what is in effect, what of it will not be acted on, and whether `serve` would start with
- * it: by the same code.
+ * `config check [--explain] [CONFIG]`: what is in effect, what of it will not be acted on, and whether `serve` would
+ * start with it: by the same code.
  */
-export const configCheck: Command = async ([action, path, ...more]) => {
+export const configCheck: Command = async ([action, ...rest]) => {
+  const [path, ...more] = rest.filter((arg) => arg !== '--explain');
   if (action !== 'check' || more.length > 0 || path?.startsWith('-')) {
-    throw new UsageError('usage: portcullis config check [CONFIG]');
+    throw new UsageError('usage: portcullis config check [--explain] [CONFIG]');
   }
+  const explain = rest.includes('--explain');
   const loaded = await loadConfiguration(path);
   const { settings, problems, warnings } = checkConfiguration(loaded);
   const files =
@@ -23,7 +25,7 @@ export const configCheck: Command = async ([action, path, ...more]) => {
   process.stdout.write(
     `# ${loaded.path ?? 'built-in configuration'}, with REGISTRY_* applied; put the secrets where *** stands\n`,
   );
-  process.stdout.write(formatConfiguration(loaded.configuration));
+  process.stdout.write(formatConfiguration(loaded.configuration, { explain }));
   const notes = loaded.diagnostics.filter(({ level }) => level === 'note');
   const said: [level: string, message: string][] = [
     ...[...problems, ...files.problems].map((message): [string, string] => ['stop', message]),

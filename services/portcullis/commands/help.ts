@@ -23,7 +23,8 @@ Manage it
                           users of the htpasswd file; passwords come from a prompt or standard input
   htpasswd -B [-bcinDv] [-C COST] [FILE] NAME [PASSWORD]
                           what Apache's does, as far as a registry can read it
-  config check [CONFIG]   the configuration in effect, as a file that means the same, and what of it is
+  config check [--explain] [CONFIG]
+                          the configuration in effect, as a file that means the same, and what of it is
                           unknown or not supported; exit code 1 where serve would not start
   robot create NAME --access SCOPE... [--expires 90d]
   robot list | robot revoke NAME
