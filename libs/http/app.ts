@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import Koa, { type Context } from 'koa';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import { ClientGoneError } from './client-gone.ts';
+import { ClientGoneError, whenAnswered } from './client-gone.ts';
 import {
   clientDrain,
   closeAfter,
@@ -127,7 +127,7 @@ function shorten(text: string, most: number): string {
 function logAccess(ctx: Context, level: 'info' | 'debug'): void {
   const started = performance.now();
   const { method, path } = ctx;
-  ctx.res.once('close', () => {
+  whenAnswered(ctx.res, () => {
     const { access, client, log } = ctx.state as RequestState;
     log[level](
       {

@@ -30,19 +30,19 @@ function watch(response: ServerResponse): Watch {
   if (isOver(response)) onClose();
   else {
     response.once('close', onClose);
-    if (!(response instanceof Http2Response)) watchHalfClosed(response, fresh.gone);
+    if (!(response instanceof Http2Response)) watchHalfClosed(response, fresh);
   }
   return fresh;
 }
 
 /** A client that ended its side of the connection has left as well, though its socket is not closed yet. */
-function watchHalfClosed(response: ServerResponse, gone: AbortController): void {
+function watchHalfClosed(response: ServerResponse, { gone, actions }: Watch): void {
   const { socket } = response;
   if (socket === null) return;
   const leave = () => gone.abort(new ClientGoneError());
   if (socket.readableEnded) leave();
   socket.once('end', leave);
-  response.once('close', () => socket.off('end', leave));
+  actions.push(() => socket.off('end', leave));
 }
 
 function isOver(response: ServerResponse): boolean {
@@ -54,9 +54,14 @@ export function whileClientWaits(response: ServerResponse): AbortSignal {
   return watch(response).gone.signal;
 }
 
+/** Calls back when the answer is over, however it ends; at once if it is over already. */
+export function whenAnswered(response: ServerResponse, action: () => void): void {
+  const { actions } = watch(response);
+  if (isOver(response)) action();
+  else actions.push(action);
+}
+
 /** Gives something back when the answer is over, however it ends. */
 export function disposeWithAnswer(response: ServerResponse, held: Disposable): void {
-  const { actions } = watch(response);
-  if (isOver(response)) held[Symbol.dispose]();
-  else actions.push(() => held[Symbol.dispose]());
+  whenAnswered(response, () => held[Symbol.dispose]());
 }

@@ -1,5 +1,6 @@
 import type { Context, Middleware } from 'koa';
 import type { Counter, Metrics } from '#libs/metrics/metrics.ts';
+import { whenAnswered } from './client-gone.ts';
 import { countBodies } from './count-bodies.ts';
 
 /** Seconds; a layer may take minutes. */
@@ -73,7 +74,7 @@ export function measureRequests(
       sent: { bytes: bodies.sent, counted: 0 },
     };
     running.add(exchange);
-    ctx.res.once('close', () => {
+    whenAnswered(ctx.res, () => {
       running.delete(exchange);
       const route = routeOf(ctx) ?? 'other';
       const method = knownMethods.has(ctx.method) ? ctx.method : 'other';

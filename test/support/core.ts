@@ -19,6 +19,11 @@ import { exchange, type Received, type Sent } from './exchange.ts';
 import type { Fixture, ImageFixture } from './images.ts';
 import { createRecordingLog } from './recording-log.ts';
 
+// A request that hangs too much on its answer would say so in the log of every process.
+process.on('warning', (warning) => {
+  if (warning.name === 'MaxListenersExceededWarning') throw warning;
+});
+
 export interface CoreSetup {
   driver: StorageDriver;
   verifier?: Verifier;
