@@ -57,6 +57,13 @@ describe('the audit log', () => {
     await client.ask('POST', `/v2/team/copy/blobs/uploads/?mount=${digest}&from=team/app`);
     await client.ask('DELETE', '/v2/team/app/manifests/v1');
     await client.ask('DELETE', `/v2/team/copy/blobs/${digest}`);
+    // Written behind the answers.
+    await waitFor(
+      'the last line',
+      async () =>
+        (await readFile(path(), 'utf8').catch(() => '')).trim().endsWith('}') &&
+        (await eventsOf('delete')).length === 2,
+    );
     const who = { subject: 'bob', repository: 'team/app' };
     const [first, second] = [one.descriptor.digest, two.descriptor.digest];
     assert.deepEqual(await eventsOf('push'), [
