@@ -66,6 +66,28 @@ describe('the edge of an open registry', () => {
     nobodySawIt();
   });
 
+  test('a browser at the root is told what this is, a client gets an empty answer', async () => {
+    const answerTo = async (accept: string, host = 'registry.example.com') => {
+      const client = await rawClient(gateway.port);
+      client.send(
+        `GET / HTTP/1.1\r\nHost: ${host}\r\nAccept: ${accept}\r\nConnection: close\r\n\r\n`,
+      );
+      return await client.untilClosed();
+    };
+    const page = await answerTo('text/html,application/xhtml+xml,*/*;q=0.8');
+    assert.match(
+      page,
+      /^HTTP\/1\.1 200 .*content-type: text\/html.*docker login registry\.example\.com/is,
+    );
+    assert.match(page, /content-security-policy: default-src 'none'/i);
+    for (const accept of ['*/*', 'application/json, */*']) {
+      assert.match(await answerTo(accept), /content-length: 0\r\n/i);
+    }
+    const hostile = await answerTo('text/html', 'a"><script>alert(1)</script>');
+    assert.doesNotMatch(hostile, /<script/);
+    nobodySawIt();
+  });
+
   for (const method of ['GET', 'HEAD', 'DELETE', 'OPTIONS']) {
     test(`${method} takes no body`, async () => {
       const client = await rawClient(gateway.port);

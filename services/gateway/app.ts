@@ -1,4 +1,5 @@
 import type Koa from 'koa';
+import type { Middleware } from 'koa';
 import type { RouteMatch } from '#libs/api/match-route.ts';
 import { matchRoute } from '#libs/api/match-route.ts';
 import { createApp } from '#libs/http/app.ts';
@@ -20,6 +21,7 @@ import type { ClientConnections } from './client-connections.ts';
 import type { GiveUp } from './give-up.ts';
 import type { UpstreamProxy } from './proxy.ts';
 import { publicUrl } from './public-url.ts';
+import { rootPage } from './root-page.ts';
 
 export interface GatewayOptions {
   log: Logger;
@@ -46,10 +48,11 @@ const authPaths: ReadonlySet<string> = new Set(['/v2/_token', '/auth/token', '/a
 /** Bytes of a body where the route needs none. */
 const maxOtherBody = 64 * 1024;
 
-/** The edge: every request of every client comes through here. */
+type Step = Middleware<GatewayState>;
+
+/** The edge: every request of every client takes these steps, in this order, until one of them answers. */
 export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
-  const { log, readiness, processStatus, accessLog, authenticator, proxy, prefix, upstreams } =
-    options;
+  const { log, readiness, processStatus, accessLog } = options;
   const app = createApp({
     log,
     readiness,
@@ -57,46 +60,133 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
     checkPeer: trustNoPeer,
     ...(accessLog ? { accessLog: 'info' as const } : {}),
   }) as Koa<GatewayState>;
+  const steps: Step[] = [
+    warnOfUnknownProxy(options),
+    identifyClient(options),
+    admit(options),
+    refuseUnwantedBody,
+    answerPreflight,
+    answerRoot(options),
+    serveTokens(options),
+    serveRegistry(options),
+  ];
+  for (const step of steps) app.use(step);
+  return app;
+}
 
+/** Says once that a proxy stands before us whose word does not count. */
+function warnOfUnknownProxy({ proxies, log }: GatewayOptions): Step {
   let warned = false;
-  app.use(async (ctx, next) => {
-    if (!warned && ctx.get('X-Forwarded-For') !== '' && !options.proxies.trusts(ctx.req)) {
+  return async (ctx, next) => {
+    if (!warned && ctx.get('X-Forwarded-For') !== '' && !proxies.trusts(ctx.req)) {
       warned = true;
       log.warn(
-        { peer: options.proxies.clientAddress(ctx.req) },
+        { peer: proxies.clientAddress(ctx.req) },
         'ignoring X-Forwarded-For of a proxy that is not in portcullis.gateway.trustedproxies: rules, limits and the log see the address of the proxy',
       );
     }
-    identify(ctx, options);
-    admit(ctx, options);
     await next();
-  });
+  };
+}
 
-  app.use(async (ctx) => {
-    assertNoUnwantedBody(ctx);
-    // A browser asks for permission without credentials; http.headers holds the answer.
-    if (ctx.method === 'OPTIONS') {
-      ctx.status = 204;
-      return;
+/** Settles who the client is and how it sees us, and what every answer carries. */
+function identifyClient({ proxies, prefix, headers, log, ...options }: GatewayOptions): Step {
+  return async (ctx, next) => {
+    assertOneHost(ctx);
+    const trusted = proxies.trusts(ctx.req);
+    const given = ctx.get(internalHeaders.requestId);
+    if (trusted && /^[\w.:-]{1,100}$/.test(given)) {
+      ctx.state.requestId = given;
+      ctx.state.log = log.child({ requestId: given });
     }
+    ctx.state.client = proxies.clientAddress(ctx.req);
+    ctx.set('X-Request-Id', ctx.state.requestId);
+    for (const [name, values] of Object.entries(headers)) ctx.set(name, [...values]);
+    ctx.state.publicUrl = publicUrl(ctx.req, options.publicUrl, trusted) + prefix;
+    await next();
+  };
+}
+
+/** Takes a share of what is scarce, until the answer is over. @throws RegistryError TOOMANYREQUESTS */
+function admit({ budgets, connections }: GatewayOptions): Step {
+  return async (ctx, next) => {
+    try {
+      connections.assertAdmitted(ctx.req);
+    } catch (error) {
+      closeAfter(ctx.res);
+      throw error;
+    }
+    const lease = budgets.requests.tryTake(partiesOf(ctx.state.client), 1);
+    if (lease === undefined) throw budgets.requests.refuse();
+    disposeWithAnswer(ctx.res, lease);
+    await next();
+  };
+}
+
+/**
+ * Methods without a use for a body get none past us: where a client, the proxy and the upstream could
+ * disagree on whether there is one, the rest of it would be read as somebody else's request.
+ * @throws RegistryError REQUEST_INVALID
+ */
+const refuseUnwantedBody: Step = async (ctx, next) => {
+  const takesBody = ctx.method === 'POST' || ctx.method === 'PUT' || ctx.method === 'PATCH';
+  const { 'transfer-encoding': encoding, 'content-length': length = '0' } = ctx.req.headers;
+  if (!takesBody && (encoding !== undefined || Number(length) !== 0)) {
+    closeAfter(ctx.res);
+    throw new RegistryError('REQUEST_INVALID', { message: `${ctx.method} takes no body here` });
+  }
+  await next();
+};
+
+/** A browser asks for permission without credentials; `http.headers` holds the answer. */
+const answerPreflight: Step = async (ctx, next) => {
+  if (ctx.method !== 'OPTIONS') return await next();
+  ctx.status = 204;
+};
+
+/** Says to a probe that something is here, and to a person with a browser what it is. */
+function answerRoot({ prefix }: GatewayOptions): Step {
+  return async (ctx, next) => {
     const path = withoutPrefix(ctx.path, prefix);
-    if (ctx.path === '/' || path === '/' || path === '') {
-      ctx.status = 200;
-      ctx.body = '';
-      return;
+    if (ctx.path !== '/' && path !== '/' && path !== '') return await next();
+    ctx.status = 200;
+    ctx.body = '';
+    if (ctx.accepts('text/plain', 'text/html') !== 'text/html') return;
+    ctx.set('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'");
+    ctx.type = 'html';
+    ctx.body = rootPage(ctx.state.publicUrl);
+  };
+}
+
+/** What the token service serves to the outside. */
+function serveTokens({ upstreams, proxy, prefix }: GatewayOptions): Step {
+  return async (ctx, next) => {
+    const path = withoutPrefix(ctx.path, prefix);
+    if (path === undefined || !authPaths.has(path) || upstreams.auth === undefined) {
+      return await next();
     }
-    const url = `${path}${ctx.search}`;
-    if (path !== undefined && authPaths.has(path) && upstreams.auth !== undefined) {
-      ctx.state.access.route = 'token';
-      assertBodyFits(ctx, undefined);
-      await forward(ctx, {
-        upstream: upstreams.auth,
-        upstreamName: 'token service',
-        url,
-        token: null,
-      });
-      return;
-    }
+    ctx.state.access.route = 'token';
+    assertBodyFits(ctx, undefined);
+    continueIfAsked(ctx);
+    await proxy.forward(ctx, {
+      upstream: upstreams.auth,
+      upstreamName: 'token service',
+      url: `${path}${ctx.search}`,
+      token: null,
+    });
+  };
+}
+
+/** The V2 API: whoever may, by the route table, is sent on to a core. */
+function serveRegistry({
+  authenticator,
+  upstreams,
+  proxy,
+  prefix,
+  ...options
+}: GatewayOptions): Step {
+  return async (ctx) => {
+    const path = withoutPrefix(ctx.path, prefix);
     if (path === undefined || !/^\/v2(?:\/|$)/.test(path)) throw new RegistryError('NOT_FOUND');
     ctx.set('Docker-Distribution-API-Version', 'registry/2.0');
     const match = matchRoute(ctx.method, path);
@@ -104,59 +194,26 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
     if (match.params.name !== undefined) ctx.state.access.repository = match.params.name;
     const token = await authenticator?.authenticate(ctx, match);
     assertBodyFits(ctx, match);
-    await forward(ctx, {
+    continueIfAsked(ctx);
+    await proxy.forward(ctx, {
       upstream: upstreams.core,
       // An upload's bytes stay with one core, which need not take over what another one has; so do the pages
       // of the catalog, for what one core alone knows of them.
       key: match.params.session ?? (match.route.id === 'catalog' ? 'catalog' : undefined),
       upstreamName: 'storage core',
-      url,
+      url: `${path}${ctx.search}`,
       token,
       giveUp: (attempt, instance) => options.giveUp({ attempt, match, instance }),
       onStatus(status) {
         if (status === 401) authenticator?.challenge(ctx, match, 'invalid_token');
       },
     });
-  });
-
-  /** A client that asked first is told to send its body only now, when we know that we want it. */
-  async function forward(
-    ctx: GatewayContext,
-    to: Parameters<UpstreamProxy['forward']>[1],
-  ): Promise<void> {
-    if (/^100-continue$/i.test(ctx.get('Expect'))) ctx.res.writeContinue();
-    await proxy.forward(ctx, to);
-  }
-  return app;
+  };
 }
 
-/** Settles who the client is and how it sees us, and what every answer carries. */
-function identify(ctx: GatewayContext, options: GatewayOptions): void {
-  const { proxies, prefix, headers } = options;
-  assertOneHost(ctx);
-  const trusted = proxies.trusts(ctx.req);
-  const given = ctx.get(internalHeaders.requestId);
-  if (trusted && /^[\w.:-]{1,100}$/.test(given)) {
-    ctx.state.requestId = given;
-    ctx.state.log = options.log.child({ requestId: given });
-  }
-  ctx.state.client = proxies.clientAddress(ctx.req);
-  ctx.set('X-Request-Id', ctx.state.requestId);
-  for (const [name, values] of Object.entries(headers)) ctx.set(name, [...values]);
-  ctx.state.publicUrl = publicUrl(ctx.req, options.publicUrl, trusted) + prefix;
-}
-
-/** Takes a share of what is scarce, until the answer is over. @throws RegistryError TOOMANYREQUESTS */
-function admit(ctx: GatewayContext, { budgets, connections }: GatewayOptions): void {
-  try {
-    connections.assertAdmitted(ctx.req);
-  } catch (error) {
-    closeAfter(ctx.res);
-    throw error;
-  }
-  const lease = budgets.requests.tryTake(partiesOf(ctx.state.client), 1);
-  if (lease === undefined) throw budgets.requests.refuse();
-  disposeWithAnswer(ctx.res, lease);
+/** A client that asked first is told to send its body only when we know that we want it. */
+function continueIfAsked(ctx: GatewayContext): void {
+  if (/^100-continue$/i.test(ctx.get('Expect'))) ctx.res.writeContinue();
 }
 
 /**
@@ -176,19 +233,6 @@ function withoutPrefix(path: string, prefix: string): string | undefined {
   if (prefix === '') return path;
   if (path === prefix) return '/';
   return path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : undefined;
-}
-
-/**
- * Methods without a use for a body get none past us: where a client, the proxy and the upstream could
- * disagree on whether there is one, the rest of it would be read as somebody else's request.
- * @throws RegistryError REQUEST_INVALID
- */
-function assertNoUnwantedBody(ctx: GatewayContext): void {
-  if (ctx.method === 'POST' || ctx.method === 'PUT' || ctx.method === 'PATCH') return;
-  const { 'transfer-encoding': encoding, 'content-length': length = '0' } = ctx.req.headers;
-  if (encoding === undefined && Number(length) === 0) return;
-  closeAfter(ctx.res);
-  throw new RegistryError('REQUEST_INVALID', { message: `${ctx.method} takes no body here` });
 }
 
 /** Only blobs may be large. @throws RegistryError CONTENT_TOO_LARGE */
