@@ -27,6 +27,22 @@ const cipherNames: ReadonlyMap<string, string> = new Map([
   ['TLS_RSA_WITH_AES_256_GCM_SHA384', 'AES256-GCM-SHA384'],
 ]);
 
+/** What OpenSSL's codes mean to whoever made the files. */
+const remedies: Readonly<Record<string, string>> = {
+  ERR_SSL_EE_KEY_TOO_SMALL:
+    'the key is shorter than TLS takes today; make a new one of 2048 bits or more (openssl genrsa 2048) and a certificate for it',
+  ERR_SSL_CA_KEY_TOO_SMALL:
+    'the key of an authority in the chain is shorter than TLS takes today; make a new one of 2048 bits or more',
+  ERR_SSL_CA_MD_TOO_WEAK:
+    'the chain is signed with a digest that TLS does not take any more; sign it with SHA-256',
+  ERR_OSSL_X509_KEY_VALUES_MISMATCH: 'the key is not that of the certificate',
+  ERR_OSSL_BAD_DECRYPT:
+    'the key has a passphrase; write it without one (openssl pkey -in KEY -out NEW)',
+  ERR_OSSL_PEM_NO_START_LINE:
+    'one of them is not PEM, or has no certificate in it (openssl x509 -inform der makes PEM of DER)',
+  ERR_OSSL_UNSUPPORTED: 'the key file has no private key in PEM form',
+};
+
 /**
  * Reads the site certificate and its key.
  * @throws Error with one clear sentence naming the file
@@ -40,8 +56,9 @@ export async function loadTls(settings: TlsFiles): Promise<SecureContextOptions>
   try {
     createSecureContext(options);
   } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
     throw new Error(
-      `http.tls: ${settings.certificate} and ${settings.key} cannot be used: ${(error as Error).message}`,
+      `http.tls: ${settings.certificate} and ${settings.key} cannot be used: ${remedies[code] ?? message}`,
       { cause: error },
     );
   }

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { startConfigured } from '../support/configured-stack.ts';
 import { freePort } from '../support/free-port.ts';
 import { mustRun, run } from '../support/run.ts';
 import { launcher, startStack } from '../support/stack.ts';
@@ -84,6 +85,29 @@ describe('config check and serve give one verdict', () => {
       await first.remove();
     }
   });
+});
+
+test('with log.formatter json each line is JSON, from the start to the end', async () => {
+  const stack = await startConfigured({ sections: () => ({ log: { formatter: 'json' } }) });
+  await stack.stop();
+  const lines = stack.output().trim().split('\n');
+  for (const line of lines) assert.doesNotThrow(() => JSON.parse(line), line);
+  const processes = lines.map((line) => (JSON.parse(line) as { process: string }).process);
+  assert.deepEqual([...new Set(processes)].sort(), ['core', 'gateway', 'supervisor']);
+  await stack.remove();
+});
+
+test('quickstart says that a port counts only where it makes the configuration', async () => {
+  const stack = await startStack();
+  await stack.stop();
+  const [port, other] = [stack.port, await freePort()];
+  const args = ['quickstart', '--dir', stack.dir, '--port', `${other}`];
+  const again = await startStack({ dir: stack.dir, args });
+  assert.match(
+    again.output(),
+    new RegExp(`says port ${port}, which counts; for ${other} change http.addr`),
+  );
+  await again.remove();
 });
 
 describe('a start that fails leaves nothing', () => {

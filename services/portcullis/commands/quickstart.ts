@@ -40,6 +40,17 @@ export const quickstart: Command = async (args) => {
     starter === undefined
       ? await loadSettings(config)
       : usableSettings(await parseConfiguration(starter, config));
+  const { listen } = settings.http;
+  if (
+    starter === undefined &&
+    port !== undefined &&
+    'port' in listen &&
+    listen.port !== Number(port)
+  ) {
+    process.stderr.write(
+      `${config} is there already and says port ${listen.port}, which counts; for ${port} change http.addr in it\n`,
+    );
+  }
   await assertAddressesFree(loaded, settings, services);
 
   const made = await absentOf(dir);

@@ -3,6 +3,7 @@ import { changedSections } from '#libs/config/compare-configurations.ts';
 import { type LoadedConfiguration, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings } from '#libs/config/load-settings.ts';
 import type { Configuration } from '#libs/config/schema/configuration.ts';
+import type { LogFormat } from '#libs/log/format-line.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
 import { chooseUser } from '#libs/process/choose-user.ts';
 import { writeLogOnly } from '#libs/process/run-command.ts';
@@ -19,20 +20,22 @@ export const serve: Command = async (args) => {
   if (more.length > 0 || config?.startsWith('-')) {
     throw new UsageError('usage: portcullis serve [CONFIG]');
   }
-  return await supervise(config, (address, ms) => {
-    process.stdout.write(`Portcullis is ready at ${address} (started in ${ms} ms)\n`);
+  return await supervise(config, (address, startedInMs, { log, format }) => {
+    // Where lines are JSON, all are.
+    if (format === 'json') log.info({ address, startedInMs }, 'Portcullis is ready');
+    else process.stdout.write(`Portcullis is ready at ${address} (started in ${startedInMs} ms)\n`);
   });
 };
 
 /**
  * Runs the supervisor until it is told to stop.
- * @param onReady gets the gateway's address and how long the start took, in milliseconds
+ * @param onReady gets the gateway's address, how long the start took in milliseconds, and the supervisor's log
  * @param only the one service to run; all that the configuration has without it
  * @returns the exit code
  */
 export async function supervise(
   config: string | undefined,
-  onReady: (address: string, ms: number) => void,
+  onReady: (address: string, ms: number, to: { log: Logger; format: LogFormat }) => void,
   only?: ServiceName,
 ): Promise<number> {
   const began = performance.now();
@@ -85,7 +88,10 @@ export async function supervise(
   try {
     const first = await Promise.race([supervisor.start(), told.then(() => undefined)]);
     ready = first !== undefined;
-    if (first !== undefined) onReady(first, Math.round(performance.now() - began));
+    if (first !== undefined) {
+      const { format } = settings.log;
+      onReady(first, Math.round(performance.now() - began), { log, format });
+    }
   } catch (error) {
     await removeIfEmpty(settings.sockets.folder);
     if (error instanceof StartFailed) return 1;

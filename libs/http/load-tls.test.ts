@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { mustRun } from '../../test/support/run.ts';
+import {
+  createTemporaryFolder,
+  type TemporaryFolder,
+} from '../../test/support/temporary-folder.ts';
+import { loadTls } from './load-tls.ts';
+
+describe('a certificate and a key that do not serve', () => {
+  let folder: TemporaryFolder;
+  const at = (name: string) => join(folder.path, name);
+
+  before(async () => {
+    folder = await createTemporaryFolder();
+    for (const [name, bits] of [
+      ['good', 2048],
+      ['other', 2048],
+      ['short', 1024],
+    ] as const) {
+      const files = ['-keyout', at(`${name}.key`), '-out', at(`${name}.crt`)];
+      const request = ['req', '-x509', '-newkey', `rsa:${bits}`, '-nodes', '-subj', '/CN=x'];
+      await mustRun('openssl', [...request, ...files]);
+    }
+    const from = ['-in', at('good.key'), '-out', at('locked.key')];
+    await mustRun('openssl', ['rsa', '-aes128', '-passout', 'pass:secret', ...from]);
+    const der = ['-in', at('good.crt'), '-outform', 'der', '-out', at('der.crt')];
+    await mustRun('openssl', ['x509', ...der]);
+  });
+
+  after(async () => {
+    await folder.remove();
+  });
+
+  const load = (certificate: string, key: string) =>
+    loadTls({
+      certificate: at(certificate),
+      key: at(key),
+      minVersion: 'TLSv1.2',
+      ciphers: [],
+    });
+
+  test('are told from those that do', async () => {
+    assert.ok(await load('good.crt', 'good.key'));
+  });
+
+  for (const [what, certificate, key, remedy] of [
+    ['a key of 1024 bits', 'short.crt', 'short.key', /2048 bits or more/],
+    ['the key of another certificate', 'good.crt', 'other.key', /not that of the certificate/],
+    ['a key with a passphrase', 'good.crt', 'locked.key', /has a passphrase/],
+    ['a certificate in DER', 'der.crt', 'good.key', /not PEM/],
+    ['a certificate for a key', 'good.crt', 'good.crt', /no private key/],
+    ['a file that is not there', 'good.crt', 'none.key', /http\.tls\.key: .*there is no such file/],
+  ] as const) {
+    test(`say what to do about ${what}`, async () => {
+      await assert.rejects(load(certificate, key), remedy);
+    });
+  }
+});
