@@ -34,3 +34,24 @@ export async function runCommand(command: (args: string[]) => Promise<number>): 
     process.exitCode = isUsage ? 2 : 1;
   }
 }
+
+/** A command with a page of its own for `--help`. */
+export interface DocumentedCommand {
+  run: (args: string[]) => Promise<number>;
+  usage: string;
+}
+
+/** Runs the one of several commands that the first argument of this process names. */
+export async function runOneOf(
+  commands: Readonly<Record<string, DocumentedCommand>>,
+): Promise<void> {
+  await runCommand(async ([name = '', ...rest]) => {
+    const command = Object.hasOwn(commands, name) ? commands[name] : undefined;
+    if (command === undefined) throw new UsageError(`unknown command "${name}"`);
+    if (rest.includes('-h') || rest.includes('--help')) {
+      process.stdout.write(command.usage);
+      return 0;
+    }
+    return await command.run(rest);
+  });
+}

@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util';
 import { runCommand } from '#libs/process/run-command.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
+import { nearestWord } from '#libs/values/nearest-word.ts';
 import type { Command } from './command.ts';
 import { certs } from './commands/certs.ts';
 import { configCheck } from './commands/config-check.ts';
@@ -25,6 +26,9 @@ const commands: Readonly<Record<string, Command>> = {
   htpasswd,
 };
 
+/** The commands that `bin/portcullis` hands to a service. */
+const elsewhere = ['auth', 'acl', 'keys', 'robot', 'token', 'garbage-collect', 'fsck'];
+
 /** What stands before the arguments decides; a configuration file alone means serve. */
 function choose(args: string[]): { run: Command; rest: string[] } {
   const [first = 'help', ...rest] = args;
@@ -32,7 +36,11 @@ function choose(args: string[]): { run: Command; rest: string[] } {
   if (first === '-v' || first === '--version') return { run: version, rest };
   if (first === '-h' || first === '--help') return { run: help, rest };
   const command = Object.hasOwn(commands, first) ? commands[first] : undefined;
-  if (command === undefined) throw new UsageError(`unknown command "${first}"`);
+  if (command === undefined) {
+    const meant = nearestWord(first, [...Object.keys(commands), ...elsewhere]);
+    const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
+    throw new UsageError(`unknown command "${first}"${hint}`);
+  }
   const { values } = parseArgs({
     args: rest,
     strict: false,
