@@ -26,17 +26,27 @@ ${login}
   Configuration   ${dir}/config.yml
   CA certificate  ${ca}
 
-Docker trusts it once the CA is where docker looks (no restart needed):
+${trust(host, ca)}
+  docker login -u admin ${host}
+  docker pull alpine
+  docker tag alpine ${host}/admin/alpine
+  docker push ${host}/admin/alpine
+
+Ctrl-C stops it.
+`;
+}
+
+/** What has to be done before docker trusts the certificate. */
+function trust(host: string, ca: string): string {
+  if (/^(?:localhost|127\.[\d.]+)(?::\d+)?$/.test(host)) {
+    return `Docker asks no certificate of this host; other clients need the CA (certs/README.md).
+`;
+  }
+  return `Docker trusts it once the CA is where docker looks (no restart needed):
 
   sudo mkdir -p /etc/docker/certs.d/${host}
   sudo cp ${ca} /etc/docker/certs.d/${host}/ca.crt
 
 Then:
-
-  docker login -u admin ${host}
-  docker tag alpine ${host}/admin/alpine
-  docker push ${host}/admin/alpine
-
-Ctrl-C stops it.
 `;
 }
