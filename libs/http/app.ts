@@ -38,6 +38,8 @@ export interface AppOptions {
   checkPeer: PeerCheck;
   /** Level of the one line written for each request; undefined writes none. */
   accessLog?: 'info' | 'debug';
+  /** Whether requests are measured under distribution's names as well. */
+  asDistribution?: boolean;
   /** What `/healthz` and `/readyz` tell. */
   readiness: Readiness;
   /** What it tells of itself; without it nothing is measured. */
@@ -51,6 +53,7 @@ export function createApp({
   log,
   checkPeer,
   accessLog,
+  asDistribution = false,
   readiness,
   processStatus,
   translate,
@@ -89,7 +92,9 @@ export function createApp({
   });
   if (processStatus?.metrics !== undefined) {
     app.use(
-      measureRequests(processStatus.metrics, (ctx) => (ctx.state as RequestState).access.route),
+      measureRequests(processStatus.metrics, (ctx) => (ctx.state as RequestState).access.route, {
+        asDistribution,
+      }),
     );
   }
 

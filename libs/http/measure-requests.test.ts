@@ -50,6 +50,44 @@ describe('measuring requests', () => {
       return scraped.sum('portcullis_http_requests_total', labels) > 0 && scraped;
     });
 
+  test('distribution’s names are there where they are asked for, with its handlers', async () => {
+    const own = createMetrics({ process: 'test', version: 'test' });
+    const app = new Koa();
+    const route = new Map([
+      ['/v2/', 'base'],
+      ['/v2/a/blobs/x', 'getBlob'],
+    ]);
+    app.use(measureRequests(own, ({ path }) => route.get(path), { asDistribution: true }));
+    app.use((ctx) => {
+      ctx.body = 'y'.repeat(3000);
+    });
+    const handle = app.callback();
+    const edge = createServer((request, response) => void handle(request, response));
+    const port = await listen(edge, { host: '127.0.0.1', port: 0 });
+    for (const path of ['/v2/', '/v2/a/blobs/x', '/elsewhere']) {
+      await (await fetch(`http://127.0.0.1:${port}${path}`)).text();
+    }
+    const scraped = await waitFor('the last to be counted', async () => {
+      const found = parseExposition(await own.expose());
+      return found.sum('portcullis_http_requests_total', {}) === 3 && found;
+    });
+    const labels = { handler: 'blob', method: 'get', code: '200' };
+    assert.equal(scraped.value('registry_http_requests_total', labels), 1);
+    assert.equal(scraped.sum('registry_http_requests_total', {}), 2, 'only what has a handler');
+    assert.equal(
+      scraped.value('registry_http_request_duration_seconds_count', {
+        handler: 'base',
+        method: 'get',
+      }),
+      1,
+    );
+    assert.equal(scraped.value('registry_http_response_size_bytes_sum', { handler: 'blob' }), 3000);
+    assert.equal(scraped.value('registry_http_in_flight_requests', { handler: 'blob' }), 0);
+    assert.doesNotMatch(await metrics.expose(), /registry_http/);
+    edge.closeAllConnections();
+    edge.close();
+  });
+
   test('bodies are counted both ways, however they are written', async () => {
     await (await fetch(`${url}/echo`, { method: 'POST', body: 'x'.repeat(100_000) })).text();
     await (await fetch(`${url}/stream`)).text();

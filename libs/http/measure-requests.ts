@@ -2,6 +2,7 @@ import type { Context, Middleware } from 'koa';
 import type { Counter, Metrics } from '#libs/metrics/metrics.ts';
 import { whenAnswered } from './client-gone.ts';
 import { countBodies } from './count-bodies.ts';
+import { measureAsDistribution } from './distribution-metrics.ts';
 
 /** Seconds; a layer may take minutes. */
 const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -25,10 +26,12 @@ interface Exchange {
 /**
  * Counts requests, their time and the bytes of their bodies.
  * @param routeOf the id of the route, once it is known; requests without one are `other`
+ * @param asDistribution whether distribution's names are there as well
  */
 export function measureRequests(
   metrics: Metrics,
   routeOf: (ctx: Context) => string | undefined,
+  { asDistribution = false } = {},
 ): Middleware {
   const running = new Set<Exchange>();
   const requests = metrics.counter(
@@ -58,6 +61,10 @@ export function measureRequests(
     (counter) => countAll(counter, 'sent'),
   );
 
+  const tellDistribution = asDistribution
+    ? measureAsDistribution(metrics, () => [...running].map(({ route }) => route()))
+    : undefined;
+
   function countAll(counter: Count, way: 'received' | 'sent'): void {
     for (const exchange of running) {
       const route = exchange.route();
@@ -80,7 +87,13 @@ export function measureRequests(
       const method = knownMethods.has(ctx.method) ? ctx.method : 'other';
       const status = ctx.res.headersSent ? ctx.res.statusCode : clientLeft;
       requests.inc({ route, method, status });
-      durations.observe({ route, status }, (performance.now() - started) / 1000);
+      const seconds = (performance.now() - started) / 1000;
+      durations.observe({ route, status }, seconds);
+      tellDistribution?.({
+        ...{ route, method, status, seconds },
+        receivedBytes: bodies.received(),
+        sentBytes: bodies.sent(),
+      });
       count(received, route, exchange.received);
       count(sent, route, exchange.sent);
     });

@@ -2,6 +2,9 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 
 export type { Counter, Gauge, Histogram } from 'prom-client';
 
+/** Ours, and what distribution has the same of. */
+type Prefix = 'portcullis' | 'registry';
+
 /**
  * What one process measures. Whoever measures declares here what, next to where it happens. A label's
  * values are few and known beforehand: never a repository, a digest, or a user.
@@ -12,21 +15,21 @@ export type { Counter, Gauge, Histogram } from 'prom-client';
  */
 export interface Metrics {
   counter<Label extends string = never>(
-    name: `portcullis_${string}_total`,
+    name: `${Prefix}_${string}_total`,
     help: string,
     labels?: readonly Label[],
     collect?: (counter: Counter<Label>) => void,
   ): Counter<Label>;
-  /** @param buckets upper bounds in seconds */
+  /** @param buckets upper bounds, in the unit that the name ends with */
   histogram<Label extends string = never>(
-    name: `portcullis_${string}_seconds`,
+    name: `${Prefix}_${string}_${'seconds' | 'bytes'}`,
     help: string,
     labels: readonly Label[],
     buckets: readonly number[],
   ): Histogram<Label>;
   /** @param collect called before each scrape; what it rejects with fails the scrape */
   gauge<Label extends string = never>(
-    name: `portcullis_${string}`,
+    name: `${Prefix}_${string}`,
     help: string,
     labels?: readonly Label[],
     collect?: (gauge: Gauge<Label>) => void | Promise<void>,

@@ -58,6 +58,7 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
     readiness,
     processStatus,
     checkPeer: trustNoPeer,
+    asDistribution: true,
     ...(accessLog ? { accessLog: 'info' as const } : {}),
   }) as Koa<GatewayState>;
   const steps: Step[] = [
