@@ -6,7 +6,7 @@ import {
   type ManifestMediaType,
   manifestTypes,
 } from './media-types.ts';
-import { parseStrictJson } from './strict-json.ts';
+import { countValues, parseStrictJson } from './strict-json.ts';
 
 /** What a manifest may have, where it is taken; what is stored already is read whatever it has. */
 export interface ManifestLimits {
@@ -158,6 +158,10 @@ function parseObject(bytes: Uint8Array, maxDescriptors: number): Record<string, 
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch (cause) {
     return fail('is not UTF-8', cause);
+  }
+  const maxValues = Math.max(200_000, 20 * maxDescriptors);
+  if (maxValues !== Infinity && countValues(text, maxValues) > maxValues) {
+    return fail(`it has more than ${maxValues} values, brackets and commas counted`);
   }
   let value: unknown;
   try {

@@ -15,8 +15,25 @@ export function parseStrictJson(
   return value;
 }
 
+/**
+ * How many values a JSON text has at most, told without making them: one for each bracket and comma outside of strings.
+ * @param most after which nobody counts on
+ */
+export function countValues(text: string, most: number): number {
+  let values = 1;
+  for (let at = 0; at < text.length && values <= most; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === quote) {
+      at = endOfString(text, at);
+      if (at === -1) break;
+    } else if (code === openObject || code === openArray || code === comma) values += 1;
+  }
+  return values;
+}
+
 /** Codes of the characters that matter; in valid JSON all others can be passed over. */
-const [quote, colon, openObject, openArray, closeObject, closeArray] = [34, 58, 123, 91, 125, 93];
+const [quote, comma, colon] = [34, 44, 58];
+const [openObject, openArray, closeObject, closeArray] = [123, 91, 125, 93];
 
 function assertUniqueKeys(text: string, maxDepth: number): void {
   /** One entry for each open bracket: the keys seen in an object, undefined for an array. */
@@ -40,9 +57,10 @@ function assertUniqueKeys(text: string, maxDepth: number): void {
   }
 }
 
-/** The closing quote: the first that an even number of backslashes stands before. */
+/** The closing quote: the first that an even number of backslashes stands before; -1 if there is none. */
 function endOfString(text: string, start: number): number {
   for (let at = text.indexOf('"', start + 1); ; at = text.indexOf('"', at + 1)) {
+    if (at === -1) return -1;
     let before = at;
     while (text.charCodeAt(before - 1) === 92) before -= 1;
     if ((at - before) % 2 === 0) return at;

@@ -71,6 +71,17 @@ describe('a budget for everybody', () => {
       assert.deepEqual(just.codes, ['MANIFEST_BLOB_UNKNOWN']);
     });
 
+    test('one that is padded with values is refused before they are made', async () => {
+      await start();
+      const image = makeImage();
+      const padded = { ...(JSON.parse(String(image.bytes)) as object), x: Array(250_000).fill({}) };
+      const pushed = describeJson(mediaTypes.ociManifest, padded);
+      const { status, codes, text } = await pushManifest(core, app, pushed, 'v1');
+      assert.deepEqual([status, ...codes], [400, 'MANIFEST_INVALID']);
+      assert.match(text, /more than 200000 values/);
+      assert.deepEqual(driver.operations(), []);
+    });
+
     test('10 000 descriptors are taken unless the configuration says otherwise', async () => {
       await start();
       const layer = makeLayer();
@@ -219,6 +230,26 @@ describe('a budget for everybody', () => {
       assert.ok(downloads.used < 9 * MiB, `${downloads.used / MiB} MiB`);
       for (const reader of readers) reader.destroy();
       await waitFor('the end of all', () => downloads.used === 0);
+    });
+
+    test('a large manifest takes what it has until its answer is over, a small one nothing', async () => {
+      const downloads = createSmallBudget({ capacity: 300 * KiB });
+      await start({ budgets: { downloads } });
+      const image = makeImage();
+      for (const blob of image.blobs) await pushBlob(core, app, blob);
+      const large = describeJson(mediaTypes.ociManifest, {
+        ...(JSON.parse(String(image.bytes)) as object),
+        annotations: { note: 'x'.repeat(200 * KiB) },
+      });
+      assert.equal((await pushManifest(core, app, large, 'large')).status, 201);
+      assert.equal((await pushManifest(core, app, image, 'small')).status, 201);
+      const get = async (tag: string) =>
+        (await core.send('GET', `/v2/${app}/manifests/${tag}`)).status;
+      using _most = downloads.tryTake(partiesOf('203.0.113.7'), 250 * KiB);
+      assert.deepEqual([await get('large'), await get('small')], [429, 200]);
+      _most?.[Symbol.dispose]();
+      assert.equal(await get('large'), 200);
+      await waitFor('its end', () => downloads.used === 0);
     });
 
     test('a small blob takes what it has, and nothing is taken for what sends no bytes', async () => {

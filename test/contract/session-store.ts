@@ -65,7 +65,7 @@ export function sessionStoreContract({ name, create }: SessionStoreContract): vo
     test('progress is what the next one finds', async () => {
       const id = await opened();
       const lock = await held(store, id);
-      await lock.update({ fence: 1, offset: 10, digest: undefined });
+      await lock.update({ fence: 1, offset: 10, digest: undefined, proof: undefined });
       assert.equal(lock.session.offset, 10);
       await release(lock);
       assert.equal((await store.read(id))?.offset, 10);
@@ -79,7 +79,7 @@ export function sessionStoreContract({ name, create }: SessionStoreContract): vo
       const lock = await held(store, id, { onReleaseRequested: asked.resolve });
       const second = held(store, id);
       await asked.promise;
-      await lock.update({ fence: 1, offset: 3, digest: undefined });
+      await lock.update({ fence: 1, offset: 3, digest: undefined, proof: undefined });
       await release(lock);
       await using next = await second;
       assert.equal(next.session.offset, 3);
@@ -108,7 +108,7 @@ export function sessionStoreContract({ name, create }: SessionStoreContract): vo
         inside += 1;
         most = Math.max(most, inside);
         await new Promise((resolve) => setImmediate(resolve));
-        await lock.update({ fence: 1, offset: inside, digest: undefined });
+        await lock.update({ fence: 1, offset: inside, digest: undefined, proof: undefined });
         inside -= 1;
       });
       await new Promise((resolve) => setImmediate(resolve));
@@ -147,7 +147,9 @@ export function sessionStoreContract({ name, create }: SessionStoreContract): vo
       await using lock = await held(store, id);
       await lock.remove();
       await rejectsAsLost(() => lock.remove());
-      await rejectsAsLost(() => lock.update({ fence: 1, offset: 1, digest: undefined }));
+      await rejectsAsLost(() =>
+        lock.update({ fence: 1, offset: 1, digest: undefined, proof: undefined }),
+      );
       assert.equal(await store.read(id), undefined);
     });
 
@@ -155,13 +157,17 @@ export function sessionStoreContract({ name, create }: SessionStoreContract): vo
       const id = await opened();
       const old = await held(store, id);
       await release(old);
-      await rejectsAsLost(() => old.update({ fence: 1, offset: 99, digest: undefined }));
+      await rejectsAsLost(() =>
+        old.update({ fence: 1, offset: 99, digest: undefined, proof: undefined }),
+      );
       await using lock = await held(store, id);
-      await rejectsAsLost(() => old.update({ fence: 1, offset: 99, digest: undefined }));
+      await rejectsAsLost(() =>
+        old.update({ fence: 1, offset: 99, digest: undefined, proof: undefined }),
+      );
       await rejectsAsLost(() => old.remove());
       // A second release must not open the door that another one holds.
       await release(old);
-      await lock.update({ fence: 1, offset: 1, digest: undefined });
+      await lock.update({ fence: 1, offset: 1, digest: undefined, proof: undefined });
       assert.equal((await store.read(id))?.offset, 1);
     });
 
@@ -220,7 +226,7 @@ export function sessionStoreContract({ name, create }: SessionStoreContract): vo
       await hasty.create(session);
       const lock = await held(hasty, session.id);
       await assert.rejects(acquire(hasty, session.id), SessionBusyError);
-      await lock.update({ fence: 1, offset: 2, digest: undefined });
+      await lock.update({ fence: 1, offset: 2, digest: undefined, proof: undefined });
       await release(lock);
       // The one who gave up is not waited for.
       await using next = await held(hasty, session.id);
@@ -241,6 +247,7 @@ export function makeSession(session: Partial<UploadSession> = {}): UploadSession
     fence: 0,
     offset: 0,
     digest: undefined,
+    proof: undefined,
     ...session,
   };
 }

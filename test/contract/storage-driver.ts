@@ -300,6 +300,20 @@ export function storageDriverContract({ name, create, skip = [] }: StorageDriver
       await rejectsWith('not-found', () => driver.stat(at('a')));
     });
 
+    check('pruning goes up as far as it is told, and stops where something is', async () => {
+      if (driver.prune === undefined) return;
+      await driver.put(at('up/kept'), Buffer.from('x'));
+      for (const name of ['up/a/b/c', 'up/a/d']) {
+        await driver.put(at(`${name}/f`), Buffer.from('x'));
+        await driver.remove(at(`${name}/f`));
+        await driver.prune(at(name), at('up'));
+      }
+      assert.deepEqual(await driver.list(at('up')), ['kept']);
+      await driver.remove(at('up/kept'));
+      await driver.prune(at('up/absent'), at('up'));
+      assert.deepEqual(await driver.list(at('up')), []);
+    });
+
     check('files arrive in directories that are pruned at the same time', async () => {
       if (driver.prune === undefined) return;
       let done = false;

@@ -83,7 +83,7 @@ describe('Redis with TLS and a user that may do little', () => {
       onReleaseRequested() {},
     });
     assert.ok(lock !== undefined);
-    await lock.update({ fence: 1, offset: 3, digest: undefined });
+    await lock.update({ fence: 1, offset: 3, digest: undefined, proof: undefined });
     await lock.remove();
     const locks = createRedisLocks({ redis, wake });
     (await locks.exclusive('a'))[Symbol.dispose]();

@@ -57,9 +57,9 @@ export function createFailingDriver(driver: StorageDriver): FailingDriver {
       },
     }),
     ...(prune && {
-      async prune(path: StoragePath) {
+      async prune(path: StoragePath, upTo?: StoragePath) {
         check('prune', path);
-        await prune.call(driver, path);
+        await prune.call(driver, path, upTo);
       },
     }),
     ...(touch && {

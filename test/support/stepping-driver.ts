@@ -87,9 +87,9 @@ export function createSteppingDriver(
     ...(prune === undefined
       ? {}
       : {
-          async prune(path: StoragePath) {
+          async prune(path: StoragePath, upTo?: StoragePath) {
             await step('prune', path);
-            await prune.call(driver, path);
+            await prune.call(driver, path, upTo);
           },
         }),
     ...(touch === undefined

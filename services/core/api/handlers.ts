@@ -46,7 +46,7 @@ export function createHandlers(options: HandlerOptions): Record<RouteId, Handler
     base,
     catalog: listCatalog({ registry, filter, pageSize: pageSize.catalog, budgets, cursors }),
     listTags: listTags(registry, pageSize.tags, budgets),
-    getManifest: getManifest(registry),
+    getManifest: getManifest(registry, budgets),
     putManifest: putManifest(registry, { budgets, maxDescriptors }),
     deleteManifest: deleteManifest(registry, deleteEnabled),
     listReferrers: listReferrers(registry, pageSize.tags, budgets),

@@ -1,4 +1,5 @@
 import { readBody } from '#libs/http/body.ts';
+import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
@@ -13,15 +14,30 @@ import { negotiate } from './negotiate.ts';
 import { warn } from './warnings.ts';
 
 /** GET and HEAD of a manifest by tag or digest (distribution-spec, "Pulling manifests"). */
-export function getManifest({ manifests }: Registry): Handler {
+export function getManifest(
+  { manifests }: Registry,
+  budgets: Pick<CoreBudgets, 'downloads'>,
+): Handler {
   return async (ctx, { name, reference }) => {
-    const { digest, mediaType, bytes } = await negotiate(ctx, manifests, name, reference);
+    // Held whole until the client has it: large ones take of the memory for what is on its way to clients.
+    const takeMemory = async (size: number) => {
+      if (size <= smallManifest) return;
+      const { client, subject } = ctx.state.caller;
+      const signal = whileClientWaits(ctx.res);
+      const lease = await budgets.downloads.take(partiesOf(client, subject), size, { signal });
+      disposeWithAnswer(ctx.res, lease);
+    };
+    const stored = await negotiate(ctx, manifests, name, reference, takeMemory);
+    const { digest, mediaType, bytes } = stored;
     describeContent(ctx, digest);
     if (isNotModified(ctx, digest)) return;
     ctx.set('Content-Type', mediaType);
     ctx.body = bytes;
   };
 }
+
+/** Bytes of a manifest that no budget has to know of. */
+const smallManifest = 64 * 1024;
 
 /** Tags of one push; each costs two durable writes. */
 const maxTags = 100;

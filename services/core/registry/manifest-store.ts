@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { type Digest, digestOf, digestParts } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import {
@@ -62,8 +63,15 @@ export interface TagMove {
 }
 
 export interface ManifestStore {
-  /** @throws RegistryError MANIFEST_UNKNOWN */
-  get(repository: RepositoryName, reference: Reference): Promise<StoredManifest>;
+  /**
+   * @param beforeRead called with the size in bytes before they are read; what it throws is passed on
+   * @throws RegistryError MANIFEST_UNKNOWN
+   */
+  get(
+    repository: RepositoryName,
+    reference: Reference,
+    beforeRead?: (size: number) => Promise<void>,
+  ): Promise<StoredManifest>;
   /** What is in its place; unlike `get` brings nothing back from the trash. */
   peek(repository: RepositoryName, digest: Digest): Promise<StoredManifest | undefined>;
   /**
@@ -106,6 +114,8 @@ interface Dependencies {
   rules: ReferenceRules;
 }
 
+/** Manifests whose media type is remembered. */
+const rememberedTypes = 20_000;
 /** References of one manifest that are looked for at once: others want the storage too. */
 const checkedAtOnce = 8;
 /** Missing references that the client is told of, and after which no further one is looked for. */
@@ -120,6 +130,8 @@ export function createManifestStore({
   referrers,
   rules,
 }: Dependencies): ManifestStore {
+  const mediaTypes = new LRUCache<Digest, string>({ max: rememberedTypes });
+
   async function resolve(repository: RepositoryName, reference: Reference): Promise<Digest> {
     const digest =
       reference.kind === 'digest'
@@ -129,20 +141,34 @@ export function createManifestStore({
     return digest;
   }
 
+  /** A manifest never changes: what its type is was found once by parsing it. */
+  function mediaTypeOf(digest: Digest, bytes: Buffer): string {
+    const known = mediaTypes.get(digest);
+    if (known !== undefined) return known;
+    const found = storedMediaType(bytes);
+    mediaTypes.set(digest, found);
+    return found;
+  }
+
   /** Where the bytes of a manifest of this repository are. */
   async function find(repository: RepositoryName, digest: Digest) {
     const target = await readLinkOrRecover(driver, trash, { kind: 'manifest', repository, digest });
     return target === undefined ? undefined : await findBytes(driver, trash, target);
   }
 
-  async function get(repository: RepositoryName, reference: Reference): Promise<StoredManifest> {
+  async function get(
+    repository: RepositoryName,
+    reference: Reference,
+    beforeRead: (size: number) => Promise<void> = async () => {},
+  ): Promise<StoredManifest> {
     const digest = await resolve(repository, reference);
     // A collection may take the bytes away between the two steps; then they come back.
     for (let attempt = 1; attempt <= 3; attempt += 1) {
       const found = await find(repository, digest);
       if (found === undefined) break;
+      await beforeRead(found.size);
       const bytes = await ifPresent(readAll(driver, found.path));
-      if (bytes !== undefined) return { digest, bytes, mediaType: storedMediaType(bytes) };
+      if (bytes !== undefined) return { digest, bytes, mediaType: mediaTypeOf(digest, bytes) };
     }
     throw unknown(repository, reference);
   }
@@ -151,7 +177,9 @@ export function createManifestStore({
     const target = await readLink(driver, paths.revisionLink(repository, digest));
     const found = target === undefined ? undefined : await findBytes(driver, trash, target);
     const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
-    return bytes === undefined ? undefined : { digest, bytes, mediaType: storedMediaType(bytes) };
+    return bytes === undefined
+      ? undefined
+      : { digest, bytes, mediaType: mediaTypeOf(digest, bytes) };
   }
 
   /** @returns what is missing and may be */

@@ -18,10 +18,12 @@ export interface UploadSession {
   offset: number;
   /** Digest of the bytes up to `offset`; undefined where it must be computed anew. */
   digest: Digest | undefined;
+  /** Shows that a holder noted these three, and nobody who can only write to the store. */
+  proof: string | undefined;
 }
 
 /** What a holder reports of its progress. */
-export type UploadProgress = Pick<UploadSession, 'fence' | 'offset' | 'digest'>;
+export type UploadProgress = Pick<UploadSession, 'fence' | 'offset' | 'digest' | 'proof'>;
 
 export interface AcquireOptions {
   requester: Requester;

@@ -105,8 +105,9 @@ export interface StorageDriver {
   /**
    * An ability of storages that have directories: removes the empty ones at and below a path. Files
    * stay, also one that is put there meanwhile.
+   * @param upTo a path above, below which the empty ones over this path go as well
    */
-  prune?(path: StoragePath): Promise<void>;
+  prune?(path: StoragePath, upTo?: StoragePath): Promise<void>;
   /**
    * An ability: makes a file as young as if it were written now, also where there is no room for another byte.
    * @throws StorageError not-found

@@ -173,7 +173,7 @@ async function clearRepository(
   report.removedRepositories += 1;
   if (dryRun) return;
   // Folders only: whatever is pushed meanwhile makes its own again.
-  await driver.prune?.(paths.namespace(repository));
+  await driver.prune?.(paths.namespace(repository), paths.repositories);
 }
 
 /** Takes blobs away that no repository needs. */

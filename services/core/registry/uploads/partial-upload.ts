@@ -1,5 +1,5 @@
 import { type Digest, type DigestAlgorithm, Digester } from '#libs/oci/digest.ts';
-import type { UploadSession } from '../../sessions/session-store.ts';
+import type { UploadProgress, UploadSession } from '../../sessions/session-store.ts';
 import {
   type StorageDriver,
   StorageError,
@@ -8,7 +8,7 @@ import {
 } from '../../storage/driver.ts';
 import { paths, type UploadFile } from '../paths.ts';
 import { type FolderFile, findStored, type UploadPlace } from './upload-folder.ts';
-import type { HeldUpload } from './upload-holder.ts';
+import { type HeldUpload, openProver } from './upload-holder.ts';
 
 /** Bytes written between two syncs, so that the last one at the commit is short. */
 const syncEvery = 64 * 1024 * 1024;
@@ -21,11 +21,14 @@ interface PartialUploadPaths {
   copy: StoragePath;
 }
 
+type Prover = NonNullable<Awaited<ReturnType<typeof openProver>>>;
+
 /** Who has the bytes, or is about to. */
 interface Holder {
   driver: StorageDriver;
   fence: number;
   paths: PartialUploadPaths;
+  prove: Prover | undefined;
 }
 
 /** A file, and what is known of the digest of its bytes. */
@@ -62,6 +65,7 @@ export class PartialUpload {
   readonly fence: number;
   readonly #driver: StorageDriver;
   readonly #paths: PartialUploadPaths;
+  readonly #prove: Prover | undefined;
   #contents: Contents;
   #unsynced = 0;
   /** Set when bytes may have been hashed that did not reach the file, or the reverse. */
@@ -69,15 +73,11 @@ export class PartialUpload {
   /** Set when a sync failed. */
   #unsyncable = false;
 
-  private constructor(
-    driver: StorageDriver,
-    fence: number,
-    pathsOfHolder: PartialUploadPaths,
-    contents: Contents,
-  ) {
-    this.#driver = driver;
-    this.fence = fence;
-    this.#paths = pathsOfHolder;
+  private constructor(holder: Holder, contents: Contents) {
+    this.#driver = holder.driver;
+    this.fence = holder.fence;
+    this.#paths = holder.paths;
+    this.#prove = holder.prove;
     this.#contents = contents;
   }
 
@@ -93,7 +93,8 @@ export class PartialUpload {
   ): Promise<PartialUpload> {
     const { algorithm } = session;
     const blob = stored === undefined ? undefined : await findStored(driver, stored);
-    const holder = { driver, fence, paths: pathsOf(session, fence) };
+    const prove = await openProver(driver, session, fence);
+    const holder = { driver, fence, paths: pathsOf(session, fence), prove };
     if (blob !== undefined) return await PartialUpload.#copy(holder, blob, algorithm);
     if (newest === undefined) {
       return await PartialUpload.#create(holder, holder.paths.open, algorithm);
@@ -105,13 +106,13 @@ export class PartialUpload {
   }
 
   static async #create(
-    { driver, fence, paths }: Holder,
+    holder: Holder,
     path: StoragePath,
     algorithm: DigestAlgorithm,
   ): Promise<PartialUpload> {
-    const writer = await driver.openWriter(path);
+    const writer = await holder.driver.openWriter(path);
     const digester = new Digester(algorithm);
-    return new PartialUpload(driver, fence, paths, { path, writer, algorithm, digester });
+    return new PartialUpload(holder, { path, writer, algorithm, digester });
   }
 
   /** Copies what another one may still write to, or what is somebody else's as well. */
@@ -139,18 +140,19 @@ export class PartialUpload {
 
   /** The closed file of the last holder. It is read only if its digest is not known, or more bytes come. */
   static async #adopt(
-    { driver, fence, paths }: Holder,
+    holder: Holder,
     newest: FolderFile,
-    { algorithm, fence: closedBy, offset, digest }: UploadSession,
+    { algorithm, ...noted }: UploadSession,
   ): Promise<PartialUpload> {
+    const { driver, paths, prove } = holder;
     await driver.rename(newest.path, paths.data);
     const writer = await driver.openWriter(paths.data, {});
     await writer.close();
-    const partial = new PartialUpload(driver, fence, paths, {
-      ...{ path: paths.data, writer, algorithm },
-    });
-    const isKnown = closedBy === newest.fence && offset === writer.size && digest !== undefined;
-    if (isKnown) partial.#contents.digest = digest;
+    const partial = new PartialUpload(holder, { path: paths.data, writer, algorithm });
+    const { digest, proof } = noted;
+    const isOfThese = noted.fence === newest.fence && noted.offset === writer.size;
+    const isProven = proof !== undefined && proof === prove?.(noted);
+    if (isOfThese && isProven && digest !== undefined) partial.#contents.digest = digest;
     else await partial.#hash();
     return partial;
   }
@@ -175,6 +177,13 @@ export class PartialUpload {
   /** Whether another request can go on with it: it is closed, and its digest is that of its bytes. */
   get usable(): boolean {
     return !this.#broken && this.path === this.#paths.data;
+  }
+
+  /** What is noted of it in the session store, for whoever holds it next. */
+  get progress(): UploadProgress {
+    const { fence, size: offset } = this;
+    const noted = { fence, offset, digest: this.usable ? this.digest() : undefined };
+    return { ...noted, proof: this.#prove?.(noted) };
   }
 
   /** Says that its bytes are about to go: no other request goes on with it. */

@@ -1,6 +1,6 @@
 import { RegistryError } from '#libs/oci/errors.ts';
 import { confirmWanted, type Requester } from '../../sessions/locks.ts';
-import type { SessionLock, UploadProgress } from '../../sessions/session-store.ts';
+import type { SessionLock } from '../../sessions/session-store.ts';
 import type { PartialUpload } from './partial-upload.ts';
 import { RepeatedChunkWriter } from './repeated-chunk-writer.ts';
 
@@ -60,22 +60,17 @@ export async function takeChunk(
     await partial.close();
     await confirmWanted(requester);
     await partial.assertHeld();
-    await lock.update(progressOf(partial));
+    await lock.update(partial.progress);
     return writer.isRepetition && received > 0 ? begin + received : partial.size;
   } catch (error) {
     await partial.close().catch(() => {});
     const record = async () => {
       await partial.assertHeld();
-      await lock.update(progressOf(partial));
+      await lock.update(partial.progress);
     };
     await record().catch(() => {});
     throw error;
   }
-}
-
-function progressOf(partial: PartialUpload): UploadProgress {
-  const { fence, size } = partial;
-  return { fence, offset: size, digest: partial.usable ? partial.digest() : undefined };
 }
 
 /** Reads what is not needed: behind bytes that nobody takes the end of a connection is not seen. */

@@ -146,6 +146,7 @@ export async function recoverSession(
         fence: newest?.fence ?? 0,
         offset: size,
         digest: undefined,
+        proof: undefined,
       };
     }
     // Somebody took it over in between.

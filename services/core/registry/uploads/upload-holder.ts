@@ -1,8 +1,13 @@
+import { createHmac, randomBytes } from 'node:crypto';
 import type { Digest } from '#libs/oci/digest.ts';
-import { SessionLostError, type UploadSession } from '../../sessions/session-store.ts';
+import {
+  SessionLostError,
+  type UploadProgress,
+  type UploadSession,
+} from '../../sessions/session-store.ts';
 import { ifPresent, type StorageDriver, StorageError } from '../../storage/driver.ts';
 import { paths } from '../paths.ts';
-import { writeVolatile } from '../small-files.ts';
+import { readAll, writeVolatile } from '../small-files.ts';
 import { readUploadFolder, type UploadFolder, type UploadPlace } from './upload-folder.ts';
 
 /** How often somebody else may be faster. */
@@ -23,8 +28,25 @@ export async function writeSessionFiles(
   await writeVolatile(
     driver,
     paths.uploadFile(repository, id, { kind: 'session', fence: 0 }),
-    JSON.stringify({ subject, algorithm }),
+    JSON.stringify({ subject, algorithm, key: randomBytes(32).toString('base64url') }),
   );
+}
+
+/**
+ * Proves what a holder notes in the session store, with a key that only the tree has: whoever can write to the store, and not
+ * to the tree, cannot pass other bytes off as those of a digest.
+ * @returns undefined where the upload is of an earlier version, and has no key
+ */
+export async function openProver(
+  driver: StorageDriver,
+  { repository, id }: UploadPlace,
+  fence: number,
+): Promise<((progress: Omit<UploadProgress, 'proof'>) => string) | undefined> {
+  const path = paths.uploadFile(repository, id, { kind: 'session', fence });
+  const { key } = JSON.parse((await readAll(driver, path)).toString('utf8')) as { key?: unknown };
+  if (typeof key !== 'string' || key === '') return undefined;
+  return ({ fence: of, offset, digest }) =>
+    createHmac('sha256', key).update(`${id} ${of} ${offset} ${digest}`).digest('base64url');
 }
 
 /** An upload that the caller holds, and what was in its folder then. */

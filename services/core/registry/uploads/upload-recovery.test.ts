@@ -4,11 +4,13 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
 import { openRegistry } from '../../../../test/support/open-registry.ts';
+import { createSteppingDriver } from '../../../../test/support/stepping-driver.ts';
 import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../../../test/support/temporary-folder.ts';
 import { chunkOf } from '../../../../test/support/upload-chunks.ts';
+import { createEmbeddedSessionStore } from '../../sessions/embedded.ts';
 import type { StorageDriver, StoragePath } from '../../storage/driver.ts';
 import { createFilesystemDriver } from '../../storage/filesystem/filesystem.ts';
 import { paths } from '../paths.ts';
@@ -125,6 +127,16 @@ describe('an upload that a core left behind', () => {
     assert.deepEqual(await folder.files(), []);
   });
 
+  test('leaves no folder of its name behind when it is cancelled', async () => {
+    const { uploads } = restart();
+    for (const name of ['deep/a/b/c/d', 'team/app/x']) {
+      const repository = parseRepositoryName(name);
+      const { id } = await uploads.start(repository, '');
+      await uploads.cancel({ repository, id, subject: '' });
+    }
+    assert.deepEqual(await driver.list(paths.repositories), []);
+  });
+
   test('can be ended with a digest that is wrong', async () => {
     const key = await begin(restart());
     await assert.rejects(restart().uploads.complete(key, digest), { code: 'DIGEST_INVALID' });
@@ -177,6 +189,35 @@ describe('an upload that a core left behind', () => {
     await old.uploads.append(key, chunkOf(tail.subarray(0, 1000), { start: 6000 }));
     await core.uploads.complete(key, digest, chunkOf(tail.subarray(1000), { start: 7000 }));
     await assertComplete(core);
+  });
+
+  test('is hashed anew where the session store says what no holder noted', async () => {
+    const forged = digestOf(Buffer.from('something else'));
+    for (const proof of [undefined, '', 'x'.repeat(43)]) {
+      const first = restart();
+      const key = await begin(first);
+      const session = await first.uploads.find(key);
+      const sessions = createEmbeddedSessionStore();
+      await sessions.create({ ...session, digest: forged, proof });
+      const core = openRegistry(driver, { sessions });
+      await assert.rejects(core.uploads.complete(key, forged), { code: 'DIGEST_INVALID' });
+      assert.equal(await core.blobs.has(app, forged), false);
+    }
+  });
+
+  test('is not read again where the session store says what its holder noted', async () => {
+    const sessions = createEmbeddedSessionStore();
+    const key = await begin(openRegistry(driver, { sessions }), bytes);
+    const read: string[] = [];
+    const watched = createSteppingDriver(driver, async ({ operation, path }) => {
+      if (operation === 'read') read.push(path);
+    });
+    await openRegistry(watched, { sessions }).uploads.complete(key, digest);
+    assert.deepEqual(
+      read.filter((path) => path.includes('/data.')),
+      [],
+    );
+    await assertComplete(restart());
   });
 
   test('is not ended by a core whose request was overtaken', async () => {

@@ -17,7 +17,12 @@ import { createPartialUploads } from './partial-uploads.ts';
 import { createSessionAccess, type UploadKey, unknownUpload } from './session-access.ts';
 import { discard, type Turn, takeChunk, type UploadChunk } from './take-chunk.ts';
 import { createUploadEnding } from './upload-ending.ts';
-import { measureUpload, readUploadFolder, recoverSession } from './upload-folder.ts';
+import {
+  measureUpload,
+  readUploadFolder,
+  recoverSession,
+  type UploadPlace,
+} from './upload-folder.ts';
 import { takeOver, writeSessionFiles } from './upload-holder.ts';
 import { walkUploads } from './walk-uploads.ts';
 
@@ -144,6 +149,12 @@ export function createUploadService({
       if (session === undefined) throw unknownUpload(key.id);
       await end(lock, session.fence);
     });
+    await pruneFolders(key);
+  }
+
+  /** Nothing stays of a repository that was never pushed to. */
+  async function pruneFolders({ repository, id }: UploadPlace): Promise<void> {
+    await driver.prune?.(paths.upload(repository, id), paths.repositories);
   }
 
   /** @returns false if somebody is at it */
@@ -151,8 +162,10 @@ export function createUploadService({
     // One that this store forgot may be in use all the same, by a core that has not noticed yet.
     const session = (await sessions.read(id)) ?? (await recoverSession(driver, repository, id));
     try {
-      if (session === undefined) await driver.remove(paths.upload(repository, id));
-      else {
+      if (session === undefined) {
+        await driver.remove(paths.upload(repository, id));
+        await pruneFolders({ repository, id });
+      } else {
         const key = { repository, id, subject: session.subject };
         await cancel(key, unattended);
       }
@@ -176,6 +189,7 @@ export function createUploadService({
         fence: 0,
         offset: 0,
         digest: undefined,
+        proof: undefined,
       };
       await writeSessionFiles(driver, session);
       try {
@@ -235,13 +249,15 @@ export function createUploadService({
       // Looked at first: to ask for the lock is to ask whoever writes to let go.
       if (partials.isInUse(key.id)) return false;
       if ((await find(key)).offset > 0 || (await measureUpload(driver, key)).size > 0) return false;
-      return await withLock(key, unattended, async ({ lock }) => {
+      const isEnded = await withLock(key, unattended, async ({ lock }) => {
         // Ours first: nobody acknowledges another byte then.
         const { fence } = await takeOver(driver, key);
         if ((await measureUpload(driver, key)).size > 0) return false;
         await end(lock, fence);
         return true;
       });
+      if (isEnded) await pruneFolders(key);
+      return isEnded;
     },
 
     async purge(openedBefore, { dryRun }) {

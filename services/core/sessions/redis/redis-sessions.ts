@@ -168,16 +168,16 @@ export function createRedisSessionStore({
   };
 }
 
-/** As the create script takes it: about, fence, offset, digest. */
+/** As the create script takes it: about, fence, offset, digest, proof. */
 function formatSession(session: UploadSession): (string | number)[] {
   const { repository, subject, algorithm, startedAt } = session;
   const about = JSON.stringify({ repository, subject, algorithm, startedAt });
   return [about, ...formatProgress(session)];
 }
 
-/** As the scripts take it: fence, offset, digest. */
-function formatProgress({ fence, offset, digest }: UploadProgress): (string | number)[] {
-  return [fence, offset, digest ?? ''];
+/** As the scripts take it: fence, offset, digest, proof. */
+function formatProgress({ fence, offset, digest, proof }: UploadProgress): (string | number)[] {
+  return [fence, offset, digest ?? '', proof ?? ''];
 }
 
 function parseSession(id: UploadId, list: readonly string[]): UploadSession {
@@ -199,5 +199,6 @@ function parseSession(id: UploadId, list: readonly string[]): UploadSession {
     fence: Number(get('fence')),
     offset: Number(get('offset')),
     digest: get('digest') === '' ? undefined : (get('digest') as Digest),
+    proof: get('proof') === '' ? undefined : get('proof'),
   };
 }

@@ -18,12 +18,13 @@ function script(name: string, body: string): RedisScript {
   return { name: `portcullis_upload_${name}`, lua: prelude + body };
 }
 
-/** ARGV: time, ttl, about, fence, offset, digest. 1 if it was made now. */
+/** ARGV: time, ttl, about, fence, offset, digest, proof. 1 if it was made now. */
 export const createScript = script(
   'create',
   `
 if redis.call('EXISTS', key) == 1 then return 0 end
-redis.call('HSET', key, 'about', ARGV[3], 'fence', ARGV[4], 'offset', ARGV[5], 'digest', ARGV[6])
+redis.call('HSET', key, 'about', ARGV[3], 'fence', ARGV[4], 'offset', ARGV[5], 'digest', ARGV[6],
+  'proof', ARGV[7])
 redis.call('PEXPIRE', key, ARGV[2])
 return 1
 `,
@@ -68,13 +69,13 @@ return 1
 `,
 );
 
-/** ARGV: time, ttl, lease, turn, fence, offset, digest. 0 if the turn is over, -2 if the request was given up. */
+/** ARGV: time, ttl, lease, turn, fence, offset, digest, proof. 0 if the turn is over, -2 if the request was given up. */
 export const updateScript = script(
   'update',
   `
 if redis.call('EXISTS', KEYS[2]) == 1 then return -2 end
 if redis.call('HGET', key, 'turn') ~= ARGV[4] then return 0 end
-redis.call('HSET', key, 'fence', ARGV[5], 'offset', ARGV[6], 'digest', ARGV[7],
+redis.call('HSET', key, 'fence', ARGV[5], 'offset', ARGV[6], 'digest', ARGV[7], 'proof', ARGV[8],
   'lease', tostring(now() + tonumber(ARGV[3])))
 redis.call('PEXPIRE', key, ARGV[2])
 return 1

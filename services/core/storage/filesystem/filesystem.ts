@@ -164,9 +164,9 @@ class FilesystemDriver implements StorageDriver {
     }
   }
 
-  async prune(path: StoragePath): Promise<void> {
+  async prune(path: StoragePath, upTo: StoragePath = path): Promise<void> {
     const target = this.#toChange(path);
-    await guard(path, () => pruneDirectory(target));
+    await guard(path, () => pruneDirectory(target, this.#at(upTo)));
     this.#directories.forget(target);
   }
 
