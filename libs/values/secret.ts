@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { nearestWord } from './nearest-word.ts';
 
 /** What stands for a secret wherever it is shown. */
 export const redacted = '***';
@@ -34,6 +35,16 @@ const passwordInUrl = /(\b[a-z][a-z0-9+.-]*:\/\/[^/?#\s:@]*:)[^/?#\s]+@/gi;
 const secretNames =
   /pass(?:word|wd|phrase)?$|secret|token|signature|credential|authorization|cookie|(?:api|access|account|private|signing|license)_?key|connectionstring|dsn$|^(?:pw|pwd|key|auth|sig|code)$/i;
 
+/** Keys that hold secrets: what is spelt nearly like one was perhaps meant to be it. */
+const secretKeys = [
+  ...['password', 'passphrase', 'secret', 'token', 'sentinelpassword', 'credentials'],
+  ...['secretkey', 'accesskey', 'accountkey', 'apikey', 'licensekey', 'connectionstring'],
+];
+
+function isSecretName(name: string): boolean {
+  return secretNames.test(name) || nearestWord(name, secretKeys) !== undefined;
+}
+
 /** A parameter of a URL's query. */
 const parameter = /([?&;])([^=&;#\s]+)=([^&;#\s]+)/g;
 
@@ -62,7 +73,7 @@ export function redactByName(value: unknown): unknown {
   return Object.fromEntries(
     Object.entries(value).map(([key, item]) => [
       key,
-      secretNames.test(key) && item !== null && item !== undefined ? redacted : redactByName(item),
+      isSecretName(key) && item !== null && item !== undefined ? redacted : redactByName(item),
     ]),
   );
 }

@@ -152,6 +152,17 @@ describe('limits of logins', () => {
     await assert.rejects(one.admit('bob', '10.0.0.1'), isLimited());
   });
 
+  test('one who is known loses the lane there by a wrong guess', async () => {
+    const one = limits({ perLogin: 10 });
+    await one.succeed('bob', '10.0.0.1');
+    await one.fail('bob', '10.0.0.1');
+    const admission = await one.admit('bob', '10.0.0.1');
+    assert.equal(admission.lane, 'other');
+    await admission.right();
+    await one.succeed('bob', '10.0.0.2');
+    assert.equal((await one.admit('bob', '10.0.0.2')).lane, 'known');
+  });
+
   test('beyond its limit an account may be tried once from each other network, up to ten times as much', async () => {
     const one = limits({ perAccount: 5, perLogin: 5 });
     await one.fail('bob', '10.0.0.1', 5);

@@ -7,8 +7,8 @@ import type { AttemptCounter, Budget, Refusal, Reservation } from './attempt-cou
 import type { KnownLogins } from './known-logins.ts';
 
 /**
- * Who is served first where passwords are compared: logins that were right lately, then the first attempt of a
- * network, then the others.
+ * Who is served first where passwords are compared: logins that were right lately and failed none since, then the first
+ * attempt of a network, then the others.
  */
 export type Lane = 'known' | 'first' | 'other';
 
@@ -200,11 +200,9 @@ export function createLoginLimits(options: LoginLimitsOptions): LoginLimits {
       const taken = await obtain(attempt, network, ask);
       // The narrowest network counts first, then the wider ones: nothing failed there, and nothing is under way.
       const before = taken[0]?.before.slice(0, networks.length) ?? [];
-      const lane: Lane = isKnown
-        ? 'known'
-        : before.every((count) => count === 0)
-          ? 'first'
-          : 'other';
+      // One that is known has its lane until it fails: whoever is known at many addresses could fill it with guesses.
+      const isClean = before.every((count) => count === 0);
+      const lane: Lane = isClean ? (isKnown ? 'known' : 'first') : 'other';
       const settle = async (how: 'keep' | 'giveBack') => {
         await Promise.all(taken.map((one) => one[how]()));
         wake();

@@ -44,7 +44,7 @@ export function createUploadEnding({ driver, locks, blobs, partials }: Dependenc
     const actual =
       algorithm === session.algorithm
         ? partial.digest()
-        : await digestFile(driver, partial.path, algorithm);
+        : await digestFile(driver, partial.path, algorithm, requester);
     if (actual !== digest) {
       partial.retire();
       await end(lock, partial.fence);

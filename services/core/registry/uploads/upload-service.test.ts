@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { digestOf } from '#libs/oci/digest.ts';
@@ -15,6 +16,7 @@ import { brokenChunkOf, chunkOf, hangingChunkOf } from '../../../../test/support
 import { createEmbeddedSessionStore } from '../../sessions/embedded.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
 import { createFilesystemDriver } from '../../storage/filesystem/filesystem.ts';
+import { createMemoryDriver } from '../../storage/memory.ts';
 import { paths } from '../paths.ts';
 import type { Registry } from '../registry.ts';
 import { readAll } from '../small-files.ts';
@@ -212,6 +214,34 @@ describe('an upload', () => {
     assert.equal(await registry.blobs.has(app, digest), false);
     await uploads.complete(key, digest);
     await assertStored(bytes);
+  });
+
+  test('is hashed no further by another algorithm when its client has left', async () => {
+    let pieces = 0;
+    const leaving = new AbortController();
+    const slow: StorageDriver = {
+      ...createMemoryDriver(),
+      async read() {
+        return Readable.from(
+          (async function* () {
+            for (; pieces < 100; pieces += 1) {
+              if (pieces === 3) leaving.abort();
+              yield Buffer.alloc(1000);
+            }
+          })(),
+        );
+      },
+    };
+    const uploads = openRegistry(slow).uploads;
+    const { id } = await uploads.start(app, 'a');
+    const key = { repository: app, id, subject: 'a' };
+    await uploads.append(key, chunkOf(Buffer.alloc(100_000)));
+    const sha512 = digestOf(Buffer.alloc(100_000), 'sha512');
+    await assert.rejects(
+      uploads.complete(key, sha512, undefined, { id: '', signal: leaving.signal }),
+      { code: 'request-gone' },
+    );
+    assert.ok(pieces < 10, `${pieces} pieces`);
   });
 
   test('leaves no file open, however its requests end', async () => {
