@@ -10,6 +10,9 @@ export interface LeaderLease {
 /** The first core that asks becomes the leader; when it is gone, the next that asks. */
 export function createLeaderLease(locks: Locks, name: string): LeaderLease {
   let held: Held | undefined;
+  /** One look for all who ask at the same time: of two, one would let go of what the other was granted. */
+  let looking: Promise<boolean> | undefined;
+  let releases = 0;
 
   const stillHeld = async () => {
     try {
@@ -23,12 +26,24 @@ export function createLeaderLease(locks: Locks, name: string): LeaderLease {
     }
   };
 
+  async function look(): Promise<boolean> {
+    const before = releases;
+    if (await stillHeld()) return true;
+    const granted = await locks.tryExclusive(lockName(name));
+    if (releases === before) held = granted;
+    else granted?.[Symbol.dispose]();
+    return held !== undefined;
+  }
+
   return {
     async isLeader() {
-      if (!(await stillHeld())) held = await locks.tryExclusive(lockName(name));
-      return held !== undefined;
+      looking ??= look().finally(() => {
+        looking = undefined;
+      });
+      return await looking;
     },
     release() {
+      releases += 1;
       held?.[Symbol.dispose]();
       held = undefined;
     },

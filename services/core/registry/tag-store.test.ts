@@ -87,7 +87,8 @@ describe('the tags of a repository', () => {
         throw new Error('the lock is lost');
       },
     };
-    await assert.rejects(tags.remove(app, made, held), /the lock is lost/);
+    await tags.remove(app, made, held);
+    assert.equal(steps, 2);
     assert.equal(await tags.resolve(app, made), second);
     const link = await readAll(driver, paths.tagIndex(app, made, second));
     assert.equal(link.toString(), second);

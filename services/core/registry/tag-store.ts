@@ -85,7 +85,9 @@ export function createTagStore(driver: StorageDriver): TagStore {
         await confirm?.();
       },
     });
-    await removeStaleTag(driver, repository, tag, confirm === undefined ? undefined : { confirm });
+    // The tag is gone, and its client is told so. Its history goes unless the lock is lost; a collection takes the rest.
+    const step = confirm === undefined ? undefined : { confirm };
+    await removeStaleTag(driver, repository, tag, step).catch(() => {});
   }
 
   return {

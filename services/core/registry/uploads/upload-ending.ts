@@ -58,7 +58,7 @@ export function createUploadEnding({ driver, locks, blobs, partials }: Dependenc
     await noteStored(driver, session, partial.fence, digest);
     partial.retire();
     await driver.move(partial.path, paths.blob(digest));
-    await link(lock, shared, digest, partial.fence);
+    await link(lock, shared, digest, partial.fence, () => partial.assertHeld());
   }
 
   async function give(
@@ -76,10 +76,13 @@ export function createUploadEnding({ driver, locks, blobs, partials }: Dependenc
     shared: Held,
     digest: Digest,
     fence: number,
+    assertHeld = async () => {},
   ): Promise<void> {
     await blobs.link(lock.session.repository, digest, {
       async confirm() {
         await Promise.all([lock.confirm(), shared.confirm()]);
+        // Who cancelled it was told that it is over.
+        await assertHeld();
       },
     });
     // The blob is the repository's for good; what may be left of the session is the purge's.

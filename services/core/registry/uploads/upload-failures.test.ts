@@ -58,6 +58,16 @@ describe('an upload whose storage fails', () => {
     assert.deepEqual(left, []);
   }
 
+  test('that cannot be begun leaves nothing behind', async () => {
+    driver.failOn(
+      'no-space',
+      (operation, path) => operation === 'write' && path.endsWith('/session'),
+    );
+    await assert.rejects(registry.uploads.start(app, ''), { code: 'no-space' });
+    driver.recover();
+    assert.deepEqual(await driver.list(paths.uploads(app)), []);
+  });
+
   test('goes on from what it has once a full disk has room again', async () => {
     const key = await begin();
     let writes = 0;

@@ -219,9 +219,11 @@ describe('an upload', () => {
   test('is hashed no further by another algorithm when its client has left', async () => {
     let pieces = 0;
     const leaving = new AbortController();
+    const memory = createMemoryDriver();
     const slow: StorageDriver = {
-      ...createMemoryDriver(),
-      async read() {
+      ...memory,
+      async read(path) {
+        if (!path.includes('/data.')) return await memory.read(path);
         return Readable.from(
           (async function* () {
             for (; pieces < 100; pieces += 1) {

@@ -191,8 +191,8 @@ export function createUploadService({
         digest: undefined,
         proof: undefined,
       };
-      await writeSessionFiles(driver, session);
       try {
+        await writeSessionFiles(driver, session);
         await sessions.create(session);
       } catch (error) {
         // The client never learns of it.

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { access, type FileHandle, mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Modes } from './root-folder.ts';
 
@@ -24,6 +24,27 @@ export async function createFile(
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === attempts) throw error;
     }
-    await mkdir(dirname(path), { recursive: true, mode: modes.folder });
+    await makeFolders(dirname(path), modes.folder);
+  }
+}
+
+/** mkdir says that there is no such folder where it means that the filesystem is read-only. */
+async function makeFolders(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') await assertWritable(path);
+    throw error;
+  }
+}
+
+/** @throws ErrnoException EROFS or EACCES, of the nearest folder that is there */
+async function assertWritable(path: string): Promise<void> {
+  for (let folder = path; ; folder = dirname(folder)) {
+    try {
+      return await access(folder, constants.W_OK);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || folder === '/') throw error;
+    }
   }
 }
