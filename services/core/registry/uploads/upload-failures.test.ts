@@ -65,7 +65,7 @@ describe('an upload whose storage fails', () => {
     );
     await assert.rejects(registry.uploads.start(app, ''), { code: 'no-space' });
     driver.recover();
-    assert.deepEqual(await driver.list(paths.uploads(app)), []);
+    assert.deepEqual(await driver.list(paths.repositories), []);
   });
 
   test('goes on from what it has once a full disk has room again', async () => {

@@ -197,6 +197,7 @@ export function createUploadService({
       } catch (error) {
         // The client never learns of it.
         await driver.remove(paths.upload(repository, session.id)).catch(() => {});
+        await pruneFolders(session).catch(() => {});
         throw error;
       }
       return session;
