@@ -95,6 +95,12 @@ export interface StorageDriver {
    * @throws StorageError not-found
    */
   rename(from: StoragePath, to: StoragePath): Promise<void>;
+  /**
+   * An ability of storages where that is a step of its own: resolves when the name of a file that is there is kept over a
+   * power loss, though whoever gave it that name may not have got so far.
+   * @throws StorageError not-found
+   */
+  syncName?(path: StoragePath): Promise<void>;
   /** Removes a file or a directory with all it holds; an absent path is no error. */
   remove(path: StoragePath, step?: VisibleStep): Promise<void>;
   /**

@@ -164,7 +164,8 @@ export function limitUploads({
       for await (const { repository, id } of walkUploads(driver)) {
         signal?.throwIfAborted();
         if (open.has(id)) continue;
-        const session = await recoverSession(driver, repository, id);
+        // One that cannot be read now is counted when it goes on.
+        const session = await recoverSession(driver, repository, id).catch(() => undefined);
         // What another registry began is its own purge's, and ours in the end.
         if (session === undefined) continue;
         const { subject, startedAt, offset } = session;
@@ -175,21 +176,24 @@ export function limitUploads({
 
     async expireEmpty(age) {
       let ended = 0;
+      const failures: unknown[] = [];
       for (const upload of open.before(now() - age)) {
         if (!upload.empty) continue;
         try {
           if (!(await uploads.endIfEmpty(upload))) {
-            open.fill(upload.id);
+            // Somebody is at it, or it has bytes.
+            await look(upload);
             continue;
           }
           ended += 1;
           open.remove(upload.id);
         } catch (error) {
-          // Somebody is at it, or it is gone already.
-          if (!(error instanceof RegistryError)) throw error;
-          if (isGone(error)) open.remove(upload.id);
+          // Somebody is at it, or it is gone already, or it cannot be read, which keeps no other one.
+          if (!(error instanceof RegistryError)) failures.push(error);
+          else if (isGone(error)) open.remove(upload.id);
         }
       }
+      if (failures.length > 0) throw failures[0];
       return ended;
     },
   };

@@ -244,7 +244,14 @@ export class PartialUpload {
 
   /** Closes the file between two requests. */
   async close(): Promise<void> {
-    await this.#contents.writer.close();
+    try {
+      await this.#contents.writer.close();
+    } catch (error) {
+      // As with a sync that failed: some systems tell only here of bytes that they could not write.
+      this.#broken = true;
+      this.#unsyncable = true;
+      throw error;
+    }
     if (this.#unsyncable) {
       if (this.path === this.#paths.data) await this.#rename(this.#paths.open);
     } else if (this.path !== this.#paths.data) await this.#rename(this.#paths.data);

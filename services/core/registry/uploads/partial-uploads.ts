@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { UploadId } from '#libs/oci/upload-id.ts';
-import type { UploadSession } from '../../sessions/session-store.ts';
+import type { SessionLock } from '../../sessions/session-store.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
 import { ifPresent } from '../../storage/driver.ts';
 import { PartialUpload } from './partial-upload.ts';
@@ -16,7 +16,7 @@ export interface PartialUploads {
    * with what we take over from whoever held them, be it another request of ours that lost its lock and hangs.
    * @throws StorageError not-found if the upload is over, or others get ahead of us; SessionLostError
    */
-  use<T>(session: UploadSession, action: (partial: PartialUpload) => Promise<T>): Promise<T>;
+  use<T>(lock: SessionLock, action: (partial: PartialUpload) => Promise<T>): Promise<T>;
   /** True while a request of ours uses one of this upload. */
   isInUse(id: UploadId): boolean;
   /** True if we have the one with this number. */
@@ -37,11 +37,14 @@ export function createPartialUploads(
   const idle = new LRUCache<UploadId, PartialUpload>({ max: maxRemembered });
   const inUse = new Map<UploadId, Set<PartialUpload>>();
 
-  async function obtain(session: UploadSession): Promise<PartialUpload> {
+  async function obtain(lock: SessionLock): Promise<PartialUpload> {
+    const { session } = lock;
     const known = idle.get(session.id);
     idle.delete(session.id);
     const isOurs = known !== undefined && (await ifPresent(known.assertHeld().then(() => true)));
     if (isOurs) return known;
+    // Not from whoever has the lock by now.
+    await lock.confirm();
     const held = await takeOver(driver, session);
     if (held.wasHeld) onTakenOver();
     return await PartialUpload.of(driver, held, session);
@@ -59,9 +62,9 @@ export function createPartialUploads(
   }
 
   return {
-    async use(session, action) {
-      const { id } = session;
-      const partial = await obtain(session);
+    async use(lock, action) {
+      const { id } = lock.session;
+      const partial = await obtain(lock);
       using _entered = enter(id, partial);
       try {
         return await action(partial);

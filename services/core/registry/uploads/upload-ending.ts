@@ -67,6 +67,8 @@ export function createUploadEnding({ driver, locks, blobs, partials }: Dependenc
     fence: number,
   ): Promise<void> {
     using shared = await locks.shared(lock.session.repository, requester);
+    // Whoever moved the bytes may have been ended before that was kept over a power loss.
+    await driver.syncName?.(paths.blob(digest));
     await link(lock, shared, digest, fence);
   }
 
@@ -95,7 +97,8 @@ export function createUploadEnding({ driver, locks, blobs, partials }: Dependenc
     await lock.confirm();
     // First what is in storage, so that nobody rebuilds the session of it.
     await endUpload(driver, session, fence);
-    await lock.remove();
+    // It is over, whoever has the session by now.
+    await lock.remove().catch(() => {});
   }
 
   return { finish, give, end };

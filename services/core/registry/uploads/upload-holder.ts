@@ -71,10 +71,30 @@ export async function takeOver(driver: StorageDriver, place: UploadPlace): Promi
     const ours = paths.uploadFile(repository, id, { kind: 'session', fence });
     if (!(await renameIfPresent(driver, session.path, ours))) continue;
     const wasHeld = session.fence > 0;
-    const folder = await readUploadFolder(driver, place, { mayHaveBytes: wasHeld });
+    const folder = await readSettled(driver, place, wasHeld);
     if (folder.session?.fence === fence) return { ...folder, fence, wasHeld };
   }
   throw new SessionLostError('another core has taken this upload over');
+}
+
+/**
+ * The folder of an upload whose former holder may just be giving its file another name, for the last time: a listing that
+ * missed it would show a leftover of an earlier one instead. Two that agree have missed nothing.
+ */
+async function readSettled(
+  driver: StorageDriver,
+  place: UploadPlace,
+  mayHaveBytes: boolean,
+): Promise<UploadFolder> {
+  let folder = await readUploadFolder(driver, place, { mayHaveBytes });
+  for (let look = 1; mayHaveBytes && look <= attempts; look += 1) {
+    const again = await readUploadFolder(driver, place, { mayHaveBytes });
+    const isSame =
+      again.newest?.path === folder.newest?.path && again.stored?.path === folder.stored?.path;
+    folder = again;
+    if (isSame) break;
+  }
+  return folder;
 }
 
 /**

@@ -9,7 +9,7 @@ import {
   type SessionStore,
   type UploadSession,
 } from '../../sessions/session-store.ts';
-import { type StorageDriver, StorageError } from '../../storage/driver.ts';
+import { ifPresent, type StorageDriver, StorageError } from '../../storage/driver.ts';
 import type { BlobStore } from '../blob-store.ts';
 import { paths } from '../paths.ts';
 import { readLink } from '../small-files.ts';
@@ -82,6 +82,7 @@ export interface UploadService {
    * Ends uploads that were opened before a time, also those that an older registry left. One that
    * another request does not let go of stays for the next time.
    * @returns how many were ended, or would be
+   * @throws what the first of them failed with, when all were looked at
    */
   purge(openedBefore: Date, options: { dryRun: boolean }): Promise<number>;
 }
@@ -95,6 +96,9 @@ interface Dependencies {
   onTakenOver?: (() => void) | undefined;
   now?: () => Date;
 }
+
+/** How often an upload is looked at that is taken over meanwhile. */
+const maxLooks = 5;
 
 export function createUploadService({
   driver,
@@ -143,11 +147,25 @@ export function createUploadService({
     return new RegistryError('UNAVAILABLE', { message, retryAfter: 1, cause });
   }
 
+  /** As {@link measureUpload}, of an upload that nobody took over while it was looked at. */
+  async function measureHeld(key: UploadKey) {
+    for (let attempt = 1; ; attempt += 1) {
+      const measured = await measureUpload(driver, key);
+      const { session } = measured;
+      if (session === undefined || attempt === maxLooks) return measured;
+      if ((await ifPresent(driver.stat(session.path))) !== undefined) return measured;
+    }
+  }
+
   async function cancel(key: UploadKey, requester: Requester): Promise<void> {
     await withLock(key, requester, async ({ lock }) => {
-      const { session } = await readUploadFolder(driver, key);
+      const { session, stored } = await readUploadFolder(driver, key);
       if (session === undefined) throw unknownUpload(key.id);
+      const digest = stored === undefined ? undefined : await readLink(driver, stored.path);
+      const isComplete = digest !== undefined && (await blobs.has(key.repository, digest));
       await end(lock, session.fence);
+      // The repository has the blob: what is left of the upload is gone, but it was not cancelled.
+      if (isComplete) throw unknownUpload(key.id);
     });
     await pruneFolders(key);
   }
@@ -160,7 +178,10 @@ export function createUploadService({
   /** @returns false if somebody is at it */
   async function purgeOne(repository: RepositoryName, id: UploadId): Promise<boolean> {
     // One that this store forgot may be in use all the same, by a core that has not noticed yet.
-    const session = (await sessions.read(id)) ?? (await recoverSession(driver, repository, id));
+    const isOurs = (await readUploadFolder(driver, { repository, id })).session !== undefined;
+    const session = isOurs
+      ? ((await sessions.read(id)) ?? (await recoverSession(driver, repository, id)))
+      : undefined;
     try {
       if (session === undefined) {
         await driver.remove(paths.upload(repository, id));
@@ -207,7 +228,7 @@ export function createUploadService({
 
     async status(key) {
       const found = await find(key);
-      const { session, newest, size } = await measureUpload(driver, key);
+      const { session, newest, size } = await measureHeld(key);
       if (session === undefined) throw unknownUpload(key.id);
       // What another core adds while it is taken over may be missing in the copy.
       const isCertain =
@@ -219,7 +240,7 @@ export function createUploadService({
 
     append: (key, chunk, requester = unattended) =>
       withLock(key, requester, (turn) =>
-        partials.use(turn.lock.session, (partial) => takeChunk(turn, partial, chunk)),
+        partials.use(turn.lock, (partial) => takeChunk(turn, partial, chunk)),
       ),
 
     complete: (key, digest, chunk, requester = unattended) =>
@@ -238,7 +259,7 @@ export function createUploadService({
             throw unknownUpload(key.id);
           }
         }
-        await partials.use(turn.lock.session, async (partial) => {
+        await partials.use(turn.lock, async (partial) => {
           if (hasBody) await takeChunk(turn, partial, chunk);
           await finish(turn, partial, digest);
         });
@@ -263,10 +284,17 @@ export function createUploadService({
 
     async purge(openedBefore, { dryRun }) {
       let found = 0;
+      const failures: unknown[] = [];
       for await (const { repository, id, openedAt } of walkUploads(driver)) {
         if (openedAt >= openedBefore) continue;
-        if (dryRun || (await purgeOne(repository, id))) found += 1;
+        try {
+          if (dryRun || (await purgeOne(repository, id))) found += 1;
+        } catch (error) {
+          failures.push(error);
+        }
       }
+      // One that cannot be read keeps no other one.
+      if (failures.length > 0) throw failures[0];
       return found;
     },
   };

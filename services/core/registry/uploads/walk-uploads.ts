@@ -30,7 +30,8 @@ async function* uploadsOf(
 ): AsyncGenerator<FoundUpload> {
   for (const id of await driver.list(paths.uploads(repository))) {
     if (!isUploadId(id)) continue;
-    const openedAt = await openedAtOf(driver, repository, id);
+    // One that cannot be read is looked at the next time, and keeps no other one.
+    const openedAt = await openedAtOf(driver, repository, id).catch(() => undefined);
     if (openedAt !== undefined) yield { repository, id, openedAt };
   }
 }

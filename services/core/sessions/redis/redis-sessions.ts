@@ -85,13 +85,15 @@ export function createRedisSessionStore({
     turn: string,
     { requester, onReleaseRequested }: AcquireOptions,
   ): () => void {
-    let asked = false;
+    let askedAt: number | undefined;
     const ask = () => {
-      if (asked) return;
-      asked = true;
+      if (askedAt !== undefined) return;
+      askedAt = performance.now();
       onReleaseRequested();
     };
     const renew = async () => {
+      // Whoever hangs in its storage keeps nobody from the upload: what it writes later counts for nothing.
+      if (askedAt !== undefined && performance.now() - askedAt > 3 * lease) return;
       const answer = await redis.run(renewScript, keysOf(id, requester), [now(), lease, turn]);
       if (answer !== 1) ask();
     };

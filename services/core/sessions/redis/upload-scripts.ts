@@ -44,7 +44,8 @@ if redis.call('EXISTS', KEYS[2]) == 1 then return {'gone'} end
 if redis.call('EXISTS', key) == 0 then return {'none'} end
 local time = now()
 local lease = tonumber(redis.call('HGET', key, 'lease') or '0')
-if lease > time then
+-- One that ends later than any that is granted now is of a clock that was set back.
+if lease > time and lease <= time + tonumber(ARGV[3]) then
   redis.call('HSET', key, 'wanted', '1')
   redis.call('PUBLISH', ARGV[5], ARGV[6])
   return {'held'}

@@ -139,6 +139,15 @@ class FilesystemDriver implements StorageDriver {
     await guard(from, () => rename(this.#at(from), target));
   }
 
+  async syncName(path: StoragePath): Promise<void> {
+    const parent = dirname(this.#toChange(path));
+    await guard(path, async () => {
+      await stat(this.#at(path));
+      await this.#directories.ensure(parent);
+      await syncDirectory(parent);
+    });
+  }
+
   async remove(path: StoragePath, step?: VisibleStep): Promise<void> {
     const target = this.#toChange(path);
     await guard(path, async () => {
