@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
@@ -121,7 +122,8 @@ export function createRedisSessionStore({
     },
 
     async acquire(id, options) {
-      const turn = randomUUID();
+      // Says to whoever looks into Redis which process it was.
+      const turn = `${hostname()}/${process.pid}/${randomUUID()}`;
       const entered = await enter(id, turn, options);
       if (entered === undefined) return undefined;
       let session = entered;

@@ -51,7 +51,7 @@ if lease > time and lease <= time + tonumber(ARGV[3]) then
   return {'held'}
 end
 local fields = redis.call('HGETALL', key)
-redis.call('HSET', key, 'turn', ARGV[4], 'lease', tostring(time + tonumber(ARGV[3])))
+redis.call('HSET', key, 'turn', ARGV[4], 'holder', ARGV[4], 'lease', tostring(time + tonumber(ARGV[3])))
 redis.call('HDEL', key, 'wanted')
 redis.call('PEXPIRE', key, ARGV[2])
 return {'yours', fields}
