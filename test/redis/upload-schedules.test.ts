@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
-import { Redis } from 'ioredis';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
 import { paths } from '../../services/core/registry/paths.ts';
@@ -10,7 +9,6 @@ import type { Registry } from '../../services/core/registry/registry.ts';
 import { readAll } from '../../services/core/registry/small-files.ts';
 import type { UploadKey } from '../../services/core/registry/uploads/session-access.ts';
 import { type CoresOnRedis, startCoresOnRedis } from '../support/cores-on-redis.ts';
-import { type RedisDeployment, startSingle } from '../support/redis.ts';
 import { type Actor, startActor, stopBefore } from '../support/schedule.ts';
 import { createSteppingDriver } from '../support/stepping-driver.ts';
 
@@ -43,7 +41,6 @@ interface Answer {
 /** One client, who sends an upload in pieces to whichever core, and everything that it ever gave up. */
 class Play {
   readonly #world: CoresOnRedis;
-  readonly #admin: Redis;
   readonly #content = randomBytes(pieceSize * pieces);
   readonly #digest = digestOf(this.#content);
   readonly #cores: Registry[];
@@ -52,12 +49,11 @@ class Play {
   #known = 0;
   #current: Actor<Answer> | undefined;
   #late: Actor<Answer>[] = [];
-  #kept: Buffer | null = null;
+  #kept: Buffer | undefined;
   #isComplete = false;
 
-  constructor(world: CoresOnRedis, admin: Redis) {
+  constructor(world: CoresOnRedis) {
     this.#world = world;
-    this.#admin = admin;
     this.#cores = [this.#openCore(), this.#openCore()];
   }
 
@@ -81,7 +77,6 @@ class Play {
 
   async run({ event, at }: Move): Promise<void> {
     if (this.#isComplete) return;
-    const keyInRedis = `portcullis:upload:{${this.#key.id}}`;
     const late = this.#late[at % Math.max(1, this.#late.length)];
     const current = async () => {
       this.#current ??= await this.#send(at);
@@ -116,10 +111,10 @@ class Play {
         await this.#world.forget(this.#key.id);
         break;
       case 'remember':
-        this.#kept = await this.#admin.dumpBuffer(keyInRedis);
+        this.#kept = await this.#world.dump(this.#key.id).catch(() => this.#kept);
         break;
       case 'setBack':
-        if (this.#kept !== null) await this.#admin.restore(keyInRedis, 0, this.#kept, 'REPLACE');
+        if (this.#kept !== undefined) await this.#world.restore(this.#key.id, this.#kept);
         break;
       case 'restart':
         // The requests of the former core go on, as those of one that is taken for dead do.
@@ -221,20 +216,13 @@ function codeOf(error: unknown): string {
 }
 
 describe('an upload of which nothing is lost and nothing doubled', () => {
-  let deployment: RedisDeployment;
   let world: CoresOnRedis;
-  let admin: Redis;
 
   before(async () => {
-    world = await startCoresOnRedis(async () => {
-      deployment = await startSingle();
-      return deployment;
-    });
-    admin = new Redis(deployment.settings.addresses[0]);
+    world = await startCoresOnRedis();
   });
 
   after(async () => {
-    admin?.disconnect();
     await world?.[Symbol.asyncDispose]();
   });
 
@@ -246,7 +234,7 @@ describe('an upload of which nothing is lost and nothing doubled', () => {
         fc.array(move, { maxLength: 60, size: 'max' }),
         fc.array(fc.nat(7), { maxLength: 60, size: 'max' }),
         async (moves, turns) => {
-          const play = new Play(world, admin);
+          const play = new Play(world);
           await play.begin();
           for (const next of moves) await play.run(next);
           await play.settle(turns);

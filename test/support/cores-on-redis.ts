@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
 import type { Registry } from '../../services/core/registry/registry.ts';
@@ -24,6 +25,10 @@ export interface CoresOnRedis extends AsyncDisposable {
   expire(): void;
   /** Has Redis forget an upload. */
   forget(id: UploadId): Promise<void>;
+  /** What Redis knows of an upload now. */
+  dump(id: UploadId): Promise<Buffer>;
+  /** Sets an upload back to what Redis knew of it. */
+  restore(id: UploadId, dumped: Buffer): Promise<void>;
 }
 
 export async function startCoresOnRedis(
@@ -33,6 +38,8 @@ export async function startCoresOnRedis(
   const redis = await connectRedis(deployment.settings, createRecordingLog().log);
   const folder = await createTemporaryFolder();
   const driver = await createFilesystemDriver(folder.path);
+  const admin = new Redis({ ...deployment.settings.addresses[0], lazyConnect: true });
+  const keyOf = (id: UploadId) => `portcullis:upload:{${id}}`;
   let time = 1_800_000_000_000;
   const clock = () => time;
   const closing: (() => Promise<void>)[] = [];
@@ -60,9 +67,18 @@ export async function startCoresOnRedis(
     },
     async forget(id) {
       const script = { name: 'test_forget', lua: `return redis.call('DEL', KEYS[1])` };
-      await redis.run(script, [`portcullis:upload:{${id}}`], []);
+      await redis.run(script, [keyOf(id)], []);
+    },
+    async dump(id) {
+      const dumped = await admin.dumpBuffer(keyOf(id));
+      if (dumped === null) throw new Error(`Redis does not know ${id}`);
+      return dumped;
+    },
+    async restore(id, dumped) {
+      await admin.restore(keyOf(id), 0, dumped, 'REPLACE');
     },
     async [Symbol.asyncDispose]() {
+      admin.disconnect();
       for (const close of closing) await close();
       await redis.close();
       await deployment.remove();
