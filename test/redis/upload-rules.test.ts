@@ -62,6 +62,7 @@ describe('the rules of who holds an upload (docs/adr/0014)', () => {
         armed = true;
       },
       reached: reached.promise,
+      woken: woken.promise,
       wake: woken.resolve,
     };
   }
@@ -187,7 +188,84 @@ describe('the rules of who holds an upload (docs/adr/0014)', () => {
     assert.equal(await next, 4000);
   });
 
-  test('an upload is not ended as empty when its first byte was acknowledged in between', async () => {
+  test('GET looks again where the upload was taken over while it looked', async () => {
+    const first = heldUpBefore((operation, path) => operation === 'stat' && /open\.1$/.test(path));
+    const second = heldUpBefore(
+      (operation, path) => operation === 'rename' && /copy\.2$/.test(path),
+    );
+    const key = await begin(first.core);
+    const slow = slowChunk(content.subarray(3000, 4000), content.subarray(4000, 5000), 3000);
+    const written = Promise.withResolvers<void>();
+    const overtaken = outcome(
+      first.core.uploads.append(key, {
+        ...slow.chunk,
+        length: 6000,
+        async *source() {
+          yield* slow.chunk.source();
+          written.resolve();
+          await second.woken;
+        },
+      }),
+    );
+    await slow.taken;
+    first.arm();
+    const asking = first.core.uploads.status(key);
+    await first.reached;
+    world.expire();
+    second.arm();
+    const next = outcome(
+      second.core.uploads.append(
+        key,
+        chunkOf(content.subarray(3000, 4000), { locationOffset: 3000 }),
+      ),
+    );
+    await second.reached;
+    slow.go();
+    await written.promise;
+    first.wake();
+    const { offset } = await asking;
+    second.wake();
+    assert.equal(await next, 4000);
+    await overtaken;
+    assert.ok(offset <= 4000, `${offset} were told, 4000 are there`);
+  });
+
+  for (const [what, fits] of [
+    ['before it is taken over', (path: string) => /session(?:\.\d+)?$/.test(path)],
+    ['before it is ended', (path: string) => /session\.2$/.test(path)],
+  ] as const) {
+    test(`an upload is not ended as empty ${what} and when a byte was acknowledged in between`, async () => {
+      const writing = world.openCore();
+      const cleaning = heldUpBefore((operation, path) => operation === 'rename' && fits(path));
+      const key = await begin(writing, Buffer.alloc(0));
+      const slow = slowChunk(Buffer.alloc(0), content, 0);
+      const request = outcome(
+        writing.uploads.append(key, {
+          ...slow.chunk,
+          async *source() {
+            yield* slow.chunk.source();
+            // Set back to what it knew while the writer had the lock.
+            await world.restore(key.id, during);
+          },
+        }),
+      );
+      await slow.taken;
+      const during = await world.dump(key.id);
+      world.expire();
+      cleaning.arm();
+      const ended = outcome(cleaning.core.uploads.endIfEmpty(key));
+      await cleaning.reached;
+      slow.go();
+      const acknowledged = await request;
+      cleaning.wake();
+      const isEnded = (await ended) === true;
+      const left = await outcome(writing.uploads.status(key).then(({ offset }) => offset));
+      if (acknowledged === content.length) assert.equal(left, content.length);
+      else assert.ok(isEnded ? left === 'BLOB_UPLOAD_UNKNOWN' : left !== 'BLOB_UPLOAD_UNKNOWN');
+    });
+  }
+
+  test('an upload is not ended as empty that somebody began to write to meanwhile', async () => {
     const cleaning = heldUpBefore(
       (operation, path) => operation === 'rename' && /session(?:\.\d+)?$/.test(path),
     );
