@@ -30,15 +30,14 @@ test('bytes that were dropped when a file was closed are no blob', async () => {
         const member: unknown = Reflect.get(target, name);
         return typeof member === 'function' ? member.bind(target) : member;
       }
-      return async (...[path, state]: Parameters<StorageDriver['openWriter']>) => {
-        const writer = await real.openWriter(path, state);
+      return async (...[path, how]: Parameters<StorageDriver['openWriter']>) => {
+        const writer = await real.openWriter(path, how);
         return {
           get size() {
             return writer.size;
           },
           write: (b: Uint8Array) => writer.write(b),
           sync: () => writer.sync(),
-          state: () => writer.state(),
           async close() {
             await writer.close();
             if (!fail || !path.includes('/open.')) return;

@@ -43,7 +43,6 @@ export function createFailingDriver(driver: StorageDriver): FailingDriver {
       check('sync', path);
       await writer.sync();
     },
-    state: () => writer.state(),
     close: () => writer.close(),
   });
 
@@ -92,9 +91,9 @@ export function createFailingDriver(driver: StorageDriver): FailingDriver {
       check('put', path);
       await driver.put(path, bytes, step);
     },
-    async openWriter(path, state) {
+    async openWriter(path, how) {
       check('openWriter', path);
-      return watch(path, await driver.openWriter(path, state));
+      return watch(path, await driver.openWriter(path, how));
     },
     async list(path, page) {
       check('list', path);

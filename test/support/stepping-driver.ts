@@ -35,7 +35,6 @@ export function createSteppingDriver(
       await step('sync', path);
       await writer.sync();
     },
-    state: () => writer.state(),
     close: () => writer.close(),
   });
   /** Also directly before it is asked whether the step may be taken. */
@@ -64,9 +63,9 @@ export function createSteppingDriver(
       await step('put', path);
       await driver.put(path, bytes, between('put', path, visible));
     },
-    async openWriter(path, state) {
+    async openWriter(path, how) {
       await step('openWriter', path);
-      return watch(path, await driver.openWriter(path, state));
+      return watch(path, await driver.openWriter(path, how));
     },
     async list(path, page) {
       await step('list', path);

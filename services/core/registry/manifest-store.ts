@@ -19,9 +19,9 @@ import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import type { BlobStore } from './blob-store.ts';
 import { assertCondition, type Condition } from './condition.ts';
 import { findBytes, readLinkOrRecover, type Trash } from './garbage/trash.ts';
-import { inParallel } from './in-parallel.ts';
+import { assertReferences } from './missing-references.ts';
 import { paths } from './paths.ts';
-import { type ReferenceRules, referencesOf } from './references.ts';
+import type { ReferenceRules } from './references.ts';
 import type { ReferrersIndex } from './referrers-index.ts';
 import { readAll, readLink, writeLink } from './small-files.ts';
 import type { TagStore } from './tag-store.ts';
@@ -116,10 +116,6 @@ interface Dependencies {
 
 /** Manifests whose media type is remembered. */
 const rememberedTypes = 20_000;
-/** References of one manifest that are looked for at once: others want the storage too. */
-const checkedAtOnce = 8;
-/** Missing references that the client is told of, and after which no further one is looked for. */
-const maxMissing = 100;
 
 export function createManifestStore({
   driver,
@@ -182,37 +178,12 @@ export function createManifestStore({
       : { digest, bytes, mediaType: mediaTypeOf(digest, bytes) };
   }
 
-  /** @returns what is missing and may be */
-  async function checkReferences(
+  async function isThere(
     repository: RepositoryName,
-    manifest: Manifest,
-    signal: AbortSignal | undefined,
-  ): Promise<Digest[]> {
-    const references = referencesOf(manifest, rules);
-    const missing = new Set<Digest>();
-    let lacking = 0;
-    await inParallel(
-      references,
-      { atOnce: checkedAtOnce, signal },
-      async ({ kind, digest, required }) => {
-        const present =
-          kind === 'blob'
-            ? await blobs.has(repository, digest)
-            : (await find(repository, digest)) !== undefined;
-        if (!present) missing.add(digest);
-        if (!present && required) lacking += 1;
-        return lacking < maxMissing;
-      },
-    );
-    // In the manifest's own order, whatever was looked for first.
-    const absent = references.filter(({ digest }) => missing.has(digest));
-    const required = absent.filter((one) => one.required).map(({ digest }) => digest);
-    if (required.length === 0) return absent.map(({ digest }) => digest);
-    const what = manifest.kind === 'index' ? 'manifests' : 'blobs';
-    throw new RegistryError('MANIFEST_BLOB_UNKNOWN', {
-      message: `the manifest refers to ${what} that ${repository} does not have: ${required.slice(0, 3).join(', ')}${required.length > 3 ? ', …' : ''}`,
-      detail: { missing: required.slice(0, maxMissing) },
-    });
+    { kind, digest }: { kind: 'blob' | 'manifest'; digest: Digest },
+  ): Promise<boolean> {
+    if (kind === 'blob') return await blobs.has(repository, digest);
+    return (await find(repository, digest)) !== undefined;
   }
 
   async function assertConditions(
@@ -256,7 +227,11 @@ export function createManifestStore({
         requester,
       );
       await assertConditions(repository, digest, wanted, condition);
-      const missing = await checkReferences(repository, manifest, requester.signal);
+      const missing = await assertReferences(repository, manifest, {
+        rules,
+        isThere: (reference) => isThere(repository, reference),
+        signal: requester.signal,
+      });
       requester.signal.throwIfAborted();
       await driver.put(paths.blob(digest), bytes);
       // Listed first: an entry without its manifest is passed over, a manifest without it is lost.

@@ -24,11 +24,8 @@ export interface ReadOptions {
   pieceSize?: number;
 }
 
-/** What a writer needs to go on elsewhere: small JSON, kept in the upload session. */
-export type WriterState = Readonly<Record<string, string | number | boolean>>;
-
 /**
- * Bytes on their way to a path. One holder at a time, which the caller sees to.
+ * Bytes on their way to a path. One writer at a time, which the caller sees to.
  * What `write` has taken survives the end of the process once it resolves; the end of power only
  * after `sync`.
  */
@@ -39,8 +36,6 @@ export interface StorageWriter {
   write(bytes: Uint8Array): Promise<void>;
   /** Resolves when everything written is kept over a power loss. */
   sync(): Promise<void>;
-  /** What a later `openWriter` needs to append. */
-  state(): WriterState;
   /** Lets go of the resources; what was written stays. Safe to call twice. */
   close(): Promise<void>;
 }
@@ -77,11 +72,10 @@ export interface StorageDriver {
   /** Writes a small file whole: readers see the old content or the new, never a part. */
   put(path: StoragePath, bytes: Uint8Array, step?: VisibleStep): Promise<void>;
   /**
-   * Without a state creates the file and fails with `exists` if there is one; with the state of an
-   * earlier writer appends to it.
-   * @throws StorageError exists, not-found
+   * Opens a file for writing: a new one, or the end of one that is there.
+   * @throws StorageError exists, where it is to be new; not-found, where it is to be there
    */
-  openWriter(path: StoragePath, state?: WriterState): Promise<StorageWriter>;
+  openWriter(path: StoragePath, how?: 'create' | 'append'): Promise<StorageWriter>;
   /**
    * Names directly below a directory, in byte order, at most `limit` of those after `after`.
    * An absent directory has no names.

@@ -67,7 +67,6 @@ function guardWriter(writer: StorageWriter, guard: WriteGuard): StorageWriter {
     },
     write: (bytes) => report(guard, () => writer.write(bytes)),
     sync: () => report(guard, () => writer.sync()),
-    state: () => writer.state(),
     close: () => writer.close(),
   };
 }

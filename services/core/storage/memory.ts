@@ -47,8 +47,8 @@ export function createMemoryDriver(): StorageDriver {
       files.set(path, { bytes: Buffer.from(bytes), modified: new Date() });
     },
 
-    async openWriter(path: StoragePath, state?: object): Promise<StorageWriter> {
-      if (state !== undefined) return memoryWriter(find(path));
+    async openWriter(path: StoragePath, how = 'create'): Promise<StorageWriter> {
+      if (how === 'append') return memoryWriter(find(path));
       if (files.has(path)) throw new StorageError('exists', path);
       const file = { bytes: Buffer.alloc(0), modified: new Date() };
       files.set(path, file);
@@ -96,7 +96,6 @@ function memoryWriter(file: MemoryFile): StorageWriter {
       file.modified = new Date();
     },
     async sync() {},
-    state: () => ({}),
     async close() {},
   };
 }

@@ -147,7 +147,7 @@ export class PartialUpload {
   ): Promise<PartialUpload> {
     const { driver, paths, prove } = holder;
     await driver.rename(newest.path, paths.data);
-    const writer = await driver.openWriter(paths.data, {});
+    const writer = await driver.openWriter(paths.data, 'append');
     await writer.close();
     const partial = new PartialUpload(holder, { path: paths.data, writer, algorithm });
     const { digest, proof } = noted;
@@ -277,7 +277,7 @@ export class PartialUpload {
 
   /** A writer at the end of what we know to be there. */
   async #append(path: StoragePath): Promise<StorageWriter> {
-    const writer = await this.#driver.openWriter(path, this.#contents.writer.state());
+    const writer = await this.#driver.openWriter(path, 'append');
     if (writer.size === this.size) return writer;
     await writer.close();
     this.#broken = true;

@@ -103,11 +103,11 @@ class FilesystemDriver implements StorageDriver {
     });
   }
 
-  async openWriter(path: StoragePath, state?: object): Promise<StorageWriter> {
+  async openWriter(path: StoragePath, how: 'create' | 'append' = 'create'): Promise<StorageWriter> {
     const target = this.#toChange(path);
     return await guard(path, async () => {
       const handle =
-        state === undefined
+        how === 'create'
           ? await createFile(target, creating, this.#modes)
           : await open(target, appending);
       try {

@@ -35,10 +35,6 @@ export class FilesystemWriter implements StorageWriter {
     await guard(this.#path, () => this.#handle.datasync());
   }
 
-  state(): Record<string, never> {
-    return {};
-  }
-
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
