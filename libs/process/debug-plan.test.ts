@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AuthSettings, Settings } from '#libs/config/settings.ts';
+import type { AuthSettings } from '#libs/config/auth-settings.ts';
+import type { Settings } from '#libs/config/settings.ts';
 import { planDebug } from './debug-plan.ts';
 
 const shared = { port: 5001 };

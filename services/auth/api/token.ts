@@ -3,7 +3,7 @@ import { type Access, formatScope, parseScopes } from '#libs/access/scope.ts';
 import { formatBasicChallenge } from '#libs/auth/challenge.ts';
 import { parseAuthorization } from '#libs/auth/credentials.ts';
 import { maxAccountLength } from '#libs/auth/htpasswd.ts';
-import type { TokenService } from '#libs/config/settings.ts';
+import type { TokenService } from '#libs/config/auth-settings.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
 import { whileClientWaits } from '#libs/http/client-gone.ts';

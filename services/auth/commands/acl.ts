@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
-import type { AuthSettings } from '#libs/config/settings.ts';
+import type { AuthSettings } from '#libs/config/auth-settings.ts';
 import { type Caller, callerOf } from '#libs/policy/caller.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import type { DecidedBy, Policy } from '#libs/policy/policy.ts';

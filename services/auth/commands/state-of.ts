@@ -1,7 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { AuthSettings } from '#libs/config/auth-settings.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
-import { type AuthSettings, toSettings } from '#libs/config/settings.ts';
+import { toSettings } from '#libs/config/settings.ts';
 import { switchToOwnerOf } from '#libs/process/drop-privileges.ts';
 
 /** The token service's settings of a configuration. @throws Error if it has none */
