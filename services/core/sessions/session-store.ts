@@ -70,4 +70,8 @@ export class SessionBusyError extends Error {
 /** The session went to another holder in the meantime; nothing of ours counts any more. */
 export class SessionLostError extends Error {
   readonly code = 'session-lost';
+
+  constructor(message = 'another core has taken this upload over') {
+    super(message);
+  }
 }

@@ -1,9 +1,9 @@
 import { type Digest, digestParts, isDigest } from '#libs/oci/digest.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { walkRepositories } from '../catalog.ts';
+import { digestFile } from '../digest-file.ts';
 import { createTrash, keyOf, type Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
-import { digestFile } from '../uploads/partial-upload.ts';
 import { walkUploads } from '../uploads/walk-uploads.ts';
 import { type CheckContext, checkRepository } from './check-repository.ts';
 import type { Finding, SuspectedFinding, TreeSummary } from './finding.ts';

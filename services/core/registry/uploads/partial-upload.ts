@@ -1,5 +1,4 @@
 import { type Digest, type DigestAlgorithm, Digester } from '#libs/oci/digest.ts';
-import { type Requester, RequestGoneError, unattended } from '../../sessions/locks.ts';
 import type { UploadProgress, UploadSession } from '../../sessions/session-store.ts';
 import {
   type StorageDriver,
@@ -290,22 +289,4 @@ export class PartialUpload {
 function pathsOf({ repository, id }: UploadPlace, fence: number): PartialUploadPaths {
   const of = (kind: UploadFile['kind']) => paths.uploadFile(repository, id, { kind, fence });
   return { session: of('session'), open: of('open'), data: of('data'), copy: of('copy') };
-}
-
-/**
- * The digest of a stored file, for an algorithm that was not computed on the way.
- * @throws RequestGoneError when nobody waits for it any more
- */
-export async function digestFile(
-  driver: StorageDriver,
-  path: StoragePath,
-  algorithm: DigestAlgorithm,
-  { signal }: Requester = unattended,
-): Promise<Digest> {
-  const digester = new Digester(algorithm);
-  for await (const bytes of await driver.read(path)) {
-    if (signal.aborted) throw new RequestGoneError();
-    digester.update(bytes as Buffer);
-  }
-  return digester.digest();
 }

@@ -74,7 +74,7 @@ export async function takeOver(driver: StorageDriver, place: UploadPlace): Promi
     const folder = await readSettled(driver, place, wasHeld);
     if (folder.session?.fence === fence) return { ...folder, fence, wasHeld };
   }
-  throw new SessionLostError('another core has taken this upload over');
+  throw new SessionLostError();
 }
 
 /**
@@ -110,7 +110,7 @@ export async function endUpload(
   const ours = paths.uploadFile(repository, id, { kind: 'session', fence });
   const ended = paths.uploadFile(repository, id, { kind: 'ended', fence });
   if (!(await renameIfPresent(driver, ours, ended))) {
-    throw new SessionLostError('another core has taken this upload over');
+    throw new SessionLostError();
   }
   await driver.remove(paths.upload(repository, id));
 }

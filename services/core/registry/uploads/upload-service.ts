@@ -1,7 +1,7 @@
 import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
-import { createUploadId, type UploadId } from '#libs/oci/upload-id.ts';
+import { createUploadId } from '#libs/oci/upload-id.ts';
 import { type Locks, type Requester, unattended } from '../../sessions/locks.ts';
 import {
   SessionBusyError,
@@ -23,14 +23,14 @@ import {
   recoverSession,
   type UploadPlace,
 } from './upload-folder.ts';
-import { takeOver, writeSessionFiles } from './upload-holder.ts';
-import { walkUploads } from './walk-uploads.ts';
+import { writeSessionFiles } from './upload-holder.ts';
+import { createUploadUpkeep, type UploadUpkeep } from './upload-upkeep.ts';
 
 /**
  * Upload sessions of blobs (distribution-spec, "Pushing blobs"). A session that is another's, or of
  * another repository, is BLOB_UPLOAD_UNKNOWN to everybody else.
  */
-export interface UploadService {
+export interface UploadService extends UploadUpkeep {
   /** Bytes that a chunk should at least have (distribution-spec, "Pushing a blob in chunks"); 0 for any. */
   readonly chunkMinLength: number;
   /**
@@ -71,20 +71,6 @@ export interface UploadService {
   ): Promise<void>;
   /** Ends a session and removes its bytes. @throws RegistryError BLOB_UPLOAD_UNKNOWN */
   cancel(key: UploadKey, requester?: Requester): Promise<void>;
-  /**
-   * Ends a session that has no byte. One that gets its first at this moment stays: that request is told to
-   * come again.
-   * @returns whether it was ended
-   * @throws RegistryError BLOB_UPLOAD_UNKNOWN
-   */
-  endIfEmpty(key: UploadKey): Promise<boolean>;
-  /**
-   * Ends uploads that were opened before a time, also those that an older registry left. One that
-   * another request does not let go of stays for the next time.
-   * @returns how many were ended, or would be
-   * @throws what the first of them failed with, when all were looked at
-   */
-  purge(openedBefore: Date, options: { dryRun: boolean }): Promise<number>;
 }
 
 interface Dependencies {
@@ -143,7 +129,7 @@ export function createUploadService({
     cause: StorageError,
   ): Promise<RegistryError> {
     if ((await recoverSession(driver, repository, id)) === undefined) return unknownUpload(id);
-    const message = 'another core has taken this upload over';
+    const { message } = new SessionLostError();
     return new RegistryError('UNAVAILABLE', { message, retryAfter: 1, cause });
   }
 
@@ -173,28 +159,6 @@ export function createUploadService({
   /** Nothing stays of a repository that was never pushed to. */
   async function pruneFolders({ repository, id }: UploadPlace): Promise<void> {
     await driver.prune?.(paths.upload(repository, id), paths.repositories);
-  }
-
-  /** @returns false if somebody is at it */
-  async function purgeOne(repository: RepositoryName, id: UploadId): Promise<boolean> {
-    // One that this store forgot may be in use all the same, by a core that has not noticed yet.
-    const isOurs = (await readUploadFolder(driver, { repository, id })).session !== undefined;
-    const session = isOurs
-      ? ((await sessions.read(id)) ?? (await recoverSession(driver, repository, id)))
-      : undefined;
-    try {
-      if (session === undefined) {
-        await driver.remove(paths.upload(repository, id));
-        await pruneFolders({ repository, id });
-      } else {
-        const key = { repository, id, subject: session.subject };
-        await cancel(key, unattended);
-      }
-      return true;
-    } catch (error) {
-      if (error instanceof RegistryError) return false;
-      throw error;
-    }
   }
 
   return {
@@ -267,35 +231,15 @@ export function createUploadService({
 
     cancel: (key, requester = unattended) => cancel(key, requester),
 
-    async endIfEmpty(key) {
-      // Looked at first: to ask for the lock is to ask whoever writes to let go.
-      if (partials.isInUse(key.id)) return false;
-      if ((await find(key)).offset > 0 || (await measureUpload(driver, key)).size > 0) return false;
-      const isEnded = await withLock(key, unattended, async ({ lock }) => {
-        // Ours first: nobody acknowledges another byte then.
-        const { fence } = await takeOver(driver, key);
-        if ((await measureUpload(driver, key)).size > 0) return false;
-        await end(lock, fence);
-        return true;
-      });
-      if (isEnded) await pruneFolders(key);
-      return isEnded;
-    },
-
-    async purge(openedBefore, { dryRun }) {
-      let found = 0;
-      const failures: unknown[] = [];
-      for await (const { repository, id, openedAt } of walkUploads(driver)) {
-        if (openedAt >= openedBefore) continue;
-        try {
-          if (dryRun || (await purgeOne(repository, id))) found += 1;
-        } catch (error) {
-          failures.push(error);
-        }
-      }
-      // One that cannot be read keeps no other one.
-      if (failures.length > 0) throw failures[0];
-      return found;
-    },
+    ...createUploadUpkeep({
+      driver,
+      sessions,
+      partials,
+      find,
+      withLock,
+      end,
+      cancel,
+      pruneFolders,
+    }),
   };
 }
