@@ -8,6 +8,8 @@ HOST ?=
 PORT ?=
 
 node := ./node_modules/.bin/node
+# A test that hangs ends all the same, and so does one that failed and left a server running.
+test_limits := --test-timeout=1200000 --test-force-exit
 run_node := $$( [ -x $(node) ] && echo $(node) || echo node )
 
 node_modules/.installed: package.json package-lock.json
@@ -28,30 +30,30 @@ run: node_modules/.installed ## a registry with TLS, tokens and a first user (HO
 
 .PHONY: test
 test: node_modules/.installed ## unit, contract, property and architecture tests
-	@exec $(run_node) --disable-warning=DEP0060 --test --test-reporter=spec \
+	@exec $(run_node) --disable-warning=DEP0060 --test --test-timeout=1200000 --test-reporter=spec \
 		'libs/**/*.test.ts' 'services/**/*.test.ts' 'test/*.test.ts' 'test/api/**/*.test.ts'
 
 .PHONY: e2e
 e2e: node_modules/.installed ## the stack as `make run` starts it, driven by docker, skopeo and curl
-	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/e2e/**/*.test.ts'
+	@exec $(run_node) --test $(test_limits) --test-reporter=spec --test-concurrency=1 'test/e2e/**/*.test.ts'
 
 .PHONY: e2e-http2
 e2e-http2: node_modules/.installed ## the real clients once more, where HTTP/2 is spoken
-	@E2E_HTTP2=1 exec $(run_node) --test --test-reporter=spec --test-concurrency=1 \
+	@E2E_HTTP2=1 exec $(run_node) --test $(test_limits) --test-reporter=spec --test-concurrency=1 \
 		test/e2e/docker.test.ts test/e2e/clients.test.ts test/e2e/behind-nginx.test.ts
 
 .PHONY: fleet
 fleet: node_modules/.installed ## several of each process with a real Redis, Cluster and Sentinels
-	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 \
+	@exec $(run_node) --test $(test_limits) --test-reporter=spec --test-concurrency=1 \
 		'test/redis/**/*.test.ts' 'test/fleet/**/*.test.ts'
 
 .PHONY: clients
 clients: node_modules/.installed ## podman, crane, oras, containerd, cosign of Debian's newest, and docker
-	@exec $(run_node) --test --test-reporter=spec 'test/clients/**/*.test.ts'
+	@exec $(run_node) --test $(test_limits) --test-reporter=spec 'test/clients/**/*.test.ts'
 
 .PHONY: image-test
 image-test: node_modules/.installed ## the image and the compose stack, built and run by a real engine
-	@exec $(run_node) --test --test-reporter=spec 'test/image/**/*.test.ts'
+	@exec $(run_node) --test $(test_limits) --test-reporter=spec 'test/image/**/*.test.ts'
 
 .PHONY: image
 image: ## the container image (TAG=portcullis)
@@ -59,11 +61,11 @@ image: ## the container image (TAG=portcullis)
 
 .PHONY: crash
 crash: node_modules/.installed ## ends and fails the core at steps of its storage, and checks what is left
-	@exec $(run_node) --test --test-reporter=spec --test-concurrency=1 'test/crash/**/*.test.ts'
+	@exec $(run_node) --test $(test_limits) --test-reporter=spec --test-concurrency=1 'test/crash/**/*.test.ts'
 
 .PHONY: chaos
 chaos: node_modules/.installed ## the same at every step, and for longer: about ten minutes
-	@CHAOS=1 exec $(run_node) --test --test-reporter=spec --test-concurrency=1 \
+	@CHAOS=1 exec $(run_node) --test $(test_limits) --test-reporter=spec --test-concurrency=1 \
 		test/redis/protocol.test.ts test/fleet/chaos.test.ts 'test/crash/**/*.test.ts'
 
 .PHONY: bench

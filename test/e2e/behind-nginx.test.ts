@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -7,6 +7,7 @@ import { startConfigured } from '../support/configured-stack.ts';
 import { type DockerEngine, nameThisMachine, startDockerEngine } from '../support/docker-engine.ts';
 import { freePort } from '../support/free-port.ts';
 import { mustRun, run } from '../support/run.ts';
+import { spawn } from '../support/spawn.ts';
 import { launcher, type Stack } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 

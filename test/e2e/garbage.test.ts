@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -10,6 +9,7 @@ import { stringify } from 'yaml';
 import { startConfigured } from '../support/configured-stack.ts';
 import { type ImageFixture, makeImage } from '../support/images.ts';
 import { mustRun, run } from '../support/run.ts';
+import { spawn } from '../support/spawn.ts';
 import { launcher, type Stack } from '../support/stack.ts';
 
 const clients = 50;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -11,6 +11,7 @@ import { freePort } from '../support/free-port.ts';
 import { http2Client } from '../support/http2-client.ts';
 import { makeImage, makeLayer } from '../support/images.ts';
 import { run } from '../support/run.ts';
+import { spawn } from '../support/spawn.ts';
 import { launcher, type Stack, servicePids } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 

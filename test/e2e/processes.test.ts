@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -9,6 +8,7 @@ import { after, before, describe, test } from 'node:test';
 import { startConfigured } from '../support/configured-stack.ts';
 import { freePort } from '../support/free-port.ts';
 import { mustRun, run } from '../support/run.ts';
+import { spawn } from '../support/spawn.ts';
 import { launcher, servicePids, startStack } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -55,8 +55,8 @@ describe('starting and stopping', () => {
     const first = await startStack();
     const ca = await readFile(first.ca, 'utf8');
     assert.notEqual(first.password, '');
-    assert.match(first.output(), new RegExp(`certs\\.d/localhost:${first.port}/ca\\.crt`));
     assert.match(first.output(), new RegExp(`docker login -u admin localhost:${first.port}`));
+    assert.match(first.output(), /Docker asks no certificate of this host/);
     assert.equal(await first.stop('SIGINT'), 0);
     const second = await startStack({ dir: first.dir, port: first.port });
     try {
@@ -76,6 +76,8 @@ describe('starting and stopping', () => {
     const second = await startStack({ dir: first.dir, host: 'registry.example.com' });
     try {
       assert.equal(await readFile(second.ca, 'utf8'), ca);
+      const trusted = `/etc/docker/certs.d/registry.example.com:${first.port}/ca.crt`;
+      assert.ok(second.output().includes(trusted), second.output());
       const site = new X509Certificate(await readFile(join(second.dir, 'certs', 'site.crt')));
       for (const name of ['registry.example.com', 'localhost']) {
         assert.equal(site.checkHost(name), name);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
@@ -14,6 +14,7 @@ import { binaryHeader, ipv4Block, ipv6Block, proxyLine } from '../support/proxy-
 import { rawClient } from '../support/raw-client.ts';
 import { mustRun, run } from '../support/run.ts';
 import { segmentedSocket } from '../support/segmented-socket.ts';
+import { spawn } from '../support/spawn.ts';
 import type { Stack } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 

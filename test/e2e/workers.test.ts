@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -9,6 +8,7 @@ import { stringify } from 'yaml';
 import { startConfigured } from '../support/configured-stack.ts';
 import { freePort } from '../support/free-port.ts';
 import { mustRun, run } from '../support/run.ts';
+import { spawn } from '../support/spawn.ts';
 import { launcher, type Stack, servicePids } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 

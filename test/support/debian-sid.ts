@@ -1,8 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mustRun, type RunOptions, type RunResult, run } from './run.ts';
+import { spawn } from './spawn.ts';
 
 /** Where packages come from: what is not in the stable release yet. */
 const mirror = 'http://deb.debian.org/debian';

@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mustRun, type RunOptions, type RunResult, run } from './run.ts';
+import { spawn } from './spawn.ts';
 import { waitFor } from './wait-for.ts';
 
 /** Debian's client matches Debian's engine; another may stand before it on PATH. */

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { freePort } from './free-port.ts';
 import { type RedisServer, startRedisServer } from './redis.ts';
 import { type Relay, startRelay } from './relay.ts';
 import { mustRun } from './run.ts';
+import { spawn } from './spawn.ts';
 import { launcher } from './stack.ts';
 import { waitFor } from './wait-for.ts';
 

@@ -1,9 +1,9 @@
-import { spawn } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { freePort } from './free-port.ts';
 import { run } from './run.ts';
+import { spawn } from './spawn.ts';
 import { waitFor } from './wait-for.ts';
 
 /** Debian's docker-registry, the original that we stand in for, over a tree of ours. */

@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,6 +7,7 @@ import { redisSettings } from '#libs/config/redis-settings.ts';
 import type { RedisSettings } from '#libs/redis/redis-settings.ts';
 import { freePort } from './free-port.ts';
 import { mustRun, run } from './run.ts';
+import { spawn } from './spawn.ts';
 import { waitFor } from './wait-for.ts';
 
 /** A Redis server of the test's own, on 127.0.0.1. */

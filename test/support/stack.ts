@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { freePort } from './free-port.ts';
+import { spawn } from './spawn.ts';
 import { waitFor } from './wait-for.ts';
 
 export const launcher = fileURLToPath(new URL('../../bin/portcullis', import.meta.url));

@@ -55,6 +55,20 @@ describe('the manifests of a repository', () => {
     }
   });
 
+  test('a manifest is parsed once for its media type, however often it is served', async (context) => {
+    const image = makeImage();
+    await giveBlobs(image);
+    await put(image);
+    const parsed: string[] = [];
+    const parse = JSON.parse.bind(JSON);
+    context.mock.method(JSON, 'parse', (text: string) => {
+      parsed.push(text);
+      return parse(text) as unknown;
+    });
+    for (let n = 0; n < 3; n += 1) await registry.manifests.get(app, latest);
+    assert.equal(parsed.filter((text) => text === String(image.bytes)).length, 1);
+  });
+
   test('pushing by digest makes no tag', async () => {
     const image = makeImage('docker');
     await giveBlobs(image);

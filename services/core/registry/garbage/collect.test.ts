@@ -226,11 +226,14 @@ describeEachStorage('collecting garbage', (open) => {
   });
 
   test('a repository of which nothing is left vanishes; one below it stays', async () => {
-    const [above, below] = [makeImage(), makeImage()];
+    const [above, below, alone] = [makeImage(), makeImage(), makeImage()];
     await pushImage(core, app, above, 'v1');
     await pushImage(core, `${app}/below`, below, 'v1');
+    await pushImage(core, 'team/deep/alone', alone, 'v1');
     await core.send('DELETE', `/v2/${app}/manifests/${above.descriptor.digest}`);
+    await core.send('DELETE', `/v2/team/deep/alone/manifests/${alone.descriptor.digest}`);
     await collect();
+    assert.deepEqual(await storage.driver.list(paths.namespace('team')), ['app']);
     const { text } = await core.send('GET', '/v2/_catalog');
     assert.deepEqual(JSON.parse(text), { repositories: [`${app}/below`] });
     await assertWhole(below, `${app}/below`);
