@@ -51,7 +51,7 @@ export function describeComposeStack(given: () => ImageUnderTest): void {
       };
       await mustCompose(['up', '--detach', '--no-build']);
       for (const service of [...ours, 'redis']) {
-        await waitFor(`${service} to be healthy`, () => healthy(service), 300_000).catch(
+        await waitFor(`${service} to be healthy`, () => healthy(service), 90_000).catch(
           async (error: unknown) => {
             const { stdout } = await compose(['logs', '--no-color']);
             throw new Error(`${(error as Error).message}\n${stdout}`, { cause: error });
@@ -138,7 +138,7 @@ export function describeComposeStack(given: () => ImageUnderTest): void {
       await mustDocker('image', 'rm', image);
       await mustCompose(['start', ...firsts]);
       for (const service of firsts) {
-        await waitFor(`${service} to be healthy again`, () => healthy(service), 300_000);
+        await waitFor(`${service} to be healthy again`, () => healthy(service), 90_000);
       }
       await mustDocker('pull', `${registries[0]}/team/half:v1`);
     });
@@ -147,7 +147,7 @@ export function describeComposeStack(given: () => ImageUnderTest): void {
       await mustCompose(['stop', '--timeout', '40']);
       for (const service of ours) assert.equal((await inspect(service)).State.ExitCode, 0, service);
       await mustCompose(['up', '--detach', '--no-build']);
-      await waitFor('the gateway', () => healthy('gateway-2'), 300_000);
+      await waitFor('the gateway', () => healthy('gateway-2'), 90_000);
       await waitFor('a pull', async () => {
         const args = ['pull', `${registries[1]}/team/app:v1`];
         return (await given().engine.docker(args)).code === 0;
