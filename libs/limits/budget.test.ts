@@ -127,6 +127,17 @@ describe('a budget', () => {
     await assert.rejects(budget.take(from('a'), 1, { signal: leaving.signal }), /it left/);
   });
 
+  test('gives nothing to one that leaves at the moment at which there is something', async () => {
+    const budget = budgetOf();
+    const lease = budget.tryTake(from('a'), 100);
+    const leaving = new AbortController();
+    const waited = budget.take(from('b'), 10, { signal: leaving.signal });
+    leaving.abort(new Error('gone'));
+    lease?.[Symbol.dispose]();
+    await assert.rejects(waited, /gone/);
+    assert.deepEqual([budget.used, budget.waiting], [0, 0]);
+  });
+
   test('shares out the places in its queue too', async () => {
     const budget = budgetOf({ queue: 8 });
     const lease = budget.tryTake(from('a'), 100) as Lease;

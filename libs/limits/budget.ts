@@ -110,8 +110,15 @@ export function createBudget({
     let settle = () => {};
     try {
       return await new Promise<Lease>((resolve, reject) => {
-        const timer = setTimeout(() => reject(refuse()), maxWait);
-        const leave = () => reject(signal?.reason as Error);
+        // It stops waiting in the same breath: what is given to one that has left, nobody would give back.
+        const timer = setTimeout(() => {
+          settle();
+          reject(refuse());
+        }, maxWait);
+        const leave = () => {
+          settle();
+          reject(signal?.reason as Error);
+        };
         signal?.addEventListener('abort', leave);
         const waiter: Waiter = {
           parties,
