@@ -152,6 +152,18 @@ describe('limits of logins', () => {
     await assert.rejects(one.admit('bob', '10.0.0.1'), isLimited());
   });
 
+  test('a stale token that is sent again and again takes nothing from the password', async () => {
+    const one = limits({ perAddress: 50, perAccount: 100, perLogin: 3 });
+    await one.succeed('bob', '10.0.0.1');
+    for (let n = 0; n < 10; n += 1) await (await one.admit('bob', '10.0.0.1', false)).wrong();
+    const admission = await one.admit('bob', '10.0.0.1');
+    assert.equal(admission.lane, 'known');
+    await admission.right();
+    for (let n = 10; n < 50; n += 1) await (await one.admit('bob', '10.0.0.1', false)).wrong();
+    await assert.rejects(one.admit('bob', '10.0.0.1', false), isLimited());
+    assert.equal(one.refused.at(-1)?.limit, 'address');
+  });
+
   test('one who is known loses the lane there by a wrong guess', async () => {
     const one = limits({ perLogin: 10 });
     await one.succeed('bob', '10.0.0.1');

@@ -65,6 +65,19 @@ export interface LoginLimitsOptions {
   maxWait?: number;
 }
 
+/** By what the keys of budgets begin with. */
+const limitNames: Readonly<Record<string, Limited['limit']>> = {
+  login: 'login',
+  address: 'address',
+  account: 'account',
+  known: 'login',
+  'known-token': 'address',
+};
+
+function limitOf({ key }: Refusal): Limited['limit'] {
+  return limitNames[key.slice(0, key.indexOf(':'))] ?? 'login';
+}
+
 /** How many times as much as the narrowest each wider network of IPv6 may have: /64, /56, /48. */
 const growth = [1, 2, 4];
 /** Beyond its limit an account may still be tried once from each other network, up to so many times its limit. */
@@ -135,9 +148,11 @@ export function createLoginLimits(options: LoginLimitsOptions): LoginLimits {
   /** What an attempt of somebody who is known is taken from: a budget that nobody elsewhere can use up. */
   async function reserveKnown({ account, guessable }: Attempt, networks: readonly string[]) {
     const [network, widest] = [networks[0] ?? '', networks.at(-1) ?? ''];
-    const key = `known:${account}\0${network}`;
-    const most = guessable ? perLogin : perAddress;
-    return await reserveInTurn([() => counter.reserve(widest, [{ key, most }])]);
+    // A stale token that a job sends again and again is nobody's guess at the password.
+    const budget = guessable
+      ? { key: `known:${account}\0${network}`, most: perLogin }
+      : { key: `known-token:${account}\0${network}`, most: perAddress };
+    return await reserveInTurn([() => counter.reserve(widest, [budget])]);
   }
 
   /** Counts a failure of somebody who is known where others are counted, too. */
@@ -170,9 +185,7 @@ export function createLoginLimits(options: LoginLimitsOptions): LoginLimits {
         const next = settled.promise;
         const result = await ask();
         if (Array.isArray(result)) return result;
-        const limit = result.key.split(':', 1)[0] as Limited['limit'] | 'known';
-        const named = limit === 'known' ? 'login' : limit;
-        if (!result.busy) refuse({ account, client, limit: named }, result.retryAfter);
+        if (!result.busy) refuse({ account, client, limit: limitOf(result) }, result.retryAfter);
         const others = waiting.get(network) ?? 0;
         const tooMany = !entered && others >= maxWaiting;
         if (signal?.aborted === true) throw new ClientGoneError();
