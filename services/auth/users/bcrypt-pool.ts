@@ -17,27 +17,40 @@ interface Job {
   reject(error: unknown): void;
 }
 
+/** Milliseconds after which a thread that died is started again. */
+const restartDelay = 500;
+
+/** @param script what the threads run */
 export function createBcryptPool(
   size = Math.max(1, Math.min(4, availableParallelism() - 1)),
+  script = new URL('./bcrypt-worker.ts', import.meta.url),
 ): BcryptPool {
   const waiting: Job[] = [];
   const idle: Worker[] = [];
   const working = new Map<Worker, Job>();
+  const alive = new Set<Worker>();
   let closed = false;
 
-  function start(): Worker {
-    const worker = new Worker(new URL('./bcrypt-worker.ts', import.meta.url));
+  function start(index: number): Worker {
+    const worker = new Worker(script);
     worker.unref();
     worker.on('message', (answer: boolean | string) => {
       working.get(worker)?.resolve(answer as never);
       next(worker);
     });
     worker.on('error', (error: unknown) => {
+      alive.delete(worker);
       working.get(worker)?.reject(error);
       working.delete(worker);
-      if (closed) return;
-      workers[workers.indexOf(worker)] = start();
+      const place = idle.indexOf(worker);
+      if (place >= 0) idle.splice(place, 1);
+      // Nobody waits for threads that cannot be started: each start that fails answers those who came before it.
+      if (alive.size === 0) for (const job of waiting.splice(0)) job.reject(error);
+      setTimeout(() => {
+        if (!closed) workers[index] = start(index);
+      }, restartDelay).unref();
     });
+    alive.add(worker);
     next(worker);
     return worker;
   }
@@ -53,7 +66,7 @@ export function createBcryptPool(
     working.set(worker, job);
     worker.postMessage(job.work);
   }
-  const workers = Array.from({ length: size }, start);
+  const workers = Array.from({ length: size }, (_, index) => start(index));
 
   return {
     size,
@@ -68,6 +81,8 @@ export function createBcryptPool(
     async close() {
       closed = true;
       await Promise.all(workers.map((worker) => worker.terminate()));
+      const left = [...waiting.splice(0), ...working.values()];
+      for (const { reject } of left) reject(new Error('the token service is stopping'));
     },
   };
 }
