@@ -16,7 +16,7 @@ export const coreLimitsSchema = z.object({
   uploads: count(16, 1_000_000)
     .default(1000)
     .describe(
-      'Open uploads without a byte for each account, and for anonymous clients in each repository; ten times as many with bytes.',
+      'Open uploads without a byte for each account, and for anonymous clients in each repository and of each network; ten times as many with bytes.',
     ),
   emptyuploads: duration('1m', '8760h')
     .default(3_600_000)

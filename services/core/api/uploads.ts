@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { covers } from '#libs/access/scope.ts';
+import { partiesOf } from '#libs/limits/parties.ts';
 import { type Digest, digestParts, parseDigest, parseDigestAlgorithm } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { parseRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
@@ -32,11 +33,12 @@ export function startUpload(registry: Registry): Handler {
         return;
       }
     }
-    const { subject } = ctx.state.caller;
+    const { subject, client } = ctx.state.caller;
+    const [network] = partiesOf(client).networks;
     const whole = query.get('digest');
     if (whole === null) {
       const algorithm = parseDigestAlgorithm(query.get('digest-algorithm') ?? 'sha256');
-      const { id } = await uploads.start(name, subject, algorithm);
+      const { id } = await uploads.start(name, subject, algorithm, network);
       describeUpload(ctx, name, id, 0);
       if (uploads.chunkMinLength > 0) {
         ctx.set('OCI-Chunk-Min-Length', String(uploads.chunkMinLength));
@@ -45,7 +47,7 @@ export function startUpload(registry: Registry): Handler {
       return;
     }
     const digest = parseDigest(whole);
-    const { id } = await uploads.start(name, subject, digestParts(digest).algorithm);
+    const { id } = await uploads.start(name, subject, digestParts(digest).algorithm, network);
     const key = { repository: name, id, subject };
     try {
       await uploads.complete(key, digest, readChunk(ctx), ctx.state.requester);

@@ -71,6 +71,14 @@ describe('uploads that are begun and not finished', () => {
     await begin(5, '', other);
   });
 
+  test('are so many for an anonymous client, whatever the repository', async () => {
+    const from = (network: string, name: string) =>
+      uploads.start(parseRepositoryName(name), '', 'sha256', network);
+    for (let n = 0; n < 5; n += 1) await from('203.0.113.7', `new/${n}`);
+    await assert.rejects(from('203.0.113.7', 'new/5'), refusal);
+    await from('203.0.113.8', 'new/5');
+  });
+
   test('are no more if they are asked for at once, and those that could not be begun take no place', async () => {
     const asked = await Promise.allSettled(
       Array.from({ length: 20 }, () => uploads.start(app, 'ann')),

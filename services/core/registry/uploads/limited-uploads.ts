@@ -1,10 +1,12 @@
 import { LRUCache } from 'lru-cache';
 import type { BudgetState } from '#libs/limits/budget.ts';
+import type { DigestAlgorithm } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
+import type { UploadSession } from '../../sessions/session-store.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
 import { inParallel } from '../in-parallel.ts';
-import { createOpenUploads, type OpenUpload } from './open-uploads.ts';
+import { createOpenUploads, type OpenUpload, type UploadOwner } from './open-uploads.ts';
 import type { UploadKey } from './session-access.ts';
 import { recoverSession } from './upload-folder.ts';
 import type { UploadService } from './upload-service.ts';
@@ -17,11 +19,22 @@ const retryAfter = 60;
 const recountEvery = 10_000;
 
 /**
- * The same uploads, of which one account and one repository may have so many open. Each core counts those that
+ * The same uploads, of which one account, and anonymous clients of one repository or network, may have so many open. Each core counts those that
  * were begun at it, and those that it found when it was started.
  */
 export interface LimitedUploads extends UploadService {
   readonly limit: UploadLimit;
+  /**
+   * As {@link UploadService.start}.
+   * @param network of the client that asks, by which one without an account is counted as well
+   * @throws RegistryError TOOMANYREQUESTS
+   */
+  start(
+    repository: RepositoryName,
+    subject: string,
+    algorithm?: DigestAlgorithm,
+    network?: string,
+  ): Promise<UploadSession>;
   /** Counts what the tree holds from before this core was started, or from other cores. */
   census(signal?: AbortSignal): Promise<void>;
   /**
@@ -75,20 +88,18 @@ export function limitUploads({
   }
 
   /** Taken before anything is begun: many may be asked for at once. */
-  async function reserve(
-    subject: string,
-    repository: RepositoryName,
-  ): Promise<Disposable | undefined> {
-    const place = open.reserve(subject, repository);
+  async function reserve(owner: UploadOwner): Promise<Disposable | undefined> {
+    const place = open.reserve(owner);
     if (place !== undefined) return place;
-    const who = subject === '' ? `in ${repository}` : `by ${subject}`;
+    const { subject, repository, network = '' } = owner;
+    const who = subject === '' ? `in ${repository} from ${network}` : `by ${subject}`;
     let recount = recounts.get(who);
     if (recount === undefined || now() - recount.at >= recountEvery) {
-      recount = { at: now(), done: lookAtAll(open.of(subject, repository)) };
+      recount = { at: now(), done: lookAtAll(open.of(owner)) };
       recounts.set(who, recount);
     }
     await recount.done;
-    return open.reserve(subject, repository);
+    return open.reserve(owner);
   }
 
   /** Notes what an action that failed left of an upload. */
@@ -117,8 +128,9 @@ export function limitUploads({
       },
     },
 
-    async start(repository, subject, algorithm) {
-      using place = await reserve(subject, repository);
+    async start(repository, subject, algorithm, network) {
+      const owner = { repository, subject, network };
+      using place = await reserve(owner);
       if (place === undefined) {
         refused += 1;
         throw new RegistryError('TOOMANYREQUESTS', {
@@ -129,7 +141,7 @@ export function limitUploads({
       }
       const session = await uploads.start(repository, subject, algorithm);
       const startedAt = session.startedAt.getTime();
-      open.add({ id: session.id, repository, subject, startedAt, empty: true });
+      open.add({ ...owner, id: session.id, startedAt, empty: true });
       return session;
     },
 

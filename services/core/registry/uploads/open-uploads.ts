@@ -1,12 +1,18 @@
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 
-/** An upload that has not ended, as far as this core knows. */
-export interface OpenUpload {
-  id: UploadId;
+/** For whom an upload is counted. */
+export interface UploadOwner {
   repository: RepositoryName;
-  /** Empty for an anonymous client, which is counted by the repository. */
+  /** Empty for an anonymous client, which is counted by the repository and by its network. */
   subject: string;
+  /** Of an anonymous client; undefined where it is not known, as of one that began at another core. */
+  network?: string | undefined;
+}
+
+/** An upload that has not ended, as far as this core knows. */
+export interface OpenUpload extends UploadOwner {
+  id: UploadId;
   /** Milliseconds since the epoch. */
   startedAt: number;
   /** True until it has a byte. */
@@ -16,14 +22,14 @@ export interface OpenUpload {
 /** What one upload with bytes counts; one without has cost its owner nothing yet, and counts ten times as much. */
 const weights = { empty: 10, filled: 1 } as const;
 
-/** How many uploads are open: of each account, and of anonymous clients in each repository. */
+/** How many uploads are open: of each account, and of anonymous clients in each repository and of each network. */
 export interface OpenUploads {
   readonly size: number;
   /**
-   * A place for one that this account is about to begin in this repository, until it is let go of.
+   * A place for one that is about to be begun, until it is let go of.
    * @returns undefined if there is no room
    */
-  reserve(subject: string, repository: RepositoryName): Disposable | undefined;
+  reserve(owner: UploadOwner): Disposable | undefined;
   /** One that was begun, or was found; one that is known already stays as it is. */
   add(upload: OpenUpload): void;
   /** It has bytes now. */
@@ -33,9 +39,9 @@ export interface OpenUploads {
   has(id: UploadId): boolean;
   /** Those that were begun before a time. */
   before(time: number): OpenUpload[];
-  /** Those that leave this account no room, or anonymous clients in this repository. */
-  of(subject: string, repository: RepositoryName): OpenUpload[];
-  /** What the account or repository that has most of all has, in uploads without a byte. */
+  /** Those that are counted where one of this owner would be. */
+  of(owner: UploadOwner): OpenUpload[];
+  /** What the account, repository or network that has most of all has, in uploads without a byte. */
   most(): number;
 }
 
@@ -45,10 +51,7 @@ export function createOpenUploads(most: number): OpenUploads {
   const known = new Map<UploadId, OpenUpload>();
   const loads = new Map<string, number>();
 
-  const keysOf = ({ subject, repository }: Pick<OpenUpload, 'subject' | 'repository'>) =>
-    // Nobody keeps others out of a repository: accounts are counted by themselves, and who has none together.
-    subject === '' ? [`in ${repository}`] : [`by ${subject}`];
-  const weigh = (upload: Pick<OpenUpload, 'subject' | 'repository' | 'empty'>, sign: 1 | -1) => {
+  const weigh = (upload: UploadOwner & { empty: boolean }, sign: 1 | -1) => {
     for (const key of keysOf(upload)) {
       const weight = upload.empty ? weights.empty : weights.filled;
       const load = (loads.get(key) ?? 0) + sign * weight;
@@ -68,9 +71,9 @@ export function createOpenUploads(most: number): OpenUploads {
     get size() {
       return known.size;
     },
-    reserve(subject, repository) {
-      const upload = { subject, repository, empty: true };
-      if (keysOf(upload).some((key) => (loads.get(key) ?? 0) >= capacity)) return undefined;
+    reserve(owner) {
+      const upload = { ...owner, empty: true };
+      if (keysOf(owner).some((key) => (loads.get(key) ?? 0) >= capacity)) return undefined;
       weigh(upload, 1);
       return { [Symbol.dispose]: () => weigh(upload, -1) };
     },
@@ -89,11 +92,20 @@ export function createOpenUploads(most: number): OpenUploads {
     remove,
     has: (id) => known.has(id),
     before: (time) => [...known.values()].filter(({ startedAt }) => startedAt < time),
-    of: (subject, repository) =>
-      [...known.values()].filter(
-        (upload) =>
-          upload.subject === subject && (subject !== '' || upload.repository === repository),
-      ),
-    most: () => Math.ceil(Math.max(0, ...loads.values()) / weights.empty),
+    of(owner) {
+      const keys = new Set(keysOf(owner));
+      return [...known.values()].filter((upload) => keysOf(upload).some((key) => keys.has(key)));
+    },
+    most() {
+      let most = 0;
+      for (const load of loads.values()) most = Math.max(most, load);
+      return Math.ceil(most / weights.empty);
+    },
   };
+}
+
+/** Nobody keeps others out of a repository: accounts are counted by themselves, and who has none by where they are. */
+function keysOf({ subject, repository, network }: UploadOwner): string[] {
+  if (subject !== '') return [`by ${subject}`];
+  return [`in ${repository}`, ...(network === undefined ? [] : [`from ${network}`])];
 }
