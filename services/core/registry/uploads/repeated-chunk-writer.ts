@@ -7,6 +7,7 @@ import type { PartialUpload } from './partial-upload.ts';
  */
 export class RepeatedChunkWriter implements AsyncDisposable {
   readonly #partial: PartialUpload;
+  readonly #assertWanted: () => void;
   readonly #begin: number;
   /** Where the upload ended when the chunk began. */
   readonly #end: number;
@@ -18,8 +19,10 @@ export class RepeatedChunkWriter implements AsyncDisposable {
   /** Whether all bytes until now were there already. */
   isRepetition: boolean;
 
-  constructor(partial: PartialUpload, begin: number) {
+  /** @param assertWanted throws where nobody waits for the bytes any more */
+  constructor(partial: PartialUpload, begin: number, assertWanted: () => void) {
     this.#partial = partial;
+    this.#assertWanted = assertWanted;
     this.#begin = begin;
     this.#end = partial.size;
     this.#stored = partial.read(begin, this.#end);
@@ -57,7 +60,10 @@ export class RepeatedChunkWriter implements AsyncDisposable {
   /** What was taken for a repetition was the beginning of something else. */
   async #appendCompared(): Promise<void> {
     const compared = this.#partial.read(this.#begin, this.#begin + this.#equal);
-    for await (const bytes of compared) await this.#partial.write(bytes);
+    for await (const bytes of compared) {
+      this.#assertWanted();
+      await this.#partial.write(bytes);
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -50,6 +50,23 @@ describe('an upload whose chunks come with the offset of their address', () => {
     assert.ok(await registry.blobs.has(app, digestOf(content)));
   }
 
+  test('writes nothing for a client that left while it was found to be no repetition', async () => {
+    const key = await start();
+    const long = randomBytes(1_000_000);
+    await uploads.append(key, chunkOf(long));
+    const leaving = new AbortController();
+    const another = Buffer.from(long);
+    another[another.length - 1] = ~(another.at(-1) ?? 0);
+    const source = async function* () {
+      yield another.subarray(0, -1);
+      leaving.abort(new Error('gone'));
+      yield another.subarray(-1);
+    };
+    const requester = { id: '', signal: leaving.signal };
+    await assert.rejects(uploads.append(key, { source, locationOffset: 0 }, requester));
+    assert.equal((await uploads.status(key)).offset, long.length);
+  });
+
   test('takes a chunk once that is sent again to the same address, whole or broken off', async () => {
     const locationOffset = 4000;
     const rest = bytes.subarray(locationOffset);

@@ -1,5 +1,5 @@
 import { RegistryError } from '#libs/oci/errors.ts';
-import { confirmWanted, type Requester } from '../../sessions/locks.ts';
+import { confirmWanted, type Requester, RequestGoneError } from '../../sessions/locks.ts';
 import type { SessionLock } from '../../sessions/session-store.ts';
 import type { PartialUpload } from './partial-upload.ts';
 import { RepeatedChunkWriter } from './repeated-chunk-writer.ts';
@@ -48,7 +48,10 @@ export async function takeChunk(
   }
   // What a process that was held up finds waiting may have been answered long ago.
   await confirmWanted(requester);
-  await using writer = new RepeatedChunkWriter(partial, begin);
+  await using writer = new RepeatedChunkWriter(partial, begin, () => {
+    if (requester.signal.aborted) throw new RequestGoneError();
+    if (releaseAsked.aborted) throw takenOver();
+  });
   let received = 0;
   try {
     for await (const bytes of source(releaseAsked)) {
@@ -81,15 +84,17 @@ export async function discard(source: AsyncIterable<Buffer>): Promise<void> {
 /** @throws RegistryError UNAVAILABLE, SIZE_INVALID */
 function assertWhole(received: number, announced: number, releaseAsked: AbortSignal) {
   if (received === announced) return;
-  if (releaseAsked.aborted) {
-    throw new RegistryError('UNAVAILABLE', {
-      message: 'another request has taken this upload over',
-      retryAfter: 1,
-    });
-  }
+  if (releaseAsked.aborted) throw takenOver();
   if (announced === Infinity) return;
   throw new RegistryError('SIZE_INVALID', {
     message: `${announced} bytes were announced, ${received} arrived`,
     detail: { announced, received },
+  });
+}
+
+function takenOver(): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: 'another request has taken this upload over',
+    retryAfter: 1,
   });
 }

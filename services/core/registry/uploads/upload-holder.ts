@@ -35,7 +35,7 @@ export async function writeSessionFiles(
 /**
  * Proves what a holder notes in the session store, with a key that only the tree has: whoever can write to the store, and not
  * to the tree, cannot pass other bytes off as those of a digest.
- * @returns undefined where the upload is of an earlier version, and has no key
+ * @returns undefined where there is no key: the upload is of an earlier version, or a power loss took what the file had
  */
 export async function openProver(
   driver: StorageDriver,
@@ -43,10 +43,19 @@ export async function openProver(
   fence: number,
 ): Promise<((progress: Omit<UploadProgress, 'proof'>) => string) | undefined> {
   const path = paths.uploadFile(repository, id, { kind: 'session', fence });
-  const { key } = JSON.parse((await readAll(driver, path)).toString('utf8')) as { key?: unknown };
-  if (typeof key !== 'string' || key === '') return undefined;
+  const key = parseKey((await readAll(driver, path)).toString('utf8'));
+  if (key === undefined) return undefined;
   return ({ fence: of, offset, digest }) =>
     createHmac('sha256', key).update(`${id} ${of} ${offset} ${digest}`).digest('base64url');
+}
+
+function parseKey(text: string): string | undefined {
+  try {
+    const { key } = JSON.parse(text) as { key?: unknown };
+    return typeof key === 'string' && key !== '' ? key : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** An upload that the caller holds, and what was in its folder then. */

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
@@ -40,6 +42,18 @@ describe('an upload that a core left behind', () => {
   afterEach(async () => {
     await driver.close();
     await folder.remove();
+  });
+
+  test('goes on where a power loss emptied its session file, and its session is remembered', async () => {
+    const { uploads } = openRegistry(driver);
+    const { id } = await uploads.start(app, '');
+    const key = { repository: app, id, subject: '' };
+    const file = paths.uploadFile(app, id, { kind: 'session', fence: 0 });
+    await writeFile(join(folder.path, file), '');
+    await uploads.append(key, chunkOf(head));
+    await uploads.append(key, chunkOf(middle));
+    await uploads.complete(key, digest, chunkOf(tail));
+    assert.ok((await readAll(driver, paths.blob(digest))).equals(bytes));
   });
 
   /** A core that remembers nothing. */
