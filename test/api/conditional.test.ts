@@ -3,6 +3,7 @@ import { afterEach, beforeEach, test } from 'node:test';
 import { createMemoryDriver } from '../../services/core/storage/memory.ts';
 import { type Core, pushBlob, pushImage, pushManifest, startCore } from '../support/core.ts';
 import { describeEachStorage, type OpenStorage } from '../support/each-storage.ts';
+import { createFailingDriver } from '../support/failing-driver.ts';
 import { type ImageFixture, makeImage, makeLayer } from '../support/images.ts';
 
 const app = 'team/app';
@@ -44,6 +45,26 @@ describeEachStorage('conditional requests', (open) => {
     assert.equal(await tagged(), first.descriptor.digest);
     const untagged = await core.send('GET', `/v2/${app}/manifests/${second.descriptor.digest}`);
     assert.equal(untagged.status, 404, 'nothing of the refused push is there');
+  });
+
+  test('several tags that must not exist are made by a second attempt, where the first failed half way', async () => {
+    const full = createFailingDriver(storage.driver);
+    await using half = await startCore({ driver: full });
+    const send = (image: ImageFixture) =>
+      half.send('PUT', `/v2/${app}/manifests/${image.descriptor.digest}?tag=a&tag=b`, {
+        headers: { 'Content-Type': image.descriptor.mediaType, 'If-None-Match': '*' },
+        body: image.bytes,
+      });
+    full.failOn('no-space', (operation, path) => operation === 'put' && /tags\/b\//.test(path));
+    assert.equal((await send(first)).status, 503);
+    full.recover();
+    await assertRefused(await send(second));
+    assert.equal((await send(first)).status, 201);
+    assert.deepEqual(
+      [await tagged('a'), await tagged('b')],
+      Array(2).fill(first.descriptor.digest),
+    );
+    await assertRefused(await send(first));
   });
 
   test('a tag moves only from where the client saw it', async () => {

@@ -57,6 +57,7 @@ export interface Core {
   /** Messages of everything logged as a warning or worse. */
   problems(): string[];
   close(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
 }
 
 /** As the configuration has them. */
@@ -102,6 +103,14 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
   const port = await listen(server, { host: '127.0.0.1', port: 0 });
   const agent = new Agent({ keepAlive: true });
 
+  async function close(): Promise<void> {
+    agent.destroy();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    health.close();
+    await sessions.close();
+  }
+
   return {
     port,
     running: () => running,
@@ -109,13 +118,8 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
     health,
     problems: () => messages().filter((message) => !message.startsWith('info:')),
     send: (method, path, sent = {}) => exchange({ agent, port, method, path }, sent),
-    async close() {
-      agent.destroy();
-      server.closeAllConnections();
-      await new Promise((resolve) => server.close(resolve));
-      health.close();
-      await sessions.close();
-    },
+    close,
+    [Symbol.asyncDispose]: close,
   };
 }
 

@@ -55,6 +55,16 @@ describe('the manifests of a repository', () => {
     }
   });
 
+  test('a delete looks at no tag for a client that has left', async () => {
+    const image = makeImage();
+    await giveBlobs(image);
+    await put(image);
+    const left = { id: '', signal: AbortSignal.abort(new Error('gone')) };
+    driver.failOn('failed', (operation, path) => operation === 'list' && path.endsWith('/tags'));
+    const { digest } = image.descriptor;
+    await assert.rejects(registry.manifests.remove(app, digest, undefined, left), /gone/);
+  });
+
   test('a manifest is parsed once for its media type, however often it is served', async (context) => {
     const image = makeImage();
     await giveBlobs(image);

@@ -18,7 +18,7 @@ import { exclusiveAll, type Locks, type Requester, unattended } from '../session
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import type { BlobStore } from './blob-store.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import { findBytes, readLinkOrRecover, type Trash } from './garbage/trash.ts';
+import { findBytes, readLinkOrRecover, type Trash, type Use } from './garbage/trash.ts';
 import { assertReferences } from './missing-references.ts';
 import { paths } from './paths.ts';
 import type { ReferenceRules } from './references.ts';
@@ -41,7 +41,10 @@ export interface PushedManifest {
   contentType: string;
   /** What shall point at it beside a tag that is the reference. */
   moreTags?: readonly Tag[];
-  /** What must hold of each tag that would move, or of the manifest if none would. */
+  /**
+   * What must hold of each tag that would move: those that point at it already were moved by an attempt that failed half
+   * way. Where none would, of all of them; without any, of the manifest.
+   */
   condition?: Condition | undefined;
   /** Descriptors it may have; any number without it. */
   maxDescriptors?: number | undefined;
@@ -147,9 +150,10 @@ export function createManifestStore({
   }
 
   /** Where the bytes of a manifest of this repository are. */
-  async function find(repository: RepositoryName, digest: Digest) {
-    const target = await readLinkOrRecover(driver, trash, { kind: 'manifest', repository, digest });
-    return target === undefined ? undefined : await findBytes(driver, trash, target);
+  async function find(repository: RepositoryName, digest: Digest, use: Use = 'refer') {
+    const item = { kind: 'manifest', repository, digest } as const;
+    const target = await readLinkOrRecover(driver, trash, item, use);
+    return target === undefined ? undefined : await findBytes(driver, trash, target, use);
   }
 
   async function get(
@@ -160,7 +164,7 @@ export function createManifestStore({
     const digest = await resolve(repository, reference);
     // A collection may take the bytes away between the two steps; then they come back.
     for (let attempt = 1; attempt <= 3; attempt += 1) {
-      const found = await find(repository, digest);
+      const found = await find(repository, digest, 'read');
       if (found === undefined) break;
       await beforeRead(found.size);
       const bytes = await ifPresent(readAll(driver, found.path));
@@ -186,19 +190,37 @@ export function createManifestStore({
     return (await find(repository, digest)) !== undefined;
   }
 
-  async function assertConditions(
+  /** @throws RegistryError PRECONDITION_FAILED */
+  async function assertManifestCondition(
+    repository: RepositoryName,
+    digest: Digest,
+    condition: Condition | undefined,
+  ): Promise<void> {
+    if (condition === undefined) return;
+    const present = (await find(repository, digest)) !== undefined;
+    assertCondition(condition, present ? digest : undefined, `manifest ${digest}`);
+  }
+
+  async function assertTagCondition(
+    repository: RepositoryName,
+    tag: Tag,
+    condition: Condition | undefined,
+  ): Promise<void> {
+    if (condition === undefined) return;
+    assertCondition(condition, await tags.resolve(repository, tag), `tag "${tag}"`);
+  }
+
+  /** Those of the tags for which {@link PushedManifest.condition} must hold. */
+  async function tagsToMove(
     repository: RepositoryName,
     digest: Digest,
     wanted: readonly Tag[],
     condition: Condition | undefined,
-  ): Promise<void> {
-    if (condition === undefined) return;
-    for (const tag of wanted) {
-      assertCondition(condition, await tags.resolve(repository, tag), `tag "${tag}"`);
-    }
-    if (wanted.length > 0) return;
-    const present = (await find(repository, digest)) !== undefined;
-    assertCondition(condition, present ? digest : undefined, `manifest ${digest}`);
+  ): Promise<readonly Tag[]> {
+    if (condition === undefined) return wanted;
+    const current = await Promise.all(wanted.map((tag) => tags.resolve(repository, tag)));
+    const elsewhere = wanted.filter((_, index) => current[index] !== digest);
+    return elsewhere.length === 0 ? wanted : elsewhere;
   }
 
   return {
@@ -226,7 +248,9 @@ export function createManifestStore({
         wanted.map((tag) => tagKey(repository, tag)),
         requester,
       );
-      await assertConditions(repository, digest, wanted, condition);
+      const toMove = await tagsToMove(repository, digest, wanted, condition);
+      for (const tag of toMove) await assertTagCondition(repository, tag, condition);
+      if (wanted.length === 0) await assertManifestCondition(repository, digest, condition);
       const missing = await assertReferences(repository, manifest, {
         rules,
         isThere: (reference) => isThere(repository, reference),
@@ -242,10 +266,11 @@ export function createManifestStore({
       const moved: TagMove[] = [];
       for (const tag of wanted) {
         moved.push({ tag, from: await tags.resolve(repository, tag) });
+        if (!toMove.includes(tag)) continue;
         await tags.point(repository, tag, digest, {
           async confirm() {
-            await assertConditions(repository, digest, [tag], condition);
-            await Promise.all([shared.confirm(), alone.confirm()]);
+            await assertTagCondition(repository, tag, condition);
+            await Promise.all([shared.confirm(), alone.of(tagKey(repository, tag)).confirm()]);
           },
         });
       }
@@ -268,11 +293,11 @@ export function createManifestStore({
 
     async remove(repository, digest, condition, requester) {
       using alone = await locks.exclusive(repository, requester);
-      await assertConditions(repository, digest, [], condition);
+      await assertManifestCondition(repository, digest, condition);
       if ((await find(repository, digest)) === undefined) {
         throw unknown(repository, { kind: 'digest', digest });
       }
-      await tags.removePointingAt(repository, digest, alone);
+      await tags.removePointingAt(repository, digest, alone, requester?.signal);
       const { bytes } = await get(repository, { kind: 'digest', digest });
       const subject = parseStoredManifest(bytes)?.subject?.digest;
       const item = { kind: 'manifest', repository, digest } as const;

@@ -19,8 +19,16 @@ export interface TagStore {
   point(repository: RepositoryName, tag: Tag, digest: Digest, step?: VisibleStep): Promise<void>;
   /** Removes one tag; its manifest and its siblings stay. @throws RegistryError MANIFEST_UNKNOWN */
   remove(repository: RepositoryName, tag: Tag, removal?: TagRemoval): Promise<void>;
-  /** Removes every tag that points at a manifest at the moment at which it is removed. */
-  removePointingAt(repository: RepositoryName, digest: Digest, step?: VisibleStep): Promise<void>;
+  /**
+   * Removes every tag that points at a manifest at the moment at which it is removed.
+   * @throws what the signal was aborted with; tags that were removed before are removed
+   */
+  removePointingAt(
+    repository: RepositoryName,
+    digest: Digest,
+    step?: VisibleStep,
+    signal?: AbortSignal,
+  ): Promise<void>;
   /**
    * Tags in byte order after `last`.
    * @returns at most `limit` tags, and whether there are more
@@ -110,9 +118,11 @@ export function createTagStore(driver: StorageDriver): TagStore {
       await untag(repository, tag, removal);
     },
 
-    async removePointingAt(repository, digest, step) {
+    async removePointingAt(repository, digest, step, signal) {
+      signal?.throwIfAborted();
       const names = (await driver.list(paths.tags(repository))).filter(isTag);
       for (let start = 0; start < names.length; start += atOnce) {
+        signal?.throwIfAborted();
         const tags = names.slice(start, start + atOnce);
         const digests = await Promise.all(tags.map((tag) => resolve(repository, tag)));
         for (const [index, tag] of tags.entries()) {

@@ -65,26 +65,36 @@ export async function confirmWanted({ signal }: Requester): Promise<void> {
   if (signal.aborted) throw new RequestGoneError();
 }
 
+/** Locks of several keys; dispose of them to let go of all. */
+export interface HeldLocks extends Disposable {
+  /** The lock of one of the keys: confirmed for a step that changes what this key is about, and nothing else. */
+  of(key: string): Held;
+}
+
 /** Locks of several keys, taken in one order so that nobody waits in a circle. */
 export async function exclusiveAll(
   locks: Locks,
   keys: readonly string[],
   requester: Requester = unattended,
-): Promise<Held> {
-  const held: Held[] = [];
+): Promise<HeldLocks> {
+  const held = new Map<string, Held>();
   const release = () => {
-    for (const one of held.reverse()) one[Symbol.dispose]();
+    for (const one of [...held.values()].reverse()) one[Symbol.dispose]();
   };
   try {
-    for (const key of [...new Set(keys)].sort()) held.push(await locks.exclusive(key, requester));
+    for (const key of [...new Set(keys)].sort()) {
+      held.set(key, await locks.exclusive(key, requester));
+    }
   } catch (error) {
     release();
     throw error;
   }
   return {
     [Symbol.dispose]: release,
-    async confirm() {
-      await Promise.all(held.map((one) => one.confirm()));
+    of(key) {
+      const one = held.get(key);
+      if (one === undefined) throw new Error(`no lock of ${key} is held`);
+      return one;
     },
   };
 }
