@@ -11,7 +11,7 @@ import {
   type VisibleStep,
 } from '../storage/driver.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import { findBytes, readLinkOrRecover, type Trash } from './garbage/trash.ts';
+import { findBytes, readLinkOrRecover, type Trash, type Use } from './garbage/trash.ts';
 import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
@@ -86,16 +86,17 @@ interface Dependencies {
 
 export function createBlobStore({ driver, trash, locks, sources }: Dependencies): BlobStore {
   /** Where the bytes are: the link's text decides, since the original stores sha512 under sha256. */
-  async function find(repository: RepositoryName, digest: Digest) {
-    const target = await readLinkOrRecover(driver, trash, { kind: 'layer', repository, digest });
-    const found = target === undefined ? undefined : await findBytes(driver, trash, target);
+  async function find(repository: RepositoryName, digest: Digest, use: Use) {
+    const item = { kind: 'layer', repository, digest } as const;
+    const target = await readLinkOrRecover(driver, trash, item, use);
+    const found = target === undefined ? undefined : await findBytes(driver, trash, target, use);
     if (target === undefined || found === undefined) return undefined;
     sources.remember(repository, digest);
     return { ...found, target };
   }
 
   async function get(repository: RepositoryName, digest: Digest) {
-    const found = await find(repository, digest);
+    const found = await find(repository, digest, 'read');
     if (found === undefined) {
       throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
     }
@@ -141,13 +142,13 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
     areBytesThere: async (digest) => (await findBytes(driver, trash, digest)) !== undefined,
 
     async has(repository, digest) {
-      return (await find(repository, digest)) !== undefined;
+      return (await find(repository, digest, 'refer')) !== undefined;
     },
 
     link: (repository, digest, step) => give(repository, digest, digest, step),
 
     async mount(from, to, digest, requester) {
-      const found = await find(from, digest);
+      const found = await find(from, digest, 'refer');
       if (found === undefined) return false;
       await giveLocked(to, digest, found.target, requester);
       return true;

@@ -45,6 +45,9 @@ function trashPath(epoch: string, item: Discardable): StoragePath {
   return paths.inTrash(epoch, `repositories/${item.repository}/${folder}/${algorithm}/${hex}`);
 }
 
+/** What something from the trash is wanted for: to be sent to a client, or to be referred to by what is written now. */
+export type Use = 'read' | 'refer';
+
 /**
  * What collections took away. Nothing of it is lost before its grace is over: whatever misses a file
  * of the tree looks here and takes it back. Items lie below the epoch in which they came, which says
@@ -58,10 +61,11 @@ export interface Trash {
   /**
    * Puts an item back that somebody misses; a manifest only after what it refers to, so that whoever finds it
    * finds that as well.
-   * @returns where it can be read now: in its place, or, where nothing can be written, in the trash;
-   *   undefined if there is no such thing
+   * @returns where it can be read now: in its place, or, where it cannot be brought there, in the trash; undefined if
+   *   there is no such thing
+   * @throws Error if it cannot be brought back for something that will refer to it
    */
-  recover(item: Discardable): Promise<StoragePath | undefined>;
+  recover(item: Discardable, use?: Use): Promise<StoragePath | undefined>;
   /**
    * Removes an item for good, as somebody deletes it: from its place and from the trash, also where a collection or
    * somebody who misses it moves it between the two meanwhile.
@@ -110,33 +114,36 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
   async function look(
     item: Discardable,
     newestFirst: readonly string[],
+    use: Use,
   ): Promise<StoragePath | undefined> {
     const place = placeOf(item);
     for (const epoch of newestFirst) {
       const from = trashPath(epoch, item);
       if ((await ifPresent(driver.stat(from))) === undefined) continue;
-      if (item.kind === 'manifest' && !(await bringContents(item.repository, from))) continue;
       try {
+        if (item.kind === 'manifest' && !(await bringContents(item.repository, from))) continue;
         // Young again, so that the next collection leaves it to whoever relies on it now.
         await driver.touch?.(from);
         await driver.move(from, place);
         return place;
       } catch (error) {
-        if (!(error instanceof StorageError)) throw error;
-        if (error.code === 'read-only') return from;
-        if (error.code !== 'not-found') throw error;
+        const code = error instanceof StorageError ? error.code : undefined;
+        if (code === 'not-found') continue;
+        // A full disk, or a tree that is another core's, keeps nobody from what is there.
+        if (use === 'read' || code === 'read-only') return from;
+        throw error;
       }
     }
     // Somebody else may have put it back since the caller looked.
     return (await ifPresent(driver.stat(place))) === undefined ? undefined : place;
   }
 
-  async function takeBack(item: Discardable): Promise<StoragePath | undefined> {
+  async function takeBack(item: Discardable, use: Use = 'refer'): Promise<StoragePath | undefined> {
     // Between a look into the trash and one in its place it can be put back by somebody else and taken
     // away once more, so that neither sees it.
     for (let attempt = 1; attempt <= looks; attempt += 1) {
       const newestFirst = (await epochs()).reverse();
-      const found = await look(item, newestFirst);
+      const found = await look(item, newestFirst, use);
       if (found !== undefined || newestFirst.length === 0) return found;
     }
     return undefined;
@@ -244,12 +251,13 @@ export async function readLinkOrRecover(
   driver: StorageDriver,
   trash: Trash,
   item: Discardable,
+  use?: Use,
 ): Promise<Digest | undefined> {
   let path: StoragePath | undefined = placeOf(item);
   for (let look = 1; look <= looks && path !== undefined; look += 1) {
     const target = await readLink(driver, path);
     if (target !== undefined) return target;
-    path = await trash.recover(item);
+    path = await trash.recover(item, use);
   }
   return undefined;
 }
@@ -259,12 +267,13 @@ export async function findBytes(
   driver: StorageDriver,
   trash: Trash,
   digest: Digest,
+  use?: Use,
 ): Promise<{ path: StoragePath; size: number } | undefined> {
   let path: StoragePath | undefined = paths.blob(digest);
   for (let look = 1; look <= looks && path !== undefined; look += 1) {
     const info = await ifPresent(driver.stat(path));
     if (info !== undefined) return { path, size: info.size };
-    path = await trash.recover({ kind: 'blob', digest });
+    path = await trash.recover({ kind: 'blob', digest }, use);
   }
   return undefined;
 }
