@@ -159,7 +159,8 @@ function parseObject(bytes: Uint8Array, maxDescriptors: number): Record<string, 
   } catch (cause) {
     return fail('is not UTF-8', cause);
   }
-  const maxValues = Math.max(200_000, 20 * maxDescriptors);
+  // Nothing else is served while they are read; a descriptor with an annotation has six.
+  const maxValues = Math.max(100_000, 10 * maxDescriptors);
   if (maxValues !== Infinity && countValues(text, maxValues) > maxValues) {
     return fail(`it has more than ${maxValues} values, brackets and commas counted`);
   }

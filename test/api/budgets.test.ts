@@ -71,6 +71,27 @@ describe('a budget for everybody', () => {
       assert.deepEqual(just.codes, ['MANIFEST_BLOB_UNKNOWN']);
     });
 
+    test('lists of them that are large take of the memory for what is on its way to clients', async () => {
+      const downloads = createSmallBudget({ capacity: 400 * KiB, maxWait: 0 });
+      await start({ budgets: { downloads } });
+      const config = makeLayer();
+      await pushBlob(core, app, config);
+      const subject = { ...makeLayer().descriptor, mediaType: mediaTypes.ociManifest };
+      const about = describeJson(mediaTypes.ociManifest, {
+        ...JSON.parse(String(imageOf(config, []).bytes)),
+        subject,
+        annotations: { note: 'x'.repeat(200 * KiB) },
+      });
+      assert.equal((await pushManifest(core, app, about, about.descriptor.digest)).status, 201);
+      const list = () => core.send('GET', `/v2/${app}/referrers/${subject.digest}`);
+      {
+        using _others = downloads.tryTake(partiesOf('203.0.113.7'), 300 * KiB);
+        assert.equal((await list()).status, 429);
+      }
+      assert.equal((await list()).status, 200);
+      assert.equal(downloads.used, 0);
+    });
+
     test('one that is padded with values is refused before they are made', async () => {
       await start();
       const image = makeImage();
@@ -78,7 +99,7 @@ describe('a budget for everybody', () => {
       const pushed = describeJson(mediaTypes.ociManifest, padded);
       const { status, codes, text } = await pushManifest(core, app, pushed, 'v1');
       assert.deepEqual([status, ...codes], [400, 'MANIFEST_INVALID']);
-      assert.match(text, /more than 200000 values/);
+      assert.match(text, /more than 100000 values/);
       assert.deepEqual(driver.operations(), []);
     });
 
@@ -187,7 +208,8 @@ describe('a budget for everybody', () => {
     const refused = await begin();
     assert.deepEqual([refused.status, ...refused.codes], [429, 'TOOMANYREQUESTS']);
     assert.equal(refused.headers['retry-after'], '60');
-    assert.equal((await core.send('POST', '/v2/team/other/blobs/uploads/')).status, 202);
+    const elsewhere = await core.send('POST', '/v2/team/other/blobs/uploads/');
+    assert.equal(elsewhere.status, 429, 'it is the same client');
   });
 
   describe('of downloads', () => {

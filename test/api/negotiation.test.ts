@@ -45,6 +45,21 @@ describe('a client gets what it can read', () => {
     });
   }
 
+  test('an index is read once for its image for linux/amd64, however often it is asked for', async (context) => {
+    const { list } = await pushList('oci');
+    const parsed: string[] = [];
+    const parse = JSON.parse.bind(JSON);
+    context.mock.method(JSON, 'parse', (text: string) => {
+      parsed.push(text);
+      return parse(text) as unknown;
+    });
+    for (let n = 0; n < 4; n += 1) {
+      assert.equal((await get('list', mediaTypes.ociManifest)).status, 200);
+    }
+    const reads = parsed.filter((text) => text === String(list.bytes)).length;
+    assert.ok(reads <= 2, `${reads} reads: one for its type, one for its image`);
+  });
+
   test('an old client that asks for a list by its tag gets the image for linux/amd64', async () => {
     const { list, amd64 } = await pushList('docker');
     const answer = await get('list', mediaTypes.dockerManifest);

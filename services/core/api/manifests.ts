@@ -20,14 +20,14 @@ export function getManifest(
 ): Handler {
   return async (ctx, { name, reference }) => {
     // Held whole until the client has it: large ones take of the memory for what is on its way to clients.
+    const signal = whileClientWaits(ctx.res);
     const takeMemory = async (size: number) => {
       if (size <= smallManifest) return;
       const { client, subject } = ctx.state.caller;
-      const signal = whileClientWaits(ctx.res);
       const lease = await budgets.downloads.take(partiesOf(client, subject), size, { signal });
       disposeWithAnswer(ctx.res, lease);
     };
-    const stored = await negotiate(ctx, manifests, name, reference, takeMemory);
+    const stored = await negotiate(ctx, manifests, name, reference, takeMemory, signal);
     const { digest, mediaType, bytes } = stored;
     describeContent(ctx, digest);
     if (isNotModified(ctx, digest)) return;
@@ -37,7 +37,7 @@ export function getManifest(
 }
 
 /** Bytes of a manifest that no budget has to know of. */
-const smallManifest = 64 * 1024;
+export const smallManifest = 64 * 1024;
 
 /** Tags of one push; each costs two durable writes. */
 const maxTags = 100;

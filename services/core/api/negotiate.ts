@@ -1,6 +1,10 @@
+import { LRUCache } from 'lru-cache';
+import type { Descriptor } from '#libs/oci/descriptor.ts';
+import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
+import { nextLoopTurn } from '../next-loop-turn.ts';
 import type { ManifestStore, StoredManifest } from '../registry/manifest-store.ts';
 import type { CoreContext } from './handler.ts';
 import { warn } from './warnings.ts';
@@ -32,12 +36,13 @@ export async function negotiate(
   repository: RepositoryName,
   reference: Reference,
   beforeRead: (size: number) => Promise<void>,
+  signal: AbortSignal,
 ): Promise<StoredManifest> {
   const accept = ctx.get('Accept');
   const stored = await manifests.get(repository, reference, beforeRead);
   ctx.vary('Accept');
   if (accepts(accept, stored.mediaType)) return stored;
-  const child = reference.kind === 'tag' ? imageForAmd64(stored) : undefined;
+  const child = reference.kind === 'tag' ? await imageForAmd64(stored, signal) : undefined;
   if (child !== undefined && accepts(accept, child.mediaType)) {
     warn(ctx, `${formatReference(reference)} is a list; this is its image for linux/amd64`);
     const wanted = { kind: 'digest', digest: child.digest } as const;
@@ -51,7 +56,27 @@ export async function negotiate(
   });
 }
 
-function imageForAmd64(stored: StoredManifest) {
+/** What was found for linux/amd64 in an index, which never changes. */
+const found = new LRUCache<Digest, { child: Pick<Descriptor, 'digest' | 'mediaType'> | undefined }>(
+  {
+    max: 20_000,
+  },
+);
+
+async function imageForAmd64(stored: StoredManifest, signal: AbortSignal) {
+  const known = found.get(stored.digest);
+  if (known !== undefined) return known.child;
+  // A large one takes a while: others are served before.
+  await nextLoopTurn();
+  signal.throwIfAborted();
+  const child = findImageForAmd64(stored);
+  const { digest, mediaType } = child ?? {};
+  const kept = digest === undefined || mediaType === undefined ? undefined : { digest, mediaType };
+  found.set(stored.digest, { child: kept });
+  return kept;
+}
+
+function findImageForAmd64(stored: StoredManifest) {
   let manifest: Manifest;
   try {
     manifest = parseManifest(stored.bytes, stored.mediaType);

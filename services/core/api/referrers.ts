@@ -1,9 +1,10 @@
-import { whileClientWaits } from '#libs/http/client-gone.ts';
+import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
 import type { CoreBudgets } from '../budgets.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Handler } from './handler.ts';
+import { smallManifest } from './manifests.ts';
 import { nextPageLink, parsePage } from './pagination.ts';
 
 /** Bytes of an index without its entries. */
@@ -18,7 +19,7 @@ const indexType = 'application/vnd.oci.image.index.v1+json';
 export function listReferrers(
   { referrers }: Registry,
   pageSize: number,
-  budgets: Pick<CoreBudgets, 'listings'>,
+  budgets: Pick<CoreBudgets, 'listings' | 'downloads'>,
 ): Handler {
   return async (ctx, { name, digest }) => {
     const query = new URLSearchParams(ctx.querystring);
@@ -26,7 +27,8 @@ export function listReferrers(
     const artifactType = query.get('artifactType') ?? undefined;
     const signal = whileClientWaits(ctx.res);
     const { client, subject } = ctx.state.caller;
-    using _turn = await budgets.listings.take(partiesOf(client, subject), 1, { signal });
+    const parties = partiesOf(client, subject);
+    using _turn = await budgets.listings.take(parties, 1, { signal });
     const maxBytes = maxManifestSize - envelope;
     const wanted = { after: page.last, limit: page.limit, maxBytes, artifactType };
     const found = await referrers.list(name, digest, wanted, { signal });
@@ -37,7 +39,13 @@ export function listReferrers(
     }
     if (artifactType !== undefined) ctx.set('OCI-Filters-Applied', 'artifactType');
     const { referrers: manifests } = found;
-    ctx.body = JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests });
+    const body = JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests });
+    // Held whole until the client has it, as a manifest is.
+    if (body.length > smallManifest) {
+      const lease = await budgets.downloads.take(parties, body.length, { signal });
+      disposeWithAnswer(ctx.res, lease);
+    }
+    ctx.body = body;
     ctx.set('Content-Type', indexType);
   };
 }

@@ -1,7 +1,9 @@
+import { LRUCache } from 'lru-cache';
 import type { Descriptor } from '#libs/oci/descriptor.ts';
 import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { parseTag, type RepositoryName } from '#libs/oci/reference.ts';
+import { nextLoopTurn } from '../next-loop-turn.ts';
 import type { ManifestStore, StoredManifest } from './manifest-store.ts';
 import type { ReferrersIndex } from './referrers-index.ts';
 import type { TagStore } from './tag-store.ts';
@@ -53,7 +55,36 @@ interface Stores {
 /** What one page reads at most; the last manifest may go beyond. */
 const mostRead = { manifests: 2000, bytes: 32 * 1024 * 1024 };
 
+/** Bytes of a manifest that takes so long to parse that others are served before. */
+const large = 64 * 1024;
+
+/** What is remembered of a manifest, so that it is parsed again only where it is listed. */
+interface Facts {
+  /** Undefined if it is about nothing. */
+  subject: Digest | undefined;
+  artifactType: string | undefined;
+  /** Bytes that it takes in a list. */
+  length: number;
+}
+
+/** Manifests whose facts are remembered. */
+const remembered = 20_000;
+
 export function createReferrers({ index, tags, manifests }: Stores): Referrers {
+  const known = new LRUCache<Digest, Facts>({ max: remembered });
+
+  /** The parsed manifest, where that could not be avoided. */
+  async function parse(stored: StoredManifest, signal?: AbortSignal) {
+    if (stored.bytes.length > large) await nextLoopTurn();
+    signal?.throwIfAborted();
+    const manifest = parseStoredManifest(stored.bytes);
+    const referrer = manifest === undefined ? undefined : describe(stored, manifest);
+    const length = referrer === undefined ? 0 : Buffer.byteLength(JSON.stringify(referrer)) + 1;
+    const { artifactType } = referrer ?? {};
+    known.set(stored.digest, { subject: manifest?.subject?.digest, artifactType, length });
+    return referrer;
+  }
+
   /** Digests in the index that a client keeps under the tag `<alg>-<hex>` of the subject. */
   async function underFallbackTag(repository: RepositoryName, subject: Digest): Promise<Digest[]> {
     const { algorithm, hex } = digestParts(subject);
@@ -73,6 +104,8 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
       ]);
       const found: Referrer[] = [];
       let size = 0;
+      const isFull = (length: number) =>
+        found.length >= limit || (found.length > 0 && size + length > maxBytes);
       let read = { manifests: 0, bytes: 0 };
       let passed: Digest | undefined;
       for (const digest of [...digests].filter((one) => one > after).sort()) {
@@ -81,27 +114,23 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
         if (isEnough) return { referrers: found, next: passed };
         const stored = await manifests.peek(repository, digest);
         read = { manifests: read.manifests + 1, bytes: read.bytes + (stored?.bytes.length ?? 0) };
-        const referrer = stored === undefined ? undefined : referrerOf(stored, subject);
-        if (referrer !== undefined && isWanted(referrer, artifactType)) {
-          size += Buffer.byteLength(JSON.stringify(referrer)) + 1;
-          const isFull = found.length >= limit || (found.length > 0 && size > maxBytes);
-          if (isFull) return { referrers: found, next: found.at(-1)?.digest };
-          found.push(referrer);
+        const parsed =
+          stored === undefined || known.has(digest) ? undefined : await parse(stored, signal);
+        const facts = known.get(digest);
+        const isWanted =
+          facts?.subject === subject &&
+          (artifactType === undefined || facts.artifactType === artifactType);
+        if (stored !== undefined && facts !== undefined && isWanted) {
+          if (isFull(facts.length)) return { referrers: found, next: found.at(-1)?.digest };
+          const referrer = parsed ?? (await parse(stored, signal));
+          if (referrer !== undefined) found.push(referrer);
+          size += facts.length;
         }
         passed = digest;
       }
       return { referrers: found, next: undefined };
     },
   };
-}
-
-function isWanted(referrer: Referrer, artifactType: string | undefined): boolean {
-  return artifactType === undefined || referrer.artifactType === artifactType;
-}
-
-function referrerOf(stored: StoredManifest, subject: Digest): Referrer | undefined {
-  const manifest = parseStoredManifest(stored.bytes);
-  return manifest?.subject?.digest === subject ? describe(stored, manifest) : undefined;
 }
 
 function describe({ digest, bytes }: StoredManifest, manifest: Manifest): Referrer {
