@@ -64,7 +64,9 @@ describeEachStorage('conditional requests', (open) => {
       [await tagged('a'), await tagged('b')],
       Array(2).fill(first.descriptor.digest),
     );
-    await assertRefused(await send(first));
+    const again = await send(first);
+    await assertRefused(again);
+    assert.match(again.text, /tag \\"a\\" points at this very manifest already/);
   });
 
   test('a tag moves only from where the client saw it', async () => {

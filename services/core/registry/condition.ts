@@ -10,15 +10,22 @@ export type Condition =
 /**
  * @param current what it is now; undefined if it does not exist
  * @param what how the message calls it
+ * @param pushed what it would become: where it is that, an attempt whose answer was lost has done so
  * @throws RegistryError PRECONDITION_FAILED
  */
 export function assertCondition(
   condition: Condition | undefined,
   current: Digest | undefined,
   what: string,
+  pushed?: Digest,
 ): void {
   if (condition === undefined || holds(condition, current)) return;
-  const now = current === undefined ? 'does not exist' : `is ${current} now`;
+  const now =
+    current === undefined
+      ? 'does not exist'
+      : current === pushed
+        ? 'points at this very manifest already'
+        : `is ${current} now`;
   throw new RegistryError('PRECONDITION_FAILED', {
     message: `${what} ${now}; nothing was changed`,
     detail: { current: current ?? null },

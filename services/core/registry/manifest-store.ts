@@ -204,10 +204,11 @@ export function createManifestStore({
   async function assertTagCondition(
     repository: RepositoryName,
     tag: Tag,
+    digest: Digest,
     condition: Condition | undefined,
   ): Promise<void> {
     if (condition === undefined) return;
-    assertCondition(condition, await tags.resolve(repository, tag), `tag "${tag}"`);
+    assertCondition(condition, await tags.resolve(repository, tag), `tag "${tag}"`, digest);
   }
 
   /** Those of the tags for which {@link PushedManifest.condition} must hold. */
@@ -249,7 +250,7 @@ export function createManifestStore({
         requester,
       );
       const toMove = await tagsToMove(repository, digest, wanted, condition);
-      for (const tag of toMove) await assertTagCondition(repository, tag, condition);
+      for (const tag of toMove) await assertTagCondition(repository, tag, digest, condition);
       if (wanted.length === 0) await assertManifestCondition(repository, digest, condition);
       const missing = await assertReferences(repository, manifest, {
         rules,
@@ -269,7 +270,7 @@ export function createManifestStore({
         if (!toMove.includes(tag)) continue;
         await tags.point(repository, tag, digest, {
           async confirm() {
-            await assertTagCondition(repository, tag, condition);
+            await assertTagCondition(repository, tag, digest, condition);
             await Promise.all([shared.confirm(), alone.of(tagKey(repository, tag)).confirm()]);
           },
         });

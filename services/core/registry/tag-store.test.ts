@@ -61,6 +61,14 @@ describe('the tags of a repository', () => {
     await assert.rejects(tags.remove(app, parseTag('v1')), { code: 'MANIFEST_UNKNOWN' });
   });
 
+  test('removing a tag again takes what an attempt left that ended after its link', async () => {
+    await point('v1');
+    const v1 = parseTag('v1');
+    await driver.remove(paths.tagCurrent(app, v1));
+    await assert.rejects(tags.remove(app, v1), { code: 'MANIFEST_UNKNOWN' });
+    assert.deepEqual(await driver.list(paths.tagHistory(app, v1)), []);
+  });
+
   test('removing what points at a manifest takes those tags and no others', async () => {
     await point('a', 'b', 'moved');
     await tags.point(app, parseTag('c'), second);

@@ -110,6 +110,10 @@ export function createTagStore(driver: StorageDriver): TagStore {
 
     async remove(repository, tag, removal = {}) {
       if ((await resolve(repository, tag)) === undefined) {
+        // An attempt may have ended between the link and its folder: whoever asks again gets the rest removed.
+        const { confirm } = removal;
+        const step = confirm === undefined ? undefined : { confirm };
+        await removeStaleTag(driver, repository, tag, step).catch(() => {});
         throw new RegistryError('MANIFEST_UNKNOWN', {
           message: `there is no tag "${tag}" in ${repository}`,
           detail: { name: repository, tag },
