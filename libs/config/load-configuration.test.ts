@@ -201,6 +201,17 @@ describe('loading a configuration', () => {
   test('what is no mapping, no YAML or no file is one sentence', async () => {
     await assert.rejects(load('- a\n'), /not a mapping of settings/);
     await assert.rejects(load('a: [\n'), /config\.yml: line \d+: /);
+    for (const secret of [
+      'secret: *SECRET1',
+      'secret: |1SECRET1',
+      'secret: "SECRET1',
+      'secret: !SECRET1 x',
+    ]) {
+      await assert.rejects(
+        load(`http:\n  ${secret}\n`),
+        (error: Error) => !error.message.includes('SECRET1'),
+      );
+    }
     await assert.rejects(loadConfiguration(join(dir, 'absent.yml'), {}), /there is no such file/);
   });
 

@@ -159,14 +159,24 @@ function parseTree(text: string, path: string): Record<string, unknown> {
   const [error] = document.errors;
   if (error !== undefined) {
     const line = error.linePos?.[0].line;
-    const message = error.message.split('\n', 1)[0] ?? '';
-    throw new ConfigurationError([`${path}: line ${line}: ${message.replace(/ at line.*$/, '')}`]);
+    throw new ConfigurationError([`${path}: line ${line}: ${withoutContent(error.message)}`]);
   }
-  const tree: unknown = document.toJS({ maxAliasCount: 100 });
+  let tree: unknown;
+  try {
+    tree = document.toJS({ maxAliasCount: 100 });
+  } catch (error) {
+    throw new ConfigurationError([`${path}: ${withoutContent((error as Error).message)}`]);
+  }
   if (typeof tree !== 'object' || tree === null || Array.isArray(tree)) {
     throw new ConfigurationError([`${path}: the file is not a mapping of settings`]);
   }
   return tree as Record<string, unknown>;
+}
+
+/** What the parser says, without what stands in the file there: it may be a secret. */
+function withoutContent(message: string): string {
+  const [line = ''] = message.split('\n', 1);
+  return line.replace(/ at line.*$/, '').replace(/(?<=[a-z)]): .*$/, '');
 }
 
 /** `storage: inmemory` and `auth: htpasswd` stand for the section of that name. */

@@ -9,7 +9,7 @@ test('passwords and what is named like a secret in a query are not shown', () =>
     ['https://x/k?X-Amz-Signature=abc&n=5', 'https://x/k?X-Amz-Signature=***&n=5'],
     ['https://x/k?n=5;token=abc', 'https://x/k?n=5;token=***'],
     ['see https://u:p@x/ and https://y/', 'see https://u:***@x/ and https://y/'],
-    ['https://user@x/?n=5', 'https://user@x/?n=5'],
+    ['https://token@x/?n=5', 'https://***@x/?n=5'],
     ['no address', 'no address'],
   ] as const) {
     assert.equal(redactUrls(text), shown);

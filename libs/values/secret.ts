@@ -30,6 +30,9 @@ export class Secret {
   }
 }
 
+/** A token often stands where a name would, as in `https://TOKEN@host`. */
+const tokenInUrl = /(\bhttps?:\/\/)[^/?#\s:@]+@/gi;
+
 const passwordInUrl = /(\b[a-z][a-z0-9+.-]*:\/\/[^/?#\s:@]*:)[^/?#\s]+@/gi;
 
 const secretNames =
@@ -53,6 +56,7 @@ export function redactUrls(text: string): string {
   if (!text.includes('://')) return text;
   return text
     .replace(passwordInUrl, `$1${redacted}@`)
+    .replace(tokenInUrl, `$1${redacted}@`)
     .replace(parameter, (whole, before: string, name: string) =>
       secretNames.test(name) ? `${before}${name}=${redacted}` : whole,
     );
@@ -60,7 +64,9 @@ export function redactUrls(text: string): string {
 
 /** True for a text that was copied from where its secrets are not shown. */
 export function isRedactedUrl(text: string): boolean {
-  return redactUrls(text) === text && /:\/\/.*(?::\*\*\*@|=\*\*\*(?:[&;#\s]|$))/s.test(text);
+  return (
+    redactUrls(text) === text && /:\/\/(?:\*\*\*@|.*:\*\*\*@|.*=\*\*\*(?:[&;#\s]|$))/s.test(text)
+  );
 }
 
 /**
