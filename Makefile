@@ -88,7 +88,7 @@ check: node_modules/.installed ## types, lint and format, dead code, promises, a
 	@$(run_node) --test --test-reporter=dot test/architecture.test.ts
 
 .PHONY: docs
-docs: node_modules/.installed ## rewrites the generated part of docs/configuration.md
+docs: node_modules/.installed ## rewrites docs/commands.md and the generated part of docs/configuration.md
 	@UPDATE_DOCS=1 $(run_node) --test --test-reporter=dot test/docs.test.ts
 
 .PHONY: format

@@ -12,7 +12,7 @@ for name in ca.crt site.key site.crt; do
   mv "$at/edge/$name.new" "$at/edge/$name"
 done
 
-[ -s "$at/auth/state/keys/first.pem" ] || portcullis keys create "$at/auth/state"
+[ -s "$at/auth/state/keys/first.pem" ] || portcullis keys create --state "$at/auth/state"
 
 if [ ! -s "$at/internal/secret" ]; then
   openssl rand -hex 32 >"$at/internal/secret.new"

@@ -42,8 +42,21 @@ const forbidden: readonly [from: RegExp, to: RegExp, why: string][] = [
     /^(?:node:(?!crypto)|libs\/(?:process|log|redis|internal)\/)/,
     'what rules mean depends on nothing that runs',
   ],
-  [/^services\/(?!core)/, /^services\/core\//, 'processes share only libs and the wire'],
-  [/^services\/(?!auth)/, /^services\/auth\//, 'processes share only libs and the wire'],
+  [
+    /^services\/(?!core|portcullis\/command-line\/)/,
+    /^services\/core\//,
+    'processes share only libs and the wire',
+  ],
+  [
+    /^services\/(?!auth|portcullis\/command-line\/)/,
+    /^services\/auth\//,
+    'processes share only libs and the wire',
+  ],
+  [
+    /^services\/portcullis\/command-line\//,
+    /^services\/(?:core|auth)\/(?!commands\/)/,
+    'the command line knows what commands do, and nothing else of a service',
+  ],
   [/^services\/(?!gateway)/, /^services\/gateway\//, 'processes share only libs and the wire'],
   [
     /^services\/(?!portcullis)/,

@@ -4,6 +4,8 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { supportTable } from '#libs/config/support.ts';
 import { errorCodes } from '#libs/oci/errors.ts';
+import { markdownManual } from '../services/portcullis/command-line/manual.ts';
+import { createProgram } from '../services/portcullis/command-line/program.ts';
 import { configurationReference, undescribedKeys } from './support/configuration-reference.ts';
 
 const page = (name: string) => fileURLToPath(new URL(`../docs/${name}`, import.meta.url));
@@ -52,6 +54,12 @@ function assertGenerated(name: string, expected: string): void {
 
 test('docs/configuration.md lists every key of the schema', () => {
   assertGenerated('keys', configurationReference());
+});
+
+test('docs/commands.md is the manual of the commands', async () => {
+  const expected = markdownManual(await createProgram());
+  if (rewrite) writeFileSync(page('commands.md'), expected);
+  assert.equal(read('commands.md'), expected, 'docs/commands.md is stale; run make docs');
 });
 
 test('each key that is supported says what it means', () => {

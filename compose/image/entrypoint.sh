@@ -4,7 +4,7 @@ set -e
 case "$1" in
   *.yaml | *.yml) set -- registry serve "$@" ;;
   serve | garbage-collect | help | -*) set -- registry "$@" ;;
-  gateway | auth | core | quickstart | fsck | user | certs | config | health | keys | acl | robot | token)
+  gateway | auth | core | quickstart | fsck | user | certs | config | health | keys | acl | robot | token | manual | completion)
     set -- portcullis "$@" ;;
 esac
 exec "$@"

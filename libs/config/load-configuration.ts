@@ -7,6 +7,7 @@ import { describeIssue } from './describe-issue.ts';
 import { settleEmptyValues } from './empty-values.ts';
 import { applyEnvironment } from './environment.ts';
 import { replaceFormerNames } from './former-names.ts';
+import { namedByEnvironment } from './named-by-environment.ts';
 import { recognizeProduct } from './recognize-product.ts';
 import { type Configuration, configurationSchema } from './schema/configuration.ts';
 import { storageDrivers, storageSchema } from './schema/storage.ts';
@@ -35,11 +36,6 @@ export class ConfigurationError extends Error {
 /** Where the original's images keep their configuration. */
 const wellKnownPaths = ['/etc/docker/registry/config.yml', '/etc/distribution/config.yml'];
 
-/** The configuration that the environment names; undefined if it names none. */
-export function namedByEnvironment(env: Environment = process.env): string | undefined {
-  return env.REGISTRY_CONFIGURATION_PATH;
-}
-
 /** What registry:2 ships, so that `REGISTRY_*` variables alone are enough. */
 const builtIn = {
   version: '0.1',
@@ -51,7 +47,7 @@ const builtIn = {
 
 /**
  * Reads config.yml, lays the environment over it and validates the whole.
- * @param given the path asked for; without it `REGISTRY_CONFIGURATION_PATH`, the original's places,
+ * @param given the path asked for; without it that of the environment, the original's places,
  *   and at last the built-in configuration are taken
  * @throws ConfigurationError with every problem found
  */

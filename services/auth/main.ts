@@ -182,7 +182,7 @@ async function openKeys(
   let keys = await loadKeys(state);
   if (keys.length === 0 && severalOfUs) {
     throw new Error(
-      `portcullis.auth.state: ${state} holds no signing key, and several token services must have the same; make it once with: portcullis keys create ${state}`,
+      `portcullis.auth.state: ${state} holds no signing key, and several token services must have the same; make it once with: portcullis keys create --state ${state}`,
     );
   }
   if (keys.length === 0) {

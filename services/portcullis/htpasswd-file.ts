@@ -6,11 +6,6 @@ import { editFile } from '#libs/files/edit-file.ts';
 /** Bytes of a password that bcrypt reads; a longer one would be cut without a word. */
 const maxPassword = 72;
 
-/** The users of an htpasswd file, in its order. @throws Error if it cannot be read */
-export async function listUsers(path: string): Promise<string[]> {
-  return [...parseHtpasswd(await read(path)).accounts.keys()];
-}
-
 /**
  * Sets a password, as `htpasswd -B` would write it; other lines stay as they are.
  * @param mode `add` wants a new user, `change` a known one

@@ -1,8 +1,8 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { type ServiceName, services } from '#libs/values/service-name.ts';
 
-/** A process of ours that runs on this machine, or in this container. */
-export interface RunningService {
+/** What the command line of a process of ours says. */
+export interface CommandLine {
   service: ServiceName;
   /** As it was given; undefined where it was not. */
   config: string | undefined;
@@ -10,27 +10,73 @@ export interface RunningService {
   sockets: string | undefined;
 }
 
+/** A process of ours that runs on this machine, or in this container. */
+export interface RunningService extends CommandLine {
+  /** The folder it works in; undefined where this user may not know it, or it is in another container. */
+  folder: string | undefined;
+  /**
+   * Whether this user started it, or the container did: everybody can run something that looks like ours, and have a command
+   * of root act on a configuration of their own.
+   */
+  isTrusted: boolean;
+}
+
+/** All processes of ours. */
+export async function listRunning(): Promise<RunningService[]> {
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
+  const found = await Promise.all(pids.map(lookAt));
+  return found.filter((process) => process !== undefined);
+}
+
 /**
  * The process that speaks for what runs here: a gateway if there is one, for it speaks to clients.
  * @returns undefined if none runs
  */
 export async function findRunning(): Promise<RunningService | undefined> {
-  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name));
-  const found = await Promise.all(
-    pids.map(async (pid) => {
-      const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
-      return parseCommandLine(text.split('\0'));
-    }),
-  );
-  const running = found.filter((process) => process !== undefined);
+  const running = await listRunning();
   return running.find(({ service }) => service === 'gateway') ?? running[0];
 }
 
+async function lookAt(pid: string): Promise<RunningService | undefined> {
+  const parsed = parseCommandLine(await wordsOf(pid));
+  if (parsed === undefined) return undefined;
+  const [folder, isTrusted] = await Promise.all([folderOf(pid), isOurs(pid)]);
+  return { ...parsed, folder, isTrusted };
+}
+
+async function wordsOf(pid: string): Promise<string[]> {
+  return (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+}
+
+async function folderOf(pid: string): Promise<string | undefined> {
+  try {
+    const [theirs, ours, folder] = await Promise.all([
+      readlink(`/proc/${pid}/ns/mnt`),
+      readlink('/proc/self/ns/mnt'),
+      readlink(`/proc/${pid}/cwd`),
+    ]);
+    return theirs === ours ? folder : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Started by this user, also where it became another one since, or the first process of the container. */
+async function isOurs(pid: string): Promise<boolean> {
+  if (pid === '1' || (await userOf(pid)) === process.getuid?.()) return true;
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  const parent = /^PPid:\t(\d+)$/m.exec(status)?.[1] ?? '0';
+  const isSupervisor = isSupervisorsCommandLine(await wordsOf(parent));
+  return isSupervisor && (await userOf(parent)) === process.getuid?.();
+}
+
+async function userOf(pid: string): Promise<number | undefined> {
+  return (await stat(`/proc/${pid}`).catch(() => undefined))?.uid;
+}
+
 /** @returns undefined if it is none of ours */
-export function parseCommandLine(words: readonly string[]): RunningService | undefined {
-  const [program = ''] = words;
-  if (!/(?:^|\/)node$/.test(program)) return undefined;
-  const index = words.findIndex((word) => /\/services\/\w+\/main\.ts$/.test(word));
+export function parseCommandLine(words: readonly string[]): CommandLine | undefined {
+  const index = indexOfScript(words);
   const name = words[index]?.split('/').at(-2);
   const service = services.find((known) => known === name);
   if (service === undefined) return undefined;
@@ -43,4 +89,15 @@ export function parseCommandLine(words: readonly string[]): RunningService | und
     config: isOption ? undefined : config,
     sockets: options.includes('--sockets') ? sockets : undefined,
   };
+}
+
+function isSupervisorsCommandLine(words: readonly string[]): boolean {
+  return words[indexOfScript(words)]?.split('/').at(-2) === 'portcullis';
+}
+
+/** @returns -1 if it is no Node that runs a service */
+function indexOfScript([program = '', ...words]: readonly string[]): number {
+  if (!/(?:^|\/)node$/.test(program)) return -1;
+  const index = words.findIndex((word) => /\/services\/\w+\/main\.ts$/.test(word));
+  return index < 0 ? -1 : index + 1;
 }

@@ -1,5 +1,5 @@
 /** The config.yml that a first start writes: small, working, and explained. */
-export function starterConfiguration({ dir, port }: { dir: string; port: string }): string {
+export function starterConfiguration({ dir, port }: { dir: string; port: number }): string {
   const path = (name: string) => JSON.stringify(`${dir}/${name}`);
   return `# The original registry's config.yml; every key keeps its meaning, and REGISTRY_* variables override
 # it (REGISTRY_HTTP_ADDR=:8443). What is ours stands under "portcullis" at the end.

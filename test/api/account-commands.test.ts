@@ -39,7 +39,7 @@ describe('commands about accounts and keys', () => {
     for (const [args, message] of [
       [['user', 'list', '--file', htpasswd], `no users in ${htpasswd}\n`],
       [['robot', 'list', '--config', config], `no robots in ${join(state, 'robots.yml')}\n`],
-      [['keys', 'list', state], `no signing keys in ${state}\n`],
+      [['keys', 'list', '--state', state], `no signing keys in ${state}\n`],
     ] as const) {
       const { code, stdout, stderr } = await portcullis(...args);
       assert.deepEqual([code, stdout, stderr], [0, '', message]);
@@ -52,8 +52,8 @@ describe('commands about accounts and keys', () => {
       ['robot', 'list', '--state', absent],
       ['robot', 'create', 'ci', '--access', 'repository:a:pull', '--state', absent],
       ['token', 'revoke', 'bob', '--state', absent],
-      ['keys', 'list', absent],
-      ['keys', 'rotate', absent],
+      ['keys', 'list', '--state', absent],
+      ['keys', 'rotate', '--state', absent],
     ]) {
       const { code, stdout, stderr } = await portcullis(...args);
       assert.deepEqual([code, stdout], [1, ''], args.join(' '));

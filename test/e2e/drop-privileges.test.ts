@@ -42,10 +42,10 @@ describe('root that opens, and somebody else who serves', () => {
       await mustRun(launcher, ['token', 'revoke', 'bob', '--state', state]);
       await waitFor('the token to end', async () => (await client.use(first.token)) === 401);
       const second = await client.get('bob', password);
-      const list = await mustRun(launcher, ['keys', 'list', state]);
-      const kid = list.split(' ')[0] ?? '';
-      await mustRun(launcher, ['keys', 'rotate', '--grace', '0', state]);
-      await mustRun(launcher, ['keys', 'revoke', state, kid]);
+      const list = await mustRun(launcher, ['keys', 'list', '--state', state]);
+      const kid = /^[\w-]{43}/m.exec(list)?.[0] ?? '';
+      await mustRun(launcher, ['keys', 'rotate', '--grace', '0', '--state', state]);
+      await mustRun(launcher, ['keys', 'revoke', '--state', state, kid]);
       await waitFor('the key to end', async () => (await client.use(second.token)) === 401);
       const third = await client.get('bob', password, { scope: 'repository:a:pull,push' });
       assert.equal(await client.use(third.token), 200);

@@ -37,8 +37,14 @@ describe('a registry whose tokens come from another server', () => {
     });
     const state = join(server.dir, 'portcullis-state');
     const files = { rootcertbundle: join(server.dir, 'bundle'), jwks: join(server.dir, 'jwks') };
-    await writeFile(files.rootcertbundle, await mustRun(launcher, ['keys', 'export', state]));
-    await writeFile(files.jwks, await mustRun(launcher, ['keys', 'export', '--jwks', state]));
+    await writeFile(
+      files.rootcertbundle,
+      await mustRun(launcher, ['keys', 'export', '--state', state]),
+    );
+    await writeFile(
+      files.jwks,
+      await mustRun(launcher, ['keys', 'export', '--jwks', '--state', state]),
+    );
     for (const { service, source } of ways) {
       const keys =
         source === 'address' ? { jwks: `${server.url}/auth/jwks` } : { [source]: files[source] };

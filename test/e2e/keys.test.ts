@@ -51,14 +51,14 @@ describe('signing keys while the registry serves', () => {
     });
     for (let round = 0; round < 2; round += 1) {
       // Longer than the others take to hear of it.
-      await mustRun(launcher, ['keys', 'rotate', '--grace', '6s', state]);
+      await mustRun(launcher, ['keys', 'rotate', '--grace', '6s', '--state', state]);
       await sleep(8000);
     }
     stop = true;
     await Promise.all(clients);
     assert.deepEqual([...statuses.keys()], [200]);
     assert.equal(seen.size, 3);
-    const list = await mustRun(launcher, ['keys', 'list', state]);
+    const list = await mustRun(launcher, ['keys', 'list', '--state', state]);
     assert.deepEqual(list.match(/ (?:signs|signed|will sign) /g), [
       ' signed ',
       ' signed ',
@@ -70,11 +70,11 @@ describe('signing keys while the registry serves', () => {
     const { token, kid } = await getToken();
     assert.equal(await use(token), 200);
     for (const unknown of ['unknown', `-${'A'.repeat(42)}`]) {
-      const refused = await keys('revoke', state, unknown);
+      const refused = await keys('revoke', '--state', state, unknown);
       assert.deepEqual([refused.code, /has no key/.test(refused.stderr)], [1, true]);
     }
-    await mustRun(launcher, ['keys', 'rotate', '--grace', '0', state]);
-    await mustRun(launcher, ['keys', 'revoke', state, kid]);
+    await mustRun(launcher, ['keys', 'rotate', '--grace', '0', '--state', state]);
+    await mustRun(launcher, ['keys', 'revoke', '--state', state, kid]);
     const began = Date.now();
     while ((await use(token)) === 200) {
       assert.ok(Date.now() - began < 10_000, 'the tokens of a revoked key die');
@@ -86,18 +86,21 @@ describe('signing keys while the registry serves', () => {
   });
 
   test('the last key that signs is not revoked, and a second first one is not made', async () => {
-    const list = await mustRun(launcher, ['keys', 'list', state]);
-    const kids = [...list.matchAll(/^(\S+) {2}/gm)].map(([, kid = '']) => kid);
-    for (const kid of kids.slice(0, -1)) await mustRun(launcher, ['keys', 'revoke', state, kid]);
-    const last = await keys('revoke', state, kids.at(-1) ?? '');
+    const list = await mustRun(launcher, ['keys', 'list', '--state', state]);
+    const kids = [...list.matchAll(/^([\w-]{43}) /gm)].map(([, kid = '']) => kid);
+    for (const kid of kids.slice(0, -1))
+      await mustRun(launcher, ['keys', 'revoke', '--state', state, kid]);
+    const last = await keys('revoke', '--state', state, kids.at(-1) ?? '');
     assert.equal(last.code, 1);
     assert.match(last.stderr, /keys rotate --grace 0/);
-    assert.match((await keys('create', state)).stderr, /already holds 1 signing key/);
+    assert.match((await keys('create', '--state', state)).stderr, /already holds 1 signing key/);
   });
 
   test('what others are to trust is exported', async () => {
-    assert.match((await keys('export', state)).stdout, /^-----BEGIN CERTIFICATE-----/);
-    const { keys: exported } = JSON.parse((await keys('export', '--jwks', state)).stdout) as {
+    assert.match((await keys('export', '--state', state)).stdout, /^-----BEGIN CERTIFICATE-----/);
+    const { keys: exported } = JSON.parse(
+      (await keys('export', '--jwks', '--state', state)).stdout,
+    ) as {
       keys: Record<string, string>[];
     };
     assert.equal(exported.length, 1);

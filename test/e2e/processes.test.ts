@@ -310,7 +310,7 @@ describe('starting and stopping', () => {
     assert.match(await mustRun(launcher, ['certs', certificates, 'b.example']), /kept: .*ca\.crt/);
     assert.equal(await readFile(join(certificates, 'ca.crt'), 'utf8'), ca);
     const state = join(dir, 'state');
-    await mustRun(launcher, ['keys', 'create', state]);
-    assert.equal((await run(launcher, ['keys', 'create', state])).code, 1);
+    await mustRun(launcher, ['keys', 'create', '--state', state]);
+    assert.equal((await run(launcher, ['keys', 'create', '--state', state])).code, 1);
   });
 });

@@ -39,7 +39,7 @@ describe('the original registry with our tokens', () => {
       }),
     });
     const bundle = join(stack.dir, 'bundle.pem');
-    await writeFile(bundle, await mustRun(launcher, ['keys', 'export', state()]));
+    await writeFile(bundle, await mustRun(launcher, ['keys', 'export', '--state', state()]));
     for (const { service } of registries) {
       const auth = {
         token: {
@@ -105,7 +105,7 @@ describe('the original registry with our tokens', () => {
         }
       ).kid;
     const before = await tokenFor('by-chain', scope);
-    await mustRun(launcher, ['keys', 'rotate', '--grace', '1s', state()]);
+    await mustRun(launcher, ['keys', 'rotate', '--grace', '1s', '--state', state()]);
     const deadline = Date.now() + 20_000;
     let token = before;
     while (kidOf(token) === kidOf(before)) {

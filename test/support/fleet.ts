@@ -104,7 +104,7 @@ export async function startFleet({
     await mkdir(root);
     await mustRun(launcher, ['certs', certificates, host]);
     await mustRun(launcher, ['user', 'add', '--file', htpasswd, user], { input: password });
-    await mustRun(launcher, ['keys', 'create', state]);
+    await mustRun(launcher, ['keys', 'create', '--state', state]);
     const at = (port: number) => `http://127.0.0.1:${port}`;
     const config = join(dir, 'config.yml');
     await writeFile(

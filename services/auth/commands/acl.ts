@@ -1,91 +1,152 @@
 import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
+import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import type { AuthSettings } from '#libs/config/auth-settings.ts';
+import { isRepositoryName } from '#libs/oci/reference.ts';
 import { type Caller, callerOf } from '#libs/policy/caller.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import type { DecidedBy, Policy } from '#libs/policy/policy.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
+import { readIfPresent } from '../read-if-present.ts';
+import { parseRobots, type Robot, robotPrefix } from '../robots/robots-file.ts';
+import { stateFiles } from '../state-files.ts';
 import { authOf } from './state-of.ts';
-
-export const aclUsage = `usage: portcullis acl explain --account NAME --repository NAME --action ACTION
-                              [--ip ADDRESS] [--label KEY=VALUE]... [--config CONFIG]
-       portcullis acl test FILE [--config CONFIG]
-
-explain  says whether an account may do something, which rule decided, and why the rules above it
-         were not about it. Without --account it asks for somebody who did not log in; --type registry
-         --repository catalog --action '*' asks for the whole catalog. Exit code 3 if it may not.
-test     compares a table of expectations with the rules; exit code 3 if one does not hold. FILE:
-
-           - { account: bob, repository: bob/app, action: push, expect: allowed }
-           - { account: bob, repository: prod/app, action: delete, ip: 10.0.0.7, expect: denied }
-           - { labels: { project_path: team/app }, account: "gitlab:x", repository: team/app, action: push, expect: allowed }
-
-CONFIG is found as by 'serve'.
-`;
 
 /** The answer is no, or an expectation does not hold. */
 const no = 3;
 
-const options = {
-  account: { type: 'string', default: '' },
-  repository: { type: 'string' },
-  type: { type: 'string', default: 'repository' },
-  action: { type: 'string', multiple: true },
-  ip: { type: 'string', default: '' },
-  label: { type: 'string', multiple: true },
-  config: { type: 'string' },
-} as const;
+/** What is asked about one or several actions. */
+export interface AccessQuestion {
+  /** Empty: a client that did not log in. */
+  account: string;
+  /** `repository` or `registry`. */
+  type: string;
+  repository: string;
+  action: readonly string[];
+  ip: string;
+  /** `KEY=VALUE` */
+  label?: readonly string[] | undefined;
+}
 
-/** `acl explain` and `acl test`: the rules, asked as the service asks them. */
-export async function acl(args: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-  const [command, file, ...more] = positionals;
-  const settings = await authOf(values.config);
-  const policy = createPolicy(settings, (message) => process.stderr.write(`${message}\n`));
-  if (command === 'test' && file !== undefined && more.length === 0) {
-    return await testRules(policy, settings, file);
-  }
-  const { account, repository, action, ip, type } = values;
-  if (command !== 'explain' || file !== undefined || !repository || !action) {
-    throw new UsageError(aclUsage.trimEnd());
-  }
-  for (const one of action) {
-    const why = describeInvalidAction(one);
+/** Where the rules are, and how the answer is printed. */
+export interface AclOptions {
+  config: string | undefined;
+  json: boolean;
+}
+
+/** The rules, asked as the service asks them. @returns the exit code: 3 if an action is denied */
+export async function explainAccess(
+  question: AccessQuestion,
+  { config, json }: AclOptions,
+): Promise<number> {
+  const { account, type, repository, ip } = question;
+  assertResource(type, repository);
+  for (const action of question.action) {
+    const why = describeInvalidAction(action);
     if (why !== undefined) throw new UsageError(`--action: ${why}`);
   }
-  const labels = parseLabels(values.label ?? []);
-  const caller = callerOf(account, { client: ip, service: settings.service, labels });
-  const answers = action.map((one) => explain(policy, settings, caller, { type, repository }, one));
-  process.stdout.write(answers.map(({ text }) => text).join('\n'));
+  const labels = parseLabels(question.label ?? []);
+  const settings = await authOf(config);
+  const policy = createPolicy(settings, warn);
+  const access = await accessOfRobot(account, settings);
+  const caller = callerOf(account, { client: ip, service: settings.service, labels, access });
+  const answers = question.action.map((action) =>
+    explain(policy, settings, caller, { type, name: repository }, action),
+  );
+  if (json) process.stdout.write(`${JSON.stringify(answers)}\n`);
+  else process.stdout.write(answers.map((answer) => format(answer, caller, settings)).join('\n'));
+  const absent = await describeAbsent(account, settings);
+  if (absent !== undefined) warn(absent);
   return answers.every(({ allowed }) => allowed) ? 0 : no;
+}
+
+function warn(message: string): void {
+  process.stderr.write(`${message}\n`);
+}
+
+/** @throws UsageError for what no token is about */
+function assertResource(type: string, name: string): void {
+  if (type === 'registry' && name === 'catalog') return;
+  if (type === 'registry') throw new UsageError('--type registry is about "catalog" only');
+  if (type !== 'repository') {
+    throw new UsageError(`--type: "${type}" is not a type; use repository or registry`);
+  }
+  if (!isRepositoryName(name))
+    throw new UsageError(`--repository: "${name}" is not a repository name`);
+}
+
+/** What a robot was made for; undefined for everybody else. */
+async function accessOfRobot(account: string, settings: AuthSettings) {
+  if (!account.startsWith(robotPrefix)) return undefined;
+  return (await robotsOf(settings)).get(account.slice(robotPrefix.length))?.access;
+}
+
+async function robotsOf({ state }: AuthSettings): Promise<ReadonlyMap<string, Robot>> {
+  return parseRobots(await readIfPresent(stateFiles.robots(state)));
+}
+
+/** @returns undefined for one that exists, or of which nobody can know */
+async function describeAbsent(
+  account: string,
+  settings: AuthSettings,
+): Promise<string | undefined> {
+  if (account === '' || account.includes(':')) return undefined;
+  try {
+    const exists = account.startsWith(robotPrefix)
+      ? (await robotsOf(settings)).has(account.slice(robotPrefix.length))
+      : parseHtpasswd((await readIfPresent(settings.htpasswd)) ?? '').accounts.has(account);
+    return exists
+      ? undefined
+      : `note: there is no account "${account}", so nobody can log in as it`;
+  } catch (error) {
+    return `note: whether the account exists cannot be seen: ${(error as Error).message}`;
+  }
+}
+
+/** What the rules say about one action. */
+interface Answer {
+  action: string;
+  type: string;
+  repository: string;
+  allowed: boolean;
+  /** A rule by its place, or what stands in for rules. */
+  by: DecidedBy;
+  /** The rules above it, and why they do not decide. */
+  skipped: { rule: number; why: string }[];
 }
 
 function explain(
   policy: Policy,
-  { rules = [] }: AuthSettings,
+  settings: AuthSettings,
   caller: Caller,
-  { type, repository }: { type: string; repository: string },
+  { type, name }: { type: string; name: string },
   action: string,
-): { allowed: boolean; text: string } {
-  const wanted = { type, name: repository, actions: [action] };
-  const { granted, by } = policy.decide(caller, wanted);
-  const allowed = granted.length > 0;
-  const decidedBy = by.get(action) ?? 'no rule';
-  const who = caller.account === '' ? 'an anonymous client' : caller.account;
-  const lines = [
-    `${who} ${allowed ? 'may' : 'may not'} ${action} ${type === 'repository' ? '' : `${type} `}${repository}`,
-    `  ${describe(decidedBy, rules)}`,
-  ];
-  for (const { index, mismatch, effect, actions } of policy.report(caller, wanted)) {
-    if (typeof decidedBy === 'number' && index >= decidedBy) break;
-    const why =
-      mismatch ?? `it ${effect === 'deny' ? 'denies' : 'allows'} ${actions.join(', ')} only`;
-    lines.push(`  skipped: acl[${index}]: ${why}`);
+): Answer {
+  const wanted = { type, name, actions: [action] };
+  const decision = policy.decide(caller, wanted);
+  const by = decision.by.get(action) ?? 'no rule';
+  const skipped = [];
+  const reports = settings.rules === undefined ? [] : policy.report(caller, wanted);
+  for (const { index, mismatch, effect, actions } of reports) {
+    if (typeof by === 'number' && index >= by) break;
+    const verb = effect === 'deny' ? 'denies' : 'allows';
+    skipped.push({ rule: index, why: mismatch ?? `it ${verb} ${actions.join(', ')} only` });
   }
-  return { allowed, text: `${lines.join('\n')}\n` };
+  return { action, type, repository: name, allowed: decision.granted.length > 0, by, skipped };
+}
+
+function format(answer: Answer, { account }: Caller, { rules = [] }: AuthSettings): string {
+  const { action, type, repository, allowed, by, skipped } = answer;
+  const who = account === '' ? 'an anonymous client' : account;
+  const what = type === 'repository' ? repository : `${type} ${repository}`;
+  const lines = [
+    `${who} ${allowed ? 'may' : 'may not'} ${action} ${what}`,
+    `  ${describe(by, rules)}`,
+    ...skipped.map(({ rule, why }) => `  skipped: acl[${rule}]: ${why}`),
+  ];
+  return `${lines.join('\n')}\n`;
 }
 
 function describe(by: DecidedBy, rules: NonNullable<AuthSettings['rules']>): string {
@@ -120,34 +181,50 @@ const expectation = z.strictObject({
   expect: z.enum(['allowed', 'denied']),
 });
 
-async function testRules(policy: Policy, settings: AuthSettings, file: string): Promise<number> {
+/** Compares a table of expectations with the rules. @returns the exit code: 3 if one does not hold */
+export async function testRules(file: string, { config, json }: AclOptions): Promise<number> {
+  const settings = await authOf(config);
+  const policy = createPolicy(settings, warn);
   const parsed = z.array(expectation).safeParse(parse(await readFile(file, 'utf8')));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw new Error(`${file}: entry ${issue?.path.join('.')}: ${issue?.message}`);
   }
-  let failed = 0;
-  parsed.data.forEach(({ account, type, repository, action, ip, labels, at, expect }, index) => {
-    const caller = callerOf(account, { client: ip, service: settings.service, labels });
-    for (const one of action) {
-      const { granted, by } = policy.decide(caller, { type, name: repository, actions: [one] }, at);
-      const found = granted.length > 0 ? 'allowed' : 'denied';
-      if (found === expect) continue;
-      failed += 1;
-      const what = `${account || 'anonymous'} ${one} ${repository}`;
-      const why = describe(by.get(one) ?? 'no rule', settings.rules ?? []);
+  const failed = parsed.data.flatMap((entry, index) =>
+    failuresOf(entry, policy, settings).map((failure) => ({ entry: index, ...failure })),
+  );
+  const count = parsed.data.length;
+  if (json) process.stdout.write(`${JSON.stringify({ expectations: count, failed })}\n`);
+  else {
+    for (const { entry, what, expected, found, why } of failed) {
       process.stdout.write(
-        `entry ${index}: ${what}: expected ${expect}, found ${found}\n  ${why}\n`,
+        `entry ${entry}: ${what}: expected ${expected}, found ${found}\n  ${why}\n`,
       );
     }
+    process.stdout.write(
+      failed.length === 0
+        ? `all ${count} expectations hold\n`
+        : `${failed.length} of ${count} expectations failed\n`,
+    );
+  }
+  return failed.length === 0 ? 0 : no;
+}
+
+function failuresOf(
+  { account, type, repository, action, ip, labels, at, expect }: z.infer<typeof expectation>,
+  policy: Policy,
+  settings: AuthSettings,
+) {
+  const caller = callerOf(account, { client: ip, service: settings.service, labels });
+  return action.flatMap((one) => {
+    const wanted = { type, name: repository, actions: [one] };
+    const { granted, by } = policy.decide(caller, wanted, at);
+    const found = granted.length > 0 ? 'allowed' : 'denied';
+    if (found === expect) return [];
+    const what = `${account || 'anonymous'} ${one} ${repository}`;
+    const why = describe(by.get(one) ?? 'no rule', settings.rules ?? []);
+    return [{ what, expected: expect, found, why }];
   });
-  const count = parsed.data.length;
-  process.stdout.write(
-    failed === 0
-      ? `all ${count} expectations hold\n`
-      : `${failed} of ${count} expectations failed\n`,
-  );
-  return failed === 0 ? 0 : no;
 }
 
 function parseLabels(given: readonly string[]): Record<string, string[]> {

@@ -13,28 +13,30 @@ export async function authOf(config: string | undefined): Promise<AuthSettings> 
 }
 
 /** Where a command finds auth's state: the folder itself, or a configuration that names it. */
-export interface StateOptions {
+export interface StateTarget {
   state?: string | undefined;
   config?: string | undefined;
 }
 
 /**
  * Auth's state folder: as it is named, or of a configuration.
- * @param mayBeNew whether one that a configuration names is made by the command if it is not there
+ * @param mustExist `unless configured`: one that a configuration names is made by the command if it is not there
  * @throws Error if there is no such folder
  */
 export async function stateOf(
-  { state, config }: StateOptions,
-  { mayBeNew = false }: { mayBeNew?: boolean } = {},
+  { state, config }: StateTarget,
+  mustExist: 'yes' | 'unless configured' | 'no' = 'yes',
 ): Promise<string> {
   const folder = resolve(state ?? (await authOf(config)).state);
-  if (state !== undefined || !mayBeNew) await assertStateFolder(folder);
+  if (mustExist === 'yes' || (mustExist === 'unless configured' && state !== undefined)) {
+    await assertStateFolder(folder);
+  }
   await switchToOwnerOf(folder);
   return folder;
 }
 
 /** @throws Error if there is no such folder */
-export async function assertStateFolder(folder: string): Promise<void> {
+async function assertStateFolder(folder: string): Promise<void> {
   const found = await stat(folder).catch(() => undefined);
   if (found?.isDirectory() === true) return;
   const why = found === undefined ? 'does not exist' : 'is a file';

@@ -1,50 +1,34 @@
-import { parseArgs } from 'node:util';
 import { type CheckProgress, type CheckReport, checkTree } from '../registry/fsck/check-tree.ts';
 import { openStorage } from './open-storage.ts';
 import { bar, counted, createProgressLine, formatBytes } from './progress.ts';
 
-export const fsckUsage = `usage: portcullis fsck [OPTIONS] CONFIG
-
-CONFIG may be left out where REGISTRY_CONFIGURATION_PATH names it.
-
-Looks through the storage, ours or the original registry's, while it is served: links that lead
-nowhere, blobs whose bytes are not what their digest says, uploads that nobody will finish.
-
-      --repair           makes right what can be without losing anything
-      --quick            does not read the blobs
-      --json             the result as JSON
-
-Exit codes: 0 nothing is wrong, or everything was repaired; 4 something is; 1 it could not look;
-2 the command line is wrong.
-`;
-
 /** A day: an upload without a date is not young by then. */
 const uploadAge = 24 * 60 * 60 * 1000;
 
-/** `fsck`: what is wrong with the tree. */
-export async function fsck(args: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: {
-      repair: { type: 'boolean', default: false },
-      quick: { type: 'boolean', default: false },
-      json: { type: 'boolean', default: false },
-    },
-  });
-  const { repair } = values;
-  const { driver, settings } = await openStorage(positionals, fsckUsage, { readOnly: !repair });
-  const progress = createProgressLine({ quiet: values.json });
+export interface FsckOptions {
+  config: string | undefined;
+  /** Makes right what can be. */
+  repair?: boolean | undefined;
+  /** Does not read the blobs. */
+  quick?: boolean | undefined;
+  json?: boolean | undefined;
+}
+
+/** What is wrong with the tree. @returns the exit code: 4 if something is, and was not repaired */
+export async function fsck(options: FsckOptions): Promise<number> {
+  const { config, repair = false, quick = false, json = false } = options;
+  const { driver, settings } = await openStorage(config, { readOnly: !repair });
+  const progress = createProgressLine({ quiet: json });
   try {
     const age = Math.max(uploadAge, settings.uploadPurging?.age ?? 0);
     const report = await checkTree(driver, {
       repair,
-      hash: !values.quick,
+      hash: !quick,
       uploadsBefore: new Date(Date.now() - age),
       onProgress: (at) => progress.show(describeProgress(at)),
     });
     progress.clear();
-    process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : describe(report));
+    process.stdout.write(json ? `${JSON.stringify(report)}\n` : describe(report));
     return report.findings.every(({ repaired }) => repaired) ? 0 : 4;
   } finally {
     progress.clear();

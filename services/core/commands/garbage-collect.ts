@@ -1,53 +1,34 @@
-import { parseArgs } from 'node:util';
-import { UsageError } from '#libs/process/usage-error.ts';
-import { parseDuration } from '#libs/values/duration.ts';
 import { type CollectReport, collectGarbage } from '../registry/garbage/collect.ts';
 import { openStorage } from './open-storage.ts';
 import { counted, createProgressLine, formatBytes } from './progress.ts';
 
-export const garbageCollectUsage = `usage: portcullis garbage-collect [OPTIONS] CONFIG
+export interface GarbageCollectOptions {
+  config: string | undefined;
+  dryRun?: boolean | undefined;
+  /** Also manifests that no tag, index or subject keeps. */
+  deleteUntagged?: boolean | undefined;
+  /** No list of what is garbage. */
+  quiet?: boolean | undefined;
+  /** Milliseconds; undefined: as configured. */
+  delay?: number | undefined;
+  /** Milliseconds; undefined: as configured. */
+  grace?: number | undefined;
+  json?: boolean | undefined;
+}
 
-CONFIG may be left out where REGISTRY_CONFIGURATION_PATH names it.
-
-Takes away what nothing refers to, while the registry serves. It goes to a trash first, from which
-whatever is missed comes back; what has been there for longer than the grace is removed for good.
-
-  -d, --dry-run          only tell what is garbage
-  -m, --delete-untagged  also manifests that no tag, no index and no subject keeps
-  -q, --quiet            no list of what is garbage
-      --delay DURATION   nothing younger is garbage (portcullis.gc.delay, 1h)
-      --grace DURATION   how long the trash keeps things (portcullis.gc.grace, 24h);
-                         0s frees the space at once: only while nobody pushes
-      --json             the result as JSON
-`;
-
-/** `garbage-collect`: the original's command and flags, without its downtime. */
-export async function garbageCollect(args: string[]): Promise<number> {
-  const { values, positionals } = parseArgs({
-    args: args.flatMap(asFlag),
-    allowPositionals: true,
-    options: {
-      'dry-run': { type: 'boolean', short: 'd', default: false },
-      'delete-untagged': { type: 'boolean', short: 'm', default: false },
-      quiet: { type: 'boolean', short: 'q', default: false },
-      delay: { type: 'string' },
-      grace: { type: 'string' },
-      json: { type: 'boolean', default: false },
-    },
-  });
-  const dryRun = values['dry-run'];
-  const { driver, settings } = await openStorage(positionals, garbageCollectUsage, {
-    readOnly: dryRun,
-  });
+/** The original's command and flags, without its downtime. @returns the exit code */
+export async function garbageCollect(options: GarbageCollectOptions): Promise<number> {
+  const { dryRun = false, json = false } = options;
+  const { driver, settings } = await openStorage(options.config, { readOnly: dryRun });
   const { garbage } = settings;
-  const quiet = values.quiet || values.json;
+  const quiet = options.quiet === true || json;
   const progress = createProgressLine({ quiet });
-  const grace = readDuration('--grace', values.grace, garbage.grace);
+  const { grace = garbage.grace, delay = garbage.delay } = options;
   try {
     const report = await collectGarbage(driver, {
       dryRun,
-      untagged: values['delete-untagged'] || garbage.untagged,
-      delay: readDuration('--delay', values.delay, garbage.delay),
+      untagged: options.deleteUntagged === true || garbage.untagged,
+      delay,
       grace,
       onGarbage(item, size) {
         if (quiet) return;
@@ -59,28 +40,13 @@ export async function garbageCollect(args: string[]): Promise<number> {
     });
     progress.clear();
     process.stdout.write(
-      values.json ? `${JSON.stringify({ dryRun, ...report })}\n` : describe(report, dryRun, grace),
+      json ? `${JSON.stringify({ dryRun, ...report })}\n` : describe(report, dryRun, grace),
     );
     return 0;
   } finally {
     progress.clear();
     await driver.close();
   }
-}
-
-/** The original's flags may be given a value: `--delete-untagged=true`. */
-function asFlag(arg: string): string[] {
-  const match = /^(--(?:dry-run|delete-untagged|quiet)|-[dmq])=(true|false|1|0|t|f)$/i.exec(arg);
-  if (match === null) return [arg];
-  return /^[1t]/i.test(match[2] ?? '') ? [match[1] ?? ''] : [];
-}
-
-/** @throws UsageError for what is no duration */
-function readDuration(option: string, text: string | undefined, preset: number): number {
-  if (text === undefined) return preset;
-  const duration = parseDuration(text);
-  if (duration !== undefined) return duration;
-  throw new UsageError(`${option}: "${text}" is not a duration such as 10s, 5m or 1h30m`);
 }
 
 function describe(report: CollectReport, dryRun: boolean, grace: number): string {

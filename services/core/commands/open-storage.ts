@@ -1,12 +1,7 @@
-import {
-  ConfigurationError,
-  loadConfiguration,
-  namedByEnvironment,
-} from '#libs/config/load-configuration.ts';
+import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { ownerOfTree } from '#libs/process/choose-user.ts';
 import { switchUser } from '#libs/process/drop-privileges.ts';
-import { UsageError } from '#libs/process/usage-error.ts';
 import { paths } from '../registry/paths.ts';
 import { createDriver } from '../storage/create-driver.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
@@ -16,18 +11,12 @@ export interface OpenStorage {
   settings: Settings;
 }
 
-/**
- * Opens the storage of the configuration that a command, or as with the original the environment, names.
- * @throws UsageError unless there is exactly one
- */
+/** Opens the storage of a configuration. @throws Error with one clear sentence */
 export async function openStorage(
-  [path, ...more]: readonly string[],
-  usage: string,
+  config: string | undefined,
   { readOnly }: { readOnly: boolean },
 ): Promise<OpenStorage> {
-  const named = path ?? namedByEnvironment();
-  if (named === undefined || more.length > 0) throw new UsageError(usage.trimEnd());
-  const loaded = await loadConfiguration(named);
+  const loaded = await loadConfiguration(config);
   const stops = loaded.diagnostics.filter(
     ({ level, path: key }) => level === 'stop' && key.startsWith('storage'),
   );

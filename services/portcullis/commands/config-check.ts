@@ -1,22 +1,21 @@
 import { formatConfiguration } from '#libs/config/format-configuration.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { checkConfiguration } from '#libs/config/load-settings.ts';
-import { UsageError } from '#libs/process/usage-error.ts';
 import { services } from '#libs/values/service-name.ts';
 import { checkFiles } from '../check-files.ts';
-import type { Command } from '../command.ts';
+
+export interface ConfigCheckOptions {
+  config: string | undefined;
+  /** Says what each key means. */
+  explain: boolean;
+}
 
 /**
- * `config check [--explain] [CONFIG]`: what is in effect, what of it will not be acted on, and whether `serve` would
- * start with it: by the same code.
+ * What is in effect, what of it will not be acted on, and whether `serve` would start with it: by the same code.
+ * @returns the exit code
  */
-export const configCheck: Command = async ([action, ...rest]) => {
-  const [path, ...more] = rest.filter((arg) => arg !== '--explain');
-  if (action !== 'check' || more.length > 0 || path?.startsWith('-')) {
-    throw new UsageError('usage: portcullis config check [--explain] [CONFIG]');
-  }
-  const explain = rest.includes('--explain');
-  const loaded = await loadConfiguration(path);
+export async function configCheck({ config, explain }: ConfigCheckOptions): Promise<number> {
+  const loaded = await loadConfiguration(config);
   const { settings, problems, warnings } = checkConfiguration(loaded);
   const files =
     settings === undefined
@@ -34,4 +33,4 @@ export const configCheck: Command = async ([action, ...rest]) => {
   ];
   for (const [level, message] of said) process.stderr.write(`${level}: ${message}\n`);
   return problems.length + files.problems.length > 0 ? 1 : 0;
-};
+}

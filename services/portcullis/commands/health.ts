@@ -5,25 +5,25 @@ import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { requestText } from '#libs/http/request-text.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
-import { UsageError } from '#libs/process/usage-error.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import type { Command } from '../command.ts';
 import { findRunning } from '../running-process.ts';
 
 /** Milliseconds for an answer. */
 const timeout = 5000;
 
+export interface HealthOptions {
+  /** Undefined: that of what runs. */
+  config: string | undefined;
+  /** Only whether it answers. */
+  alive: boolean;
+}
+
 /**
- * `health [CONFIG]`: asks what runs here whether it is ready. Without an argument it finds out what runs, and
- * with which configuration. With `--alive`, as an image's health check, it asks only whether it answers, and is content
- * where nothing serves: a container may run another command, and what is not ready may be so for a reason.
+ * Asks what runs here whether it is ready. With `alive`, as an image's health check, it asks only whether it answers, and is
+ * content where nothing serves: a container may run another command, and what is not ready may be so for a reason.
+ * @returns the exit code
  */
-export const health: Command = async (args) => {
-  const alive = args[0] === '--alive';
-  const [config, ...more] = alive ? args.slice(1) : args;
-  if (more.length > 0 || config?.startsWith('-')) {
-    throw new UsageError('usage: portcullis health [--alive] [CONFIG]');
-  }
+export async function health({ config, alive }: HealthOptions): Promise<number> {
   const running =
     config === undefined
       ? await findRunning()
@@ -43,7 +43,7 @@ export const health: Command = async (args) => {
   if (status !== 200) throw new Error(`${service} is not ready: ${reasonIn(body)}`);
   process.stdout.write(`${service} is ready\n`);
   return 0;
-};
+}
 
 async function ask(service: ServiceName, settings: Settings, path: string) {
   const { http, internal } = settings;

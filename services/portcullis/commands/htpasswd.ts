@@ -1,28 +1,38 @@
 import { readFile } from 'node:fs/promises';
-import { parseArgs } from 'node:util';
 import bcrypt from 'bcryptjs';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
-import type { Command } from '../command.ts';
 import { formatUser, removeUser, replaceUser } from '../htpasswd-file.ts';
 import { readPassword } from '../read-password.ts';
 
-const usage = `usage: portcullis htpasswd -B[ci] [-C COST] FILE NAME
-       portcullis htpasswd -Bb[c] [-C COST] FILE NAME PASSWORD
-       portcullis htpasswd -nB[i] [-C COST] NAME
-       portcullis htpasswd -nbB [-C COST] NAME PASSWORD
-       portcullis htpasswd -D FILE NAME
-       portcullis htpasswd -v[bi] FILE NAME [PASSWORD]`;
+const usage =
+  'the arguments are FILE NAME; with -b FILE NAME PASSWORD; with -n NAME, or NAME PASSWORD with -nb';
 
 /** As Apache's program ends: the password is wrong; there is no such user. */
 const exitCodes = { wrong: 3, unknown: 6 } as const;
 
+/** Apache's options, by their letters. */
+export interface HtpasswdOptions {
+  B?: boolean;
+  b?: boolean;
+  c?: boolean;
+  C: string;
+  D?: boolean;
+  i?: boolean;
+  n?: boolean;
+  v?: boolean;
+}
+
 /**
- * `htpasswd`: Apache's program of that name, for images and scripts that call it: the same options, output
- * and exit codes. Only bcrypt is written, because only that is read by a registry.
+ * Apache's program of that name, for images and scripts that call it: the same options, output and exit codes. Only bcrypt
+ * is written, because only that is read by a registry.
+ * @param positionals FILE NAME, with -b also PASSWORD; with -n no FILE
+ * @returns the exit code
  */
-export const htpasswd: Command = async (args) => {
-  const { values, positionals } = parse(args);
+export async function htpasswd(
+  positionals: readonly string[],
+  values: HtpasswdOptions,
+): Promise<number> {
   const names = values.n === true ? positionals : positionals.slice(1);
   const [name = '', given, ...more] = names;
   const wanted = values.b === true ? 2 : 1;
@@ -44,23 +54,6 @@ export const htpasswd: Command = async (args) => {
   const done = await replaceUser(file, line, anew);
   process.stderr.write(`${done} password for user ${name}\n`);
   return 0;
-};
-
-function parse(args: string[]) {
-  const flag = { type: 'boolean' } as const;
-  const options = { B: flag, b: flag, c: flag, i: flag, n: flag, D: flag, v: flag } as const;
-  const named = Object.fromEntries(
-    Object.keys(options).map((name) => [name, { ...flag, short: name }]),
-  ) as Record<keyof typeof options, { type: 'boolean'; short: string }>;
-  try {
-    return parseArgs({
-      args,
-      allowPositionals: true,
-      options: { ...named, C: { type: 'string', short: 'C', default: '5' } },
-    });
-  } catch (error) {
-    throw new UsageError(`${(error as Error).message}\n${usage}`);
-  }
 }
 
 function parseCost(text: string): number {

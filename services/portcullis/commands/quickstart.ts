@@ -2,51 +2,43 @@ import { randomBytes } from 'node:crypto';
 import { access, mkdir, rm, writeFile } from 'node:fs/promises';
 import { hostname, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseArgs } from 'node:util';
 import { parseConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings, usableSettings } from '#libs/config/load-settings.ts';
 import { services } from '#libs/values/service-name.ts';
 import { assertAddressesFree } from '../assert-startable.ts';
 import { ensureCertificates } from '../certificates.ts';
-import type { Command } from '../command.ts';
 import { setPassword } from '../htpasswd-file.ts';
 import { starterConfiguration } from '../starter-configuration.ts';
 import { welcome } from '../welcome.ts';
 import { supervise } from './serve.ts';
 
-/** `quickstart`: from nothing to a registry with TLS, one user and access rules; later starts reuse it. */
-export const quickstart: Command = async (args) => {
-  const { values } = parseArgs({
-    args,
-    options: {
-      dir: { type: 'string', default: 'data' },
-      host: { type: 'string', multiple: true, default: [] },
-      port: { type: 'string' },
-    },
-  });
-  const dir = resolve(values.dir);
-  const hosts = values.host.filter((name) => name !== '');
-  const port = values.port === undefined || values.port === '' ? undefined : values.port;
-  if (port !== undefined && !(/^\d{1,5}$/.test(port) && Number(port) <= 65_535)) {
-    throw new Error(`"${port}" is not a port; use a whole number up to 65535`);
-  }
+export interface QuickstartOptions {
+  dir: string;
+  /** Names by which clients call this machine; what is empty counts for nothing. */
+  host?: readonly string[] | undefined;
+  port?: number | undefined;
+}
+
+/**
+ * From nothing to a registry with TLS, one user and access rules; later starts reuse it.
+ * @returns the exit code
+ */
+export async function quickstart(options: QuickstartOptions): Promise<number> {
+  const dir = resolve(options.dir);
+  const hosts = (options.host ?? []).filter((name) => name !== '');
+  const { port } = options;
   const config = join(dir, 'config.yml');
   const certificates = join(dir, 'certs');
 
   const starter = (await exists(config))
     ? undefined
-    : starterConfiguration({ dir, port: port ?? '5000' });
+    : starterConfiguration({ dir, port: port ?? 5000 });
   const { loaded, settings } =
     starter === undefined
       ? await loadSettings(config)
       : usableSettings(await parseConfiguration(starter, config));
   const { listen } = settings.http;
-  if (
-    starter === undefined &&
-    port !== undefined &&
-    'port' in listen &&
-    listen.port !== Number(port)
-  ) {
+  if (starter === undefined && port !== undefined && 'port' in listen && listen.port !== port) {
     process.stderr.write(
       `${config} is there already and says port ${listen.port}, which counts; for ${port} change http.addr in it\n`,
     );
@@ -76,7 +68,7 @@ export const quickstart: Command = async (args) => {
     if (!shown) await removeAll(made);
     throw error;
   }
-};
+}
 
 /** What a start makes in its folder, the outer before the inner; of this, what is not there yet. */
 async function absentOf(dir: string): Promise<string[]> {

@@ -1,22 +1,16 @@
 import { fileURLToPath } from 'node:url';
 import { loadSettings } from '#libs/config/load-settings.ts';
-import { UsageError } from '#libs/process/usage-error.ts';
-import type { Command } from '../command.ts';
+import type { ServiceName } from '#libs/values/service-name.ts';
 import { supervise } from './serve.ts';
 
-/** `gateway|core [CONFIG]`: one service alone, under a supervisor if it is to run several times. */
-export function serveOne(service: 'gateway' | 'core'): Command {
-  return async (args) => {
-    const [config, ...more] = args;
-    if (more.length > 0 || config?.startsWith('-')) {
-      throw new UsageError(`usage: portcullis ${service} [CONFIG]`);
-    }
-    const { settings } = await loadSettings(config);
-    const { workers } = settings;
+/** One service alone, under a supervisor if it is to run several times. @returns the exit code */
+export async function serveOne(service: ServiceName, config: string | undefined): Promise<number> {
+  if (service !== 'auth') {
+    const { workers } = (await loadSettings(config)).settings;
     if (workers[service] > 1) return await supervise(config, () => {}, service);
-    const script = fileURLToPath(new URL(`../../${service}/main.ts`, import.meta.url));
-    return become([script, ...args]);
-  };
+  }
+  const script = fileURLToPath(new URL(`../../${service}/main.ts`, import.meta.url));
+  return become(config === undefined ? [script] : [script, config]);
 }
 
 /** Replaces this process by another Node, so that signals and the exit code are that one's. */

@@ -6,26 +6,20 @@ import type { Configuration } from '#libs/config/schema/configuration.ts';
 import type { LogFormat } from '#libs/log/format-line.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
 import { chooseUser } from '#libs/process/choose-user.ts';
-import { writeLogOnly } from '#libs/process/run-command.ts';
 import { surviveRejections } from '#libs/process/survive-rejections.ts';
-import { UsageError } from '#libs/process/usage-error.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { assertStartable } from '../assert-startable.ts';
-import type { Command } from '../command.ts';
+import { writeLogOnly } from '../standard-output.ts';
 import { createSupervisor, StartFailed } from '../supervisor.ts';
 
-/** `serve [CONFIG]`: the processes of each service until a signal ends it. */
-export const serve: Command = async (args) => {
-  const [config, ...more] = args;
-  if (more.length > 0 || config?.startsWith('-')) {
-    throw new UsageError('usage: portcullis serve [CONFIG]');
-  }
+/** The processes of each service until a signal ends it. @returns the exit code */
+export async function serve(config: string | undefined): Promise<number> {
   return await supervise(config, (address, startedInMs, { log, format }) => {
     // Where lines are JSON, all are.
     if (format === 'json') log.info({ address, startedInMs }, 'Portcullis is ready');
     else process.stdout.write(`Portcullis is ready at ${address} (started in ${startedInMs} ms)\n`);
   });
-};
+}
 
 /**
  * Runs the supervisor until it is told to stop.

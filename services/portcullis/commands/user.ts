@@ -1,55 +1,55 @@
-import { parseArgs } from 'node:util';
+import { readFile } from 'node:fs/promises';
+import { costOf, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
+import { formatTable } from '#libs/process/format-table.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
-import type { Command } from '../command.ts';
-import { listUsers, removeUser, setPassword } from '../htpasswd-file.ts';
+import { removeUser, setPassword } from '../htpasswd-file.ts';
 import { readPassword } from '../read-password.ts';
 
-const usage =
-  'usage: portcullis user add|passwd|remove|list [--file HTPASSWD | --config CONFIG] [NAME]';
-
-/** `user …`: the users of the htpasswd file. A running auth takes a change within seconds. */
-export const user: Command = async (args) => {
-  const { values, positionals } = parseArgs({
-    args,
-    allowPositionals: true,
-    options: { file: { type: 'string' }, config: { type: 'string' } },
-  });
-  const [action, name, ...more] = positionals;
-  if (more.length > 0) {
-    throw new UsageError(
-      'a password is never an argument: it comes from a prompt or standard input',
-    );
-  }
-  if (action === 'list' && name === undefined) {
-    const file = await findFile(values);
-    const accounts = await listUsers(file);
-    if (accounts.length === 0) process.stderr.write(`no users in ${file}\n`);
-    for (const account of accounts) process.stdout.write(`${account}\n`);
-    return 0;
-  }
-  if (name === undefined) throw new UsageError(usage);
-  if (action === 'add') {
-    await setPassword(await findFile(values), name, await readPassword(), 'add');
-  } else if (action === 'passwd') {
-    await setPassword(await findFile(values), name, await readPassword(), 'change');
-  } else if (action === 'remove') {
-    await removeUser(await findFile(values), name);
-  } else {
-    throw new UsageError(usage);
-  }
-  process.stderr.write(`user "${name}": done\n`);
-  return 0;
-};
-
-async function findFile({
-  file,
-  config,
-}: {
+/** The htpasswd file itself, or a configuration that names it. */
+export interface UsersTarget {
   file?: string | undefined;
   config?: string | undefined;
-}): Promise<string> {
+}
+
+/** Changes one user of the htpasswd file. A running auth takes it within seconds. @returns the exit code */
+export async function changeUser(
+  action: 'add' | 'passwd' | 'remove',
+  name: string,
+  target: UsersTarget,
+): Promise<number> {
+  const file = await findFile(target);
+  if (action === 'add') await setPassword(file, name, await readPassword(), 'add');
+  else if (action === 'passwd') await setPassword(file, name, await readPassword(), 'change');
+  else await removeUser(file, name);
+  process.stderr.write(`user "${name}": done\n`);
+  return 0;
+}
+
+/** The users of the htpasswd file, and lines of it that give nobody access. @returns the exit code */
+export async function listUsers(
+  target: UsersTarget,
+  { quiet, json }: { quiet: boolean; json: boolean },
+): Promise<number> {
+  const file = await findFile(target);
+  const { accounts, problems } = parseHtpasswd(await readFile(file, 'utf8'));
+  const users = [...accounts].map(([name, hash]) => ({ name, hash: 'bcrypt', cost: costOf(hash) }));
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ file, users, problems })}\n`);
+    return 0;
+  }
+  for (const problem of problems) process.stderr.write(`${file}: ${problem}\n`);
+  if (users.length === 0) process.stderr.write(`no users in ${file}\n`);
+  else if (quiet) process.stdout.write(users.map(({ name }) => `${name}\n`).join(''));
+  else {
+    const rows = users.map(({ name, hash, cost }) => [name, `${hash}, cost ${cost}`]);
+    process.stdout.write(formatTable(['USER', 'PASSWORD'], rows));
+  }
+  return 0;
+}
+
+async function findFile({ file, config }: UsersTarget): Promise<string> {
   if (file !== undefined) return file;
   const { auth } = toSettings(await loadConfiguration(config));
   if (auth === undefined) {

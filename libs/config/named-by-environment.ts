@@ -1,0 +1,6 @@
+/** The configuration that the environment names, by our own variable or the original's; undefined if it names none. */
+export function namedByEnvironment(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): string | undefined {
+  return env.PORTCULLIS_CONFIG || env.REGISTRY_CONFIGURATION_PATH || undefined;
+}

@@ -1,0 +1,34 @@
+import { InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { parseDuration } from '#libs/values/duration.ts';
+
+/** For an option that may be given several times. */
+export function collect(value: string, before: string[] = []): string[] {
+  return [...before, value];
+}
+
+/** @returns milliseconds. @throws InvalidArgumentError */
+export function duration(text: string): number {
+  const parsed = parseDuration(text);
+  if (parsed === undefined)
+    throw new InvalidArgumentError('It is not a duration such as 10s, 5m or 1h30m.');
+  return parsed;
+}
+
+/** @returns undefined where it is empty, as a variable of a script may be. @throws InvalidArgumentError */
+export function port(text: string): number | undefined {
+  if (text === '') return undefined;
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
+  if (number <= 65_535) return number;
+  throw new InvalidArgumentError('It is not a port: use a whole number up to 65535.');
+}
+
+export const configOption = () =>
+  new Option('--config <file>', 'the configuration of the registry that this is about');
+
+export const stateOption = () =>
+  new Option(
+    '--state <folder>',
+    "auth's state folder itself, instead of a configuration that names it",
+  );
+
+export const jsonOption = () => new Option('--json', 'print the result as JSON');

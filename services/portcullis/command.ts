@@ -1,2 +1,0 @@
-/** A command gets its own arguments and gives the exit code. */
-export type Command = (args: string[]) => Promise<number>;

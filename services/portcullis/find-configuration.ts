@@ -1,0 +1,64 @@
+import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { namedByEnvironment } from '#libs/config/named-by-environment.ts';
+import { UsageError } from '#libs/process/usage-error.ts';
+import { listRunning, type RunningService } from './running-process.ts';
+
+/** A configuration that may be named by an argument or by `--config`. @throws UsageError if both name one, and not the same */
+export function oneOf(
+  argument: string | undefined,
+  option: string | undefined,
+): string | undefined {
+  if (argument !== undefined && option !== undefined && argument !== option) {
+    throw new UsageError(`two configurations are named, ${argument} and --config ${option}`);
+  }
+  return argument ?? option;
+}
+
+/**
+ * The configuration of the registry that a command is about which changes or reveals something: as it is named, by the
+ * environment, or that of what runs in this folder (docs/adr/0015). What was not named is said on standard error.
+ * @returns undefined for what runs without a file
+ * @throws UsageError where none is found, or several
+ */
+export async function findConfiguration(named: string | undefined): Promise<string | undefined> {
+  if (named !== undefined) return named;
+  const byEnvironment = namedByEnvironment();
+  if (byEnvironment !== undefined) {
+    say(`using ${byEnvironment}, which the environment names`);
+    return byEnvironment;
+  }
+  const here = await realpath(process.cwd());
+  const found = new Set(
+    (await listRunning()).filter((one) => one.isTrusted && belongsTo(one, here)).map(pathOf),
+  );
+  const [path, ...more] = found;
+  if (found.size === 0) {
+    throw new UsageError(
+      'no registry runs in this folder; name the one that is meant by --config FILE or PORTCULLIS_CONFIG',
+    );
+  }
+  if (more.length > 0) {
+    const names = [...found].map((one) => one ?? 'the built-in configuration').join(', ');
+    throw new UsageError(`several registries run here (${names}); name one by --config FILE`);
+  }
+  say(`using ${path ?? 'the configuration'} of the running registry`);
+  return path;
+}
+
+/** The file it was started with, from wherever that was. */
+function pathOf({ config, folder }: RunningService): string | undefined {
+  return config === undefined ? undefined : resolve(folder ?? '/', config);
+}
+
+/** Whether it was started in this folder, or its configuration lies below it. */
+function belongsTo(running: RunningService, here: string): boolean {
+  if (running.folder === undefined) return false;
+  if (running.folder === here) return true;
+  const path = pathOf(running);
+  return path?.startsWith(here === '/' ? here : `${here}/`) ?? false;
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { stringify } from 'yaml';
+import { run } from '../support/run.ts';
+import { spawn } from '../support/spawn.ts';
+import { launcher } from '../support/stack.ts';
+import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+describe('a command that is not told which registry it is about', () => {
+  let folder: TemporaryFolder;
+  let here: string;
+  let children: ReturnType<typeof spawn>[];
+
+  beforeEach(async () => {
+    folder = await createTemporaryFolder();
+    here = join(folder.path, 'here');
+    await mkdir(here);
+    children = [];
+  });
+
+  afterEach(async () => {
+    for (const child of children) child.kill('SIGKILL');
+    await folder.remove();
+  });
+
+  /** @returns the path of a configuration whose only user has the name */
+  async function configure(dir: string, user: string): Promise<string> {
+    await mkdir(dir, { recursive: true });
+    const htpasswd = join(dir, 'htpasswd');
+    const hash = '$2y$05$abcdefghijklmnopqrstuuJlkM6mB6WXaqwWMTZJqpJuSMkh3Y3He';
+    await writeFile(htpasswd, `${user}:${hash}\n`);
+    const config = join(dir, 'config.yml');
+    const auth = { htpasswd: { realm: 'x', path: htpasswd } };
+    const sockets = join(dir, 'sockets');
+    await writeFile(
+      config,
+      stringify({ version: '0.1', storage: 'inmemory', auth, portcullis: { sockets } }),
+    );
+    return config;
+  }
+
+  const list = (env = {}) =>
+    run(launcher, ['user', 'list', '--quiet'], {
+      cwd: here,
+      env: { PORTCULLIS_CONFIG: '', REGISTRY_CONFIGURATION_PATH: '', ...env },
+    });
+
+  /** Something that looks like a core of ours, and does nothing. */
+  async function pretend(config: string, options: { uid?: number } = {}): Promise<void> {
+    const words = ['-e', 'setTimeout(() => {}, 60000)', '/opt/services/core/main.ts', config];
+    const child = spawn(process.execPath, words, { cwd: here, stdio: 'ignore', ...options });
+    children.push(child);
+    await waitFor('it to run', async () => {
+      const path = `/proc/${child.pid}/cmdline`;
+      return (await readFile(path, 'utf8').catch(() => '')).includes(words[2] ?? '');
+    });
+  }
+
+  test('takes none that it could find by itself', async () => {
+    const { code, stderr } = await list();
+    assert.equal(code, 2);
+    assert.match(
+      stderr,
+      /^portcullis: no registry runs in this folder; name the one.*--config FILE/,
+    );
+  });
+
+  test('takes the one that the environment names, our own variable first', async () => {
+    const [ours, theirs] = await Promise.all(
+      ['ours', 'theirs'].map((name) => configure(join(folder.path, name), name)),
+    );
+    const env = { REGISTRY_CONFIGURATION_PATH: theirs };
+    const second = await list(env);
+    assert.deepEqual([second.code, second.stdout], [0, 'theirs\n']);
+    const first = await list({ ...env, PORTCULLIS_CONFIG: ours });
+    assert.equal(first.stdout, 'ours\n');
+    assert.equal(first.stderr, `using ${ours}, which the environment names\n`);
+  });
+
+  test('takes the one that runs in its folder, and says which', async () => {
+    const config = await configure(join(folder.path, 'elsewhere'), 'ann');
+    const relative = '../elsewhere/config.yml';
+    children.push(spawn(launcher, ['core', relative], { cwd: here, stdio: 'ignore' }));
+    const found = await waitFor('the core', async () => {
+      const answer = await list();
+      return answer.code === 0 && answer;
+    });
+    assert.equal(found.stdout, 'ann\n');
+    assert.equal(found.stderr, `using ${config} of the running registry\n`);
+  });
+
+  test('chooses among several only where it is told', async () => {
+    const first = await configure(join(here, 'first'), 'ann');
+    const second = await configure(join(here, 'second'), 'bob');
+    await pretend(first);
+    assert.equal((await list()).stdout, 'ann\n');
+    await pretend(second);
+    const { code, stderr } = await list();
+    assert.equal(code, 2);
+    assert.match(stderr, /several registries run here \(.*first.*second|second.*first/);
+    assert.equal((await list({ PORTCULLIS_CONFIG: second })).stdout, 'bob\n');
+  });
+
+  test('believes no process of another user', { skip: process.getuid?.() !== 0 }, async () => {
+    await chmod(folder.path, 0o755);
+    await pretend(await configure(join(here, 'theirs'), 'eve'), { uid: 65_534 });
+    const { code, stderr } = await list();
+    assert.equal(code, 2, stderr);
+  });
+});
