@@ -16,7 +16,11 @@ export async function editFile(
   edit: (text: string | undefined) => string | Promise<string>,
 ): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
-  const target = await realpath(path).catch(() => path);
+  const target = await realpath(path).catch((error: NodeJS.ErrnoException) => {
+    // A link that leads where this user may not look is not replaced by a file either.
+    if (error.code !== 'ENOENT') throw error;
+    return path;
+  });
   while (!(await editOnce(target, edit)));
 }
 

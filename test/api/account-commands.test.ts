@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { stringify } from 'yaml';
@@ -59,6 +59,23 @@ describe('commands about accounts and keys', () => {
       assert.deepEqual([code, stdout], [1, ''], args.join(' '));
       assert.match(stderr, /absent does not exist; name auth's state folder/);
     }
+  });
+
+  test('follow no link of whoever owns the folder', {
+    skip: process.getuid?.() !== 0,
+  }, async () => {
+    const [mine, theirs] = ['mine', 'theirs'].map((name) => join(folder.path, name));
+    assert.ok(mine !== undefined && theirs !== undefined);
+    await chmod(folder.path, 0o755);
+    await mkdir(mine, { mode: 0o700 });
+    await mkdir(theirs);
+    await writeFile(join(mine, 'htpasswd'), '# of root\n', { mode: 0o600 });
+    await symlink('../mine/htpasswd', join(theirs, 'htpasswd'));
+    await chown(theirs, 4321, 4321);
+    const file = ['--file', join(theirs, 'htpasswd')];
+    const added = await run(launcher, ['user', 'add', ...file, 'eve'], { input: 'a password' });
+    assert.equal(added.code, 1);
+    assert.equal(await readFile(join(mine, 'htpasswd'), 'utf8'), '# of root\n');
   });
 
   test('token revoke refuses an account that does not exist', async () => {

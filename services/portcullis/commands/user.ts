@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { costOf, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
+import { switchToOwnerOf } from '#libs/process/drop-privileges.ts';
 import { formatTable } from '#libs/process/format-table.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { removeUser, setPassword } from '../htpasswd-file.ts';
@@ -20,8 +22,10 @@ export async function changeUser(
   target: UsersTarget,
 ): Promise<number> {
   const file = await findFile(target);
-  if (action === 'add') await setPassword(file, name, await readPassword(), 'add');
-  else if (action === 'passwd') await setPassword(file, name, await readPassword(), 'change');
+  const password = action === 'remove' ? '' : await readPassword();
+  await switchToOwnerOf(dirname(file));
+  if (action === 'add') await setPassword(file, name, password, 'add');
+  else if (action === 'passwd') await setPassword(file, name, password, 'change');
   else await removeUser(file, name);
   process.stderr.write(`user "${name}": done\n`);
   return 0;
