@@ -1,4 +1,7 @@
 import type { z } from 'zod';
+import { ruleKeys } from '../policy/rule-schema.ts';
+import { nearestWord } from '../values/nearest-word.ts';
+import { workloadKeys } from './schema/portcullis.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -18,6 +21,15 @@ export function describeIssue(issue: Issue, root: unknown): string {
     const wanted = kinds[issue.expected];
     if (wanted === undefined || !isStandard(issue)) return issue.message;
     return found === undefined ? 'is missing' : `must be ${wanted}, not ${found}`;
+  }
+  if (issue.code === 'unrecognized_keys') {
+    const said = issue.keys.map((key) => {
+      const near = nearestWord(key, [...ruleKeys, ...workloadKeys]);
+      return near === undefined
+        ? `unknown key ${key}`
+        : `unknown key ${key}; did you mean ${near}?`;
+    });
+    return said.join('; ');
   }
   if (issue.code === 'invalid_value' && isStandard(issue)) {
     return found === undefined ? 'is missing' : `must be one of ${issue.values.join(', ')}`;

@@ -178,11 +178,19 @@ describe('loading a configuration', () => {
     const loaded = await load('version: 0.1\nstorage: inmemory\n');
     assert.deepEqual(toSettings(loaded).storage, { driver: 'inmemory' });
     const { configuration } = await load('version: 0.1\nstorage:\n  filesystem:\n');
+    await assert.rejects(
+      load('version: 0.1\nstorage: { filesystem: { rootdirectory: } }\n'),
+      /rootdirectory: is empty; name a folder/,
+    );
     assert.equal(configuration.storage.filesystem?.rootdirectory, '/var/lib/registry');
   });
 
   test('an auth section that names nothing is refused: it never means an open registry', async () => {
     await assert.rejects(load(minimal('auth: {}')), /auth: name exactly one method/);
+    await assert.rejects(
+      load(minimal('auth: { htpaswd: { realm: x } }')),
+      /auth: name exactly one method.*; htpaswd: did you mean htpasswd\?/,
+    );
     await assert.rejects(load(minimal('auth: { htpasswd: {} }')), /auth\.htpasswd\.path/);
     assert.equal(toSettings(await load(minimal(''))).auth, undefined);
   });

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { parseDocument } from 'yaml';
+import { readText } from '../files/read-text.ts';
 import { nearestWord } from '../values/nearest-word.ts';
 import { Secret } from '../values/secret.ts';
 import { checkUnknownKeys } from './check-unknown-keys.ts';
@@ -9,6 +10,7 @@ import { applyEnvironment } from './environment.ts';
 import { replaceFormerNames } from './former-names.ts';
 import { namedByEnvironment } from './named-by-environment.ts';
 import { recognizeProduct } from './recognize-product.ts';
+import { authSchema } from './schema/auth.ts';
 import { type Configuration, configurationSchema } from './schema/configuration.ts';
 import { storageDrivers, storageSchema } from './schema/storage.ts';
 import { unknownKeys } from './schema/walk.ts';
@@ -105,7 +107,7 @@ async function configure(
       ),
     );
   }
-  const problems = checkDrivers(result.data, tree.storage);
+  const problems = checkDrivers(result.data, tree);
   if (problems.length > 0) throw new ConfigurationError(problems.map((text) => where + text));
   const fileSecret = await readSecretFile(result.data);
   const unknown = checkUnknownKeys(unknownKeys(tree, configurationSchema));
@@ -125,25 +127,17 @@ async function configure(
   };
 }
 
-const unreadable: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  ENOTDIR: 'there is no such file',
-  EISDIR: 'is a folder; name the file in it',
-  EACCES: 'this user may not read it',
-};
-
 async function readTree(
   path: string | undefined,
 ): Promise<{ tree: Record<string, unknown>; path: string | undefined }> {
   for (const candidate of path === undefined ? wellKnownPaths : [path]) {
     let text: string;
     try {
-      text = await readFile(candidate, 'utf8');
+      text = await readText(candidate);
     } catch (error) {
-      const { code, message } = error as NodeJS.ErrnoException;
-      if (path === undefined && code === 'ENOENT') continue;
-      const why = unreadable[code ?? ''] ?? message;
-      throw new ConfigurationError([`${candidate}: ${why}`], { cause: error });
+      const { message, cause } = error as Error;
+      if (path === undefined && (cause as NodeJS.ErrnoException).code === 'ENOENT') continue;
+      throw new ConfigurationError([message], { cause });
     }
     return { tree: parseTree(text, candidate), path: candidate };
   }
@@ -167,6 +161,16 @@ function parseTree(text: string, path: string): Record<string, unknown> {
     throw new ConfigurationError([`${path}: the file is not a mapping of settings`]);
   }
   return tree as Record<string, unknown>;
+}
+
+/** @returns what to add to a message about methods of which none is known */
+function meantMethod(auth: unknown): string {
+  const known = Object.keys(authSchema.shape);
+  for (const key of Object.keys(Object(auth))) {
+    const near = known.includes(key) ? undefined : nearestWord(key, known);
+    if (near !== undefined) return `; ${key}: did you mean ${near}?`;
+  }
+  return '';
 }
 
 /** What the parser says, without what stands in the file there: it may be a secret. */
@@ -194,12 +198,15 @@ function expandBareNames(tree: Record<string, unknown>): void {
 }
 
 /** @param written the section as it was written */
-function checkDrivers({ storage, auth }: Configuration, written: unknown): string[] {
+function checkDrivers(
+  { storage, auth }: Configuration,
+  written: Readonly<Record<string, unknown>>,
+): string[] {
   const names = Object.keys(storageDrivers) as (keyof typeof storageDrivers)[];
   const chosen = names.filter((name) => storage[name] !== undefined);
   const problems: string[] = [];
   if (chosen.length === 0) {
-    const meant = Object.keys(Object(written)).flatMap((key) => {
+    const meant = Object.keys(Object(written.storage)).flatMap((key) => {
       const near = Object.hasOwn(storageSchema.shape, key) ? undefined : nearestWord(key, names);
       return near === undefined ? [] : [`; ${key}: did you mean ${near}?`];
     });
@@ -212,7 +219,7 @@ function checkDrivers({ storage, auth }: Configuration, written: unknown): strin
     const methods = Object.keys(auth);
     if (methods.length !== 1) {
       problems.push(
-        `auth: name exactly one method, such as htpasswd (found: ${methods.join(', ') || 'none'})`,
+        `auth: name exactly one method, such as htpasswd (found: ${methods.join(', ') || 'none'})${meantMethod(written.auth)}`,
       );
     }
   }

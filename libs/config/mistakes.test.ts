@@ -186,6 +186,14 @@ describe('a key that was meant for portcullis and is not known stops the start',
     ['portcullis: { anything: 1 }', /portcullis\.anything: unknown key$/m],
     ['portculis: { acl: [] }', /portculis: unknown key; did you mean portcullis\?/],
     ['acl: []', /acl: unknown key; it belongs under portcullis/],
+    [
+      'portcullis: { acl: [{ match: { acount: bob }, actions: [pull] }] }',
+      /portcullis\.acl\[0\]\.match: unknown key acount; did you mean account\?/,
+    ],
+    [
+      'portcullis: { acl: [{ match: {}, action: [pull] }] }',
+      /portcullis\.acl\[0\].*: unknown key action; did you mean actions\?/,
+    ],
   ];
   for (const [lines, message] of refused) {
     test(lines, async () => {

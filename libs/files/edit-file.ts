@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type FileLock, lockFile } from './file-lock.ts';
+import { makeFolders } from './make-folders.ts';
 
 /**
  * Replaces a small file by what `edit` makes of it, one at a time: a reader sees the old text or the new one, and
@@ -15,7 +16,7 @@ export async function editFile(
   path: string,
   edit: (text: string | undefined) => string | Promise<string>,
 ): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   const target = await realpath(path).catch((error: NodeJS.ErrnoException) => {
     // A link that leads where this user may not look is not replaced by a file either.
     if (error.code !== 'ENOENT') throw error;

@@ -3,10 +3,14 @@ import { test } from 'node:test';
 import { type LogFormat, logFormats } from './format-line.ts';
 import { createLogger } from './logger.ts';
 
-function lineOf(format: LogFormat, write: (log: ReturnType<typeof createLogger>) => void): string {
+function lineOf(
+  format: LogFormat,
+  write: (log: ReturnType<typeof createLogger>) => void,
+  level: 'info' | 'debug' = 'info',
+): string {
   let text = '';
   const log = createLogger(
-    { level: 'info', format, fields: { service: 'registry' }, process: 'core' },
+    { level, format, fields: { service: 'registry' }, process: 'core' },
     {
       write(line) {
         text += line;
@@ -63,6 +67,24 @@ test('an error is written with its cause, below the level nothing is', () => {
     lineOf('text', (log) => log.debug('x')),
     '',
   );
+});
+
+test('the stack of what the system or a peer says is written at debug only, that of a fault of ours always', () => {
+  const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+  const wrapped = new Error('Redis is away', { cause: refused });
+  for (const format of logFormats) {
+    for (const err of [refused, wrapped]) {
+      const line = lineOf(format, (log) => log.warn({ err }, 'x'));
+      assert.match(line, /ECONNREFUSED/);
+      assert.doesNotMatch(line, /logger\.test\.ts/);
+      assert.match(
+        lineOf(format, (log) => log.warn({ err }, 'x'), 'debug'),
+        /logger\.test\.ts/,
+      );
+    }
+    const fault = lineOf(format, (log) => log.error({ err: new TypeError('x is undefined') }, 'x'));
+    assert.match(fault, /logger\.test\.ts/);
+  }
 });
 
 test('what a peer said to make an error is not written, only how much', () => {

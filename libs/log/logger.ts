@@ -42,19 +42,29 @@ export function createLogger(options: LogOptions, output?: DestinationStream): L
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: secrets, censor: '***' },
       errorKey: 'err',
-      serializers: { err: describeError },
+      serializers: { err: (error: Error) => describeError(error, level === 'debug') },
     },
     { write: (line) => void lines.write(formatLine(line, format)) },
   );
 }
 
-/** What is known of an error, but for bytes: Node keeps with some all that a peer said. */
-function describeError(error: Error): object {
-  const described = pino.stdSerializers.err(error);
+/**
+ * What is known of an error, but for bytes: Node keeps with some all that a peer said. The stack of one that has a code tells
+ * nothing of what is wrong: the system, a peer or we ourselves said that on purpose.
+ */
+function describeError(error: Error, isDebug: boolean): object {
+  const described: Record<string, unknown> = { ...pino.stdSerializers.err(error) };
+  if (!isDebug && isExpected(error)) delete described.stack;
   for (const [name, value] of Object.entries(described)) {
     if (ArrayBuffer.isView(value)) described[name] = `${value.byteLength} bytes`;
   }
   return described;
+}
+
+/** @returns true for an error with a code, or that was made of one */
+function isExpected(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return 'code' in error || isExpected(error.cause);
 }
 
 function standardOutput(options: LogOptions): DestinationStream {

@@ -56,6 +56,12 @@ const rule = z.strictObject({
   comment: text.optional().describe('For whoever reads the file, and the log of decisions.'),
 });
 
+/** What a rule and its match may have. */
+export const ruleKeys: readonly string[] = [
+  ...Object.keys(rule.shape),
+  ...Object.keys(match.shape),
+];
+
 export const ruleListSchema = z.array(rule);
 
 export type AccessRule = z.infer<typeof rule>;

@@ -1,6 +1,7 @@
-import { lstat, mkdir, readdir, readFile, stat } from 'node:fs/promises';
+import { lstat, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings, UserIds } from '#libs/config/settings.ts';
+import { makeFolders } from '../files/make-folders.ts';
 import { chownFolder, openFolder } from './hand-over.ts';
 import { FolderOwnerError } from './socket-folder.ts';
 
@@ -65,7 +66,7 @@ async function ownerFor(
 ): Promise<UserIds | undefined> {
   if (root === undefined) return defaultUser;
   const written = await ownerOfTree(root);
-  if (written === undefined) await mkdir(root, { recursive: true });
+  if (written === undefined) await makeFolders(root);
   const { uid, gid } = written ?? (await stat(root));
   if (uid !== 0) {
     const other = written === undefined ? undefined : await findOtherOwner(root, uid);

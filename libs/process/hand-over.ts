@@ -2,6 +2,7 @@ import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lchown, lstat, mkdir, open, readdir, readlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { UserIds } from '#libs/config/settings.ts';
+import { makeFolders } from '../files/make-folders.ts';
 import { FolderOwnerError } from './socket-folder.ts';
 
 /*
@@ -16,7 +17,7 @@ import { FolderOwnerError } from './socket-folder.ts';
 export async function chownFolder(path: string, { uid, gid }: UserIds): Promise<void> {
   const folder = await inRootsHands(path);
   if (folder === undefined) return;
-  await mkdir(dirname(folder), { recursive: true, mode: 0o755 });
+  await makeFolders(dirname(folder), 0o755);
   await mkdir(folder, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error;
   });
@@ -43,7 +44,7 @@ export async function chownState(
 ): Promise<void> {
   const folder = await inRootsHands(path);
   if (folder === undefined) return;
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch(() => {});
+  await makeFolders(folder, 0o700).catch(() => {});
   const handle = await openFolder(folder);
   try {
     if (handle === undefined || (await handle.stat()).uid !== 0) return;

@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Settings } from '#libs/config/settings.ts';
+import { makeFolders } from '../files/make-folders.ts';
 import type { ServiceName } from '../values/service-name.ts';
 
 /**
@@ -9,7 +10,7 @@ import type { ServiceName } from '../values/service-name.ts';
  * @throws Error with one clear sentence if somebody else made it
  */
 export async function ensurePrivateFolder(path: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  await makeFolders(dirname(path), 0o755);
   await mkdir(path, { mode: 0o700 }).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error;
   });

@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { parse, stringify } from 'yaml';
 import { z } from 'zod';
 import type { Accounts } from '#libs/auth/htpasswd.ts';
 import { editFile } from '#libs/files/edit-file.ts';
+import { makeFolders } from '#libs/files/make-folders.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import type { SecretHistory } from './identities/secret-history.ts';
@@ -194,6 +194,6 @@ async function readState(path: string): Promise<State | undefined> {
 }
 
 async function writeState(path: string, text: string): Promise<void> {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeFolders(dirname(path), 0o700);
   await editFile(path, () => text);
 }

@@ -20,6 +20,9 @@ const workload = z.strictObject({
   ).describe('Claims that a token must have, each with a pattern.'),
 });
 
+/** What a workload may have. */
+export const workloadKeys: readonly string[] = Object.keys(workload.shape);
+
 /** Processes of one service; `auto` is one for each CPU. */
 const workers = z
   .union([z.string(), z.number()])

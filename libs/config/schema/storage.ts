@@ -1,10 +1,13 @@
 import { z } from 'zod';
-import { anything, count, duration, flag, secret, text } from '../../values/schema.ts';
+import { anything, count, duration, flag, notEmpty, secret, text } from '../../values/schema.ts';
 
 const filesystem = z.object({
-  rootdirectory: text
-    .default('/var/lib/registry')
-    .describe('Folder of the tree, as the original registry has it.'),
+  rootdirectory: notEmpty(
+    text
+      .default('/var/lib/registry')
+      .describe('Folder of the tree, as the original registry has it.'),
+    'name a folder, or leave the key out for /var/lib/registry',
+  ),
   maxthreads: count(0, 1_000_000).optional(),
 });
 

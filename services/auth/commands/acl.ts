@@ -1,9 +1,9 @@
-import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import type { AuthSettings } from '#libs/config/auth-settings.ts';
+import { readText } from '#libs/files/read-text.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import { type Caller, callerOf } from '#libs/policy/caller.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
@@ -185,10 +185,12 @@ const expectation = z.strictObject({
 export async function testRules(file: string, { config, json }: AclOptions): Promise<number> {
   const settings = await authOf(config);
   const policy = createPolicy(settings, warn);
-  const parsed = z.array(expectation).safeParse(parse(await readFile(file, 'utf8')));
+  const parsed = z.array(expectation).safeParse(parse(await readText(file)));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
-    throw new Error(`${file}: entry ${issue?.path.join('.')}: ${issue?.message}`);
+    const [index, ...path] = issue?.path ?? [];
+    if (index === undefined) throw new Error(`${file}: is not a list of expectations`);
+    throw new Error(`${file}: entry ${[index, ...path].join('.')}: ${issue?.message}`);
   }
   const failed = parsed.data.flatMap((entry, index) =>
     failuresOf(entry, policy, settings).map((failure) => ({ entry: index, ...failure })),

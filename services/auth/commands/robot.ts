@@ -1,7 +1,7 @@
-import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { formatScope } from '#libs/access/scope.ts';
 import { editFile } from '#libs/files/edit-file.ts';
+import { makeFolders } from '#libs/files/make-folders.ts';
 import { formatTable } from '#libs/process/format-table.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { readIfPresent } from '../read-if-present.ts';
@@ -43,7 +43,7 @@ export async function createRobot(
   const { comment, replace = false } = options;
   const path = stateFiles.robots(await stateOf(target, 'unless configured'));
   const { secret, hash } = createRobotSecret();
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await makeFolders(dirname(path), 0o700);
   await editFile(path, (text) => {
     const robots = parseRobots(text);
     if (robots.has(name) && !replace) {

@@ -1,10 +1,11 @@
 import { execFile } from 'node:child_process';
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
-import { link, mkdir, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { syncFolder } from '#libs/files/edit-file.ts';
+import { makeFolders } from '#libs/files/make-folders.ts';
 import { fileNameFor, keysFolder } from './signing-key.ts';
 
 const openssl = promisify(execFile);
@@ -33,7 +34,7 @@ export async function createNextKey(stateFolder: string, from: Date): Promise<st
 async function createKey(stateFolder: string, name: string): Promise<string> {
   const folder = keysFolder(stateFolder);
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolders(folder, 0o700);
     await ensureSecret(join(folder, 'identity.key'), () => randomBytes(32).toString('hex'));
     await ensureSecret(join(folder, name), newKey);
     // Whoever won, it is this one's key.

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { ownerOfTree } from '#libs/process/choose-user.ts';
@@ -22,15 +23,20 @@ export async function openStorage(
   );
   if (stops.length > 0) throw new ConfigurationError(stops.map(({ message }) => message));
   const settings = toSettings(loaded);
-  if (settings.storage.driver === 'filesystem')
-    await becomeOwner(settings.storage.root, settings.user);
-  const driver = await createDriver({ storage: settings.storage, readOnly });
-  if ((await ifPresent(driver.stat(paths.root))) === undefined) {
-    const { storage } = settings;
-    const where = storage.driver === 'filesystem' ? storage.root : storage.driver;
-    throw new Error(`${where} holds no registry; is storage.filesystem.rootdirectory right?`);
+  const { storage } = settings;
+  if (storage.driver === 'filesystem') {
+    // A folder that is not there would be made, and found to hold nothing.
+    if ((await stat(storage.root).catch(() => undefined)) === undefined) throw noRegistry(storage);
+    await becomeOwner(storage.root, settings.user);
   }
+  const driver = await createDriver({ storage, readOnly });
+  if ((await ifPresent(driver.stat(paths.root))) === undefined) throw noRegistry(storage);
   return { driver, settings };
+}
+
+function noRegistry(storage: Settings['storage']): Error {
+  const where = storage.driver === 'filesystem' ? storage.root : storage.driver;
+  return new Error(`${where} holds no registry; is storage.filesystem.rootdirectory right?`);
 }
 
 /**

@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { access, mkdir, rm, writeFile } from 'node:fs/promises';
+import { access, rm, writeFile } from 'node:fs/promises';
 import { hostname, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings, usableSettings } from '#libs/config/load-settings.ts';
+import { makeFolders } from '#libs/files/make-folders.ts';
+import { UsageError } from '#libs/process/usage-error.ts';
 import { services } from '#libs/values/service-name.ts';
 import { assertAddressesFree } from '../assert-startable.ts';
 import { ensureCertificates } from '../certificates.ts';
@@ -24,6 +26,7 @@ export interface QuickstartOptions {
  * @returns the exit code
  */
 export async function quickstart(options: QuickstartOptions): Promise<number> {
+  if (options.dir.trim() === '') throw new UsageError('--dir is empty; name a folder');
   const dir = resolve(options.dir);
   const hosts = (options.host ?? []).filter((name) => name !== '');
   const { port } = options;
@@ -43,13 +46,20 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
       `${config} is there already and says port ${listen.port}, which counts; for ${port} change http.addr in it\n`,
     );
   }
-  await assertAddressesFree(loaded, settings, services);
+  await assertAddressesFree(loaded, settings, services).catch((error: Error) => {
+    if (starter === undefined) throw error;
+    const message = error.message.replace(
+      /set http\.addr to .*$/,
+      'choose another one with --port',
+    );
+    throw new Error(message, { cause: error });
+  });
 
   const made = await absentOf(dir);
   let shown = false;
   let password: string | undefined;
   try {
-    await mkdir(join(dir, 'registry'), { recursive: true });
+    await makeFolders(join(dir, 'registry'));
     await ensureCertificates(certificates, wantedNames(hosts));
     password = await ensureFirstUser(join(dir, 'auth', 'htpasswd'));
     if (starter !== undefined) await writeFile(config, starter, { mode: 0o644, flag: 'wx' });

@@ -1,8 +1,9 @@
-import { readFile } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { costOf, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
+import { readText } from '#libs/files/read-text.ts';
 import { switchToOwnerOf } from '#libs/process/drop-privileges.ts';
 import { formatTable } from '#libs/process/format-table.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
@@ -22,6 +23,7 @@ export async function changeUser(
   target: UsersTarget,
 ): Promise<number> {
   const file = await findFile(target);
+  await assertFolder(dirname(file));
   const password = action === 'remove' ? '' : await readPassword();
   await switchToOwnerOf(dirname(file));
   if (action === 'add') await setPassword(file, name, password, 'add');
@@ -37,7 +39,7 @@ export async function listUsers(
   { quiet, json }: { quiet: boolean; json: boolean },
 ): Promise<number> {
   const file = await findFile(target);
-  const { accounts, problems } = parseHtpasswd(await readFile(file, 'utf8'));
+  const { accounts, problems } = parseHtpasswd(await readText(file));
   const users = [...accounts].map(([name, hash]) => ({ name, hash: 'bcrypt', cost: costOf(hash) }));
   if (json) {
     process.stdout.write(`${JSON.stringify({ file, users, problems })}\n`);
@@ -51,6 +53,12 @@ export async function listUsers(
     process.stdout.write(formatTable(['USER', 'PASSWORD'], rows));
   }
   return 0;
+}
+
+/** @throws Error if there is none: a path that was misspelt would make one where nobody looks */
+async function assertFolder(path: string): Promise<void> {
+  if ((await stat(path).catch(() => undefined))?.isDirectory() === true) return;
+  throw new Error(`the folder ${path} does not exist`);
 }
 
 async function findFile({ file, config }: UsersTarget): Promise<string> {

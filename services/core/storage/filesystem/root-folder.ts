@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
-import { access, mkdir, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolders } from '#libs/files/make-folders.ts';
 import { errorCodes } from './errors.ts';
 
 /** All of a registry is below this folder. */
@@ -12,7 +13,7 @@ export const temporaryFolder = `${treeFolder}/_portcullis/tmp`;
 /** Makes the folders of a tree, and looks whether we may write to them. A full disk is no reason to stay away. */
 export async function prepareFolders(root: string, modes: Modes): Promise<void> {
   try {
-    await mkdir(join(root, temporaryFolder), { recursive: true, mode: modes.folder });
+    await makeFolders(join(root, temporaryFolder), modes.folder);
   } catch (error) {
     const why = await explain(root, error as NodeJS.ErrnoException);
     if (why !== undefined) throw unusable(root, why, error);
