@@ -1,6 +1,6 @@
-import { type CheckProgress, type CheckReport, checkTree } from '../registry/fsck/check-tree.ts';
+import { type CheckReport, checkTree } from '../registry/fsck/check-tree.ts';
 import { openStorage } from './open-storage.ts';
-import { bar, counted, createProgressLine, formatBytes } from './progress.ts';
+import { counted, createProgressLine, formatBytes } from './progress.ts';
 
 /** A day: an upload without a date is not young by then. */
 const uploadAge = 24 * 60 * 60 * 1000;
@@ -25,7 +25,7 @@ export async function fsck(options: FsckOptions): Promise<number> {
       repair,
       hash: !quick,
       uploadsBefore: new Date(Date.now() - age),
-      onProgress: (at) => progress.show(describeProgress(at)),
+      onProgress: (at) => progress.show(at),
     });
     progress.clear();
     process.stdout.write(json ? `${JSON.stringify(report)}\n` : describe(report));
@@ -34,10 +34,6 @@ export async function fsck(options: FsckOptions): Promise<number> {
     progress.clear();
     await driver.close();
   }
-}
-
-function describeProgress({ phase, done, total }: CheckProgress): string {
-  return total === undefined ? `${phase}: ${done}` : `${phase} ${bar(done, total)}`;
 }
 
 function describe({ findings, summary }: CheckReport): string {

@@ -1,3 +1,4 @@
+import { formatDuration } from '#libs/values/duration.ts';
 import { type CollectReport, collectGarbage } from '../registry/garbage/collect.ts';
 import { openStorage } from './open-storage.ts';
 import { counted, createProgressLine, formatBytes } from './progress.ts';
@@ -36,11 +37,13 @@ export async function garbageCollect(options: GarbageCollectOptions): Promise<nu
         const where = item.kind === 'blob' ? formatBytes(size) : item.repository;
         process.stdout.write(`${item.kind} ${item.digest} (${where})\n`);
       },
-      onProgress: ({ phase, done }) => progress.show(`${phase}: ${done}`),
+      onProgress: (at) => progress.show(at),
     });
     progress.clear();
     process.stdout.write(
-      json ? `${JSON.stringify({ dryRun, ...report })}\n` : describe(report, dryRun, grace),
+      json
+        ? `${JSON.stringify({ dryRun, ...report })}\n`
+        : describe(report, { dryRun, delay, grace }),
     );
     return 0;
   } finally {
@@ -49,14 +52,14 @@ export async function garbageCollect(options: GarbageCollectOptions): Promise<nu
   }
 }
 
-function describe(report: CollectReport, dryRun: boolean, grace: number): string {
-  const { repositories, kept, garbage, freed, removedRepositories } = report;
+function describe(
+  report: CollectReport,
+  { dryRun, delay, grace }: { dryRun: boolean; delay: number; grace: number },
+): string {
+  const { repositories, kept, garbage, freed, removedRepositories, young, trash } = report;
   const went = dryRun ? 'would go to the trash' : 'went to the trash';
   const lines = [
-    `${counted(repositories, 'repository')}: ${counted(kept.manifests, 'manifest')} and ${counted(kept.blobs, 'blob')} in use`.replace(
-      'repositorys',
-      'repositories',
-    ),
+    `${counted(repositories, 'repository', 'repositories')}: ${counted(kept.manifests, 'manifest')} and ${counted(kept.blobs - young.blobs, 'blob')} in use`,
     `${counted(garbage.manifests, 'manifest')}, ${counted(garbage.layers, 'layer link')} and ${counted(garbage.blobs, 'blob')} with ${formatBytes(garbage.bytes)} ${went}`,
   ];
   if (removedRepositories > 0) {
@@ -72,6 +75,15 @@ function describe(report: CollectReport, dryRun: boolean, grace: number): string
       const hours = Math.round(grace / 360_000) / 10;
       lines.push(`their space is freed by a collection that runs ${hours} h from now or later`);
     }
+  }
+  if (young.layers + young.blobs > 0) {
+    lines.push(
+      `${counted(young.layers, 'layer link')} and ${counted(young.blobs, 'blob')} with ${formatBytes(young.bytes)} are not referred to, but younger than the delay of ${formatDuration(delay)}`,
+    );
+  }
+  if (trash.since !== undefined) {
+    const next = new Date(trash.since.getTime() + grace).toISOString();
+    lines.push(`in the trash: ${counted(trash.items, 'item')}; the oldest can go from ${next} on`);
   }
   return `${lines.join('\n')}\n`;
 }

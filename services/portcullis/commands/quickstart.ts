@@ -59,7 +59,9 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
   let shown = false;
   let password: string | undefined;
   try {
-    await makeFolders(join(dir, 'registry'));
+    await makeFolders(join(dir, 'registry')).catch((error: Error) => {
+      throw new Error(`the folder ${dir} cannot be made: ${error.message}`, { cause: error });
+    });
     await ensureCertificates(certificates, wantedNames(hosts));
     password = await ensureFirstUser(join(dir, 'auth', 'htpasswd'));
     if (starter !== undefined) await writeFile(config, starter, { mode: 0o644, flag: 'wx' });

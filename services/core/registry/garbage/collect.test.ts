@@ -87,13 +87,23 @@ describeEachStorage('collecting garbage', (open) => {
   test('blobs that no manifest names go to the trash, and come back when they are missed', async () => {
     const layers = [makeLayer(1000), makeLayer(500)] as const;
     for (const layer of layers) await pushBlob(core, app, layer);
-    const { garbage } = await collect();
+    const { garbage, trash } = await collect();
     assert.deepEqual(garbage, { manifests: 0, layers: 2, blobs: 2, bytes: 1500 });
+    assert.equal(trash.items, 4);
+    assert.equal(Math.abs((trash.since?.getTime() ?? 0) - clock) < 1000, true);
     assert.equal(await isStored(layers[0]), false);
     assert.equal(await blobStatus(layers[0]), 200);
     assert.equal(await isStored(layers[0]), true);
     const { body } = await core.send('GET', `/v2/${app}/blobs/${layers[1].descriptor.digest}`);
     assert.deepEqual(body, layers[1].bytes);
+  });
+
+  test('what is not needed and young is left alone, and counted', async () => {
+    await pushBlob(core, app, makeLayer(1000));
+    const { garbage, young, trash } = await collect({ delay: 4 * day });
+    assert.deepEqual(garbage, { manifests: 0, layers: 0, blobs: 0, bytes: 0 });
+    assert.deepEqual(young, { layers: 1, blobs: 0, bytes: 0 });
+    assert.deepEqual(trash, { items: 0, since: undefined });
   });
 
   test('what was in the trash for longer than the grace goes for good, and no sooner', async () => {

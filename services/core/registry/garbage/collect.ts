@@ -42,6 +42,10 @@ export interface CollectReport {
   kept: { manifests: number; blobs: number };
   /** Taken to the trash. */
   garbage: { manifests: number; layers: number; blobs: number; bytes: number };
+  /** Not needed, and left alone because they are younger than the delay. */
+  young: { layers: number; blobs: number; bytes: number };
+  /** What is in the trash afterwards, and since when the oldest of it; undefined if it is empty. */
+  trash: { items: number; since: Date | undefined };
   /** Removed for good, from earlier collections. */
   freed: { items: number; bytes: number };
   /** Repositories that were empty, and are gone. */
@@ -66,6 +70,8 @@ export async function collectGarbage(
     repositories: 0,
     kept: { manifests: 0, blobs: 0 },
     garbage: { manifests: 0, layers: 0, blobs: 0, bytes: 0 },
+    young: { layers: 0, blobs: 0, bytes: 0 },
+    trash: { items: 0, since: undefined },
     freed: { items: 0, bytes: 0 },
     removedRepositories: 0,
   };
@@ -80,7 +86,20 @@ export async function collectGarbage(
     due.push(...(await epochsBefore(trash, Number.POSITIVE_INFINITY)));
   }
   if (!options.dryRun) await empty(driver, trash, new Set(due), options, report);
+  report.trash = await lookInto(trash);
   return report;
+}
+
+async function lookInto(trash: Trash): Promise<CollectReport['trash']> {
+  let items = 0;
+  let since: Date | undefined;
+  for (const epoch of await trash.epochs()) {
+    for await (const _ of trash.items(epoch)) {
+      items += 1;
+      since ??= epochBegan(epoch);
+    }
+  }
+  return { items, since };
 }
 
 type Discard = (item: Discardable, size: number) => Promise<void>;
@@ -141,6 +160,7 @@ async function mark({
     if (discard === undefined) continue;
     report.repositories += 1;
     report.kept.manifests += marked.keptManifests;
+    report.young.layers += marked.youngLayers;
     await clearRepository(driver, repository, marked, discard, options.dryRun, report);
   }
   return needed;
@@ -200,6 +220,8 @@ async function sweep({
         const info = await ifPresent(driver.stat(placeOf(item)));
         if (info !== undefined && info.modified >= olderThan) {
           report.kept.blobs += 1;
+          report.young.blobs += 1;
+          report.young.bytes += info.size;
           continue;
         }
         if (info !== undefined) {

@@ -12,6 +12,8 @@ export interface MarkedRepository {
   /** Blobs that must stay for it: manifests, and what they name. */
   needed: Set<Digest>;
   keptManifests: number;
+  /** Links to blobs that nothing names, and that are too young to be garbage. */
+  youngLayers: number;
   /** Manifests and layers that nothing keeps, old enough to go. */
   garbage: { kind: 'manifest' | 'layer'; digest: Digest }[];
   /** Entries of the referrers index whose manifest is gone. */
@@ -62,7 +64,7 @@ export async function markRepository(
   for (const digest of revisions.keys()) {
     if (!kept.has(digest)) garbage.push({ kind: 'manifest', digest });
   }
-  let layers = 0;
+  let [layers, youngLayers] = [0, 0];
   for await (const digest of digestsIn(driver, paths.layers(repository))) {
     layers += 1;
     const link = paths.layerLink(repository, digest);
@@ -71,6 +73,7 @@ export async function markRepository(
       garbage.push({ kind: 'layer', digest });
       continue;
     }
+    if (young) youngLayers += 1;
     // A sha512 layer of the original registry stands under another name.
     const { algorithm } = digestParts(digest);
     const target = young || algorithm !== 'sha256' ? await readLink(driver, link) : digest;
@@ -83,6 +86,7 @@ export async function markRepository(
   return {
     needed,
     keptManifests: kept.size,
+    youngLayers,
     garbage,
     staleReferrers: await findStaleReferrers(driver, repository, options),
     staleTags,
