@@ -8,7 +8,7 @@ import { parse, stringify } from 'yaml';
 import { type ZodType, z } from 'zod';
 import { createTemporaryFolder } from '../../test/support/temporary-folder.ts';
 import { formatDuration } from '../values/duration.ts';
-import { changedSections } from './compare-configurations.ts';
+import { changedKeys } from './compare-configurations.ts';
 import { formatConfiguration } from './format-configuration.ts';
 import { loadConfiguration } from './load-configuration.ts';
 import { configurationSchema } from './schema/configuration.ts';
@@ -86,8 +86,8 @@ describe('a secret', () => {
   test('that changed is a change', async () => {
     const of = async (secret: string) =>
       (await load(`version: 0.1\nstorage: inmemory\nhttp: { secret: ${secret} }\n`)).configuration;
-    assert.deepEqual(changedSections(await of('one'), await of('one')), []);
-    assert.deepEqual(changedSections(await of('one'), await of('two')), ['http']);
+    assert.deepEqual(changedKeys(await of('one'), await of('one')), []);
+    assert.deepEqual(changedKeys(await of('one'), await of('two')), ['http.secret']);
   });
 });
 

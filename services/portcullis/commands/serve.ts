@@ -1,5 +1,5 @@
 import { rmdir } from 'node:fs/promises';
-import { changedSections } from '#libs/config/compare-configurations.ts';
+import { changedKeys } from '#libs/config/compare-configurations.ts';
 import { type LoadedConfiguration, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings } from '#libs/config/load-settings.ts';
 import type { Configuration } from '#libs/config/schema/configuration.ts';
@@ -113,7 +113,7 @@ function withoutLive(configuration: Configuration): Configuration {
 async function warnOfChanges(running: LoadedConfiguration, log: Logger): Promise<void> {
   try {
     const { configuration } = await loadConfiguration(running.path);
-    const changed = changedSections(withoutLive(running.configuration), withoutLive(configuration));
+    const changed = changedKeys(withoutLive(running.configuration), withoutLive(configuration));
     if (changed.length === 0) return;
     log.warn(`changed, effective after a restart: ${changed.join(', ')}`);
   } catch (error) {
