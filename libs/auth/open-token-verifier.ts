@@ -1,6 +1,6 @@
 import type { InternalClient } from '#libs/internal/client.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { type ExternalIssuer, openExternalIssuerKeys } from './external-issuer-keys.ts';
+import type { ExternalIssuer } from './external-issuer-keys.ts';
 import { followKeySet } from './follow-key-set.ts';
 import { createVerifier, type Verifier } from './verify.ts';
 
@@ -37,6 +37,8 @@ export async function openTokenVerifier(
   }
   if (externalIssuer === undefined) return undefined;
   const { issuer, service: audience, algorithms } = externalIssuer;
+  // Loaded where it is needed: what reads certificates is large.
+  const { openExternalIssuerKeys } = await import('./external-issuer-keys.ts');
   const { keys, reason, close } = await openExternalIssuerKeys(externalIssuer, log);
   const verifier = createVerifier({ keys, issuer, audience, algorithms });
   return { verifier, reason, refresh: async () => {}, close };
