@@ -59,10 +59,10 @@ export function createBcryptPool(
     working.delete(worker);
     const job = waiting.shift();
     if (job === undefined) idle.push(worker);
-    else give(worker, job);
+    else assign(worker, job);
   }
 
-  function give(worker: Worker, job: Job): void {
+  function assign(worker: Worker, job: Job): void {
     working.set(worker, job);
     worker.postMessage(job.work);
   }
@@ -75,7 +75,7 @@ export function createBcryptPool(
         const job: Job = { work, resolve, reject };
         const worker = idle.pop();
         if (worker === undefined) waiting.push(job);
-        else give(worker, job);
+        else assign(worker, job);
       });
     },
     async close() {

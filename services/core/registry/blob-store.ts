@@ -103,7 +103,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
     return found;
   }
 
-  async function give(
+  async function linkLayer(
     to: RepositoryName,
     digest: Digest,
     target: Digest,
@@ -114,14 +114,14 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
   }
 
   /** The same for a caller that has no lock yet: no delete in the repository comes between. */
-  async function giveLocked(
+  async function linkLayerLocked(
     to: RepositoryName,
     digest: Digest,
     target: Digest,
     requester: Requester | undefined,
   ): Promise<void> {
     using shared = await locks.shared(to, requester);
-    await give(to, digest, target, shared);
+    await linkLayer(to, digest, target, shared);
   }
 
   return {
@@ -145,12 +145,12 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
       return (await find(repository, digest, 'refer')) !== undefined;
     },
 
-    link: (repository, digest, step) => give(repository, digest, digest, step),
+    link: (repository, digest, step) => linkLayer(repository, digest, digest, step),
 
     async mount(from, to, digest, requester) {
       const found = await find(from, digest, 'refer');
       if (found === undefined) return false;
-      await giveLocked(to, digest, found.target, requester);
+      await linkLayerLocked(to, digest, found.target, requester);
       return true;
     },
 
@@ -165,7 +165,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
         if (usable) source ??= target;
       }
       if (source === undefined) return false;
-      await giveLocked(to, digest, source, requester);
+      await linkLayerLocked(to, digest, source, requester);
       return true;
     },
 

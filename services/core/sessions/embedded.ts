@@ -10,16 +10,16 @@ import {
 } from './session-store.ts';
 
 /** One who holds the lock, or waits for it. */
-interface Turn {
+interface LockRequest {
   requestRelease: () => void;
 }
 
 interface Entry {
   session: UploadSession;
   /** Passed on without a gap, so that nobody slips in between two holders. */
-  held: Turn | undefined;
+  held: LockRequest | undefined;
   /** Those who wait, first come first served. */
-  waiting: { turn: Turn; grant: () => void }[];
+  waiting: { turn: LockRequest; grant: () => void }[];
 }
 
 export interface EmbeddedOptions {
@@ -34,7 +34,7 @@ export function createEmbeddedSessionStore({
   const entries = new Map<UploadId, Entry>();
 
   /** Resolves when the lock of this entry is the caller's. */
-  async function enter(entry: Entry, turn: Turn, signal: AbortSignal): Promise<void> {
+  async function enter(entry: Entry, turn: LockRequest, signal: AbortSignal): Promise<void> {
     if (entry.held === undefined) {
       entry.held = turn;
       return;
@@ -86,7 +86,7 @@ export function createEmbeddedSessionStore({
     async acquire(id, { requester, onReleaseRequested }: AcquireOptions) {
       const entry = entries.get(id);
       if (entry === undefined) return undefined;
-      const mine: Turn = { requestRelease: onReleaseRequested };
+      const mine: LockRequest = { requestRelease: onReleaseRequested };
       await enter(entry, mine, requester.signal);
       if (entries.get(id) !== entry) {
         leave(entry);

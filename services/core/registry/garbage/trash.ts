@@ -96,7 +96,7 @@ export function epochBegan(epoch: string): Date | undefined {
  * How often something is looked for, where a collection and other requests move it to and fro: enough that
  * to miss it each time takes a collection for each.
  */
-const looks = 4;
+const maxLooks = 4;
 
 /** How often something is removed that comes back each time: somebody would have to miss it just then, each time. */
 const removals = 20;
@@ -141,7 +141,7 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
   async function takeBack(item: Discardable, use: Use = 'refer'): Promise<StoragePath | undefined> {
     // Between a look into the trash and one in its place it can be put back by somebody else and taken
     // away once more, so that neither sees it.
-    for (let attempt = 1; attempt <= looks; attempt += 1) {
+    for (let attempt = 1; attempt <= maxLooks; attempt += 1) {
       const newestFirst = (await epochs()).reverse();
       const found = await look(item, newestFirst, use);
       if (found !== undefined || newestFirst.length === 0) return found;
@@ -174,7 +174,7 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
     epochs,
 
     async holds(item) {
-      for (let attempt = 1; attempt <= looks; attempt += 1) {
+      for (let attempt = 1; attempt <= maxLooks; attempt += 1) {
         for (const epoch of await epochs()) {
           if ((await ifPresent(driver.stat(trashPath(epoch, item)))) !== undefined) return true;
         }
@@ -254,7 +254,7 @@ export async function readLinkOrRecover(
   use?: Use,
 ): Promise<Digest | undefined> {
   let path: StoragePath | undefined = placeOf(item);
-  for (let look = 1; look <= looks && path !== undefined; look += 1) {
+  for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
     const target = await readLink(driver, path);
     if (target !== undefined) return target;
     path = await trash.recover(item, use);
@@ -270,7 +270,7 @@ export async function findBytes(
   use?: Use,
 ): Promise<{ path: StoragePath; size: number } | undefined> {
   let path: StoragePath | undefined = paths.blob(digest);
-  for (let look = 1; look <= looks && path !== undefined; look += 1) {
+  for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
     const info = await ifPresent(driver.stat(path));
     if (info !== undefined) return { path, size: info.size };
     path = await trash.recover({ kind: 'blob', digest }, use);

@@ -187,7 +187,7 @@ export class PartialUpload {
   }
 
   /** Says that its bytes are about to go: no other request goes on with it. */
-  retire(): void {
+  invalidate(): void {
     this.#broken = true;
   }
 

@@ -20,7 +20,7 @@ export interface UploadChunk {
 }
 
 /** A request that has a session's lock. */
-export interface Turn {
+export interface LockedRequest {
   lock: SessionLock;
   requester: Requester;
   /** Aborted when somebody else wants the session. */
@@ -34,7 +34,7 @@ export interface Turn {
  * @throws RegistryError RANGE_INVALID with `detail.offset`, SIZE_INVALID, UNAVAILABLE; RequestGoneError
  */
 export async function takeChunk(
-  { lock, requester, releaseAsked }: Turn,
+  { lock, requester, releaseAsked }: LockedRequest,
   partial: PartialUpload,
   { source, start, locationOffset, length = Infinity }: UploadChunk,
 ): Promise<number> {

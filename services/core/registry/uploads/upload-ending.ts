@@ -8,18 +8,22 @@ import { digestFile } from '../digest-file.ts';
 import { paths } from '../paths.ts';
 import type { PartialUpload } from './partial-upload.ts';
 import type { PartialUploads } from './partial-uploads.ts';
-import type { Turn } from './take-chunk.ts';
+import type { LockedRequest } from './take-chunk.ts';
 import { endUpload, noteStored } from './upload-holder.ts';
 
 /** How an upload ends, for whoever has its lock. */
 export interface UploadEnding {
   /** Checks the whole and makes it the repository's blob. @throws RegistryError DIGEST_INVALID, which ends it too */
-  finish(turn: Turn, partial: PartialUpload, digest: Digest): Promise<void>;
+  commit(request: LockedRequest, partial: PartialUpload, digest: Digest): Promise<void>;
   /**
    * Gives the repository what is a blob by now, and ends the upload.
    * @param fence the number of its holder
    */
-  give(turn: Pick<Turn, 'lock' | 'requester'>, digest: Digest, fence: number): Promise<void>;
+  linkStored(
+    request: Pick<LockedRequest, 'lock' | 'requester'>,
+    digest: Digest,
+    fence: number,
+  ): Promise<void>;
   /**
    * Ends the session and removes what it left in storage.
    * @param fence the number of its holder; 0 if nobody wrote to it
@@ -36,8 +40,12 @@ interface Dependencies {
 }
 
 export function createUploadEnding({ driver, locks, blobs, partials }: Dependencies): UploadEnding {
-  async function finish(turn: Turn, partial: PartialUpload, digest: Digest): Promise<void> {
-    const { lock, requester } = turn;
+  async function commit(
+    request: LockedRequest,
+    partial: PartialUpload,
+    digest: Digest,
+  ): Promise<void> {
+    const { lock, requester } = request;
     const { session } = lock;
     const { algorithm } = digestParts(digest);
     await partial.sync();
@@ -47,7 +55,7 @@ export function createUploadEnding({ driver, locks, blobs, partials }: Dependenc
         ? partial.digest()
         : await digestFile(driver, partial.path, algorithm, requester);
     if (actual !== digest) {
-      partial.retire();
+      partial.invalidate();
       await end(lock, partial.fence);
       throw new RegistryError('DIGEST_INVALID', {
         message: `the uploaded bytes have the digest ${actual}, not ${digest}`,
@@ -57,24 +65,24 @@ export function createUploadEnding({ driver, locks, blobs, partials }: Dependenc
     // Waited for before the bytes go: until then they are where the client left them, whatever it does next.
     using shared = await locks.shared(session.repository, requester);
     await noteStored(driver, session, partial.fence, digest);
-    partial.retire();
+    partial.invalidate();
     await driver.move(partial.path, paths.blob(digest));
-    await link(lock, shared, digest, partial.fence, () => partial.assertHeld());
+    await linkAndEnd(lock, shared, digest, partial.fence, () => partial.assertHeld());
   }
 
-  async function give(
-    { lock, requester }: Pick<Turn, 'lock' | 'requester'>,
+  async function linkStored(
+    { lock, requester }: Pick<LockedRequest, 'lock' | 'requester'>,
     digest: Digest,
     fence: number,
   ): Promise<void> {
     using shared = await locks.shared(lock.session.repository, requester);
     // Whoever moved the bytes may have been ended before that was kept over a power loss.
     await driver.syncName?.(paths.blob(digest));
-    await link(lock, shared, digest, fence);
+    await linkAndEnd(lock, shared, digest, fence);
   }
 
   /** @param shared the repository's lock: no delete in it comes between */
-  async function link(
+  async function linkAndEnd(
     lock: SessionLock,
     shared: Held,
     digest: Digest,
@@ -102,5 +110,5 @@ export function createUploadEnding({ driver, locks, blobs, partials }: Dependenc
     await lock.remove().catch(() => {});
   }
 
-  return { finish, give, end };
+  return { commit, linkStored, end };
 }

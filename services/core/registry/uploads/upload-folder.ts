@@ -33,7 +33,7 @@ export interface UploadFolder {
 }
 
 /** How often a folder is listed in which a file may get another name at the same time. */
-const looks = 5;
+const maxLooks = 5;
 /** Milliseconds between two of them. */
 const betweenLooks = 5;
 
@@ -56,7 +56,7 @@ export async function readUploadFolder(
       session === undefined
         ? names.length === 0
         : newest !== undefined || stored !== undefined || !isExpected;
-    if (isWhole || look === looks) return found;
+    if (isWhole || look === maxLooks) return found;
     await sleep(betweenLooks);
   }
 }
@@ -104,7 +104,7 @@ export async function measureUpload(
       return { ...folder, size: Math.min(newest.size ?? Infinity, info.size) };
     }
     // It got another name in between.
-    if (attempt === looks) throw unstable(place);
+    if (attempt === maxLooks) throw unstable(place);
   }
 }
 
@@ -150,7 +150,7 @@ export async function recoverSession(
       };
     }
     // Somebody took it over in between.
-    if (attempt === looks) throw unstable({ repository, id });
+    if (attempt === maxLooks) throw unstable({ repository, id });
   }
 }
 

@@ -15,7 +15,7 @@ import { paths } from '../paths.ts';
 import { readLink } from '../small-files.ts';
 import { createPartialUploads } from './partial-uploads.ts';
 import { createSessionAccess, type UploadKey, unknownUpload } from './session-access.ts';
-import { discard, type Turn, takeChunk, type UploadChunk } from './take-chunk.ts';
+import { discard, type LockedRequest, takeChunk, type UploadChunk } from './take-chunk.ts';
 import { createUploadEnding } from './upload-ending.ts';
 import {
   measureUpload,
@@ -96,13 +96,13 @@ export function createUploadService({
 }: Dependencies): UploadService {
   const partials = createPartialUploads(driver, { onTakenOver });
   const { find, acquire } = createSessionAccess(driver, sessions);
-  const { finish, give, end } = createUploadEnding({ driver, locks, blobs, partials });
+  const { commit, linkStored, end } = createUploadEnding({ driver, locks, blobs, partials });
 
   /** Runs an action with the session's lock and says in the client's words why it cannot be. */
   async function withLock<T>(
     key: UploadKey,
     requester: Requester,
-    action: (turn: Turn) => Promise<T>,
+    action: (request: LockedRequest) => Promise<T>,
   ): Promise<T> {
     const release = new AbortController();
     try {
@@ -203,29 +203,29 @@ export function createUploadService({
     },
 
     append: (key, chunk, requester = unattended) =>
-      withLock(key, requester, (turn) =>
-        partials.use(turn.lock, (partial) => takeChunk(turn, partial, chunk)),
+      withLock(key, requester, (request) =>
+        partials.use(request.lock, (partial) => takeChunk(request, partial, chunk)),
       ),
 
     complete: (key, digest, chunk, requester = unattended) =>
-      withLock(key, requester, async (turn) => {
+      withLock(key, requester, async (request) => {
         const hasBody = chunk !== undefined && chunk.length !== 0;
         const { session, stored } = await readUploadFolder(driver, key);
         if (session === undefined) throw unknownUpload(key.id);
         if (stored !== undefined && (await readLink(driver, stored.path)) === digest) {
           if (await blobs.areBytesThere(digest)) {
-            if (chunk !== undefined) await discard(chunk.source(turn.releaseAsked));
-            return await give(turn, digest, session.fence);
+            if (chunk !== undefined) await discard(chunk.source(request.releaseAsked));
+            return await linkStored(request, digest, session.fence);
           }
           // The blob was collected before the repository had it: the bytes must come again.
           if (!hasBody) {
-            await end(turn.lock, session.fence);
+            await end(request.lock, session.fence);
             throw unknownUpload(key.id);
           }
         }
-        await partials.use(turn.lock, async (partial) => {
-          if (hasBody) await takeChunk(turn, partial, chunk);
-          await finish(turn, partial, digest);
+        await partials.use(request.lock, async (partial) => {
+          if (hasBody) await takeChunk(request, partial, chunk);
+          await commit(request, partial, digest);
         });
       }),
 

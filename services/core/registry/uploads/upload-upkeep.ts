@@ -7,7 +7,7 @@ import type { StorageDriver } from '../../storage/driver.ts';
 import { paths } from '../paths.ts';
 import type { PartialUploads } from './partial-uploads.ts';
 import type { UploadKey } from './session-access.ts';
-import type { Turn } from './take-chunk.ts';
+import type { LockedRequest } from './take-chunk.ts';
 import type { UploadEnding } from './upload-ending.ts';
 import {
   measureUpload,
@@ -44,7 +44,7 @@ interface Dependencies {
   withLock: <T>(
     key: UploadKey,
     requester: Requester,
-    action: (turn: Turn) => Promise<T>,
+    action: (request: LockedRequest) => Promise<T>,
   ) => Promise<T>;
   end: UploadEnding['end'];
   cancel: (key: UploadKey, requester: Requester) => Promise<void>;
