@@ -46,6 +46,43 @@ describe('commands about accounts and keys', () => {
     }
   });
 
+  test('list in tables, in JSON, or names alone', async () => {
+    const hash = '$2y$05$abcdefghijklmnopqrstuuJlkM6mB6WXaqwWMTZJqpJuSMkh3Y3He';
+    await writeFile(htpasswd, `bob:${hash}\nold:{SHA}x\n`);
+    const list = (...args: string[]) => portcullis('user', 'list', '--file', htpasswd, ...args);
+    const table = await list();
+    assert.equal(table.stdout, 'USER   PASSWORD\nbob    bcrypt, cost 5\n');
+    assert.match(table.stderr, /user "old" is refused: the hash is not bcrypt/);
+    assert.equal((await list('--quiet')).stdout, 'bob\n');
+    const json = JSON.parse((await list('--json')).stdout) as { users: unknown };
+    assert.deepEqual(json.users, [{ name: 'bob', hash: 'bcrypt', cost: 5 }]);
+    const create = ['robot', 'create', 'ci', '--access', 'repository:a:pull', '--config', config];
+    assert.equal((await portcullis(...create, '--comment', 'builds')).code, 0);
+    const robots = await portcullis('robot', 'list', '--config', config);
+    const row = /^robot\+ci +20\S+ +never +repository:a:pull +builds$/m;
+    assert.match(robots.stdout, /^USER +EXPIRES +LAST USED +ACCESS +COMMENT\n/);
+    assert.match(robots.stdout, row);
+    const [robot] = JSON.parse(
+      (await portcullis('robot', 'list', '--json', '--config', config)).stdout,
+    ) as { user: string; access: string[] }[];
+    assert.deepEqual([robot?.user, robot?.access], ['robot+ci', ['repository:a:pull']]);
+  });
+
+  test('say what a rotation of keys waits for, and that another one is pending', async () => {
+    const target = ['--config', config];
+    assert.equal((await portcullis('keys', 'create', ...target)).code, 0);
+    const first = await portcullis('keys', 'rotate', '--grace', '1h', ...target);
+    assert.match(first.stdout, /\nsigns from 20\S+ \(--grace 1h\)\n/);
+    const second = await portcullis('keys', 'rotate', '--grace', '2h', ...target);
+    assert.match(second.stderr, /^another new key is pending: \S{43} signs from 20/);
+    const { stdout } = await portcullis('keys', 'list', '--json', ...target);
+    const states = (JSON.parse(stdout) as { state: string }[]).map(({ state }) => state);
+    assert.deepEqual(states, ['signs', 'will sign', 'will sign']);
+    const wrong = await portcullis('keys', 'rotate', '--grace', 'soon', ...target);
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /'soon' is invalid. It is not a duration such as 10s/);
+  });
+
   test('refuse a state folder that does not exist', async () => {
     const absent = join(folder.path, 'absent');
     for (const args of [

@@ -58,6 +58,29 @@ describe('portcullis acl', () => {
     assert.match(from.stdout, /acl\[2\]: ip 11\.0\.0\.1 is not in 10\.0\.0\.0\/8/);
   });
 
+  test('explain answers several actions, in JSON too, and says what does not exist', async () => {
+    const both = await explain(...ask, 'pull', '--action', 'push', '--ip', '10.0.0.7', '--json');
+    assert.equal(both.code, 3);
+    const answers = JSON.parse(both.stdout) as { action: string; allowed: boolean; by: number }[];
+    assert.deepEqual(
+      answers.map(({ action, allowed, by }) => [action, allowed, by]),
+      [
+        ['pull', true, 2],
+        ['push', false, 1],
+      ],
+    );
+    assert.match(both.stderr, /note: there is no account "bob", so nobody can log in as it/);
+    for (const [args, why] of [
+      [['--repository', 'Prod/App', '--action', 'pull'], /"Prod\/App" is not a repository name/],
+      [['--repository', 'a', '--action', 'pul'], /"pul" is not an action; did you mean pull\?/],
+      [['--repository', 'a', '--action', 'pull', '--type', 'blob'], /"blob" is not a type/],
+    ] as const) {
+      const { code, stderr } = await explain(...args);
+      assert.equal(code, 2);
+      assert.match(stderr, why);
+    }
+  });
+
   test('test compares a table with the rules', async () => {
     const file = join(folder.path, 'expectations.yml');
     const holds = [
