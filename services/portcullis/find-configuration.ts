@@ -1,8 +1,7 @@
 import { realpath } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import { namedByEnvironment } from '#libs/config/named-by-environment.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
-import { listRunning, type RunningService } from './running-process.ts';
+import { configurationOf, listRunning, type RunningService } from './running-process.ts';
 
 /** A configuration that may be named by an argument or by `--config`. @throws UsageError if both name one, and not the same */
 export function oneOf(
@@ -30,7 +29,9 @@ export async function findConfiguration(named: string | undefined): Promise<stri
   }
   const here = await realpath(process.cwd());
   const found = new Set(
-    (await listRunning()).filter((one) => one.isTrusted && belongsTo(one, here)).map(pathOf),
+    (await listRunning())
+      .filter((one) => one.isTrusted && belongsTo(one, here))
+      .map(configurationOf),
   );
   const [path, ...more] = found;
   if (found.size === 0) {
@@ -46,16 +47,11 @@ export async function findConfiguration(named: string | undefined): Promise<stri
   return path;
 }
 
-/** The file it was started with, from wherever that was. */
-function pathOf({ config, folder }: RunningService): string | undefined {
-  return config === undefined ? undefined : resolve(folder ?? '/', config);
-}
-
 /** Whether it was started in this folder, or its configuration lies below it. */
 function belongsTo(running: RunningService, here: string): boolean {
   if (running.folder === undefined) return false;
   if (running.folder === here) return true;
-  const path = pathOf(running);
+  const path = configurationOf(running);
   return path?.startsWith(here === '/' ? here : `${here}/`) ?? false;
 }
 

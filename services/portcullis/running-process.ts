@@ -1,4 +1,5 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { type ServiceName, services } from '#libs/values/service-name.ts';
 
 /** What the command line of a process of ours says. */
@@ -19,6 +20,11 @@ export interface RunningService extends CommandLine {
    * of root act on a configuration of their own.
    */
   isTrusted: boolean;
+}
+
+/** The file that it was started with, from wherever that was; undefined where it was none. */
+export function configurationOf({ config, folder }: RunningService): string | undefined {
+  return config === undefined || folder === undefined ? config : resolve(folder, config);
 }
 
 /** All processes of ours. */

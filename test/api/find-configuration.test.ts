@@ -90,6 +90,8 @@ describe('a command that is not told which registry it is about', () => {
     });
     assert.equal(found.stdout, 'ann\n');
     assert.equal(found.stderr, `using ${config} of the running registry\n`);
+    const health = await run(launcher, ['health'], { cwd: folder.path });
+    assert.doesNotMatch(health.stderr, /no such file/, 'it was named from its own folder');
   });
 
   test('chooses among several only where it is told', async () => {

@@ -6,7 +6,7 @@ import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { requestText } from '#libs/http/request-text.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import { findRunning } from '../running-process.ts';
+import { configurationOf, findRunning } from '../running-process.ts';
 
 /** Milliseconds for an answer. */
 const timeout = 5000;
@@ -24,17 +24,14 @@ export interface HealthOptions {
  * @returns the exit code
  */
 export async function health({ config, alive }: HealthOptions): Promise<number> {
-  const running =
-    config === undefined
-      ? await findRunning()
-      : { service: 'gateway' as const, config, sockets: undefined };
-  if (running === undefined) {
+  const running = config === undefined ? await findRunning() : undefined;
+  if (running === undefined && config === undefined) {
     if (alive) return 0;
     throw new Error('no running Portcullis found');
   }
-  const { service } = running;
-  const { sockets } = running;
-  const settings = toSettings(await loadConfiguration(running.config), { sockets });
+  const { service, sockets } = running ?? { service: 'gateway', sockets: undefined };
+  const path = running === undefined ? config : configurationOf(running);
+  const settings = toSettings(await loadConfiguration(path), { sockets });
   const { status, body } = await ask(service, settings, alive ? '/healthz' : '/readyz').catch(
     (error: unknown) => {
       throw new Error(`${service} does not answer: ${(error as Error).message}`, { cause: error });
