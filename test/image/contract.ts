@@ -227,9 +227,9 @@ http:
       const image = async (...args: string[]) =>
         (await mustDocker('run', '--rm', '--network', 'host', 'portcullis', ...args)).trim();
       assert.match(await image('--version'), /^portcullis \d/);
-      assert.match(await image('help'), /^Portcullis: a private container registry/);
+      assert.match(await image('help'), /^Usage: portcullis /);
       assert.equal(await image('echo', 'as it is'), 'as it is');
-      assert.match(await image('user', '--help'), /user add/);
+      assert.match(await image('user', '--help'), /^Usage: portcullis user .*\n[\s\S]* add /);
       const custom = await makeConfig(minimal);
       const container = await start({
         options: [...volume(custom, '/x'), '--health-interval=1s', '--health-start-period=0s'],

@@ -1,8 +1,6 @@
-import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { formatConfiguration } from '#libs/config/format-configuration.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { checkConfiguration } from '#libs/config/load-settings.ts';
-import { readText } from '#libs/files/read-text.ts';
 import { services } from '#libs/values/service-name.ts';
 import { checkFiles } from '../check-files.ts';
 
@@ -23,7 +21,6 @@ export async function configCheck({ config, explain }: ConfigCheckOptions): Prom
     settings === undefined
       ? { problems: [], unreadable: [] }
       : await checkFiles(settings, services);
-  const users = settings?.auth === undefined ? [] : await describeUsers(settings.auth.htpasswd);
   process.stdout.write(
     `# ${loaded.path ?? 'built-in configuration'}, with REGISTRY_* applied; put the secrets where *** stands\n`,
   );
@@ -31,21 +28,9 @@ export async function configCheck({ config, explain }: ConfigCheckOptions): Prom
   const notes = loaded.diagnostics.filter(({ level }) => level === 'note');
   const said: [level: string, message: string][] = [
     ...[...problems, ...files.problems].map((message): [string, string] => ['stop', message]),
-    ...[...warnings, ...users, ...files.unreadable].map((message): [string, string] => [
-      'warn',
-      message,
-    ]),
+    ...[...warnings, ...files.unreadable].map((message): [string, string] => ['warn', message]),
     ...notes.map(({ level, message }): [string, string] => [level, message]),
   ];
   for (const [level, message] of said) process.stderr.write(`${level}: ${message}\n`);
   return problems.length + files.problems.length > 0 ? 1 : 0;
-}
-
-/** What the token service will say of its users. A file that cannot be read is told of with the others. */
-async function describeUsers(path: string): Promise<string[]> {
-  const text = await readText(path).catch(() => undefined);
-  if (text === undefined) return [];
-  const { accounts, problems } = parseHtpasswd(text);
-  const said = problems.map((problem) => `auth.htpasswd.path: ${path}: ${problem}`);
-  return accounts.size > 0 ? said : [...said, `auth.htpasswd.path: ${path}: no user can log in`];
 }
