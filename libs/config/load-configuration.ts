@@ -197,7 +197,7 @@ function expandBareNames(tree: Record<string, unknown>): void {
   }
 }
 
-/** @param written the section as it was written */
+/** @param written the configuration as it was written */
 function checkDrivers(
   { storage, auth }: Configuration,
   written: Readonly<Record<string, unknown>>,

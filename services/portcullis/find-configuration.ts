@@ -47,6 +47,24 @@ export async function findConfiguration(named: string | undefined): Promise<stri
   return path;
 }
 
+/** Auth's state folder as it is named, else a configuration that is found. */
+export async function findState(named: {
+  state?: string | undefined;
+  config?: string | undefined;
+}): Promise<{ state: string } | { config: string | undefined }> {
+  const { state, config } = named;
+  return state === undefined ? { config: await findConfiguration(config) } : { state };
+}
+
+/** The htpasswd file as it is named, else a configuration that is found. */
+export async function findUsers(named: {
+  file?: string | undefined;
+  config?: string | undefined;
+}): Promise<{ file: string } | { config: string | undefined }> {
+  const { file, config } = named;
+  return file === undefined ? { config: await findConfiguration(config) } : { file };
+}
+
 /** Whether it was started in this folder, or its configuration lies below it. */
 function belongsTo(running: RunningService, here: string): boolean {
   if (running.folder === undefined) return false;

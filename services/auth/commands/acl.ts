@@ -19,13 +19,13 @@ const no = 3;
 
 /** What is asked about one or several actions. */
 export interface AccessQuestion {
-  /** Empty: a client that did not log in. */
-  account: string;
+  /** Without it: a client that did not log in. */
+  account?: string | undefined;
   /** `repository` or `registry`. */
   type: string;
   repository: string;
   action: readonly string[];
-  ip: string;
+  ip?: string | undefined;
   /** `KEY=VALUE` */
   label?: readonly string[] | undefined;
 }
@@ -41,7 +41,7 @@ export async function explainAccess(
   question: AccessQuestion,
   { config, json }: AclOptions,
 ): Promise<number> {
-  const { account, type, repository, ip } = question;
+  const { account = '', type, repository, ip = '' } = question;
   assertResource(type, repository);
   for (const action of question.action) {
     const why = describeInvalidAction(action);

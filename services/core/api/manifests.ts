@@ -20,14 +20,14 @@ export function getManifest(
 ): Handler {
   return async (ctx, { name, reference }) => {
     // Held whole until the client has it: large ones take of the memory for what is on its way to clients.
-    const signal = whileClientWaits(ctx.res);
     const takeMemory = async (size: number) => {
       if (size <= smallManifest) return;
       const { client, subject } = ctx.state.caller;
+      const signal = whileClientWaits(ctx.res);
       const lease = await budgets.downloads.take(partiesOf(client, subject), size, { signal });
       disposeWithAnswer(ctx.res, lease);
     };
-    const stored = await negotiate(ctx, manifests, name, reference, takeMemory, signal);
+    const stored = await negotiate(ctx, manifests, name, reference, takeMemory);
     const { digest, mediaType, bytes } = stored;
     describeContent(ctx, digest);
     if (isNotModified(ctx, digest)) return;

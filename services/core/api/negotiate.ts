@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { whileClientWaits } from '#libs/http/client-gone.ts';
 import type { Descriptor } from '#libs/oci/descriptor.ts';
 import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
@@ -36,13 +37,12 @@ export async function negotiate(
   repository: RepositoryName,
   reference: Reference,
   beforeRead: (size: number) => Promise<void>,
-  signal: AbortSignal,
 ): Promise<StoredManifest> {
   const accept = ctx.get('Accept');
   const stored = await manifests.get(repository, reference, beforeRead);
   ctx.vary('Accept');
   if (accepts(accept, stored.mediaType)) return stored;
-  const child = reference.kind === 'tag' ? await imageForAmd64(stored, signal) : undefined;
+  const child = reference.kind === 'tag' ? await imageForAmd64(stored, ctx) : undefined;
   if (child !== undefined && accepts(accept, child.mediaType)) {
     warn(ctx, `${formatReference(reference)} is a list; this is its image for linux/amd64`);
     const wanted = { kind: 'digest', digest: child.digest } as const;
@@ -63,9 +63,10 @@ const found = new LRUCache<Digest, { child: Pick<Descriptor, 'digest' | 'mediaTy
   },
 );
 
-async function imageForAmd64(stored: StoredManifest, signal: AbortSignal) {
+async function imageForAmd64(stored: StoredManifest, { res }: CoreContext) {
   const known = found.get(stored.digest);
   if (known !== undefined) return known.child;
+  const signal = whileClientWaits(res);
   // A large one takes a while: others are served before.
   await nextLoopTurn();
   signal.throwIfAborted();

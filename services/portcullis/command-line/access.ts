@@ -1,5 +1,5 @@
-import type { Command } from '@commander-js/extra-typings';
-import { findConfiguration } from '../find-configuration.ts';
+import { type Command, Option } from '@commander-js/extra-typings';
+import { findConfiguration, findState } from '../find-configuration.ts';
 import { withExamples } from './command-tree.ts';
 import { finish } from './finish.ts';
 import { collect, configOption, duration, jsonOption, stateOption } from './options.ts';
@@ -31,8 +31,8 @@ function defineAcl(program: Command): void {
         'pull, push, delete or *; may be given several times',
         collect,
       )
-      .option('--account <name>', 'the account; without it, a client that did not log in', '')
-      .option('--ip <address>', 'the address of the client', '')
+      .option('--account <name>', 'the account; without it, a client that did not log in')
+      .option('--ip <address>', 'the address of the client')
       .option('--label <key=value>', 'a label of the account; may be given several times', collect)
       .option('--type <type>', 'the type of the resource: repository or registry', 'repository')
       .addOption(jsonOption())
@@ -82,7 +82,7 @@ function defineKeys(program: Command): void {
       .addOption(stateOption())
       .action(async ({ config, state }) => {
         const { createKey } = await import('../../auth/commands/keys.ts');
-        finish(await createKey({ state, config: state ?? (await findConfiguration(config)) }));
+        finish(await createKey(await findState({ state, config })));
       }),
     'portcullis keys create --state secrets/state',
   );
@@ -96,7 +96,7 @@ function defineKeys(program: Command): void {
       .addOption(jsonOption())
       .action(async ({ config, state, json = false }) => {
         const { listKeys } = await import('../../auth/commands/keys.ts');
-        finish(await listKeys({ state, config: state ?? (await findConfiguration(config)) }, json));
+        finish(await listKeys(await findState({ state, config }), json));
       }),
     'portcullis keys list',
   );
@@ -107,12 +107,16 @@ function defineKeys(program: Command): void {
       .description(
         'Makes a new key, which is published at once and signs when the grace time is over. The old one verifies until the last token that it signed has expired, and uploads under way for a day more; keys older than that are removed.',
       )
-      .option('--grace <duration>', 'how long the new key waits', duration, 600_000)
+      .addOption(
+        new Option('--grace <duration>', 'how long the new key waits')
+          .argParser(duration)
+          .default(600_000, '10m'),
+      )
       .addOption(configOption())
       .addOption(stateOption())
       .action(async ({ config, state, grace }) => {
         const { rotateKeys } = await import('../../auth/commands/keys.ts');
-        const target = { state, config: state ?? (await findConfiguration(config)) };
+        const target = await findState({ state, config });
         finish(await rotateKeys(target, grace));
       }),
     'portcullis keys rotate --grace 10m',
@@ -127,7 +131,7 @@ function defineKeys(program: Command): void {
       .addOption(stateOption())
       .action(async (kid, { config, state }) => {
         const { revokeKey } = await import('../../auth/commands/keys.ts');
-        const target = { state, config: state ?? (await findConfiguration(config)) };
+        const target = await findState({ state, config });
         finish(await revokeKey(target, kid));
       }),
     'portcullis keys revoke x9cZ6v5Yk8h1n2m3b4v5c6x7z8l9k0j1h2g3f4d5s6a',
@@ -144,7 +148,7 @@ function defineKeys(program: Command): void {
       .addOption(stateOption())
       .action(async ({ config, state, jwks = false }) => {
         const { exportKeys } = await import('../../auth/commands/keys.ts');
-        const target = { state, config: state ?? (await findConfiguration(config)) };
+        const target = await findState({ state, config });
         finish(await exportKeys(target, jwks));
       }),
     'portcullis keys export > rootcertbundle.pem',

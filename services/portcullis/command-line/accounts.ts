@@ -1,6 +1,6 @@
 import { type Command, Option } from '@commander-js/extra-typings';
 import { UsageError } from '#libs/process/usage-error.ts';
-import { findConfiguration } from '../find-configuration.ts';
+import { findState, findUsers } from '../find-configuration.ts';
 import { withExamples } from './command-tree.ts';
 import { finish } from './finish.ts';
 import { collect, configOption, jsonOption, stateOption } from './options.ts';
@@ -53,7 +53,7 @@ function defineUser(program: Command): void {
             );
           }
           const { changeUser } = await import('../commands/user.ts');
-          const target = { file, config: file ?? (await findConfiguration(config)) };
+          const target = await findUsers({ file, config });
           finish(await changeUser(action, name, target));
         }),
       example,
@@ -70,7 +70,7 @@ function defineUser(program: Command): void {
       .addOption(jsonOption())
       .action(async ({ file, config, quiet = false, json = false }) => {
         const { listUsers } = await import('../commands/user.ts');
-        const target = { file, config: file ?? (await findConfiguration(config)) };
+        const target = await findUsers({ file, config });
         finish(await listUsers(target, { quiet, json }));
       }),
     'portcullis user list',
@@ -133,7 +133,7 @@ function defineRobot(program: Command): void {
       .addOption(stateOption())
       .action(async (name, { config, state, ...options }) => {
         const { createRobot } = await import('../../auth/commands/robot.ts');
-        const target = { state, config: state ?? (await findConfiguration(config)) };
+        const target = await findState({ state, config });
         finish(await createRobot(name, options, target));
       }),
     "portcullis robot create ci --access 'repository:team/*:pull,push' --expires 90d",
@@ -148,9 +148,7 @@ function defineRobot(program: Command): void {
       .addOption(jsonOption())
       .action(async ({ config, state, json = false }) => {
         const { listRobots } = await import('../../auth/commands/robot.ts');
-        finish(
-          await listRobots({ state, config: state ?? (await findConfiguration(config)) }, json),
-        );
+        finish(await listRobots(await findState({ state, config }), json));
       }),
     'portcullis robot list',
   );
@@ -164,7 +162,7 @@ function defineRobot(program: Command): void {
       .addOption(stateOption())
       .action(async (name, { config, state }) => {
         const { revokeRobot } = await import('../../auth/commands/robot.ts');
-        const target = { state, config: state ?? (await findConfiguration(config)) };
+        const target = await findState({ state, config });
         finish(await revokeRobot(name, target));
       }),
     'portcullis robot revoke ci',
@@ -190,7 +188,7 @@ function defineToken(program: Command): void {
       .addOption(stateOption())
       .action(async (account, { config, state }) => {
         const { revokeTokens } = await import('../../auth/commands/token.ts');
-        const target = { state, config: state ?? (await findConfiguration(config)) };
+        const target = await findState({ state, config });
         finish(await revokeTokens(account, target));
       }),
     'portcullis token revoke bob',

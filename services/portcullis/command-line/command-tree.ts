@@ -1,9 +1,10 @@
 import type { Command } from '@commander-js/extra-typings';
 
-/** A command and all below it. */
-// biome-ignore lint/suspicious/noExplicitAny: of whatever arguments and options
+/** A command, whatever its arguments and options are. */
+// biome-ignore lint/suspicious/noExplicitAny: the library infers them from the declaration
 export type AnyCommand = Command<any[], any, any>;
 
+/** A command and all below it. */
 export function allCommands(command: AnyCommand): AnyCommand[] {
   return [command, ...command.commands.flatMap((one) => allCommands(one as AnyCommand))];
 }
@@ -14,21 +15,16 @@ export function fullName(command: AnyCommand): string {
   return parent === null ? command.name() : `${fullName(parent as AnyCommand)} ${command.name()}`;
 }
 
-const examplesOf = new WeakMap<object, readonly string[]>();
+const examplesOf = new WeakMap<AnyCommand, readonly string[]>();
 
 /** Shows command lines below the help of a command. */
-// biome-ignore lint/suspicious/noExplicitAny: of whatever arguments and options
-export function withExamples<C extends Command<any[], any, any>>(
-  command: C,
-  ...lines: string[]
-): C {
+export function withExamples(command: AnyCommand, ...lines: string[]): void {
   examplesOf.set(command, lines);
   const title = lines.length === 1 ? 'Example:' : 'Examples:';
   command.addHelpText('after', ['', title, ...lines.map((line) => `  ${line}`)].join('\n'));
-  return command;
 }
 
 /** What {@link withExamples} shows of a command. */
-export function examplesFor(command: object): readonly string[] {
+export function examplesFor(command: AnyCommand): readonly string[] {
   return examplesOf.get(command) ?? [];
 }
