@@ -4,8 +4,9 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { startConfigured } from '../support/configured-stack.ts';
-import { type DockerEngine, nameThisMachine, startDockerEngine } from '../support/docker-engine.ts';
+import { type DockerEngine, startDockerEngine } from '../support/docker-engine.ts';
 import { freePort } from '../support/free-port.ts';
+import { resolveTo } from '../support/hosts-file.ts';
 import { mustRun, run } from '../support/run.ts';
 import { spawn } from '../support/spawn.ts';
 import { launcher, type Stack } from '../support/stack.ts';
@@ -17,12 +18,11 @@ describe('behind an nginx that ends TLS and forwards /v2 alone', () => {
   let stack: Stack;
   let nginx: ChildProcess;
   let engine: DockerEngine;
-  let forgetName: () => Promise<void>;
   let registry: string;
   let certificates: string;
 
   before(async () => {
-    forgetName = await nameThisMachine(host);
+    resolveTo(host, '127.0.0.1');
     stack = await startConfigured({
       users: { admin: 'open sesame' },
       sections: () => ({
@@ -45,7 +45,7 @@ describe('behind an nginx that ends TLS and forwards /v2 alone', () => {
     await engine?.stop();
     nginx?.kill('SIGTERM');
     await stack?.remove();
-    await forgetName?.();
+    resolveTo(host);
   });
 
   test('docker logs in, pushes and pulls', async () => {

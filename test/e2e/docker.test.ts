@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { type DockerEngine, nameThisMachine, startDockerEngine } from '../support/docker-engine.ts';
+import { type DockerEngine, startDockerEngine } from '../support/docker-engine.ts';
+import { resolveTo } from '../support/hosts-file.ts';
 import { mustRun, type RunResult, run } from '../support/run.ts';
 import { type Stack, servicePids, startStack } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
@@ -13,11 +14,10 @@ const MiB = 1024 * 1024;
 describe('the real docker engine', () => {
   let stack: Stack;
   let engine: DockerEngine;
-  let forgetName: () => Promise<void>;
   let registry: string;
 
   before(async () => {
-    forgetName = await nameThisMachine(host);
+    resolveTo(host, '127.0.0.1');
     stack = await startStack({ host });
     registry = `${host}:${stack.port}`;
     engine = await startDockerEngine();
@@ -27,7 +27,7 @@ describe('the real docker engine', () => {
   after(async () => {
     await engine?.stop();
     await stack?.remove();
-    await forgetName?.();
+    resolveTo(host);
   });
 
   const login = (password: string) =>

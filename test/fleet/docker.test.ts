@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { type DockerEngine, nameThisMachine, startDockerEngine } from '../support/docker-engine.ts';
+import { type DockerEngine, startDockerEngine } from '../support/docker-engine.ts';
 import { type Fleet, startFleet } from '../support/fleet.ts';
+import { resolveTo } from '../support/hosts-file.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const host = 'fleet.portcullis.test';
@@ -10,10 +11,9 @@ const MiB = 1024 * 1024;
 describe('the real docker engine in front of a fleet', () => {
   let fleet: Fleet;
   let engine: DockerEngine;
-  let forgetName: () => Promise<void>;
 
   before(async () => {
-    forgetName = await nameThisMachine(host);
+    resolveTo(host, '127.0.0.1');
     fleet = await startFleet({ host });
     engine = await startDockerEngine();
     await engine.trust(fleet.host, fleet.ca);
@@ -25,7 +25,7 @@ describe('the real docker engine in front of a fleet', () => {
   after(async () => {
     await engine?.stop();
     await fleet?.remove();
-    await forgetName?.();
+    resolveTo(host);
   });
 
   test('a push begun through one gateway goes on through the other, with the core dead that held it', async () => {

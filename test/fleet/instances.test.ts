@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { appendFile, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { afterEach, describe, test } from 'node:test';
 import { createInternalClient } from '#libs/internal/client.ts';
 import { followInstances, type Instances } from '#libs/internal/instances.ts';
 import { freePort } from '../support/free-port.ts';
+import { resolveTo } from '../support/hosts-file.ts';
 import { createRecordingLog } from '../support/recording-log.ts';
 import { mustRun } from '../support/run.ts';
 import { launcher } from '../support/stack.ts';
@@ -14,14 +15,6 @@ import { createTemporaryFolder } from '../support/temporary-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 const name = 'cores.portcullis.test';
-
-/** Says what the name stands for, as a headless service does. */
-async function stand(...addresses: string[]): Promise<void> {
-  const text = await readFile('/etc/hosts', 'utf8');
-  const others = text.split('\n').filter((line) => !line.endsWith(` ${name}`));
-  await writeFile('/etc/hosts', others.join('\n'));
-  for (const address of addresses) await appendFile('/etc/hosts', `${address} ${name}\n`);
-}
 
 describe('the processes behind a name', () => {
   const servers: Server[] = [];
@@ -33,7 +26,7 @@ describe('the processes behind a name', () => {
       server.closeAllConnections();
       server.close();
     }
-    await stand();
+    resolveTo(name);
   });
 
   async function serve(host: string, port: number, server = createServer()): Promise<Server> {
@@ -48,7 +41,7 @@ describe('the processes behind a name', () => {
   test('are followed as it stands for others', async () => {
     const port = await freePort();
     await Promise.all(['127.0.0.2', '127.0.0.3', '127.0.0.4'].map((host) => serve(host, port)));
-    await stand('127.0.0.2', '127.0.0.3');
+    resolveTo(name, '127.0.0.2', '127.0.0.3');
     const { log } = createRecordingLog();
     const addresses = [{ kind: 'tcp', host: name, port, tls: false } as const];
     instances = await followInstances({ addresses, kind: 'core', log });
@@ -59,11 +52,11 @@ describe('the processes behind a name', () => {
       answers.add((await client.call({ method: 'GET', path: '/', timeout: 1000 })).body);
     }
     assert.deepEqual(answers, new Set(['127.0.0.2', '127.0.0.3']));
-    await stand('127.0.0.3', '127.0.0.4');
+    resolveTo(name, '127.0.0.3', '127.0.0.4');
     await waitFor('the name to be asked again', () => names().includes(`127.0.0.4:${port}`));
     assert.deepEqual(names(), [`127.0.0.3:${port}`, `127.0.0.4:${port}`]);
     // A name that cannot be resolved for a while keeps what it stood for.
-    await stand();
+    resolveTo(name);
     await new Promise((resolve) => setTimeout(resolve, 2500));
     assert.equal(names().length, 2);
   });
@@ -95,7 +88,7 @@ describe('the processes behind a name', () => {
     const [ca, cert, key] = await Promise.all(['ca.crt', 'site.crt', 'site.key'].map(read));
     const port = await freePort();
     await serve('127.0.0.2', port, createHttpsServer({ cert, key }));
-    await stand('127.0.0.2');
+    resolveTo(name, '127.0.0.2');
     const { log } = createRecordingLog();
     const ask = async (host: string) => {
       const addresses = [{ kind: 'tcp', host, port, tls: true } as const];

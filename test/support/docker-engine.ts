@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mustRun, type RunOptions, type RunResult, run } from './run.ts';
@@ -127,21 +127,4 @@ async function unmountBelow(dir: string): Promise<void> {
   for (const point of points.filter((path) => path.startsWith(`${dir}/`)).reverse()) {
     await run('umount', ['--lazy', point]);
   }
-}
-
-/** Makes a host name mean this machine, until the returned function is called. */
-export async function nameThisMachine(host: string): Promise<() => Promise<void>> {
-  const line = `127.0.0.1 ${host}`;
-  const before = await readFile('/etc/hosts', 'utf8');
-  if (!before.split('\n').includes(line)) await appendFile('/etc/hosts', `${line}\n`);
-  return async () => {
-    const now = await readFile('/etc/hosts', 'utf8');
-    await writeFile(
-      '/etc/hosts',
-      now
-        .split('\n')
-        .filter((entry) => entry !== line)
-        .join('\n'),
-    );
-  };
 }
