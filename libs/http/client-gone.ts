@@ -49,9 +49,20 @@ function isOver(response: ServerResponse): boolean {
   return response.closed || response.destroyed;
 }
 
-/** Aborted with a {@link ClientGoneError} when the client leaves before it has its whole answer. */
+/**
+ * Aborted when the answer is of no more use: with a {@link ClientGoneError} when the client leaves before it has all of
+ * it, with another reason by {@link giveUpAnswer}.
+ */
 export function whileClientWaits(response: ServerResponse): AbortSignal {
   return watch(response).gone.signal;
+}
+
+/**
+ * Has the work for an answer end although its client waits, which is told why.
+ * @param reason what the answer's signal is aborted with, and what the client is to see
+ */
+export function giveUpAnswer(response: ServerResponse, reason: Error): void {
+  watch(response).gone.abort(reason);
 }
 
 /** Calls back when the answer is over, however it ends; at once if it is over already. */

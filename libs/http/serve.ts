@@ -78,20 +78,31 @@ export async function ensureUnserved(address: ListenAddress): Promise<void> {
   );
 }
 
+/** Milliseconds of the drain time that are left to those who are told to give up. */
+const timeToGiveUp = 500;
+
 /**
  * Stops accepting, lets running requests end, and closes what is left when the time is over.
- * @param drain milliseconds to wait
+ * @param drainTime milliseconds to wait
+ * @param giveUp called a moment before, for what runs to be answered rather than cut
  */
-export async function drain(server: Server, drainTime: number): Promise<void> {
+export async function drain(
+  server: Server,
+  drainTime: number,
+  giveUp: () => void = () => {},
+): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     server.close(() => resolve());
   });
   server.closeIdleConnections();
-  const timer = setTimeout(() => server.closeAllConnections(), drainTime);
+  const timers = [
+    setTimeout(giveUp, drainTime - Math.min(timeToGiveUp, drainTime / 4)),
+    setTimeout(() => server.closeAllConnections(), drainTime),
+  ];
   // A connection that turns idle while we wait is closed by its next sweep.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
   await closed;
-  clearTimeout(timer);
+  for (const timer of timers) clearTimeout(timer);
   clearInterval(sweep);
 }
 

@@ -6,7 +6,9 @@ import {
 } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { dirname } from 'node:path';
+import { RegistryError } from '#libs/oci/errors.ts';
 import { ensurePrivateFolder } from '#libs/process/socket-folder.ts';
+import { giveUpAnswer } from '../http/client-gone.ts';
 import { applyTimeouts, drain, type ListenAddress, listen, serverOptions } from '../http/serve.ts';
 
 /** Longer than our agents keep a connection (60 s), so that no request meets a closing one. */
@@ -26,11 +28,20 @@ export interface PrivateServer {
   /** For the log: `/run/core.sock`, `http://0.0.0.0:5001`. */
   address: string;
   /**
-   * Stops accepting and resolves when everything that ran has ended: by itself within the time, or
-   * because its connection was closed.
+   * Stops accepting and resolves when everything that ran has ended: by itself within the time, with 503 a moment
+   * before where it waits for its turn, or because its connection was closed.
    * @param drainTime milliseconds
    */
   stop(drainTime: number): Promise<void>;
+}
+
+/** What a client is told whose request would wait for longer than this process is there. */
+function stopping(): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: 'this server is stopping; try again',
+    retryAfter: 1,
+    isLogged: true,
+  });
 }
 
 /** @param handle answers a request, such as an app's callback; resolves when that is over */
@@ -39,7 +50,7 @@ export async function servePrivately(
   { listen: address, tls, headersTimeout }: PrivateServerOptions,
 ): Promise<PrivateServer> {
   if ('socket' in address) await ensurePrivateFolder(dirname(address.socket));
-  const running = new Set<Promise<void>>();
+  const running = new Map<Promise<void>, ServerResponse>();
   const server: Server =
     tls === undefined
       ? createHttpServer(serverOptions)
@@ -48,7 +59,7 @@ export async function servePrivately(
     const handling: Promise<void> = handle(request, response).finally(() =>
       running.delete(handling),
     );
-    running.add(handling);
+    running.set(handling, response);
   });
   applyTimeouts(server, { headers: headersTimeout, keepAlive });
   const port = await listen(server, address);
@@ -56,9 +67,11 @@ export async function servePrivately(
   return {
     address: 'socket' in address ? address.socket : `${scheme}://${address.host ?? ''}:${port}`,
     async stop(drainTime) {
-      await drain(server, drainTime);
+      await drain(server, drainTime, () => {
+        for (const response of running.values()) giveUpAnswer(response, stopping());
+      });
       // A request whose connection was closed still records how far it got.
-      await Promise.all(running);
+      await Promise.all(running.keys());
     },
   };
 }

@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { request } from 'node:http';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, test } from 'node:test';
+import { createRecordingLog } from '../../test/support/recording-log.ts';
+import {
+  createTemporaryFolder,
+  type TemporaryFolder,
+} from '../../test/support/temporary-folder.ts';
+import { createApp } from '../http/app.ts';
+import { whileClientWaits } from '../http/client-gone.ts';
+import { createReadiness } from '../http/readiness.ts';
+import { type PrivateServer, servePrivately } from './private-server.ts';
+
+describe('a private server that is told to stop', () => {
+  let folder: TemporaryFolder;
+  let server: PrivateServer;
+  let socketPath: string;
+  const arrived = () => Promise.withResolvers<void>();
+  let waiting = arrived();
+
+  beforeEach(async () => {
+    folder = await createTemporaryFolder();
+    socketPath = join(folder.path, 'sockets', 'core.sock');
+    waiting = arrived();
+    const app = createApp({
+      log: createRecordingLog().log,
+      checkPeer: () => true,
+      readiness: createReadiness(),
+    });
+    app.use(async (ctx) => {
+      if (ctx.path === '/streams') {
+        ctx.res.write('begun');
+        ctx.respond = false;
+        waiting.resolve();
+        return;
+      }
+      const signal = whileClientWaits(ctx.res);
+      waiting.resolve();
+      await new Promise((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason as Error));
+      });
+    });
+    server = await servePrivately(app.callback(), {
+      listen: { socket: socketPath },
+      headersTimeout: 10_000,
+    });
+    assert.equal(dirname(server.address), join(folder.path, 'sockets'));
+  });
+
+  afterEach(() => folder.remove());
+
+  /** Sends a request. @returns status and Retry-After, or why there is no whole answer */
+  function ask(path: string): Promise<string> {
+    return new Promise((resolve) => {
+      const asking = request({ socketPath, path }, (response) => {
+        const { statusCode, headers } = response;
+        response.resume();
+        response.once('end', () => resolve(`${statusCode} ${headers['retry-after']}`));
+        response.once('error', () => resolve('cut'));
+      });
+      asking.once('error', () => resolve('cut'));
+      asking.end();
+    });
+  }
+
+  test('answers 503 to one that waits for its turn until the time is over', async () => {
+    const answer = ask('/waits');
+    await waiting.promise;
+    await server.stop(200);
+    assert.equal(await answer, '503 1');
+  });
+
+  test('cuts an answer that is on its way then', async () => {
+    const answer = ask('/streams');
+    await waiting.promise;
+    await server.stop(200);
+    assert.equal(await answer, 'cut');
+  });
+});
