@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, mock, test } from 'node:test';
 import fc from 'fast-check';
-import { type BudgetOptions, createBudget, type Lease } from './budget.ts';
+import { type BudgetOptions, createBudget, type Lease, type TakeOptions } from './budget.ts';
 import { partiesOf } from './parties.ts';
 
 const budgetOf = (options: Partial<BudgetOptions> = {}) =>
@@ -112,6 +112,23 @@ describe('a budget', () => {
     } finally {
       mock.timers.reset();
     }
+  });
+
+  test('lets one wait for less that has waited elsewhere', async () => {
+    mock.timers.enable({ apis: ['setTimeout'] });
+    const budget = budgetOf();
+    using _all = budget.tryTake(from('a'), 75);
+    const refused: string[] = [];
+    const wait = (name: string, options?: TakeOptions) =>
+      budget.take(from('a'), 1, options).catch(() => refused.push(name));
+    const [whole, rest] = [wait('whole'), wait('rest', { maxWait: 300 })];
+    await wait('nothing left', { maxWait: -1 });
+    mock.timers.tick(300);
+    await rest;
+    assert.deepEqual(refused, ['nothing left', 'rest']);
+    mock.timers.tick(700);
+    await whole;
+    mock.timers.reset();
   });
 
   test('forgets whoever leaves while it waits', async () => {

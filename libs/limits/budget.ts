@@ -40,15 +40,25 @@ export interface BudgetState {
 export interface Budget extends BudgetState {
   /** What is left. */
   readonly free: number;
+  /** Milliseconds that `take` waits. */
+  readonly maxWait: number;
   /** @returns undefined where there is no share for these parties now */
   tryTake(parties: Parties, amount: number): Lease | undefined;
   /**
    * Waits for a share, behind those that have less.
+   * @param options.maxWait milliseconds that are left to a request that has waited elsewhere
    * @throws RegistryError TOOMANYREQUESTS; what the signal was aborted with
    */
-  take(parties: Parties, amount: number, options?: { signal?: AbortSignal }): Promise<Lease>;
+  take(parties: Parties, amount: number, options?: TakeOptions): Promise<Lease>;
   /** The error of one who is refused; it is counted. */
   refuse(): RegistryError;
+}
+
+export interface TakeOptions {
+  /** Ends the wait. */
+  signal?: AbortSignal;
+  /** Milliseconds to wait, where that is less than the budget's own. */
+  maxWait?: number;
 }
 
 interface Waiter {
@@ -104,7 +114,12 @@ export function createBudget({
     return new RegistryError('TOOMANYREQUESTS', { message: `${message}; try again`, retryAfter });
   }
 
-  async function wait(parties: Parties, amount: number, signal?: AbortSignal): Promise<Lease> {
+  async function wait(
+    parties: Parties,
+    amount: number,
+    maxWait: number,
+    signal?: AbortSignal,
+  ): Promise<Lease> {
     if (!places.has(parties, 1)) throw refuse();
     places.add(parties, 1);
     let settle = () => {};
@@ -144,6 +159,7 @@ export function createBudget({
   return {
     name,
     capacity,
+    maxWait,
     get used() {
       return shares.used;
     },
@@ -159,13 +175,14 @@ export function createBudget({
     tryTake,
     refuse,
 
-    async take(parties, amount, { signal } = {}) {
+    async take(parties, amount, { signal, maxWait: left = maxWait } = {}) {
       signal?.throwIfAborted();
       // Whoever comes now may have less than those who wait.
       const lease = tryTake(parties, amount);
       if (lease !== undefined) return lease;
-      if (maxWait === 0) throw refuse();
-      return await wait(parties, amount, signal);
+      const longest = Math.min(left, maxWait);
+      if (longest <= 0) throw refuse();
+      return await wait(parties, amount, longest, signal);
     },
   };
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { request } from 'node:http';
 import { afterEach, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { digestOf } from '#libs/oci/digest.ts';
 import type { ReadOptions, StorageDriver } from '../../services/core/storage/driver.ts';
@@ -48,6 +49,19 @@ describe('a budget for everybody', () => {
   const start = async (setup: Partial<CoreSetup> = {}) => {
     core = await startCore({ driver, ...setup });
   };
+  /** Pushes something large about a manifest. @returns the manifest's digest */
+  const pushLargeReferrer = async () => {
+    const config = makeLayer();
+    await pushBlob(core, app, config);
+    const subject = { ...makeLayer().descriptor, mediaType: mediaTypes.ociManifest };
+    const about = describeJson(mediaTypes.ociManifest, {
+      ...JSON.parse(String(imageOf(config, []).bytes)),
+      subject,
+      annotations: { note: 'x'.repeat(200 * KiB) },
+    });
+    assert.equal((await pushManifest(core, app, about, about.descriptor.digest)).status, 201);
+    return subject.digest;
+  };
   const absent = (count: number) =>
     Array.from({ length: count }, (_, index) => ({
       ...makeLayer(1).descriptor,
@@ -74,22 +88,36 @@ describe('a budget for everybody', () => {
     test('lists of them that are large take of the memory for what is on its way to clients', async () => {
       const downloads = createSmallBudget({ capacity: 400 * KiB, maxWait: 0 });
       await start({ budgets: { downloads } });
-      const config = makeLayer();
-      await pushBlob(core, app, config);
-      const subject = { ...makeLayer().descriptor, mediaType: mediaTypes.ociManifest };
-      const about = describeJson(mediaTypes.ociManifest, {
-        ...JSON.parse(String(imageOf(config, []).bytes)),
-        subject,
-        annotations: { note: 'x'.repeat(200 * KiB) },
-      });
-      assert.equal((await pushManifest(core, app, about, about.descriptor.digest)).status, 201);
-      const list = () => core.send('GET', `/v2/${app}/referrers/${subject.digest}`);
+      const subject = await pushLargeReferrer();
+      const list = () => core.send('GET', `/v2/${app}/referrers/${subject}`);
       {
         using _others = downloads.tryTake(partiesOf('203.0.113.7'), 300 * KiB);
         assert.equal((await list()).status, 429);
       }
       assert.equal((await list()).status, 200);
       assert.equal(downloads.used, 0);
+    });
+
+    test('a list waits for its turn and for memory no longer than for one of them', async () => {
+      const listings = createSmallBudget({ capacity: 1, maxWait: 400 });
+      const downloads = createSmallBudget({ capacity: 400 * KiB, maxWait: 400 });
+      await start({ budgets: { listings, downloads } });
+      const [others, memory] = [partiesOf('203.0.113.7'), 300 * KiB];
+      const subject = await pushLargeReferrer();
+      const turn = listings.tryTake(others, 1);
+      using _taken = downloads.tryTake(others, memory);
+      const list = core.send('GET', `/v2/${app}/referrers/${subject}`);
+      await waitFor('the list to wait', () => listings.waiting === 1);
+      await sleep(200);
+      turn?.[Symbol.dispose]();
+      // Who begins to wait now is not refused before.
+      let isRefused = false;
+      const later = downloads.take(others, memory).catch(() => {
+        isRefused = true;
+      });
+      assert.equal((await list).status, 429);
+      assert.equal(isRefused, false);
+      await later;
     });
 
     test('one that is padded with values is refused before they are made', async () => {

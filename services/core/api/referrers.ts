@@ -28,6 +28,7 @@ export function listReferrers(
     const signal = whileClientWaits(ctx.res);
     const { client, subject } = ctx.state.caller;
     const parties = partiesOf(client, subject);
+    const waitUntil = performance.now() + budgets.listings.maxWait;
     using _turn = await budgets.listings.take(parties, 1, { signal });
     const maxBytes = maxManifestSize - envelope;
     const wanted = { after: page.last, limit: page.limit, maxBytes, artifactType };
@@ -42,7 +43,9 @@ export function listReferrers(
     const body = JSON.stringify({ schemaVersion: 2, mediaType: indexType, manifests });
     // Held whole until the client has it, as a manifest is.
     if (body.length > smallManifest) {
-      const lease = await budgets.downloads.take(parties, body.length, { signal });
+      // Both waits together are within what a gateway waits for an answer.
+      const maxWait = waitUntil - performance.now();
+      const lease = await budgets.downloads.take(parties, body.length, { signal, maxWait });
       disposeWithAnswer(ctx.res, lease);
     }
     ctx.body = body;
