@@ -5,7 +5,6 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
 import { formatReference, parseTag, type Tag } from '#libs/oci/reference.ts';
 import type { CoreBudgets } from '../budgets.ts';
-import { nextLoopTurn } from '../next-loop-turn.ts';
 import type { Registry } from '../registry/registry.ts';
 import { describeContent, isNotModified, writeCondition } from './conditions.ts';
 import { assertDeleteEnabled } from './deletion.ts';
@@ -63,7 +62,6 @@ export function putManifest(
     const parties = partiesOf(caller.client, caller.subject);
     using _share = await budgets.manifests.take(parties, costOf(ctx), requester);
     const bytes = await readBody(ctx.req, maxManifestSize);
-    await nextLoopTurn();
     const pushed = {
       reference,
       bytes,

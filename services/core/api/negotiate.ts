@@ -5,7 +5,7 @@ import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
-import { nextLoopTurn } from '../next-loop-turn.ts';
+import { parseInTurn } from '../in-turn.ts';
 import type { ManifestStore, StoredManifest } from '../registry/manifest-store.ts';
 import type { CoreContext } from './handler.ts';
 import { warn } from './warnings.ts';
@@ -67,10 +67,7 @@ async function imageForAmd64(stored: StoredManifest, { res }: CoreContext) {
   const known = found.get(stored.digest);
   if (known !== undefined) return known.child;
   const signal = whileClientWaits(res);
-  // A large one takes a while: others are served before.
-  await nextLoopTurn();
-  signal.throwIfAborted();
-  const child = findImageForAmd64(stored);
+  const child = await parseInTurn(stored.bytes, () => findImageForAmd64(stored), signal);
   const { digest, mediaType } = child ?? {};
   const kept = digest === undefined || mediaType === undefined ? undefined : { digest, mediaType };
   found.set(stored.digest, { child: kept });

@@ -14,6 +14,7 @@ import {
   type RepositoryName,
   type Tag,
 } from '#libs/oci/reference.ts';
+import { parseInTurn } from '../in-turn.ts';
 import { exclusiveAll, type Locks, type Requester, unattended } from '../sessions/locks.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import type { BlobStore } from './blob-store.ts';
@@ -141,10 +142,10 @@ export function createManifestStore({
   }
 
   /** A manifest never changes: what its type is was found once by parsing it. */
-  function mediaTypeOf(digest: Digest, bytes: Buffer): string {
+  async function mediaTypeOf(digest: Digest, bytes: Buffer): Promise<string> {
     const known = mediaTypes.get(digest);
     if (known !== undefined) return known;
-    const found = storedMediaType(bytes);
+    const found = await parseInTurn(bytes, storedMediaType);
     mediaTypes.set(digest, found);
     return found;
   }
@@ -168,7 +169,8 @@ export function createManifestStore({
       if (found === undefined) break;
       await beforeRead(found.size);
       const bytes = await ifPresent(readAll(driver, found.path));
-      if (bytes !== undefined) return { digest, bytes, mediaType: mediaTypeOf(digest, bytes) };
+      if (bytes !== undefined)
+        return { digest, bytes, mediaType: await mediaTypeOf(digest, bytes) };
     }
     throw unknown(repository, reference);
   }
@@ -179,7 +181,7 @@ export function createManifestStore({
     const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
     return bytes === undefined
       ? undefined
-      : { digest, bytes, mediaType: mediaTypeOf(digest, bytes) };
+      : { digest, bytes, mediaType: await mediaTypeOf(digest, bytes) };
   }
 
   async function isThere(
@@ -231,7 +233,11 @@ export function createManifestStore({
     async put(repository, pushed, requester = unattended) {
       const { reference, bytes, contentType, moreTags = [], condition } = pushed;
       const { maxDescriptors = Infinity } = pushed;
-      const manifest = parseManifest(bytes, bareMediaType(contentType), { maxDescriptors });
+      const manifest = await parseInTurn(
+        bytes,
+        () => parseManifest(bytes, bareMediaType(contentType), { maxDescriptors }),
+        requester.signal,
+      );
       const algorithm =
         reference.kind === 'digest' ? digestParts(reference.digest).algorithm : 'sha256';
       const digest = digestOf(bytes, algorithm);
@@ -300,7 +306,7 @@ export function createManifestStore({
       }
       await tags.removePointingAt(repository, digest, alone, requester?.signal);
       const { bytes } = await get(repository, { kind: 'digest', digest });
-      const subject = parseStoredManifest(bytes)?.subject?.digest;
+      const subject = (await parseInTurn(bytes, parseStoredManifest))?.subject?.digest;
       const item = { kind: 'manifest', repository, digest } as const;
       await trash.remove(item, alone, paths.revisionFolder(repository, digest));
       if (subject !== undefined) await referrers.remove(repository, subject, digest, alone);

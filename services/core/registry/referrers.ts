@@ -1,17 +1,11 @@
 import { LRUCache } from 'lru-cache';
-import type { Descriptor } from '#libs/oci/descriptor.ts';
 import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { parseTag, type RepositoryName } from '#libs/oci/reference.ts';
-import { nextLoopTurn } from '../next-loop-turn.ts';
+import { parseInTurn } from '../in-turn.ts';
 import type { ManifestStore, StoredManifest } from './manifest-store.ts';
 import type { ReferrersIndex } from './referrers-index.ts';
 import type { TagStore } from './tag-store.ts';
-
-/** A manifest about another one, as the referrers list shows it. */
-export interface Referrer extends Descriptor {
-  annotations?: Record<string, string>;
-}
 
 /** Which of the referrers are wanted. */
 export interface ReferrersPage {
@@ -25,7 +19,8 @@ export interface ReferrersPage {
 }
 
 export interface ReferrersFound {
-  referrers: Referrer[];
+  /** Their descriptors, each as JSON. */
+  descriptors: string[];
   /** The digest after which there is more, or may be; undefined at the end. */
   next: Digest | undefined;
 }
@@ -55,85 +50,127 @@ interface Stores {
 /** What one page reads at most; the last manifest may go beyond. */
 const mostRead = { manifests: 2000, bytes: 32 * 1024 * 1024 };
 
-/** Bytes of a manifest that takes so long to parse that others are served before. */
-const large = 64 * 1024;
-
-/** What is remembered of a manifest, so that it is parsed again only where it is listed. */
+/** What is remembered of a manifest, which never changes. */
 interface Facts {
   /** Undefined if it is about nothing. */
   subject: Digest | undefined;
   artifactType: string | undefined;
-  /** Bytes that it takes in a list. */
+  /** Bytes of its descriptor. */
   length: number;
+  /** JSON; undefined where it is too long to be remembered. */
+  descriptor: string | undefined;
 }
 
-/** Manifests whose facts are remembered. */
-const remembered = 20_000;
+/** What is remembered at most: manifests and digests, and what of them is text, in characters. */
+const remembered = { entries: 20_000, digests: 200_000, text: 32 * 1024 * 1024 };
+
+/** Characters of a descriptor that is parsed anew whenever it is listed. */
+const longDescriptor = 256 * 1024;
 
 export function createReferrers({ index, tags, manifests }: Stores): Referrers {
-  const known = new LRUCache<Digest, Facts>({ max: remembered });
+  const known = new LRUCache<Digest, Facts>({
+    max: remembered.entries,
+    maxSize: remembered.text,
+    sizeCalculation: ({ descriptor }) => 200 + (descriptor?.length ?? 0),
+  });
+  const listed = new LRUCache<Digest, Digest[]>({
+    max: remembered.entries,
+    maxSize: remembered.digests,
+    sizeCalculation: (digests) => 1 + digests.length,
+  });
 
-  /** The parsed manifest, where that could not be avoided. */
-  async function parse(stored: StoredManifest, signal?: AbortSignal) {
-    if (stored.bytes.length > large) await nextLoopTurn();
-    signal?.throwIfAborted();
-    const manifest = parseStoredManifest(stored.bytes);
-    const referrer = manifest === undefined ? undefined : describe(stored, manifest);
-    const length = referrer === undefined ? 0 : Buffer.byteLength(JSON.stringify(referrer)) + 1;
-    const { artifactType } = referrer ?? {};
-    known.set(stored.digest, { subject: manifest?.subject?.digest, artifactType, length });
-    return referrer;
+  /** What is asked for of a manifest. @returns its descriptor as well, where it had to be parsed */
+  async function factsOf(stored: StoredManifest, signal?: AbortSignal): Promise<Facts> {
+    const facts = known.get(stored.digest);
+    if (facts !== undefined) return facts;
+    const parsed = await parseInTurn(stored.bytes, () => parseFacts(stored), signal);
+    const isLong = parsed.length > longDescriptor;
+    known.set(stored.digest, isLong ? { ...parsed, descriptor: undefined } : parsed);
+    return parsed;
   }
 
   /** Digests in the index that a client keeps under the tag `<alg>-<hex>` of the subject. */
-  async function underFallbackTag(repository: RepositoryName, subject: Digest): Promise<Digest[]> {
+  async function underFallbackTag(
+    repository: RepositoryName,
+    subject: Digest,
+    signal?: AbortSignal,
+  ): Promise<Digest[]> {
     const { algorithm, hex } = digestParts(subject);
     // The scheme cuts what is longer than 64 digits (distribution-spec, "Referrers Tag Schema").
     const tag = parseTag(`${algorithm}-${hex.slice(0, 64)}`);
     const digest = await tags.resolve(repository, tag);
     const stored = digest === undefined ? undefined : await manifests.peek(repository, digest);
-    const manifest = stored === undefined ? undefined : parseStoredManifest(stored.bytes);
-    return manifest?.kind === 'index' ? manifest.manifests.map((one) => one.digest) : [];
+    if (stored === undefined) return [];
+    const found =
+      listed.get(stored.digest) ??
+      (await parseInTurn(stored.bytes, () => childrenOf(stored), signal));
+    listed.set(stored.digest, found);
+    return found;
   }
 
   return {
     async list(repository, subject, { after, limit, maxBytes, artifactType }, { signal } = {}) {
       const digests = new Set([
         ...(await index.list(repository, subject)),
-        ...(await underFallbackTag(repository, subject)),
+        ...(await underFallbackTag(repository, subject, signal)),
       ]);
-      const found: Referrer[] = [];
+      const descriptors: string[] = [];
       let size = 0;
+      let lastFound: Digest | undefined;
       const isFull = (length: number) =>
-        found.length >= limit || (found.length > 0 && size + length > maxBytes);
+        descriptors.length >= limit || (descriptors.length > 0 && size + length > maxBytes);
       let read = { manifests: 0, bytes: 0 };
       let passed: Digest | undefined;
       for (const digest of [...digests].filter((one) => one > after).sort()) {
         signal?.throwIfAborted();
         const isEnough = read.manifests >= mostRead.manifests || read.bytes >= mostRead.bytes;
-        if (isEnough) return { referrers: found, next: passed };
+        if (isEnough) return { descriptors, next: passed };
         const stored = await manifests.peek(repository, digest);
         read = { manifests: read.manifests + 1, bytes: read.bytes + (stored?.bytes.length ?? 0) };
-        const parsed =
-          stored === undefined || known.has(digest) ? undefined : await parse(stored, signal);
-        const facts = known.get(digest);
-        const isWanted =
-          facts?.subject === subject &&
-          (artifactType === undefined || facts.artifactType === artifactType);
-        if (stored !== undefined && facts !== undefined && isWanted) {
-          if (isFull(facts.length)) return { referrers: found, next: found.at(-1)?.digest };
-          const referrer = parsed ?? (await parse(stored, signal));
-          if (referrer !== undefined) found.push(referrer);
-          size += facts.length;
-        }
         passed = digest;
+        if (stored === undefined) continue;
+        const facts = await factsOf(stored, signal);
+        if (facts.subject !== subject) continue;
+        if (artifactType !== undefined && facts.artifactType !== artifactType) continue;
+        if (isFull(facts.length)) return { descriptors, next: lastFound };
+        const { descriptor } =
+          facts.descriptor === undefined
+            ? await parseInTurn(stored.bytes, () => parseFacts(stored), signal)
+            : facts;
+        descriptors.push(descriptor ?? '');
+        size += facts.length;
+        lastFound = digest;
       }
-      return { referrers: found, next: undefined };
+      return { descriptors, next: undefined };
     },
   };
 }
 
-function describe({ digest, bytes }: StoredManifest, manifest: Manifest): Referrer {
+/** Digests of an index, each once; nothing of what is no index. */
+function childrenOf({ bytes }: StoredManifest): Digest[] {
+  const manifest = parseStoredManifest(bytes);
+  if (manifest?.kind !== 'index') return [];
+  return [...new Set(manifest.manifests.map((one) => one.digest))];
+}
+
+/** Of what cannot be read it knows that it is about nothing. */
+function parseFacts(stored: StoredManifest): Facts & { descriptor: string } {
+  const manifest = parseStoredManifest(stored.bytes);
+  if (manifest === undefined) {
+    return { subject: undefined, artifactType: undefined, length: 0, descriptor: '' };
+  }
+  const described = describe(stored, manifest);
+  const descriptor = JSON.stringify(described);
+  return {
+    subject: manifest.subject?.digest,
+    artifactType: described.artifactType,
+    length: Buffer.byteLength(descriptor) + 1,
+    descriptor,
+  };
+}
+
+/** A manifest as a list of referrers shows it (distribution-spec, "Listing Referrers"). */
+function describe({ digest, bytes }: StoredManifest, manifest: Manifest) {
   // An empty type is none.
   const own = manifest.artifactType === '' ? undefined : manifest.artifactType;
   const artifactType = own ?? (manifest.kind === 'image' ? manifest.config.mediaType : undefined);

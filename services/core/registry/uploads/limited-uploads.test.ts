@@ -64,11 +64,20 @@ describe('uploads that are begun and not finished', () => {
   });
 
   test('are so many for anonymous clients in a repository, and keep no account out of it', async () => {
+    const from = (network: string) => uploads.start(app, '', 'sha256', network);
     await begin(5, 'ann');
-    await begin(5, '');
-    await isRefused('');
+    for (let n = 0; n < 5; n += 1) await from(`203.0.113.${n}`);
+    await assert.rejects(from('203.0.113.5'), refusal);
     await begin(5, 'bob');
-    await begin(5, '', other);
+    await begin(3, '', other);
+  });
+
+  test('are no more for an anonymous client in a repository than leaves others their share', async () => {
+    const from = (network: string) => uploads.start(app, '', 'sha256', network);
+    for (let n = 0; n < 3; n += 1) await from('203.0.113.7');
+    await assert.rejects(from('203.0.113.7'), refusal);
+    await from('203.0.113.8');
+    await from('203.0.113.9');
   });
 
   test('are so many for an anonymous client, whatever the repository', async () => {

@@ -1,3 +1,4 @@
+import { createShares, type Shares } from '#libs/limits/shares.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 
@@ -22,7 +23,10 @@ export interface OpenUpload extends UploadOwner {
 /** What one upload with bytes counts; one without has cost its owner nothing yet, and counts ten times as much. */
 const weights = { empty: 10, filled: 1 } as const;
 
-/** How many uploads are open: of each account, and of anonymous clients in each repository and of each network. */
+/**
+ * How many uploads are open: of each account; of anonymous clients of each network, and in each repository, where
+ * networks share what there is as they do any budget.
+ */
 export interface OpenUploads {
   readonly size: number;
   /**
@@ -50,15 +54,30 @@ export function createOpenUploads(most: number): OpenUploads {
   const capacity = most * weights.empty;
   const known = new Map<UploadId, OpenUpload>();
   const loads = new Map<string, number>();
+  /** What anonymous clients have in a repository. */
+  const repositories = new Map<RepositoryName, Shares>();
 
-  const weigh = (upload: UploadOwner & { empty: boolean }, sign: 1 | -1) => {
+  const weightOf = ({ empty }: { empty: boolean }) => (empty ? weights.empty : weights.filled);
+
+  function weigh(upload: UploadOwner & { empty: boolean }, sign: 1 | -1): void {
+    const weight = weightOf(upload);
     for (const key of keysOf(upload)) {
-      const weight = upload.empty ? weights.empty : weights.filled;
       const load = (loads.get(key) ?? 0) + sign * weight;
       if (load > 0) loads.set(key, load);
       else loads.delete(key);
     }
-  };
+    if (upload.subject !== '') return;
+    const shares = repositories.get(upload.repository) ?? createShares(capacity);
+    shares.add(partiesIn(upload), sign * weight);
+    if (shares.used > 0) repositories.set(upload.repository, shares);
+    else repositories.delete(upload.repository);
+  }
+
+  function hasRoom(owner: UploadOwner): boolean {
+    if (keysOf(owner).some((key) => (loads.get(key) ?? 0) >= capacity)) return false;
+    if (owner.subject !== '') return true;
+    return repositories.get(owner.repository)?.has(partiesIn(owner), weights.empty) ?? true;
+  }
 
   function remove(id: UploadId): void {
     const upload = known.get(id);
@@ -72,8 +91,8 @@ export function createOpenUploads(most: number): OpenUploads {
       return known.size;
     },
     reserve(owner) {
+      if (!hasRoom(owner)) return undefined;
       const upload = { ...owner, empty: true };
-      if (keysOf(owner).some((key) => (loads.get(key) ?? 0) >= capacity)) return undefined;
       weigh(upload, 1);
       return { [Symbol.dispose]: () => weigh(upload, -1) };
     },
@@ -92,20 +111,30 @@ export function createOpenUploads(most: number): OpenUploads {
     remove,
     has: (id) => known.has(id),
     before: (time) => [...known.values()].filter(({ startedAt }) => startedAt < time),
-    of(owner) {
-      const keys = new Set(keysOf(owner));
-      return [...known.values()].filter((upload) => keysOf(upload).some((key) => keys.has(key)));
+    of({ subject, repository, network }) {
+      const isCountedWith = (one: OpenUpload) =>
+        subject === ''
+          ? one.subject === '' && (one.repository === repository || isOf(one, network))
+          : one.subject === subject;
+      return [...known.values()].filter(isCountedWith);
     },
     most() {
       let most = 0;
       for (const load of loads.values()) most = Math.max(most, load);
+      for (const { used } of repositories.values()) most = Math.max(most, used);
       return Math.ceil(most / weights.empty);
     },
   };
 }
 
-/** Nobody keeps others out of a repository: accounts are counted by themselves, and who has none by where they are. */
-function keysOf({ subject, repository, network }: UploadOwner): string[] {
+const isOf = (one: UploadOwner, network: string | undefined) =>
+  network !== undefined && one.network === network;
+
+/** By what one is counted alone: its account, or without one its network. */
+function keysOf({ subject, network }: UploadOwner): string[] {
   if (subject !== '') return [`by ${subject}`];
-  return [`in ${repository}`, ...(network === undefined ? [] : [`from ${network}`])];
+  return network === undefined ? [] : [`from ${network}`];
 }
+
+/** Who shares a repository with others: a network, so that none keeps others out. */
+const partiesIn = ({ network }: UploadOwner) => ({ subject: '', networks: [network ?? ''] });

@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { inTurn, parseInTurn } from './in-turn.ts';
+
+/** Keeps the event loop busy. @param time milliseconds */
+function keepBusy(time: number): void {
+  for (const end = performance.now() + time; performance.now() < end; );
+}
+
+describe('what keeps the event loop busy', () => {
+  test('leaves it to others for as long as it took, before the next', async () => {
+    const log: string[] = [];
+    const work = Array.from({ length: 4 }, (_, index) =>
+      inTurn(() => {
+        log.push(`work ${index}`);
+        keepBusy(30);
+      }),
+    );
+    const over = Promise.all(work);
+    let isOver = false;
+    void over.then(() => {
+      isOver = true;
+    });
+    // Others need several turns of the loop, one after the other: all of them between two pieces of work.
+    while (!isOver) {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (log.at(-1) !== 'others' && log.length > 0) {
+        for (let turn = 0; turn < 5; turn += 1) await new Promise((done) => setImmediate(done));
+        log.push('others');
+      }
+    }
+    const expected = [0, 1, 2, 3].flatMap((index) => [`work ${index}`, 'others']);
+    assert.deepEqual(log.slice(0, 7), expected.slice(0, 7));
+  });
+
+  test('goes on after one that fails, and passes over one that is not wanted any more', async () => {
+    const leaving = new AbortController();
+    const failed = inTurn(() => {
+      throw new Error('cannot be parsed');
+    });
+    const left = inTurn(() => assert.fail('it was done all the same'), leaving.signal);
+    leaving.abort(new Error('it left'));
+    const next = inTurn(() => 'done');
+    await assert.rejects(failed, /cannot be parsed/);
+    await assert.rejects(left, /it left/);
+    assert.equal(await next, 'done');
+  });
+
+  test('is large JSON; small JSON waits for nobody', async () => {
+    const order: string[] = [];
+    const parse = (name: string) => () => void order.push(name);
+    await Promise.all([
+      parseInTurn(Buffer.alloc(100_000), parse('large')),
+      parseInTurn(Buffer.alloc(1000), parse('small')),
+    ]);
+    assert.deepEqual(order, ['small', 'large']);
+  });
+});
