@@ -5,7 +5,7 @@ import type { LimitedUploads } from './registry/uploads/limited-uploads.ts';
 const interval = 60_000;
 
 /**
- * Counts the uploads that the tree holds, once, and ends those that get no byte in time, every minute.
+ * Counts the uploads that the tree holds, until that succeeds, and ends those that get no byte in time, every minute.
  * @param age milliseconds
  */
 export function expireUploads(
@@ -15,6 +15,7 @@ export function expireUploads(
 ): { close(): void } {
   const stopping = new AbortController();
   let running = false;
+  let isCounted = false;
   const attempt = async (what: string, action: () => Promise<void>) => {
     try {
       await action();
@@ -22,16 +23,25 @@ export function expireUploads(
       if (!stopping.signal.aborted) log.warn({ err: error }, `open uploads could not be ${what}`);
     }
   };
+  const count = () =>
+    attempt('counted', async () => {
+      await uploads.census(stopping.signal);
+      isCounted = true;
+    });
   const expire = async () => {
     if (running) return;
     running = true;
+    if (!isCounted) await count();
     await attempt('ended', async () => {
       const ended = await uploads.expireEmpty(age);
       if (ended > 0) log.info({ uploads: ended }, 'empty uploads expired');
     });
     running = false;
   };
-  void attempt('counted', () => uploads.census(stopping.signal));
+  running = true;
+  void count().then(() => {
+    running = false;
+  });
   const timer = setInterval(() => void expire(), interval).unref();
   return {
     close() {

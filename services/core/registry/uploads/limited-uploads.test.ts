@@ -3,9 +3,10 @@ import { beforeEach, describe, test } from 'node:test';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
 import { openRegistry } from '../../../../test/support/open-registry.ts';
+import { createSteppingDriver } from '../../../../test/support/stepping-driver.ts';
 import { createEmbeddedSessionStore } from '../../sessions/embedded.ts';
 import { createEmbeddedLocks } from '../../sessions/embedded-locks.ts';
-import type { StorageDriver } from '../../storage/driver.ts';
+import { type StorageDriver, StorageError } from '../../storage/driver.ts';
 import { createMemoryDriver } from '../../storage/memory.ts';
 import type { Registry } from '../registry.ts';
 import type { LimitedUploads } from './limited-uploads.ts';
@@ -141,6 +142,39 @@ describe('uploads that are begun and not finished', () => {
     time += 11_000;
     await begin(2, 'ann');
     await isRefused('ann');
+  });
+
+  test('of a network that is full are looked at once for all repositories that it asks for', async () => {
+    const sessions = createEmbeddedSessionStore();
+    let looks = 0;
+    const read = sessions.read.bind(sessions);
+    sessions.read = (id) => {
+      looks += 1;
+      return read(id);
+    };
+    open(sessions);
+    const from = (name: string) =>
+      uploads.start(parseRepositoryName(name), '', 'sha256', '203.0.113.7');
+    for (let n = 0; n < 5; n += 1) await from(`new/${n}`);
+    looks = 0;
+    for (let n = 5; n < 20; n += 1) await assert.rejects(from(`new/${n}`), refusal);
+    assert.equal(looks, 5);
+  });
+
+  test('are looked at again where that failed a moment before', async () => {
+    let fails = false;
+    const failing = createSteppingDriver(driver, async () => {
+      if (fails) throw new StorageError('failed', 'the disk is ill');
+    });
+    driver = failing;
+    const begun = await begin(5, 'ann');
+    open();
+    await uploads.census();
+    for (const upload of begun) await openRegistry(driver).uploads.cancel(keyOf(upload));
+    fails = true;
+    await assert.rejects(uploads.start(app, 'ann'), /the disk is ill/);
+    fails = false;
+    await begin(1, 'ann');
   });
 
   test('are still counted by a core that was started since', async () => {

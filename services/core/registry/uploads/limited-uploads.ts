@@ -66,8 +66,10 @@ export function limitUploads({
 }: Dependencies): LimitedUploads {
   const open = createOpenUploads(most);
   let refused = 0;
-  /** By whoever asked for it, so that nobody takes another one's turn. */
-  const recounts = new LRUCache<string, { at: number; done: Promise<void> }>({ max: 1000 });
+  /** By what is full: an account, a network, a repository. */
+  const recounts = new LRUCache<string, { at: number; isRunning: boolean; done: Promise<void> }>({
+    max: 1000,
+  });
 
   /** Looks what became of an upload: it may have gone on, or ended, at another core. */
   async function look(upload: OpenUpload): Promise<void> {
@@ -87,18 +89,31 @@ export function limitUploads({
     });
   }
 
+  /** Looks what became of those that fill something, unless that was done a moment ago. */
+  async function recount(full: string): Promise<void> {
+    const before = recounts.get(full);
+    if (before !== undefined && (before.isRunning || now() - before.at < recountEvery)) {
+      await before.done;
+      return;
+    }
+    const recount = { at: now(), isRunning: true, done: lookAtAll(open.in(full)) };
+    recounts.set(full, recount);
+    try {
+      await recount.done;
+    } catch (error) {
+      // The next one may find the storage well.
+      recounts.delete(full);
+      throw error;
+    } finally {
+      recount.isRunning = false;
+    }
+  }
+
   /** Taken before anything is begun: many may be asked for at once. */
   async function reserve(owner: UploadOwner): Promise<Disposable | undefined> {
     const place = open.reserve(owner);
     if (place !== undefined) return place;
-    const { subject, repository, network = '' } = owner;
-    const who = subject === '' ? `in ${repository} from ${network}` : `by ${subject}`;
-    let recount = recounts.get(who);
-    if (recount === undefined || now() - recount.at >= recountEvery) {
-      recount = { at: now(), done: lookAtAll(open.of(owner)) };
-      recounts.set(who, recount);
-    }
-    await recount.done;
+    for (const full of open.fullFor(owner)) await recount(full);
     return open.reserve(owner);
   }
 

@@ -43,8 +43,10 @@ export interface OpenUploads {
   has(id: UploadId): boolean;
   /** Those that were begun before a time. */
   before(time: number): OpenUpload[];
-  /** Those that are counted where one of this owner would be. */
-  of(owner: UploadOwner): OpenUpload[];
+  /** What has no room for one more of this owner: each of an account, a network or a repository. */
+  fullFor(owner: UploadOwner): string[];
+  /** Those that are counted there. @param full one of {@link OpenUploads.fullFor} */
+  in(full: string): OpenUpload[];
   /** What the account, repository or network that has most of all has, in uploads without a byte. */
   most(): number;
 }
@@ -73,10 +75,12 @@ export function createOpenUploads(most: number): OpenUploads {
     else repositories.delete(upload.repository);
   }
 
-  function hasRoom(owner: UploadOwner): boolean {
-    if (keysOf(owner).some((key) => (loads.get(key) ?? 0) >= capacity)) return false;
-    if (owner.subject !== '') return true;
-    return repositories.get(owner.repository)?.has(partiesIn(owner), weights.empty) ?? true;
+  function fullFor(owner: UploadOwner): string[] {
+    const full = keysOf(owner).filter((key) => (loads.get(key) ?? 0) >= capacity);
+    if (owner.subject !== '') return full;
+    const shares = repositories.get(owner.repository);
+    const isFull = shares?.has(partiesIn(owner), weights.empty) === false;
+    return isFull ? [...full, `in ${owner.repository}`] : full;
   }
 
   function remove(id: UploadId): void {
@@ -91,7 +95,7 @@ export function createOpenUploads(most: number): OpenUploads {
       return known.size;
     },
     reserve(owner) {
-      if (!hasRoom(owner)) return undefined;
+      if (fullFor(owner).length > 0) return undefined;
       const upload = { ...owner, empty: true };
       weigh(upload, 1);
       return { [Symbol.dispose]: () => weigh(upload, -1) };
@@ -111,13 +115,8 @@ export function createOpenUploads(most: number): OpenUploads {
     remove,
     has: (id) => known.has(id),
     before: (time) => [...known.values()].filter(({ startedAt }) => startedAt < time),
-    of({ subject, repository, network }) {
-      const isCountedWith = (one: OpenUpload) =>
-        subject === ''
-          ? one.subject === '' && (one.repository === repository || isOf(one, network))
-          : one.subject === subject;
-      return [...known.values()].filter(isCountedWith);
-    },
+    fullFor,
+    in: (full) => [...known.values()].filter((one) => placesOf(one).includes(full)),
     most() {
       let most = 0;
       for (const load of loads.values()) most = Math.max(most, load);
@@ -127,14 +126,15 @@ export function createOpenUploads(most: number): OpenUploads {
   };
 }
 
-const isOf = (one: UploadOwner, network: string | undefined) =>
-  network !== undefined && one.network === network;
-
 /** By what one is counted alone: its account, or without one its network. */
 function keysOf({ subject, network }: UploadOwner): string[] {
   if (subject !== '') return [`by ${subject}`];
   return network === undefined ? [] : [`from ${network}`];
 }
+
+/** All that one counts in. */
+const placesOf = (owner: UploadOwner) =>
+  owner.subject === '' ? [...keysOf(owner), `in ${owner.repository}`] : keysOf(owner);
 
 /** Who shares a repository with others: a network, so that none keeps others out. */
 const partiesIn = ({ network }: UploadOwner) => ({ subject: '', networks: [network ?? ''] });

@@ -3,7 +3,6 @@ import type { RedisConnection } from '#libs/redis/connection.ts';
 import { givenUpKey } from '#libs/redis/give-up.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
 import {
-  confirmWanted,
   type Held,
   LockBusyError,
   LockLostError,
@@ -12,6 +11,7 @@ import {
   RequestGoneError,
   unattended,
 } from '../locks.ts';
+import { confirmWith } from './confirm.ts';
 import { beginEpochs, epochKeyFor } from './epoch.ts';
 import { acquireLockScript, confirmLockScript, releaseLockScript } from './lock-scripts.ts';
 import { type Wake, wakeChannel } from './wake.ts';
@@ -100,14 +100,8 @@ export function createRedisLocks({
   function hold(mine: Lease): Held {
     leases.add(mine);
     return {
-      async confirm() {
-        // Asked again where the answer lay unread while this process was held up.
-        for (let askedAt = -Infinity; ownTime() - askedAt >= lease / 2; ) {
-          await confirmWanted(mine.requester);
-          askedAt = ownTime();
-          await renew(mine);
-        }
-      },
+      confirm: () =>
+        confirmWith(() => renew(mine), { requester: mine.requester, lease, now: ownTime }),
       [Symbol.dispose]() {
         if (leases.delete(mine)) release(mine.key, mine.token);
       },

@@ -5,7 +5,7 @@ import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import type { RedisConnection } from '#libs/redis/connection.ts';
 import { givenUpKey } from '#libs/redis/give-up.ts';
-import { confirmWanted, type Requester, RequestGoneError } from '../locks.ts';
+import { type Requester, RequestGoneError } from '../locks.ts';
 import {
   type AcquireOptions,
   SessionBusyError,
@@ -15,6 +15,7 @@ import {
   type UploadProgress,
   type UploadSession,
 } from '../session-store.ts';
+import { confirmWith } from './confirm.ts';
 import {
   acquireScript,
   createScript,
@@ -137,16 +138,15 @@ export function createRedisSessionStore({
         get session() {
           return session;
         },
-        async confirm() {
-          // Asked again where the answer lay unread while this process was held up.
-          for (let askedAt = -Infinity; performance.now() - askedAt >= lease / 2; ) {
-            await confirmWanted(requester);
-            askedAt = performance.now();
-            const args = [now(), lease, turn];
-            const answer = await redis.run(renewScript, keysOf(id, requester), args);
-            assertDone(answer === 2 ? 1 : answer);
-          }
-        },
+        confirm: () =>
+          confirmWith(
+            async () => {
+              const args = [now(), lease, turn];
+              const answer = await redis.run(renewScript, keysOf(id, requester), args);
+              assertDone(answer === 2 ? 1 : answer);
+            },
+            { requester, lease, now: () => performance.now() },
+          ),
         async update(progress) {
           const args = [now(), ttl, lease, turn, ...formatProgress(progress)];
           assertDone(await redis.run(updateScript, keysOf(id, requester), args));
