@@ -39,13 +39,13 @@ export function healthSettings({ health }: Configuration): HealthSettings {
       url: parseUrl(one.uri, `health.http[${index}].uri`),
       headers: revealHeaders(one.headers ?? {}),
       status: one.statuscode || 200,
-      timeout: one.timeout || watch(one).interval,
+      timeout: timeoutOf(one),
     })),
     tcp: tcp.map((one, index) => ({
       ...watch(one),
       host: 'localhost',
       ...parseAddress(one.addr, `health.tcp[${index}].addr`),
-      timeout: one.timeout || watch(one).interval,
+      timeout: timeoutOf(one),
     })),
   };
 }
@@ -54,6 +54,11 @@ function revealHeaders(headers: Readonly<Record<string, readonly Secret[]>>) {
   return Object.fromEntries(
     Object.entries(headers).map(([name, values]) => [name, values.map((one) => one.reveal())]),
   );
+}
+
+/** Milliseconds after which a look has failed; without one that is configured no longer than until the next, or a minute. */
+function timeoutOf(one: Watch & { timeout?: number | undefined }): number {
+  return one.timeout || Math.min(watch(one).interval, 60_000);
 }
 
 function watch({ interval, threshold }: Watch): Watch {

@@ -151,6 +151,17 @@ function logAccess(ctx: Context, level: 'info' | 'debug'): void {
   });
 }
 
+/** What may have been said of content by the time that it could not be sent; caches believe it whatever the status. */
+const ofContent = [
+  'Accept-Ranges',
+  'Cache-Control',
+  'Docker-Content-Digest',
+  'ETag',
+  'Link',
+  'Location',
+  'OCI-Filters-Applied',
+] as const;
+
 function showError(ctx: Context, error: unknown): void {
   const { log } = ctx.state as RequestState;
   if (error instanceof ClientGoneError) {
@@ -168,6 +179,7 @@ function showError(ctx: Context, error: unknown): void {
     return;
   }
   const { status, headers, body } = renderError(error);
+  for (const name of ofContent) ctx.remove(name);
   ctx.status = status;
   for (const [name, value] of Object.entries(headers)) ctx.set(name, String(value));
   ctx.body = body;

@@ -62,11 +62,19 @@ export async function followInstances({
   log,
 }: InstancesOptions): Promise<Instances> {
   const known = new Map<string, Instance>();
+  /** That the names do not stand for any more: they get no new requests, and end those that they have. */
+  const leaving = new Map<string, Instance>();
   const failures = new WeakMap<Instance, number>();
   const agents = addresses.map((address) => createAgent(address, ca));
 
   function add(name: string, target: Instance['target'], agent: HttpAgent): void {
     if (known.has(name)) return;
+    const back = leaving.get(name);
+    if (back !== undefined) {
+      leaving.delete(name);
+      known.set(name, back);
+      return;
+    }
     const down = new AbortController();
     known.set(name, { name, target, agent, inFlight: 0, ready: true, down });
   }
@@ -96,8 +104,16 @@ export async function followInstances({
     for (const [name, instance] of known) {
       if (current.has(name)) continue;
       known.delete(name);
-      instance.down.abort();
+      leaving.set(name, instance);
     }
+  }
+
+  let isResolving = false;
+  async function resolveAgain(): Promise<void> {
+    if (isResolving) return;
+    isResolving = true;
+    await resolve();
+    isResolving = false;
   }
 
   async function check(instance: Instance): Promise<void> {
@@ -118,7 +134,8 @@ export async function followInstances({
       const count = (failures.get(instance) ?? 0) + 1;
       failures.set(instance, count);
       mark(instance, false, (error as Error).message);
-      if (count >= (known.size > 1 ? downAfter : onlyOneDownAfter)) instance.down.abort();
+      const isOnly = known.size === 1 && known.has(instance.name);
+      if (count >= (isOnly ? onlyOneDownAfter : downAfter)) instance.down.abort();
     }
   }
 
@@ -126,19 +143,26 @@ export async function followInstances({
     // There is no choice where there is one.
     if (instance.ready === ready || (!ready && known.size === 1)) return;
     instance.ready = ready;
+    if (leaving.has(instance.name)) return;
     if (ready) log.info({ [kind]: instance.name }, `this ${kind} is ready again`);
     else log.warn({ [kind]: instance.name, why }, `this ${kind} gets no requests for now`);
   }
 
   await resolve();
   const named = addresses.some((address) => address.kind === 'tcp' && isIP(address.host) === 0);
-  const resolving = named ? setInterval(() => void resolve(), resolveEvery).unref() : undefined;
+  const resolving = named
+    ? setInterval(() => void resolveAgain(), resolveEvery).unref()
+    : undefined;
   const checking = setInterval(() => {
     for (const instance of known.values()) {
       // It may be the one left of several, and out of favour.
       const isOut = !instance.ready || instance.down.signal.aborted;
       if (known.size > 1 || isOut || instance.inFlight > 0) void check(instance);
       else failures.delete(instance);
+    }
+    for (const [name, instance] of leaving) {
+      if (instance.inFlight > 0) void check(instance);
+      else leaving.delete(name);
     }
   }, checkEvery).unref();
 

@@ -281,6 +281,24 @@ describe('a budget for everybody', () => {
       await waitFor('the end of all', () => downloads.used === 0);
     });
 
+    test('one that is refused says nothing of the blob that a cache would keep', async () => {
+      const downloads = createSmallBudget({ capacity: 100 * KiB, maxWait: 0 });
+      await start({ budgets: { downloads } });
+      const layer = makeLayer(50 * KiB);
+      await pushBlob(core, app, layer);
+      const path = `/v2/${app}/blobs/${layer.descriptor.digest}`;
+      const get = async (headers: Record<string, string> = {}) => {
+        const answer = await core.send('GET', path, { headers });
+        const said = ['etag', 'cache-control', 'docker-content-digest', 'accept-ranges'];
+        return [answer.status, ...said.filter((name) => answer.headers[name] !== undefined)];
+      };
+      assert.deepEqual(await get({ Range: 'bytes=99999-' }), [416]);
+      assert.deepEqual(await get({ 'If-Match': 'W/"other"' }), [400]);
+      assert.deepEqual(await get({ 'If-Match': `"${digestOf(Buffer.from('other'))}"` }), [412]);
+      using _others = downloads.tryTake(partiesOf('203.0.113.7'), 75 * KiB);
+      assert.deepEqual(await get(), [429]);
+    });
+
     test('a large manifest takes what it has until its answer is over, a small one nothing', async () => {
       const downloads = createSmallBudget({ capacity: 300 * KiB });
       await start({ budgets: { downloads } });

@@ -61,6 +61,28 @@ describe('the processes behind a name', () => {
     assert.equal(names().length, 2);
   });
 
+  test('end what they have when the name does not stand for them any more, unless they stop answering', async () => {
+    const port = await freePort();
+    const [, second] = await Promise.all(['127.0.0.2', '127.0.0.3'].map((one) => serve(one, port)));
+    resolveTo(name, '127.0.0.2', '127.0.0.3');
+    const { log } = createRecordingLog();
+    const addresses = [{ kind: 'tcp', host: name, port, tls: false } as const];
+    instances = await followInstances({ addresses, kind: 'core', log });
+    const leaving = instances.all()[1];
+    assert.ok(leaving);
+    leaving.inFlight = 1;
+    resolveTo(name, '127.0.0.2');
+    await waitFor('the name to be asked again', () => names().length === 1);
+    assert.equal(leaving.down.signal.aborted, false);
+    resolveTo(name, '127.0.0.2', '127.0.0.3');
+    await waitFor('it to be back', () => instances?.all().includes(leaving) === true);
+    resolveTo(name, '127.0.0.2');
+    await waitFor('it to leave again', () => names().length === 1);
+    second?.closeAllConnections();
+    second?.close();
+    await waitFor('its requests to be given up', () => leaving.down.signal.aborted);
+  });
+
   test('get no requests while they do not answer, and get them again', async () => {
     const port = await freePort();
     const [first] = await Promise.all([serve('127.0.0.2', port), serve('127.0.0.3', port)]);

@@ -120,7 +120,7 @@ export const healthSchema = z.object({
           .describe('Status that it must answer; 0 is 200, as in the original.'),
         timeout: timeout
           .optional()
-          .describe('How long an answer may take; 0 is the interval, as in the original.'),
+          .describe('How long an answer may take; 0 is the interval, at most a minute.'),
         interval,
         threshold,
       }),
@@ -130,7 +130,9 @@ export const healthSchema = z.object({
     .array(
       z.object({
         addr: text.describe('Host and port that must accept a connection.'),
-        timeout: timeout.optional().describe('How long that may take.'),
+        timeout: timeout
+          .optional()
+          .describe('How long that may take; 0 is the interval, at most a minute.'),
         interval,
         threshold,
       }),

@@ -110,7 +110,8 @@ describeEachStorage('collecting garbage', (open) => {
     const layer = makeLayer(1000);
     await pushBlob(core, app, layer);
     await collect();
-    clock += day - 1000;
+    // The last may have come a minute after the first that gave the folder its name.
+    clock += day + 59_000;
     assert.deepEqual((await collect()).freed, { items: 0, bytes: 0 });
     clock += 2000;
     const { freed } = await collect();

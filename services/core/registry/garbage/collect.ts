@@ -52,7 +52,7 @@ export interface CollectReport {
   removedRepositories: number;
 }
 
-/** New items go to a new epoch after so long, so that an epoch's name tells when they came. */
+/** Milliseconds in which items come into one epoch: its name tells when the first came, and so the last at most. */
 const epochLength = 60_000;
 
 /**
@@ -78,7 +78,7 @@ export async function collectGarbage(
   const discard = createDiscard(trash, options, now);
 
   // Decided before marking begins: what came later may still be in the middle of a push.
-  const due = await epochsBefore(trash, now().getTime() - options.grace);
+  const due = await epochsBefore(trash, now().getTime() - options.grace - epochLength);
   const needed = await mark({ driver, trash, options, report, discard, now });
   await sweep({ driver, options, report, discard, now, needed });
   if (!options.dryRun && options.grace === 0) {
