@@ -4,8 +4,7 @@ import { parseConfiguration } from './load-configuration.ts';
 
 const load = (portcullis: string, env = {}) =>
   parseConfiguration(
-    `{ version: "0.1", storage: inmemory, portcullis: ${portcullis} }`,
-    'c.yml',
+    { path: 'c.yml', text: `{ version: "0.1", storage: inmemory, portcullis: ${portcullis} }` },
     env,
   );
 

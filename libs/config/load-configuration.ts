@@ -18,10 +18,16 @@ import { checkSupport, type Diagnostic } from './support.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-export interface LoadedConfiguration {
-  configuration: Configuration;
+/** What a configuration is made of, beside the environment. */
+export interface ConfigurationSource {
   /** The file it came from; undefined for the built-in configuration and the environment alone. */
   path: string | undefined;
+  /** What was in the file. */
+  text: string | undefined;
+}
+
+export interface LoadedConfiguration extends ConfigurationSource {
+  configuration: Configuration;
   /** What `portcullis.internal.secretfile` holds, where `http.secret` is not given. */
   fileSecret: Secret | undefined;
   diagnostics: Diagnostic[];
@@ -57,28 +63,27 @@ export async function loadConfiguration(
   given: string | undefined,
   env: Environment = process.env,
 ): Promise<LoadedConfiguration> {
-  const { tree, path } = await readTree(given ?? namedByEnvironment(env));
-  return await configure(tree, path, env);
+  return await parseConfiguration(await readSource(given ?? namedByEnvironment(env)), env);
 }
 
 /**
- * The same of a text that is to become a file.
- * @param path where it will be
+ * The same of what was read before, or is to become a file.
  * @throws ConfigurationError with every problem found
  */
 export async function parseConfiguration(
-  text: string,
-  path: string,
+  { path, text }: ConfigurationSource,
   env: Environment = process.env,
 ): Promise<LoadedConfiguration> {
-  return await configure(parseTree(text, path), path, env);
+  const tree =
+    text === undefined ? structuredClone(builtIn) : parseTree(text, path ?? 'the configuration');
+  return { path, text, ...(await configure(tree, path, env)) };
 }
 
 async function configure(
   tree: Record<string, unknown>,
   path: string | undefined,
   env: Environment,
-): Promise<LoadedConfiguration> {
+): Promise<Omit<LoadedConfiguration, 'path' | 'text'>> {
   const where = path === undefined ? '' : `${path}: `;
   const product = recognizeProduct(tree);
   if (product !== undefined) {
@@ -116,7 +121,6 @@ async function configure(
   }
   return {
     configuration: result.data,
-    path,
     fileSecret,
     diagnostics: [
       ...[...warnings, ...unknown.warnings].map(
@@ -127,21 +131,17 @@ async function configure(
   };
 }
 
-async function readTree(
-  path: string | undefined,
-): Promise<{ tree: Record<string, unknown>; path: string | undefined }> {
+async function readSource(path: string | undefined): Promise<ConfigurationSource> {
   for (const candidate of path === undefined ? wellKnownPaths : [path]) {
-    let text: string;
     try {
-      text = await readText(candidate);
+      return { path: candidate, text: await readText(candidate) };
     } catch (error) {
       const { message, cause } = error as Error;
       if (path === undefined && (cause as NodeJS.ErrnoException).code === 'ENOENT') continue;
       throw new ConfigurationError([message], { cause });
     }
-    return { tree: parseTree(text, candidate), path: candidate };
   }
-  return { tree: structuredClone(builtIn), path: undefined };
+  return { path: undefined, text: undefined };
 }
 
 function parseTree(text: string, path: string): Record<string, unknown> {

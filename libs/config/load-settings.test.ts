@@ -5,7 +5,7 @@ import { checkConfiguration } from './load-settings.ts';
 
 async function verdictOn(lines: string) {
   const text = `version: 0.1\nstorage: { inmemory: {} }\n${lines}\n`;
-  return checkConfiguration(await parseConfiguration(text, 'config.yml', {}));
+  return checkConfiguration(await parseConfiguration({ path: 'config.yml', text }, {}));
 }
 
 const withUsers = (portcullis: string) =>

@@ -26,7 +26,7 @@ describe('a file that is no configuration of ours is one clear sentence', () => 
   ];
   for (const [text, message] of cases) {
     test(text, async () => {
-      await assert.rejects(parseConfiguration(text, 'c.yml', {}), message);
+      await assert.rejects(parseConfiguration({ path: 'c.yml', text }, {}), message);
     });
   }
 

@@ -69,7 +69,7 @@ describe('the folder of the sockets', () => {
 test('processes that are started one by one need a folder that all of them know', async () => {
   const settingsOf = async (lines: string) => {
     const text = `version: 0.1\nstorage: inmemory\n${lines}\n`;
-    const settings = toSettings(await parseConfiguration(text, 'config.yml', {}));
+    const settings = toSettings(await parseConfiguration({ path: 'config.yml', text }, {}));
     const folder = '/tmp/portcullis-x';
     const here = (path: string) => path.replace(settings.sockets.folder, folder);
     return JSON.parse(

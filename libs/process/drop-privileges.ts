@@ -3,6 +3,7 @@ import type { UserIds } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { chooseUser, type UserChoice } from './choose-user.ts';
 import { chownFile, chownState } from './hand-over.ts';
+import { isSupervised } from './supervisor-channel.ts';
 
 /** What the user gets besides, where it is root's. */
 interface HandedOver {
@@ -22,7 +23,7 @@ export async function dropPrivileges(
   log: Logger,
   { state, file }: HandedOver = {},
 ): Promise<void> {
-  const supervised = process.send !== undefined;
+  const supervised = isSupervised();
   const warn = (message: string) => log[supervised ? 'debug' : 'warn'](message);
   const ids = await chooseUser(settings, warn);
   if (ids === undefined) return;

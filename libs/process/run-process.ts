@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { loadConfiguration } from '#libs/config/load-configuration.ts';
+import { parseConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings } from '#libs/config/load-settings.ts';
 import { type Place, type Settings, toSettings } from '#libs/config/settings.ts';
 import { aggregateStatus } from '#libs/http/aggregate-status.ts';
@@ -14,6 +14,7 @@ import { workerName } from '../values/worker-name.ts';
 import { planDebug } from './debug-plan.ts';
 import { assertAgreedSockets } from './socket-folder.ts';
 import { listenForStop } from './stop-signals.ts';
+import { isSupervised, startInstructions, tellSupervisor } from './supervisor-channel.ts';
 import { countRejections, surviveRejections } from './survive-rejections.ts';
 import { readVersion } from './version.ts';
 
@@ -29,23 +30,23 @@ export interface RunningProcess {
   failed?: Promise<Error>;
 }
 
-/**
- * @param readiness what the process' probes tell; it turns when the process is told to stop
- * @param processStatus where it adds its checks and what it measures
- */
-export type StartProcess = (
-  settings: Settings,
-  log: Logger,
-  readiness: Readiness,
-  processStatus: ProcessStatus,
-) => Promise<RunningProcess>;
+/** What a process is started with. */
+export interface ProcessContext {
+  settings: Settings;
+  log: Logger;
+  /** What its probes tell; it turns when the process is told to stop. */
+  readiness: Readiness;
+  /** Where it adds its checks and what it measures. */
+  processStatus: ProcessStatus;
+  /** Whether it was there before, and its supervisor starts it again: files may have changed since they were read. */
+  isRestart: boolean;
+}
 
-/** What a process says to its supervisor. */
-export type ProcessMessage = { type: 'ready'; address: string } | { type: 'failed' };
+export type StartProcess = (context: ProcessContext) => Promise<RunningProcess>;
 
 /**
  * Runs one of our processes: configuration, log, signals, and the channel to the supervisor, if there
- * is one. Its arguments are `[CONFIG] [--worker NUMBER] [--sockets FOLDER]`.
+ * is one. Its arguments are `[CONFIG] [--worker NUMBER] [--sockets FOLDER] [--supervised]`.
  * A start that fails is one sentence on standard error and exit code 1.
  */
 export async function runProcess(service: ServiceName, start: StartProcess): Promise<void> {
@@ -57,14 +58,16 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
   // As the first process of a container it would not be ended by a signal that nobody listens to.
   const leave = () => process.exit(0);
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, leave);
-  // A supervisor that was killed may be gone since before anybody could listen.
-  if (process.connected === false) leave();
-  process.once('disconnect', leave);
+  if (isSupervised()) {
+    // A supervisor that was killed may be gone since before anybody could listen.
+    if (process.connected === false) leave();
+    process.once('disconnect', leave);
+  }
   try {
     const { config, place } = readArguments();
     const { worker } = place;
     name = workerName(service, worker);
-    const settings = await settingsFor(service, config, place);
+    const { settings, isRestart } = await settingsFor(service, config, place);
     log = createLogger({ ...settings.log, process: name });
     endOnExceptions(log);
     drainDelay = settings.http.drainDelay;
@@ -72,30 +75,34 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
     readiness.require(() => (started ? undefined : 'starting'));
     const processStatus = await openDebug({ service, worker, settings, log, readiness });
     surviveRejections(log, countRejections(processStatus.metrics));
-    running = await start(settings, log, readiness, processStatus);
+    running = await start({ settings, log, readiness, processStatus, isRestart });
     started = true;
   } catch (error) {
     process.stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
-    tell({ type: 'failed' });
+    tellSupervisor({ type: 'failed' });
     process.exit(1);
   }
   for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) process.off(event, leave);
   const { failed } = running;
   const cannotGoOn = failed?.then(({ message }) => {
-    tell({ type: 'failed' });
+    tellSupervisor({ type: 'failed' });
     return message;
   });
   listenForStop({ delay: drainDelay, readiness, log, stop: () => running.stop(), cannotGoOn });
   listenForReload(running, log);
   log.info({ address: running.address }, `${name} is ready`);
-  tell({ type: 'ready', address: running.address });
+  tellSupervisor({ type: 'ready', address: running.address });
 }
 
 /** @throws Error if they cannot be understood */
 function readArguments(): { config: string | undefined; place: Place & { worker: number } } {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { worker: { type: 'string', default: '1' }, sockets: { type: 'string' } },
+    options: {
+      worker: { type: 'string', default: '1' },
+      sockets: { type: 'string' },
+      supervised: { type: 'boolean' },
+    },
   });
   if (!/^[1-9]\d{0,4}$/.test(values.worker) || positionals.length > 1) {
     throw new Error('the arguments are [CONFIG] [--worker NUMBER] [--sockets FOLDER]');
@@ -104,17 +111,27 @@ function readArguments(): { config: string | undefined; place: Place & { worker:
   return { config: positionals[0] || undefined, place };
 }
 
-/** @throws Error with one clear sentence, or a line for each problem of the configuration */
+/**
+ * What the supervisor was started with, whatever the file says by now: processes that are started anew are to agree
+ * with those that run. Alone it is what the file says.
+ * @throws Error with one clear sentence, or a line for each problem of the configuration
+ */
 async function settingsFor(
   service: ServiceName,
   config: string | undefined,
   place: Place,
-): Promise<Settings> {
-  // The supervisor has checked it for all, a moment ago.
-  if (process.send !== undefined) return toSettings(await loadConfiguration(config), place);
-  const { settings } = await loadSettings(config, place);
-  assertAgreedSockets(settings, [service]);
-  return settings;
+): Promise<{ settings: Settings; isRestart: boolean }> {
+  if (!isSupervised()) {
+    const { settings } = await loadSettings(config, place);
+    assertAgreedSockets(settings, [service]);
+    return { settings, isRestart: false };
+  }
+  const { configuration, rules, isRestart } = await startInstructions();
+  const settings = toSettings(await parseConfiguration(configuration), place);
+  if (rules === undefined || settings.auth === undefined) return { settings, isRestart };
+  const { auth } = toSettings(await parseConfiguration(rules), place);
+  const inForce = { rules: auth?.rules, groups: auth?.groups ?? settings.auth.groups };
+  return { settings: { ...settings, auth: { ...settings.auth, ...inForce } }, isRestart };
 }
 
 interface DebugOptions {
@@ -133,7 +150,7 @@ async function openDebug({
   log,
   readiness,
 }: DebugOptions): Promise<ProcessStatus> {
-  const supervised = process.send !== undefined;
+  const supervised = isSupervised();
   const plan = planDebug({ service, worker }, settings, supervised);
   const { address, setting, measures, peers } = plan;
   const name = workerName(service, worker);
@@ -175,9 +192,4 @@ function listenForReload(running: RunningProcess, log: Logger): void {
   process.on('SIGHUP', () => {
     running.reload?.().catch((error: unknown) => log.error({ err: error }, 'reload failed'));
   });
-}
-
-function tell(message: ProcessMessage): void {
-  // A supervisor that is gone is told nothing, and is missed by other means.
-  process.send?.(message, undefined, undefined, () => {});
 }

@@ -1,13 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Readiness } from '#libs/http/readiness.ts';
 import type { Logger } from '#libs/log/logger.ts';
-
-/** What a supervisor says to its children. */
-export type SupervisorMessage =
-  /** It is about to stop: whoever chooses among several is to choose another. */
-  | { type: 'drain' }
-  /** It stops now, and lets what runs end. */
-  | { type: 'stop' };
+import { isSupervised, type SupervisorMessage } from './supervisor-channel.ts';
 
 export interface StopOptions {
   /** Milliseconds between SIGTERM and the stop, in which it goes on and says that it is not ready. */
@@ -32,7 +26,12 @@ export function listenForStop({ delay, readiness, log, stop, cannotGoOn }: StopO
     log.info({ why }, 'stopping');
     readiness.startDraining();
     await sleep(wait);
-    await stop();
+    try {
+      await stop();
+    } catch (error) {
+      log.error({ err: error }, 'the stop failed; the process ends all the same');
+      process.exit(exitCode || 1);
+    }
     process.exit(exitCode);
   };
   void cannotGoOn?.then((reason) => {
@@ -43,7 +42,7 @@ export function listenForStop({ delay, readiness, log, stop, cannotGoOn }: StopO
   const once = (why: string, wait: number) => {
     if (!stopping) void begin(why, wait);
   };
-  const supervised = process.send !== undefined;
+  const supervised = isSupervised();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (supervised) return;
@@ -52,6 +51,7 @@ export function listenForStop({ delay, readiness, log, stop, cannotGoOn }: StopO
       once(signal, signal === 'SIGTERM' ? delay : 0);
     });
   }
+  if (!supervised) return;
   process.on('message', ({ type }: SupervisorMessage) => {
     if (type === 'drain') readiness.startDraining();
     else if (type === 'stop') once('the supervisor says so', 0);

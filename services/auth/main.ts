@@ -5,15 +5,14 @@ import {
   connectInvalidationChannel,
   invalidationChannel,
 } from '#libs/auth/invalidation-channel.ts';
-import type { Settings } from '#libs/config/settings.ts';
-import type { ProcessStatus } from '#libs/http/process-status.ts';
-import type { Readiness } from '#libs/http/readiness.ts';
+import type { ConfigurationSource } from '#libs/config/load-configuration.ts';
 import { loadInternalTls, peerCheckOf } from '#libs/internal/open-upstream.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
 import { servePrivately } from '#libs/process/private-server.ts';
-import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
+import { type ProcessContext, type RunningProcess, runProcess } from '#libs/process/run-process.ts';
+import { tellSupervisor } from '#libs/process/supervisor-channel.ts';
 import { createTokenRecord } from './api/token-record.ts';
 import { createAuthApp } from './app.ts';
 import { openAccounts } from './identities/accounts.ts';
@@ -35,12 +34,13 @@ import { stateFiles, stateNames } from './state-files.ts';
 import { openWorkloads } from './workloads/workloads.ts';
 
 /** The token service, for our gateways and cores. */
-async function startAuth(
-  settings: Settings,
-  log: Logger,
-  readiness: Readiness,
-  processStatus: ProcessStatus,
-): Promise<RunningProcess> {
+async function startAuth({
+  settings,
+  log,
+  readiness,
+  processStatus,
+  isRestart,
+}: ProcessContext): Promise<RunningProcess> {
   const { auth, internal } = settings;
   if (auth === undefined) {
     throw new Error('the configuration has no auth.htpasswd, so there is nothing to log in to');
@@ -56,8 +56,13 @@ async function startAuth(
   const firstKeys = await openKeys(stateFolder, severalOfUs, log);
   const secret = await loadIdentitySecret(stateFolder, firstKeys);
   const tellAll = () => redis?.publish(invalidationChannel, '');
+  const onRules = (rules: ConfigurationSource) => {
+    tellSupervisor({ type: 'rules', rules });
+    tellAll();
+  };
   const warn = (message: string) => log.warn(message);
-  const policy = followPolicy(createPolicy(auth, warn), settings.configPath, log, tellAll);
+  const policy = followPolicy(createPolicy(auth, warn), settings.configPath, log, onRules);
+  if (isRestart) await policy.reload();
   const keys = openKeyRing({
     stateFolder,
     keys: firstKeys,

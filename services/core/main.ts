@@ -4,15 +4,14 @@ import { createRefusalRecord } from '#libs/audit/refusal-record.ts';
 import { invalidationChannel } from '#libs/auth/invalidation-channel.ts';
 import { openTokenVerifier } from '#libs/auth/open-token-verifier.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import type { FailingChecks, ProcessStatus } from '#libs/http/process-status.ts';
-import type { Readiness } from '#libs/http/readiness.ts';
+import type { FailingChecks } from '#libs/http/process-status.ts';
 import { measureInstances } from '#libs/internal/measure-instances.ts';
 import { loadInternalTls, openUpstream, peerCheckOf } from '#libs/internal/open-upstream.ts';
 import { measureBudgets } from '#libs/limits/measure-budgets.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
 import { servePrivately } from '#libs/process/private-server.ts';
-import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
+import { type ProcessContext, type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { connectRedis } from '#libs/redis/connection.ts';
 import { measureRedis } from '#libs/redis/measure-redis.ts';
 import { createCoreApp } from './app.ts';
@@ -39,12 +38,12 @@ import { measureStorage } from './storage/measured.ts';
 const firstLook = 1000;
 
 /** The storage core: the V2 API over one storage tree, for our gateways. */
-async function startCore(
-  settings: Settings,
-  log: Logger,
-  readiness: Readiness,
-  processStatus: ProcessStatus,
-): Promise<RunningProcess> {
+async function startCore({
+  settings,
+  log,
+  readiness,
+  processStatus,
+}: ProcessContext): Promise<RunningProcess> {
   const { auth, internal, readOnly } = settings;
   const { metrics } = processStatus;
   const tls = await loadInternalTls(internal.core, internal);

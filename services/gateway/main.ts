@@ -8,16 +8,13 @@ import {
 import { openTokenVerifier, type TokenVerifier } from '#libs/auth/open-token-verifier.ts';
 import type { Settings } from '#libs/config/settings.ts';
 import { loadTls } from '#libs/http/load-tls.ts';
-import type { ProcessStatus } from '#libs/http/process-status.ts';
-import type { Readiness } from '#libs/http/readiness.ts';
 import { drain, listen } from '#libs/http/serve.ts';
 import type { InternalClient } from '#libs/internal/client.ts';
 import { measureInstances } from '#libs/internal/measure-instances.ts';
 import { openUpstream } from '#libs/internal/open-upstream.ts';
 import { measureBudgets } from '#libs/limits/measure-budgets.ts';
-import type { Logger } from '#libs/log/logger.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
-import { type RunningProcess, runProcess } from '#libs/process/run-process.ts';
+import { type ProcessContext, type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createGatewayApp } from './app.ts';
 import { type Authenticator, createAuthenticator } from './authenticate.ts';
 import { createGatewayBudgets } from './budgets.ts';
@@ -30,12 +27,12 @@ import { followTls } from './tls.ts';
 import { createTokenExchange } from './token-exchange.ts';
 
 /** The edge: TLS, authentication, and the way to auth and core. */
-async function startGateway(
-  settings: Settings,
-  log: Logger,
-  readiness: Readiness,
-  processStatus: ProcessStatus,
-): Promise<RunningProcess> {
+async function startGateway({
+  settings,
+  log,
+  readiness,
+  processStatus,
+}: ProcessContext): Promise<RunningProcess> {
   const { http, auth, internal } = settings;
   const proxies = createTrustedProxies(http.trustedProxies);
   const proxy = createProxy({ prefix: http.prefix, idle: http.idleTimeout });

@@ -1,9 +1,13 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { ConfigurationSource } from '#libs/config/load-configuration.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import type { ProcessMessage } from '#libs/process/run-process.ts';
-import type { SupervisorMessage } from '#libs/process/stop-signals.ts';
+import {
+  type ProcessMessage,
+  type SupervisorMessage,
+  supervisedFlag,
+} from '#libs/process/supervisor-channel.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { workerName } from '#libs/values/worker-name.ts';
 
@@ -20,8 +24,8 @@ const backoff = { first: 500, most: 30_000, forgetAfter: 60_000 };
 const killAfter = 5000;
 
 export interface SupervisorOptions {
-  /** The configuration file; undefined for the built-in one. */
-  config: string | undefined;
+  /** What all of them act on as long as this one runs. */
+  configuration: ConfigurationSource;
   /** The folder of the sockets between the children. */
   sockets: string;
   /** The last is started when the others are ready; they are stopped in the reverse order. */
@@ -62,6 +66,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   /** By their workers' names. */
   const children = new Map<string, ChildProcess>();
   const failures = new Map<string, number>();
+  const launched = new Set<string>();
+  let rules: ConfigurationSource | undefined;
   /** Those that are ready. */
   const running = new Set<ChildProcess>();
   const failed = Promise.withResolvers<void>();
@@ -80,8 +86,10 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     // Told to stop while another was starting: nobody would end this one.
     if (stopping) throw new StartFailed(`${name} was not started: everything is stopping`);
     const script = fileURLToPath(new URL(`../${service}/main.ts`, import.meta.url));
-    const config = options.config === undefined ? [] : [options.config];
+    const { path } = options.configuration;
+    const config = path === undefined ? [] : [path];
     const place = [
+      supervisedFlag,
       '--sockets',
       options.sockets,
       ...(number === 1 ? [] : ['--worker', `${number}`]),
@@ -93,11 +101,15 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     children.set(name, child);
+    const { configuration } = options;
+    tell(child, { type: 'start', configuration, rules, isRestart: launched.has(name) });
+    launched.add(name);
     const startedAt = performance.now();
     let ready = false;
     return await new Promise((resolve, reject) => {
       child.on('message', (message: ProcessMessage) => {
         if (message.type === 'failed' && ready) failed.resolve();
+        if (message.type === 'rules') ({ rules } = message);
         if (message.type !== 'ready') return;
         ready = true;
         running.add(child);

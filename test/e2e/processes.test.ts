@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -106,6 +107,88 @@ describe('starting and stopping', () => {
     } finally {
       await stack.remove();
     }
+  });
+
+  test('a child that is started again acts on what the others act on, whatever the file says by now', async () => {
+    const stack = await startConfigured({
+      users: { admin: 'a password' },
+      sections: () => ({ portcullis: { acl: [{ actions: ['pull', 'push'] }] } }),
+    });
+    const kill = async (service: string) => {
+      const [pid = 0] = await servicePids(stack.child.pid ?? 0, service);
+      process.kill(pid, 'SIGKILL');
+      await waitFor(`the ${service} to be back`, async () => {
+        const [now] = await servicePids(stack.child.pid ?? 0, service);
+        const { code } = await run('curl', ['-s', '-m', '5', `${stack.url}/v2/`]);
+        return now !== undefined && now !== pid && code === 0;
+      });
+    };
+    const begin = () =>
+      run('curl', [
+        ...['-s', '-o', '/dev/null', '-w', '%{http_code}', '-X', 'POST'],
+        ...['-u', 'admin:a password', `${stack.url}/v2/team/app/blobs/uploads/`],
+      ]);
+    const isAnswered = (status: string) =>
+      waitFor(`a push to be answered ${status}`, async () => (await begin()).stdout === status);
+    const path = join(stack.dir, 'config.yml');
+    const written = await readFile(path, 'utf8');
+    try {
+      await isAnswered('202');
+      // The rules are followed; the rest is not.
+      await writeFile(path, written.replace('- push', '').replace(/registry$/m, 'elsewhere'));
+      await isAnswered('403');
+      await writeFile(path, written.replace('auth:', 'nobody:').replace(/registry$/m, 'elsewhere'));
+      for (const service of ['core', 'auth', 'gateway']) await kill(service);
+      await isAnswered('403');
+      assert.equal((await run('curl', ['-sf', `${stack.url}/v2/`])).code, 22);
+      assert.ok(!existsSync(join(stack.dir, 'elsewhere')));
+      await writeFile(path, written);
+      await isAnswered('202');
+    } finally {
+      await stack.remove();
+    }
+  });
+
+  test('one process under a parent with a channel that is no supervisor checks and stops as it does alone', async () => {
+    const config = await configure('forked', `http: { addr: "127.0.0.1:${await freePort()}" }`);
+    const script = `
+      const child = require('node:child_process').fork(process.argv[1], [process.argv[2]]);
+      child.on('exit', (code) => { console.log('exit ' + code); process.exit(); });
+      child.on('message', ({ type }) => console.log(type));
+      process.stdin.once('data', () => child.kill('SIGINT'));
+      process.stdin.once('end', () => process.exit());
+    `;
+    const main = join(import.meta.dirname, '../../services/core/main.ts');
+    const parent = spawn(process.execPath, ['-e', script, main, config], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+    });
+    let output = '';
+    parent.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    await waitFor('it to be ready', () => output.includes('core is ready'));
+    parent.stdin.write('stop');
+    await waitFor('it to end', () => output.includes('exit 0'));
+    await writeFile(config, 'version: 0.1\nstorage: inmemory\nproxy: { remoteurl: https://x }\n');
+    const { code, stderr } = await run(process.execPath, ['-e', script, main, config]);
+    assert.equal(code, 0);
+    assert.match(stderr, /proxy/);
+  });
+
+  test('a process whose storage is gone ends when it is told to', async () => {
+    const config = await configure('gone', 'portcullis: { core: { debug: "127.0.0.1:0" } }');
+    const core = spawn(launcher, ['core', config], { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [core.stdout, core.stderr]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+      });
+    }
+    await waitFor('it to be ready', () => output.includes('core is ready'));
+    await rm(join(dir, 'gone'), { recursive: true });
+    core.kill('SIGINT');
+    await waitFor('it to end', () => core.exitCode !== null);
+    assert.equal(core.exitCode, 1, output);
   });
 
   test('children end when the supervisor is killed', async () => {

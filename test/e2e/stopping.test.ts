@@ -114,7 +114,10 @@ describe('one process that runs alone and is told to stop', () => {
 });
 
 test('what is usual fits into the ten seconds that docker gives', async () => {
-  const loaded = await parseConfiguration('version: 0.1\nstorage: inmemory\n', 'config.yml', {});
+  const loaded = await parseConfiguration(
+    { path: 'config.yml', text: 'version: 0.1\nstorage: inmemory\n' },
+    {},
+  );
   const { drainDelay, drainTimeout } = toSettings(loaded).http;
   // Our own gateways look once a second, and wait two for an answer.
   assert.ok(drainDelay > 3000);

@@ -1,4 +1,4 @@
-import { loadConfiguration } from '#libs/config/load-configuration.ts';
+import { type ConfigurationSource, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
@@ -18,13 +18,13 @@ export interface LivePolicy {
 /**
  * @param first the rules found at the start
  * @param path the configuration file; undefined if there is none to follow
- * @param onChange called when other rules are in force
+ * @param onChange called when other rules are in force, with what they were read from
  */
 export function followPolicy(
   first: Policy,
   path: string | undefined,
   log: Logger,
-  onChange: () => void,
+  onChange: (source: ConfigurationSource) => void,
 ): LivePolicy {
   let policy = first;
   if (path === undefined) return { current: () => policy, reload: async () => {}, close() {} };
@@ -45,7 +45,7 @@ export function followPolicy(
     if (next.version === policy.version) return;
     policy = next;
     log.info({ version: next.version }, 'access rules reloaded');
-    onChange();
+    onChange({ path: loaded.path, text: loaded.text });
   }
 
   const watch = watchFile(path, load, log, lookEvery);

@@ -39,7 +39,7 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
   const { loaded, settings } =
     starter === undefined
       ? await loadSettings(config)
-      : usableSettings(await parseConfiguration(starter, config));
+      : usableSettings(await parseConfiguration({ path: config, text: starter }));
   const { listen } = settings.http;
   if (starter === undefined && port !== undefined && 'port' in listen && listen.port !== port) {
     process.stderr.write(

@@ -46,7 +46,7 @@ export async function supervise(
   const user = await chooseUser(settings, (message) => log.warn(message));
   if (user !== undefined) log.info(`serving as ${user.uid}:${user.gid}`);
   const supervisor = createSupervisor({
-    config: loaded.path,
+    configuration: { path: loaded.path, text: loaded.text },
     sockets: settings.sockets.folder,
     services,
     workers,
