@@ -5,7 +5,12 @@ import { parseRepositoryName } from '#libs/oci/reference.ts';
 import { createUploadId, type UploadId } from '#libs/oci/upload-id.ts';
 import type { RedisConnection } from '#libs/redis/connection.ts';
 import { giveUp } from '#libs/redis/give-up.ts';
-import { type Locks, RequestGoneError, unattended } from '../../services/core/sessions/locks.ts';
+import {
+  confirmTogether,
+  type Locks,
+  RequestGoneError,
+  unattended,
+} from '../../services/core/sessions/locks.ts';
 import { createRedisLocks } from '../../services/core/sessions/redis/redis-locks.ts';
 import { createRedisSessionStore } from '../../services/core/sessions/redis/redis-sessions.ts';
 import { createWake } from '../../services/core/sessions/redis/wake.ts';
@@ -100,6 +105,22 @@ describe('an answer of Redis that is read late', () => {
     const leave = async () => leaving.abort();
     await assert.rejects(confirm(lock, leave), RequestGoneError);
     await assert.rejects(confirm(upload, leave), RequestGoneError);
+  });
+
+  test('of one lock has the other of the same step asked for again', async () => {
+    using repository = await locks.shared(thing);
+    using tag = await locks.exclusive(`${thing}:latest`);
+    let asked = 0;
+    meanwhile = async () => {
+      asked += 1;
+      // The lease of the repository's lock ends while the answer of the tag's is not read.
+      if (asked === 2) await world.forgetLock(thing);
+      if (asked === 2) await sleep(300);
+    };
+    const confirming = confirmTogether(repository, tag).finally(() => {
+      meanwhile = async () => {};
+    });
+    await assert.rejects(confirming, { code: 'lock-lost' });
   });
 
   test('counts where Redis is always that slow', async () => {

@@ -12,6 +12,8 @@ import { createRecordingLog } from './recording-log.ts';
 import { type RedisDeployment, startSingle } from './redis.ts';
 import { createTemporaryFolder } from './temporary-folder.ts';
 
+const forgetScript = { name: 'test_forget', lua: `return redis.call('DEL', KEYS[1])` };
+
 /** Milliseconds that a lock is granted for. */
 const lease = 10_000;
 
@@ -25,6 +27,8 @@ export interface CoresOnRedis extends AsyncDisposable {
   expire(): void;
   /** Has Redis forget an upload. */
   forget(id: UploadId): Promise<void>;
+  /** Has Redis let somebody else have a lock. */
+  forgetLock(key: string): Promise<void>;
   /** What Redis knows of an upload now. */
   dump(id: UploadId): Promise<Buffer>;
   /** Sets an upload back to what Redis knew of it. */
@@ -65,9 +69,11 @@ export async function startCoresOnRedis(
     expire() {
       time += lease + 1;
     },
+    async forgetLock(key) {
+      await redis.run(forgetScript, [`portcullis:lock:{${key}}`], []);
+    },
     async forget(id) {
-      const script = { name: 'test_forget', lua: `return redis.call('DEL', KEYS[1])` };
-      await redis.run(script, [keyOf(id)], []);
+      await redis.run(forgetScript, [keyOf(id)], []);
     },
     async dump(id) {
       const dumped = await admin.dumpBuffer(keyOf(id));

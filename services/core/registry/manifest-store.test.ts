@@ -13,7 +13,10 @@ import {
   mediaTypes,
 } from '../../../test/support/images.ts';
 import { openRegistry } from '../../../test/support/open-registry.ts';
+import { createSteppingDriver } from '../../../test/support/stepping-driver.ts';
+import { StorageError } from '../storage/driver.ts';
 import { createMemoryDriver } from '../storage/memory.ts';
+import { checkTree } from './fsck/check-tree.ts';
 import { paths } from './paths.ts';
 import type { Registry } from './registry.ts';
 
@@ -63,6 +66,34 @@ describe('the manifests of a repository', () => {
     driver.failOn('failed', (operation, path) => operation === 'list' && path.endsWith('/tags'));
     const { digest } = image.descriptor;
     await assert.rejects(registry.manifests.remove(app, digest, undefined, left), /gone/);
+  });
+
+  test('a delete that ended anywhere is finished by the next one', async () => {
+    for (let stop = 1, isOver = false; !isOver; stop += 1) {
+      driver = createFailingDriver(createMemoryDriver());
+      registry = openRegistry(driver);
+      const image = makeImage();
+      await giveBlobs(image);
+      const subject = { ...makeLayer().descriptor, mediaType: mediaTypes.ociManifest };
+      const about = describeJson(mediaTypes.ociManifest, {
+        ...(JSON.parse(String(image.bytes)) as object),
+        subject,
+      });
+      for (const tag of ['v1', 'v2']) await put(about, parseReference(tag));
+      const { digest } = about.descriptor;
+      const dying = createSteppingDriver(driver, async ({ number }) => {
+        if (number >= stop) throw new StorageError('failed', 'the process ended');
+      });
+      isOver = await openRegistry(dying)
+        .manifests.remove(app, digest)
+        .then(() => true)
+        .catch(() => false);
+      await registry.manifests.remove(app, digest).catch(({ code }: { code: string }) => {
+        assert.equal(code, unknown.code);
+      });
+      const options = { repair: false, hash: false, uploadsBefore: new Date(0) };
+      assert.deepEqual((await checkTree(driver, options)).findings, [], `ended at step ${stop}`);
+    }
   });
 
   test('a manifest is parsed once for its media type, however often it is served', async (context) => {

@@ -3,6 +3,7 @@ import { type Digest, digestOf, digestParts } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import {
   type Manifest,
+  maxManifestSize,
   parseManifest,
   parseStoredManifest,
   storedMediaType,
@@ -15,8 +16,14 @@ import {
   type Tag,
 } from '#libs/oci/reference.ts';
 import { parseInTurn } from '../in-turn.ts';
-import { exclusiveAll, type Locks, type Requester, unattended } from '../sessions/locks.ts';
-import { ifPresent, type StorageDriver } from '../storage/driver.ts';
+import {
+  confirmTogether,
+  exclusiveAll,
+  type Locks,
+  type Requester,
+  unattended,
+} from '../sessions/locks.ts';
+import { ifPresent, type StorageDriver, type VisibleStep } from '../storage/driver.ts';
 import type { BlobStore } from './blob-store.ts';
 import { assertCondition, type Condition } from './condition.ts';
 import { findBytes, readLinkOrRecover, type Trash, type Use } from './garbage/trash.ts';
@@ -226,6 +233,16 @@ export function createManifestStore({
     return elsewhere.length === 0 ? wanted : elsewhere;
   }
 
+  /** An attempt may have ended between a manifest's link and its entry among the referrers of its subject. */
+  async function removeRest(repository: RepositoryName, digest: Digest, step: VisibleStep) {
+    const path = paths.blob(digest);
+    const info = await ifPresent(driver.stat(path));
+    if (info === undefined || info.size > maxManifestSize) return;
+    const bytes = await readAll(driver, path);
+    const subject = (await parseInTurn(bytes, parseStoredManifest))?.subject?.digest;
+    if (subject !== undefined) await referrers.remove(repository, subject, digest, step);
+  }
+
   return {
     get,
     peek,
@@ -277,7 +294,7 @@ export function createManifestStore({
         await tags.point(repository, tag, digest, {
           async confirm() {
             await assertTagCondition(repository, tag, digest, condition);
-            await Promise.all([shared.confirm(), alone.of(tagKey(repository, tag)).confirm()]);
+            await confirmTogether(shared, alone.of(tagKey(repository, tag)));
           },
         });
       }
@@ -293,7 +310,7 @@ export function createManifestStore({
       await tags.remove(repository, tag, {
         assertCurrent,
         async confirm() {
-          await Promise.all([shared.confirm(), alone.confirm()]);
+          await confirmTogether(shared, alone);
         },
       });
     },
@@ -302,6 +319,7 @@ export function createManifestStore({
       using alone = await locks.exclusive(repository, requester);
       await assertManifestCondition(repository, digest, condition);
       if ((await find(repository, digest)) === undefined) {
+        await removeRest(repository, digest, alone).catch(() => {});
         throw unknown(repository, { kind: 'digest', digest });
       }
       await tags.removePointingAt(repository, digest, alone, requester?.signal);

@@ -1,7 +1,7 @@
 import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
-import type { StorageDriver, VisibleStep } from '../storage/driver.ts';
+import { ifPresent, type StorageDriver, type VisibleStep } from '../storage/driver.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
 
@@ -98,6 +98,13 @@ export function createTagStore(driver: StorageDriver): TagStore {
     await removeStaleTag(driver, repository, tag, step).catch(() => {});
   }
 
+  /** An attempt may have ended between a tag's link and its folder: whoever asks again gets the rest removed. */
+  async function removeRest(repository: RepositoryName, tag: Tag, step?: VisibleStep) {
+    // One that is torn is for a person to look at.
+    const link = await ifPresent(driver.stat(paths.tagCurrent(repository, tag)));
+    if (link === undefined) await removeStaleTag(driver, repository, tag, step).catch(() => {});
+  }
+
   return {
     resolve,
 
@@ -110,10 +117,8 @@ export function createTagStore(driver: StorageDriver): TagStore {
 
     async remove(repository, tag, removal = {}) {
       if ((await resolve(repository, tag)) === undefined) {
-        // An attempt may have ended between the link and its folder: whoever asks again gets the rest removed.
         const { confirm } = removal;
-        const step = confirm === undefined ? undefined : { confirm };
-        await removeStaleTag(driver, repository, tag, step).catch(() => {});
+        await removeRest(repository, tag, confirm === undefined ? undefined : { confirm });
         throw new RegistryError('MANIFEST_UNKNOWN', {
           message: `there is no tag "${tag}" in ${repository}`,
           detail: { name: repository, tag },
@@ -130,6 +135,7 @@ export function createTagStore(driver: StorageDriver): TagStore {
         const tags = names.slice(start, start + atOnce);
         const digests = await Promise.all(tags.map((tag) => resolve(repository, tag)));
         for (const [index, tag] of tags.entries()) {
+          if (digests[index] === undefined) await removeRest(repository, tag, step);
           if (digests[index] !== digest) continue;
           await untag(repository, tag, {
             ...step,

@@ -1,4 +1,5 @@
 import { letAllArrive } from '#libs/process/let-all-arrive.ts';
+import { askFreshly } from './ask-freshly.ts';
 
 /** On whose behalf something is changed, and until when it may be (docs/consistency.md). */
 export interface Requester {
@@ -63,6 +64,18 @@ export class RequestGoneError extends Error {
 export async function confirmWanted({ signal }: Requester): Promise<void> {
   await letAllArrive();
   if (signal.aborted) throw new RequestGoneError();
+}
+
+/** Milliseconds that confirming several takes at most: less than any lease. */
+const longestConfirm = 4000;
+
+/**
+ * Confirms several for one step. Their answers must be of one time: while one lay unread, another may have been lost.
+ * @throws as {@link Held.confirm}
+ */
+export async function confirmTogether(...held: readonly Pick<Held, 'confirm'>[]): Promise<void> {
+  const ask = () => Promise.all(held.map((one) => one.confirm()));
+  await askFreshly(ask, { longest: longestConfirm });
 }
 
 /** Locks of several keys; dispose of them to let go of all. */

@@ -1,7 +1,12 @@
 import { type Digest, isDigest } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
-import { ifPresent, type StorageDriver, type StoragePath } from '../../storage/driver.ts';
+import {
+  ifPresent,
+  type StorageDriver,
+  type StoragePath,
+  type VisibleStep,
+} from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
 import { namedDigests } from '../garbage/named-digests.ts';
 import { type Discardable, placeOf, type Trash } from '../garbage/trash.ts';
@@ -67,7 +72,7 @@ async function checkLinks(
     const path = placeOf({ kind, repository, digest });
     const state = await readLinkState(driver, path);
     if (state === 'absent') continue;
-    const remove = () => driver.remove(path);
+    const remove = (step: VisibleStep) => driver.remove(path, step);
     if (state === 'torn') {
       const isStillSo = async () => (await readLinkState(driver, path)) === 'torn';
       const message = `the link to a ${kind} is empty or torn; it counts as absent`;
@@ -93,7 +98,11 @@ async function checkLinks(
       message: `the ${kind} is linked, but its bytes are not stored`,
       isStillSo: async () =>
         (await readLinkState(driver, path)) === state && !(await hasBytes(context, state)),
-      repair: remove,
+      async repair(step) {
+        await remove(step);
+        // Pushed between the last look and the removal.
+        if (await hasBytes(context, state)) await writeLink(driver, path, state);
+      },
     });
   }
   return sound;
@@ -135,7 +144,10 @@ async function checkManifest(
       repository,
       subject: digest,
       message,
-      isStillSo: async () => true,
+      isStillSo: async () => {
+        const now = await ifPresent(driver.stat(paths.blob(part)));
+        return now !== undefined && now.size !== size;
+      },
     });
   }
   if (names.subject !== undefined) await checkListed(context, repository, digest, names.subject);
@@ -156,7 +168,7 @@ async function checkListed(
     subject: digest,
     message: `the manifest is about ${subject}, but is not listed among its referrers`,
     isStillSo: isUnlisted,
-    repair: () => createReferrersIndex(driver).add(repository, subject, digest),
+    repair: (step) => createReferrersIndex(driver).add(repository, subject, digest, step),
   });
 }
 
@@ -194,7 +206,7 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
         message: 'the tag was deleted, or never finished; its folder is left',
         isStillSo: async () =>
           (await isSame()) && (await ifPresent(driver.stat(folder))) !== undefined,
-        repair: () => removeStaleTag(driver, repository, tag),
+        repair: (step) => removeStaleTag(driver, repository, tag, step),
       });
       continue;
     }
@@ -209,7 +221,9 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
             ? 'the tag’s link is empty or torn; push the tag again, or delete it'
             : `the tag’s link is empty or torn; it only ever pointed at ${only}`,
         isStillSo: isSame,
-        ...(only === undefined ? {} : { repair: () => writeLink(driver, path, only) }),
+        ...(only === undefined
+          ? {}
+          : { repair: (step: VisibleStep) => writeLink(driver, path, only, step) }),
       });
       continue;
     }
@@ -222,7 +236,11 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
       subject: tag,
       message: `the tag points at ${state}, which the repository does not have`,
       isStillSo: async () => (await isSame()) && (await isDangling()),
-      repair: () => driver.remove(paths.tag(repository, tag)),
+      async repair(step) {
+        await driver.remove(path, step);
+        if (await isDangling()) await removeStaleTag(driver, repository, tag);
+        else await writeLink(driver, path, state);
+      },
     });
   }
 }
@@ -259,7 +277,11 @@ async function checkReferrers(context: CheckContext, repository: RepositoryName)
         subject: digest,
         message: `it is listed among the referrers of ${subject}, but is not here`,
         isStillSo: isStale,
-        repair: () => driver.remove(paths.referrer(repository, subject, digest)),
+        async repair(step) {
+          const path = paths.referrer(repository, subject, digest);
+          await driver.remove(path, step);
+          if (!(await isStale())) await writeLink(driver, path, digest);
+        },
       });
     }
   }

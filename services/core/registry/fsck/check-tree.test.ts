@@ -176,6 +176,35 @@ describeEachStorage('looking for damage', (open) => {
     assert.ok(summary.trash.count > 0);
   });
 
+  test('what is pushed in the moment before its repair stays', async () => {
+    const repairing = async (path: StoragePath, push: () => Promise<unknown>) => {
+      let isPushed = false;
+      const stepping = createSteppingDriver(storage.driver, async (step) => {
+        if (isPushed || step.path !== path || !['remove', 'move'].includes(step.operation)) return;
+        isPushed = true;
+        await push();
+      });
+      const { findings } = await checkTree(stepping, {
+        repair: true,
+        hash: true,
+        uploadsBefore: new Date(0),
+      });
+      assert.ok(isPushed);
+      assert.deepEqual(findings, []);
+      const { status } = await core.send('GET', `/v2/${app}/manifests/${latest}`);
+      assert.equal(status, 200);
+      const blob = `/v2/${app}/blobs/${layer.descriptor.digest}`;
+      assert.equal((await core.send('GET', blob)).status, 200);
+    };
+    const { digest } = layer.descriptor;
+    await storage.driver.remove(paths.blob(digest));
+    await repairing(paths.layerLink(app, digest), () => pushBlob(core, app, layer));
+    await storage.driver.put(paths.blob(digest), Buffer.alloc(layer.bytes.length));
+    await repairing(paths.blob(digest), () => storage.driver.put(paths.blob(digest), layer.bytes));
+    await storage.driver.remove(paths.revisionFolder(app, image.descriptor.digest));
+    await repairing(paths.tagCurrent(app, latest), () => pushImage(core, app, image, latest));
+  });
+
   test('a push at any step of the look is no finding', async () => {
     let pushes = 0;
     let last: ImageFixture | undefined;

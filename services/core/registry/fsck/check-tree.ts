@@ -1,5 +1,5 @@
 import { type Digest, digestParts, isDigest } from '#libs/oci/digest.ts';
-import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
+import { ifPresent, type StorageDriver, type VisibleStep } from '../../storage/driver.ts';
 import { walkRepositories } from '../catalog.ts';
 import { digestFile } from '../digest-file.ts';
 import { createTrash, keyOf, type Trash } from '../garbage/trash.ts';
@@ -66,10 +66,30 @@ export async function checkTree(
     options.onProgress?.({ phase: 'looking again', done: index + 1, total: suspicions.length });
     if (!(await isStillSo())) continue;
     const repaired = options.repair && repair !== undefined;
-    if (repaired) await repair();
+    if (repaired && !(await repairIfStill(isStillSo, repair))) continue;
     report.findings.push({ ...finding, repaired, repairable: repair !== undefined });
   }
   return report;
+}
+
+/** It was put right by somebody at the last moment. */
+class NotSoAnyMore extends Error {}
+
+/** @returns false if there is nothing to repair any more */
+async function repairIfStill(
+  isStillSo: () => Promise<boolean>,
+  repair: (step: VisibleStep) => Promise<void>,
+): Promise<boolean> {
+  const confirm = async () => {
+    if (!(await isStillSo())) throw new NotSoAnyMore();
+  };
+  try {
+    await repair({ confirm });
+    return true;
+  } catch (error) {
+    if (error instanceof NotSoAnyMore) return false;
+    throw error;
+  }
 }
 
 async function countTrash(trash: Trash): Promise<number> {
@@ -96,7 +116,7 @@ async function checkUploads(
       subject: id,
       message: `opened ${openedAt.toISOString()}, and never finished`,
       isStillSo: async () => (await ifPresent(driver.stat(path))) !== undefined,
-      repair: () => driver.remove(path),
+      repair: (step) => driver.remove(path, step),
     });
   }
 }
@@ -125,11 +145,22 @@ async function checkBlobs(context: CheckContext, options: CheckOptions): Promise
         message: `the ${info.size} bytes stored under this digest have another one; push the content again`,
         isStillSo: () => isDamaged(driver, digest),
         // Out of the way, not away: so that it can be pushed again, and looked at.
-        repair: () => driver.move(paths.blob(digest), paths.damaged(digest)),
+        repair: () => moveAside(driver, digest),
       });
     }
     options.onProgress?.({ phase: 'blobs', done: index + 1, total: prefixes.length });
   }
+}
+
+/** What was pushed anew at this moment goes back. */
+async function moveAside(driver: StorageDriver, digest: Digest): Promise<void> {
+  const [place, aside] = [paths.blob(digest), paths.damaged(digest)];
+  await driver.move(place, aside);
+  const { algorithm } = digestParts(digest);
+  const isGood = (await digestFile(driver, aside, algorithm)) === digest;
+  if (!isGood) return;
+  if ((await ifPresent(driver.stat(place))) === undefined) await driver.move(aside, place);
+  throw new NotSoAnyMore();
 }
 
 function count(sum: { count: number; bytes: number }, size: number): void {

@@ -1,5 +1,6 @@
 import type { Digest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
+import type { VisibleStep } from '../../storage/driver.ts';
 
 /** What can be wrong with a tree; docs/fsck.md explains each. */
 export type FindingKind =
@@ -27,8 +28,11 @@ export interface Finding {
 export interface SuspectedFinding extends Finding {
   /** Looks again. */
   isStillSo: () => Promise<boolean>;
-  /** Makes it right without losing anything; undefined where only a person can. */
-  repair?: () => Promise<void>;
+  /**
+   * Makes it right without losing anything; undefined where only a person can.
+   * @param step looks again directly before, and throws where it is not so any more: somebody may push at this moment
+   */
+  repair?: (step: VisibleStep) => Promise<void>;
 }
 
 export interface TreeSummary {

@@ -1,6 +1,6 @@
 import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import type { Held, Locks } from '../../sessions/locks.ts';
+import { confirmTogether, type Held, type Locks } from '../../sessions/locks.ts';
 import type { SessionLock } from '../../sessions/session-store.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
 import type { BlobStore } from '../blob-store.ts';
@@ -91,7 +91,7 @@ export function createUploadEnding({ driver, locks, blobs, partials }: Dependenc
   ): Promise<void> {
     await blobs.link(lock.session.repository, digest, {
       async confirm() {
-        await Promise.all([lock.confirm(), shared.confirm()]);
+        await confirmTogether(lock, shared);
         // Who cancelled it was told that it is over.
         await assertHeld();
       },

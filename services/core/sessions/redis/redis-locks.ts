@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { RedisConnection } from '#libs/redis/connection.ts';
 import { givenUpKey } from '#libs/redis/give-up.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
+import { askFreshly } from '../ask-freshly.ts';
 import {
+  confirmWanted,
   type Held,
   LockBusyError,
   LockLostError,
@@ -11,7 +13,6 @@ import {
   RequestGoneError,
   unattended,
 } from '../locks.ts';
-import { confirmWith } from './confirm.ts';
 import { beginEpochs, epochKeyFor } from './epoch.ts';
 import { acquireLockScript, confirmLockScript, releaseLockScript } from './lock-scripts.ts';
 import { type Wake, wakeChannel } from './wake.ts';
@@ -100,8 +101,15 @@ export function createRedisLocks({
   function hold(mine: Lease): Held {
     leases.add(mine);
     return {
-      confirm: () =>
-        confirmWith(() => renew(mine), { requester: mine.requester, lease, now: ownTime }),
+      async confirm() {
+        await confirmWanted(mine.requester);
+        const ask = async () => {
+          await renew(mine);
+          // Its connection may have ended while the answer lay unread.
+          await confirmWanted(mine.requester);
+        };
+        await askFreshly(ask, { longest: lease / 2, now: ownTime });
+      },
       [Symbol.dispose]() {
         if (leases.delete(mine)) release(mine.key, mine.token);
       },

@@ -5,7 +5,8 @@ import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import type { RedisConnection } from '#libs/redis/connection.ts';
 import { givenUpKey } from '#libs/redis/give-up.ts';
-import { type Requester, RequestGoneError } from '../locks.ts';
+import { askFreshly } from '../ask-freshly.ts';
+import { confirmWanted, type Requester, RequestGoneError } from '../locks.ts';
 import {
   type AcquireOptions,
   SessionBusyError,
@@ -15,7 +16,6 @@ import {
   type UploadProgress,
   type UploadSession,
 } from '../session-store.ts';
-import { confirmWith } from './confirm.ts';
 import {
   acquireScript,
   createScript,
@@ -138,15 +138,16 @@ export function createRedisSessionStore({
         get session() {
           return session;
         },
-        confirm: () =>
-          confirmWith(
-            async () => {
-              const args = [now(), lease, turn];
-              const answer = await redis.run(renewScript, keysOf(id, requester), args);
-              assertDone(answer === 2 ? 1 : answer);
-            },
-            { requester, lease, now: () => performance.now() },
-          ),
+        async confirm() {
+          await confirmWanted(requester);
+          const ask = async () => {
+            const args = [now(), lease, turn];
+            const answer = await redis.run(renewScript, keysOf(id, requester), args);
+            assertDone(answer === 2 ? 1 : answer);
+            await confirmWanted(requester);
+          };
+          await askFreshly(ask, { longest: lease / 2 });
+        },
         async update(progress) {
           const args = [now(), ttl, lease, turn, ...formatProgress(progress)];
           assertDone(await redis.run(updateScript, keysOf(id, requester), args));

@@ -1,0 +1,29 @@
+/** Milliseconds within which an answer is read that tells of now. */
+const fresh = 200;
+
+/** Answers in turn that may be late before one that is late counts: whoever answers is slow. */
+const mostLate = 3;
+
+export interface AskOptions {
+  /** Milliseconds; what is older tells of nothing. */
+  longest: number;
+  /** Milliseconds on a clock that only goes on. */
+  now?: () => number;
+}
+
+/**
+ * Asks whether the next step may be made. An answer that lay unread while this process was held up tells of before: it
+ * is asked for again.
+ * @param ask throws if the step may not be made
+ */
+export async function askFreshly(
+  ask: () => Promise<unknown>,
+  { longest, now = () => performance.now() }: AskOptions,
+): Promise<void> {
+  for (let late = 0; ; late += 1) {
+    const askedAt = now();
+    await ask();
+    const took = now() - askedAt;
+    if (took < fresh || (took < longest && late >= mostLate)) return;
+  }
+}
