@@ -6,7 +6,7 @@ type Refused = Extract<AuditEvent, 'denied' | 'forged'>;
 
 /** A token that was not enough, or none. */
 export interface RefusedToken {
-  /** denied: somebody's token, which does not cover this or was revoked; forged: nobody's. */
+  /** denied: one that does not cover this, was revoked, or is another issuer's or none; forged: one that says it is ours. */
   event: Refused;
   client: string;
   /** Empty where nobody proved who it is. */
@@ -24,7 +24,7 @@ export interface RefusalRecord {
 }
 
 const messages: Readonly<Record<Refused, string>> = {
-  denied: 'token refused: it does not cover the request',
+  denied: 'token refused',
   forged: 'token refused: it is not genuine',
 };
 

@@ -34,12 +34,12 @@ export function parseHtpasswd(text: string): ParsedHtpasswd {
   text.split(/\r?\n/).forEach((line, index) => {
     const entry = line.trim();
     if (entry === '' || entry.startsWith('#')) return;
-    const colon = entry.indexOf(':');
-    const name = entry.slice(0, colon);
-    if (colon < 1 || !isAccountName(name)) {
+    const name = accountIn(line);
+    if (name === undefined) {
       problems.push(`line ${index + 1} is not of the form name:hash`);
       return;
     }
+    const colon = entry.indexOf(':');
     // Fields after the second colon are comments, as in Apache's format.
     const hash = entry.slice(colon + 1).split(':', 1)[0] ?? '';
     if (!isBcryptHash(hash)) {
@@ -52,6 +52,13 @@ export function parseHtpasswd(text: string): ParsedHtpasswd {
     accounts.set(name, hash);
   });
   return { accounts, problems };
+}
+
+/** Whose line it is; blanks around it do not count. @returns undefined for a comment, and for what is nobody's */
+export function accountIn(line: string): string | undefined {
+  const entry = line.trim();
+  const name = entry.slice(0, Math.max(0, entry.indexOf(':')));
+  return isAccountName(name) ? name : undefined;
 }
 
 /** What a line of the file is like that was not written to its end. */

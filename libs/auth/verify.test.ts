@@ -209,6 +209,18 @@ describe('verifying a token', () => {
     assert.ok(!late.ok && late.expired?.sub === 'admin');
   });
 
+  test('one that says it is ours is forged, one for or from others and what is no token are mistakes', async () => {
+    const other = await generateKeyPair('ES256');
+    const judge = async (text: string) => {
+      const result = await verifier.verify(text);
+      return result.ok ? 'good' : (result.subject ?? (result.isForged === true ? 'forged' : ''));
+    };
+    assert.equal(await judge(await sign(claims(), {}, other.privateKey)), 'forged');
+    assert.equal(await judge(await sign(claims({ iss: 'other' }), {}, other.privateKey)), '');
+    assert.equal(await judge('not a token'), '');
+    assert.equal(await judge(await sign(claims({ aud: 'other' }))), 'admin', 'its signature holds');
+  });
+
   test('a forged token never counts as merely expired', async () => {
     const other = await generateKeyPair('ES256');
     now = start + 1000;

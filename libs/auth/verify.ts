@@ -1,6 +1,7 @@
 import { createHash, type KeyObject } from 'node:crypto';
 import {
   type CryptoKey,
+  decodeJwt,
   decodeProtectedHeader,
   errors,
   type JWTHeaderParameters,
@@ -37,9 +38,10 @@ export type Verification =
   | { ok: true; claims: Claims }
   /**
    * `expired` carries the claims of a token whose one and only fault is its age, `subject` is whose it is if its
-   * signature holds; without either no trusted key has signed it.
+   * signature holds. `isForged` where it says that it is from our issuer, and no trusted key has signed it; what is no token,
+   * or another issuer's, is a mistake.
    */
-  | { ok: false; why: string; expired?: Claims; subject?: string };
+  | { ok: false; why: string; expired?: Claims; subject?: string; isForged?: boolean };
 
 export interface Verifier {
   /** Checks signature, issuer, audience, times, key and revocation. Never throws. */
@@ -130,7 +132,12 @@ export function createVerifier({
         return checkTimesAndRevocation(verified);
       } catch (error) {
         if (error instanceof KeysUnknownError) throw unavailable(error);
-        return { ok: false, why: describe(error) };
+        const why = describe(error);
+        if (error instanceof errors.JWTClaimValidationFailed) {
+          // Of one for somebody else the signature holds.
+          return { ok: false, why, subject: error.payload.sub ?? '' };
+        }
+        return { ok: false, why, isForged: issuerOf(token) === issuer };
       }
     },
   };
@@ -145,6 +152,15 @@ export class KeysUnknownError extends Error {}
 function unavailable(cause: KeysUnknownError): RegistryError {
   const message = 'the token service does not answer; try again';
   return new RegistryError('UNAVAILABLE', { message, retryAfter: 2, cause });
+}
+
+/** Who a token says has issued it; undefined for what is no token. */
+function issuerOf(token: string): string | undefined {
+  try {
+    return decodeJwt(token).iss;
+  } catch {
+    return undefined;
+  }
 }
 
 /** The `exp` a token claims, before anything about it is believed; NaN makes the check fail. */

@@ -4,3 +4,10 @@ export function namedByEnvironment(
 ): string | undefined {
   return env.PORTCULLIS_CONFIG || env.REGISTRY_CONFIGURATION_PATH || undefined;
 }
+
+/** The user for whom root acts, as sudo(8) says; undefined without it. */
+export function sudoUser(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): number | undefined {
+  return /^\d+$/.test(env.SUDO_UID ?? '') ? Number(env.SUDO_UID) : undefined;
+}

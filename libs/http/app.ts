@@ -158,7 +158,6 @@ const ofContent = [
   'Docker-Content-Digest',
   'ETag',
   'Link',
-  'Location',
   'OCI-Filters-Applied',
 ] as const;
 

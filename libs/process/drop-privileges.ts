@@ -1,7 +1,7 @@
-import { stat } from 'node:fs/promises';
 import type { UserIds } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { chooseUser, type UserChoice } from './choose-user.ts';
+import { controllerOf } from './controlling-user.ts';
 import { chownFile, chownState } from './hand-over.ts';
 import { isSupervised } from './supervisor-channel.ts';
 
@@ -45,9 +45,9 @@ export function switchUser({ uid, gid }: UserIds): void {
   process.setuid?.(uid);
 }
 
-/** Makes root the owner of the folder in which it is to change files, so that no link of theirs leads it elsewhere. */
-export async function switchToOwnerOf(folder: string): Promise<void> {
+/** Makes root whoever decides where a path leads, so that what it does there is no more than they may do. */
+export async function switchToControllerOf(path: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
-  const owner = await stat(folder).catch(() => undefined);
-  if (owner !== undefined && owner.uid !== 0) switchUser(owner);
+  const user = await controllerOf(path);
+  if (user !== undefined) switchUser(user);
 }

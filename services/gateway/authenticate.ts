@@ -97,8 +97,8 @@ export function createAuthenticator(options: AuthenticateOptions): Authenticator
     if (result.ok) return result.claims;
     if (result.expired !== undefined && match.params.session !== undefined) return result.expired;
     if (result.expired === undefined) {
-      const { subject, why } = result;
-      const event = subject === undefined ? 'forged' : 'denied';
+      const { subject, why, isForged } = result;
+      const event = isForged === true ? 'forged' : 'denied';
       record(ctx, match, { event, subject: subject ?? '', why });
     }
     return refuse(ctx, match, `authentication required: ${result.why}`, 'invalid_token');

@@ -1,7 +1,14 @@
 import { realpath } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { namedByEnvironment } from '#libs/config/named-by-environment.ts';
+import { controllerOf } from '#libs/process/controlling-user.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
-import { configurationOf, listRunning, type RunningService } from './running-process.ts';
+import {
+  configurationOf,
+  isContainerOfOurs,
+  listRunning,
+  type RunningService,
+} from './running-process.ts';
 
 /** A configuration that may be named by an argument or by `--config`. @throws UsageError if both name one, and not the same */
 export function oneOf(
@@ -27,24 +34,49 @@ export async function findConfiguration(named: string | undefined): Promise<stri
     say(`using ${byEnvironment}, which the environment names`);
     return byEnvironment;
   }
-  const here = await realpath(process.cwd());
-  const found = new Set(
-    (await listRunning())
-      .filter((one) => one.isTrusted && belongsTo(one, here))
-      .map(configurationOf),
-  );
-  const [path, ...more] = found;
-  if (found.size === 0) {
+  const running = await findRunning();
+  if (running === undefined) {
     throw new UsageError(
       'no registry runs in this folder; name the one that is meant by --config FILE or PORTCULLIS_CONFIG',
     );
   }
-  if (more.length > 0) {
-    const names = [...found].map((one) => one ?? 'the built-in configuration').join(', ');
-    throw new UsageError(`several registries run here (${names}); name one by --config FILE`);
-  }
+  const path = configurationOf(running);
   say(`using ${path ?? 'the configuration'} of the running registry`);
   return path;
+}
+
+/**
+ * The process that speaks for what runs in this folder, or has its configuration below it; in a container of ours for
+ * what runs at all. That is a gateway if there is one, for it speaks to clients.
+ * @param configuration the file that it must have been started with; any without it
+ * @returns undefined if none runs
+ * @throws UsageError if there are several registries, or somebody else decides what this one's configuration is
+ */
+export async function findRunning(configuration?: string): Promise<RunningService | undefined> {
+  const here = await realpath(process.cwd());
+  const [all, isContainer] = await Promise.all([listRunning(), isContainerOfOurs()]);
+  const wanted = configuration === undefined ? undefined : resolve(configuration);
+  const isMeant = (one: RunningService) =>
+    wanted === undefined
+      ? isContainer || belongsTo(one, here)
+      : [undefined, wanted].includes(configurationOf(one));
+  const found = all.filter((one) => one.isTrusted && isMeant(one));
+  const paths = [...new Set(found.map(configurationOf))];
+  if (wanted === undefined && paths.length > 1) {
+    const names = paths.map((one) => one ?? 'the built-in configuration').join(', ');
+    throw new UsageError(`several registries run here (${names}); name one by --config FILE`);
+  }
+  const [path] = paths;
+  const other =
+    path === undefined || process.getuid?.() !== 0 ? undefined : await controllerOf(path);
+  if (other !== undefined && configuration === undefined && !isContainer) {
+    throw new UsageError(
+      `the registry that runs here uses ${path}, which user ${other.uid} can change; name it by --config if it is meant`,
+    );
+  }
+  const named = found.filter((one) => configurationOf(one) !== undefined);
+  const meant = wanted === undefined || named.length === 0 ? found : named;
+  return meant.find(({ service }) => service === 'gateway') ?? meant[0];
 }
 
 /** Auth's state folder as it is named, else a configuration that is found. */

@@ -1,6 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import bcrypt from 'bcryptjs';
-import { defaultCost, isAccountName, noAccounts, parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import {
+  accountIn,
+  defaultCost,
+  isAccountName,
+  noAccounts,
+  parseHtpasswd,
+} from '#libs/auth/htpasswd.ts';
 import { editFile } from '#libs/files/edit-file.ts';
 
 /** Bytes of a password that bcrypt reads; a longer one would be cut without a word. */
@@ -20,7 +26,7 @@ export async function setPassword(
   const line = await formatUser(name, password, defaultCost);
   if (mode === 'change') await read(path);
   await editFile(path, (text = '') => {
-    const known = linesOf(text).some((other) => other.startsWith(`${name}:`));
+    const known = linesOf(text).some((other) => accountIn(other) === name);
     if (mode === 'add' && known) {
       throw new Error(`${path} already has a user "${name}"; change the password with user passwd`);
     }
@@ -38,12 +44,12 @@ export async function replaceUser(
   line: string,
   anew: boolean,
 ): Promise<'Adding' | 'Updating'> {
-  const name = line.slice(0, line.indexOf(':') + 1);
+  const name = accountIn(line);
   let index = -1;
   await editFile(path, (text) => {
     const there = anew || text === undefined ? [] : linesOf(text);
     const lines = there.filter((other) => other !== noAccounts);
-    index = lines.findIndex((other) => other.startsWith(name));
+    index = lines.findIndex((other) => name !== undefined && accountIn(other) === name);
     return join(index < 0 ? [...lines, line] : lines.with(index, line));
   });
   return index < 0 ? 'Adding' : 'Updating';
@@ -93,7 +99,7 @@ function linesOf(text: string): string[] {
 }
 
 function without(text: string, name: string): string[] {
-  return linesOf(text).filter((line) => !line.startsWith(`${name}:`));
+  return linesOf(text).filter((line) => accountIn(line) !== name);
 }
 
 function noUser(path: string, name: string): Error {

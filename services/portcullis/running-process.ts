@@ -34,15 +34,6 @@ export async function listRunning(): Promise<RunningService[]> {
   return found.filter((process) => process !== undefined);
 }
 
-/**
- * The process that speaks for what runs here: a gateway if there is one, for it speaks to clients.
- * @returns undefined if none runs
- */
-export async function findRunning(): Promise<RunningService | undefined> {
-  const running = await listRunning();
-  return running.find(({ service }) => service === 'gateway') ?? running[0];
-}
-
 async function lookAt(pid: string): Promise<RunningService | undefined> {
   const parsed = parseCommandLine(await wordsOf(pid));
   if (parsed === undefined) return undefined;
@@ -69,15 +60,35 @@ async function folderOf(pid: string): Promise<string | undefined> {
 
 /** Started by this user, also where it became another one since, or the first process of the container. */
 async function isOurs(pid: string): Promise<boolean> {
-  if (pid === '1' || (await userOf(pid)) === process.getuid?.()) return true;
-  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
-  const parent = /^PPid:\t(\d+)$/m.exec(status)?.[1] ?? '0';
-  const isSupervisor = isSupervisorsCommandLine(await wordsOf(parent));
-  return isSupervisor && (await userOf(parent)) === process.getuid?.();
+  if (pid === '1' || (await isRunByUs(pid))) return true;
+  const parent = (await statusOf(pid, 'PPid'))?.[0] ?? '0';
+  return isSupervisorsCommandLine(await wordsOf(parent)) && (await isRunByUs(parent));
 }
 
-async function userOf(pid: string): Promise<number | undefined> {
-  return (await stat(`/proc/${pid}`).catch(() => undefined))?.uid;
+/**
+ * Whether nobody but this user can have chosen its command line. One that is run with the rights of its file's owner
+ * (setuid) has that of whoever ran it.
+ */
+async function isRunByUs(pid: string): Promise<boolean> {
+  const ids = await statusOf(pid, 'Uid');
+  if (ids?.some((id) => Number(id) !== process.getuid?.()) !== false) return false;
+  const program = await stat(`/proc/${pid}/exe`).catch(() => undefined);
+  return program !== undefined && (program.mode & setIds) === 0;
+}
+
+/** Set-user-ID and set-group-ID, in a file's mode. */
+const setIds = 0o6000;
+
+/** The values of a line of proc_pid_status(5). */
+async function statusOf(pid: string, name: string): Promise<string[] | undefined> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8').catch(() => '');
+  return new RegExp(`^${name}:\\t(.*)$`, 'm').exec(status)?.[1]?.split('\t');
+}
+
+/** Whether all that runs here is of one container, which was started to run us. */
+export async function isContainerOfOurs(): Promise<boolean> {
+  const words = await wordsOf('1');
+  return isSupervisorsCommandLine(words) || parseCommandLine(words) !== undefined;
 }
 
 /** @returns undefined if it is none of ours */

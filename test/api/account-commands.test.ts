@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, chown, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, lchown, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { stringify } from 'yaml';
@@ -44,6 +44,57 @@ describe('commands about accounts and keys', () => {
       const { code, stdout, stderr } = await portcullis(...args);
       assert.deepEqual([code, stdout, stderr], [0, '', message]);
     }
+  });
+
+  test('know a user of the file whatever blanks are around the line', async () => {
+    const hash = '$2y$05$abcdefghijklmnopqrstuuJlkM6mB6WXaqwWMTZJqpJuSMkh3Y3He';
+    const listed = async () =>
+      (await portcullis('user', 'list', '--quiet', '--file', htpasswd)).stdout;
+    for (const change of [
+      ['user', 'remove', '--file', htpasswd, 'eve'],
+      ['htpasswd', '-D', htpasswd, 'eve'],
+    ]) {
+      await writeFile(htpasswd, `bob:${hash}\n  eve:${hash}\t\n`);
+      assert.equal(await listed(), 'bob\neve\n');
+      assert.equal((await portcullis(...change)).code, 0);
+      assert.equal(await listed(), 'bob\n');
+    }
+    await writeFile(htpasswd, `  bob:${hash}\n`);
+    const { code } = await run(launcher, ['user', 'passwd', '--file', htpasswd, 'bob'], {
+      input: 'a new password',
+    });
+    assert.equal(code, 0);
+    const text = await readFile(htpasswd, 'utf8');
+    assert.ok(!text.includes(hash) && text.startsWith('bob:'), text);
+  });
+
+  test('of root follow no link of whoever owns the folder', {
+    skip: process.getuid?.() !== 0,
+  }, async () => {
+    const nobody = 65_534;
+    await chmod(folder.path, 0o755);
+    const [theirs, open, secret] = ['theirs', 'open', 'secret'].map((name) =>
+      join(folder.path, name),
+    ) as [string, string, string];
+    await writeFile(secret, 'root:*\n', { mode: 0o600 });
+    await mkdir(open);
+    await chmod(open, 0o1777);
+    await symlink(secret, join(open, 'htpasswd'));
+    await symlink(secret, join(open, 'robots.yml'));
+    await mkdir(theirs);
+    await symlink(open, join(theirs, 'auth'));
+    for (const path of ['', 'auth']) await lchown(join(theirs, path), nobody, nobody);
+    for (const name of ['htpasswd', 'robots.yml']) await lchown(join(open, name), nobody, nobody);
+    const auth = join(theirs, 'auth');
+    for (const args of [
+      ['user', 'add', '--file', join(auth, 'htpasswd'), 'eve'],
+      ['user', 'remove', '--file', join(auth, 'htpasswd'), 'root'],
+      ['robot', 'create', 'ci', '--access', 'repository:a:pull', '--state', auth],
+    ]) {
+      const { code, stderr } = await run(launcher, args, { input: 'a password' });
+      assert.equal(code, 1, stderr);
+    }
+    assert.equal(await readFile(secret, 'utf8'), 'root:*\n');
   });
 
   test('list in tables, in JSON, or names alone', async () => {

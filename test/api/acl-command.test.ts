@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { stringify } from 'yaml';
@@ -109,5 +109,38 @@ describe('portcullis acl', () => {
       (await run(launcher, ['acl', '--help'])).stdout,
       /^Usage: portcullis acl \[options\] \[command\]/,
     );
+  });
+
+  test('explain and test see of a robot what it was made for, as the service does', async () => {
+    const state = join(folder.path, 'state');
+    await mkdir(state);
+    const robots = join(folder.path, 'robots.yml');
+    await writeFile(
+      robots,
+      stringify({
+        version: '0.1',
+        storage: 'inmemory',
+        auth: { htpasswd: { realm: 'x', path: '/nowhere/htpasswd' } },
+        portcullis: { auth: { state }, acl: [{ actions: ['pull'] }] },
+      }),
+    );
+    const ours = ['--config', robots];
+    const create = ['robot', 'create', 'ci', '--access', 'repository:team/*:pull,push', ...ours];
+    assert.equal((await run(launcher, create)).code, 0);
+    const table = join(folder.path, 'robot-table.yml');
+    const account = 'robot+ci';
+    await writeFile(
+      table,
+      stringify([
+        { account, repository: 'team/app', action: 'push', expect: 'allowed' },
+        { account, repository: 'other/app', action: 'pull', expect: 'denied' },
+      ]),
+    );
+    const { code, stdout } = await run(launcher, ['acl', 'test', table, ...ours]);
+    assert.equal(code, 0, stdout);
+    const asked = ['--account', account, '--repository', 'other/app', '--action', 'pull'];
+    const explained = await run(launcher, ['acl', 'explain', ...asked, ...ours]);
+    assert.equal(explained.code, 3);
+    assert.match(explained.stdout, /acl\[0\]: rules that allow are not asked about robots/);
   });
 });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { stringify } from 'yaml';
@@ -38,6 +38,18 @@ describe('a command that is not told which registry it is about', () => {
     await writeFile(
       config,
       stringify({ version: '0.1', storage: 'inmemory', auth, portcullis: { sockets } }),
+    );
+    return config;
+  }
+
+  /** @returns the path of a configuration of a core that needs nobody else */
+  async function configureOpen(dir: string): Promise<string> {
+    await mkdir(dir, { recursive: true });
+    const config = join(dir, 'config.yml');
+    const sockets = join(dir, 'sockets');
+    await writeFile(
+      config,
+      stringify({ version: '0.1', storage: 'inmemory', portcullis: { sockets } }),
     );
     return config;
   }
@@ -104,6 +116,67 @@ describe('a command that is not told which registry it is about', () => {
     assert.equal(code, 2);
     assert.match(stderr, /several registries run here \(.*first.*second|second.*first/);
     assert.equal((await list({ PORTCULLIS_CONFIG: second })).stdout, 'bob\n');
+  });
+
+  test('asks none for its health but the one that is meant', async () => {
+    const env = { PORTCULLIS_CONFIG: '', REGISTRY_CONFIGURATION_PATH: '' };
+    const elsewhere = join(folder.path, 'elsewhere');
+    const config = await configureOpen(elsewhere);
+    const core = spawn(launcher, ['core', config], { cwd: elsewhere, stdio: 'ignore' });
+    children.push(core);
+    const health = (cwd: string, more: Record<string, string> = {}, ...args: string[]) =>
+      run(launcher, ['health', ...args], { cwd, env: { ...env, ...more } });
+    const isReady = await waitFor('the core', async () => {
+      const answer = await health(elsewhere);
+      return answer.code === 0 && answer;
+    });
+    assert.equal(isReady.stdout, 'core is ready\n');
+    assert.equal((await health(elsewhere, {}, '--alive')).stdout, 'core answers\n');
+    assert.equal((await health(here, { PORTCULLIS_CONFIG: config })).stdout, 'core is ready\n');
+    const nothing = await health(here);
+    assert.equal(nothing.code, 1);
+    assert.match(nothing.stderr, /no registry runs in this folder/);
+    assert.equal((await health(here, {}, '--alive')).code, 0);
+    const down = await configureOpen(join(folder.path, 'down'));
+    const other = await health(elsewhere, { PORTCULLIS_CONFIG: down });
+    assert.equal(other.code, 1);
+    assert.match(other.stderr, /gateway does not answer/);
+  });
+
+  test('believes no program that runs with the rights of its file’s owner', {
+    skip: process.getuid?.() !== 0,
+  }, async () => {
+    await chmod(folder.path, 0o755);
+    const config = await configure(join(here, 'theirs'), 'eve');
+    const program = join(folder.path, 'setuid');
+    await copyFile('/usr/bin/perl', program);
+    await chmod(program, 0o4755);
+    const run = (perl: string, before = '') =>
+      `${before} exec {'${perl}'} 'node', '-e', 'sleep 60', '/x/services/core/main.ts', '${config}'`;
+    const ways = [run('/usr/bin/perl', '$< = 65534;'), run(program)];
+    for (const way of ways) {
+      const child = spawn('/usr/bin/perl', ['-e', way], { cwd: here, stdio: 'ignore' });
+      children.push(child);
+      await waitFor('it to look like ours', async () => {
+        const words = await readFile(`/proc/${child.pid}/cmdline`, 'utf8').catch(() => '');
+        return words.startsWith('node\0');
+      });
+      const { code, stderr } = await list();
+      assert.equal(code, 2, stderr);
+      child.kill('SIGKILL');
+    }
+  });
+
+  test('takes none of root whose configuration somebody else can change', {
+    skip: process.getuid?.() !== 0,
+  }, async () => {
+    const theirs = join(here, 'theirs');
+    const config = await configure(theirs, 'eve');
+    await chown(theirs, 65_534, 65_534);
+    await pretend(config);
+    const { code, stderr } = await list();
+    assert.equal(code, 2);
+    assert.match(stderr, /which user 65534 can change; name it by --config/);
   });
 
   test('believes no process of another user', { skip: process.getuid?.() !== 0 }, async () => {

@@ -50,8 +50,7 @@ export async function explainAccess(
   const labels = parseLabels(question.label ?? []);
   const settings = await authOf(config);
   const policy = createPolicy(settings, warn);
-  const access = await accessOfRobot(account, settings);
-  const caller = callerOf(account, { client: ip, service: settings.service, labels, access });
+  const caller = await callerFor({ account, ip, labels }, settings);
   const answers = question.action.map((action) =>
     explain(policy, settings, caller, { type, name: repository }, action),
   );
@@ -75,6 +74,15 @@ function assertResource(type: string, name: string): void {
   }
   if (!isRepositoryName(name))
     throw new UsageError(`--repository: "${name}" is not a repository name`);
+}
+
+/** Whom the service would see: of a robot also what it was made for. */
+async function callerFor(
+  { account, ip, labels }: { account: string; ip: string; labels: Record<string, string[]> },
+  settings: AuthSettings,
+): Promise<Caller> {
+  const access = await accessOfRobot(account, settings);
+  return callerOf(account, { client: ip, service: settings.service, labels, access });
 }
 
 /** What a robot was made for; undefined for everybody else. */
@@ -132,7 +140,11 @@ function explain(
   for (const { index, mismatch, effect, actions } of reports) {
     if (typeof by === 'number' && index >= by) break;
     const verb = effect === 'deny' ? 'denies' : 'allows';
-    skipped.push({ rule: index, why: mismatch ?? `it ${verb} ${actions.join(', ')} only` });
+    const isPassedOver = caller.access !== undefined && effect !== 'deny';
+    const other = isPassedOver
+      ? 'rules that allow are not asked about robots'
+      : `it ${verb} ${actions.join(', ')} only`;
+    skipped.push({ rule: index, why: mismatch ?? other });
   }
   return { action, type, repository: name, allowed: decision.granted.length > 0, by, skipped };
 }
@@ -192,9 +204,12 @@ export async function testRules(file: string, { config, json }: AclOptions): Pro
     if (index === undefined) throw new Error(`${file}: is not a list of expectations`);
     throw new Error(`${file}: entry ${[index, ...path].join('.')}: ${issue?.message}`);
   }
-  const failed = parsed.data.flatMap((entry, index) =>
-    failuresOf(entry, policy, settings).map((failure) => ({ entry: index, ...failure })),
-  );
+  const failed = [];
+  for (const [index, entry] of parsed.data.entries()) {
+    for (const failure of failuresOf(entry, await callerFor(entry, settings), policy, settings)) {
+      failed.push({ entry: index, ...failure });
+    }
+  }
   const count = parsed.data.length;
   if (json) process.stdout.write(`${JSON.stringify({ expectations: count, failed })}\n`);
   else {
@@ -213,11 +228,11 @@ export async function testRules(file: string, { config, json }: AclOptions): Pro
 }
 
 function failuresOf(
-  { account, type, repository, action, ip, labels, at, expect }: z.infer<typeof expectation>,
+  { account, type, repository, action, at, expect }: z.infer<typeof expectation>,
+  caller: Caller,
   policy: Policy,
   settings: AuthSettings,
 ) {
-  const caller = callerOf(account, { client: ip, service: settings.service, labels });
   return action.flatMap((one) => {
     const wanted = { type, name: repository, actions: [one] };
     const { granted, by } = policy.decide(caller, wanted, at);

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { AuthSettings } from '#libs/config/auth-settings.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
-import { switchToOwnerOf } from '#libs/process/drop-privileges.ts';
+import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 
 /** The token service's settings of a configuration. @throws Error if it has none */
 export async function authOf(config: string | undefined): Promise<AuthSettings> {
@@ -31,7 +31,7 @@ export async function stateOf(
   if (mustExist === 'yes' || (mustExist === 'unless configured' && state !== undefined)) {
     await assertStateFolder(folder);
   }
-  await switchToOwnerOf(folder);
+  await switchToControllerOf(folder);
   return folder;
 }
 

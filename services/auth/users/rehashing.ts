@@ -1,6 +1,6 @@
 import { access, constants, lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type Accounts, costOf, defaultCost } from '#libs/auth/htpasswd.ts';
+import { type Accounts, accountIn, costOf, defaultCost } from '#libs/auth/htpasswd.ts';
 import { editFile } from '#libs/files/edit-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import type { SecretHistory } from '../identities/secret-history.ts';
@@ -118,7 +118,7 @@ function replaceHashes(
     .split('\n')
     .map((line) => {
       const [name = '', hash = '', ...rest] = line.split(':');
-      const one = byAccount.get(name.trim());
+      const one = byAccount.get(accountIn(line) ?? '');
       if (one === undefined || hash.trim() !== one.before) return line;
       return [name, hash.replace(one.before, () => one.hash), ...rest].join(':');
     })

@@ -58,8 +58,8 @@ async function authenticate(
     return result.expired;
   }
   if (result.expired === undefined) {
-    const { subject, why } = result;
-    const event = subject === undefined ? 'forged' : 'denied';
+    const { subject, why, isForged } = result;
+    const event = isForged === true ? 'forged' : 'denied';
     record(ctx, refusals, { event, subject: subject ?? '', why });
   }
   throw new RegistryError('UNAUTHORIZED', { message: `authentication required: ${result.why}` });

@@ -2,17 +2,19 @@ import { Agent } from 'node:http';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
+import { namedByEnvironment } from '#libs/config/named-by-environment.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { requestText } from '#libs/http/request-text.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import { configurationOf, findRunning } from '../running-process.ts';
+import { findRunning } from '../find-configuration.ts';
+import { configurationOf } from '../running-process.ts';
 
 /** Milliseconds for an answer. */
 const timeout = 5000;
 
 export interface HealthOptions {
-  /** Undefined: that of what runs. */
+  /** Undefined: the one that the environment names, else that of what runs in this folder. */
   config: string | undefined;
   /** Only whether it answers. */
   alive: boolean;
@@ -24,13 +26,17 @@ export interface HealthOptions {
  * @returns the exit code
  */
 export async function health({ config, alive }: HealthOptions): Promise<number> {
-  const running = config === undefined ? await findRunning() : undefined;
+  const named = config ?? namedByEnvironment();
+  // What is named may have only a core here, or only a token service.
+  const running = await findRunning(named);
   if (running === undefined && config === undefined) {
     if (alive) return 0;
-    throw new Error('no running Portcullis found');
+    if (named === undefined) {
+      throw new Error('no registry runs in this folder; name the one that is meant by its file');
+    }
   }
   const { service, sockets } = running ?? { service: 'gateway', sockets: undefined };
-  const path = running === undefined ? config : configurationOf(running);
+  const path = named ?? (running === undefined ? undefined : configurationOf(running));
   const settings = toSettings(await loadConfiguration(path), { sockets });
   const { status, body } = await ask(service, settings, alive ? '/healthz' : '/readyz').catch(
     (error: unknown) => {
@@ -38,7 +44,7 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
     },
   );
   if (status !== 200) throw new Error(`${service} is not ready: ${reasonIn(body)}`);
-  process.stdout.write(`${service} is ready\n`);
+  process.stdout.write(`${service} ${alive ? 'answers' : 'is ready'}\n`);
   return 0;
 }
 

@@ -4,7 +4,7 @@ import { costOf, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { readText } from '#libs/files/read-text.ts';
-import { switchToOwnerOf } from '#libs/process/drop-privileges.ts';
+import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { formatTable } from '#libs/process/format-table.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { removeUser, setPassword } from '../htpasswd-file.ts';
@@ -25,7 +25,7 @@ export async function changeUser(
   const file = await findFile(target);
   await assertFolder(dirname(file));
   const password = action === 'remove' ? '' : await readPassword();
-  await switchToOwnerOf(dirname(file));
+  await switchToControllerOf(file);
   if (action === 'add') await setPassword(file, name, password, 'add');
   else if (action === 'passwd') await setPassword(file, name, password, 'change');
   else await removeUser(file, name);

@@ -37,8 +37,9 @@ interface Contents {
   /** Tells its size and appends to it; closed, unless the file is open. */
   writer: StorageWriter;
   algorithm: DigestAlgorithm;
-  /** Has hashed all bytes; undefined where the file is read when it is needed. */
-  digester?: Digester;
+  /** Has hashed `hashed` bytes: all, unless the file was another holder's. */
+  digester: Digester;
+  hashed: number;
   /** The digest of all bytes, where only that is known. */
   digest?: Digest;
 }
@@ -72,6 +73,8 @@ export class PartialUpload {
   #broken = false;
   /** Set when a sync failed. */
   #unsyncable = false;
+  /** Throws when what reads the file is to stop. */
+  #assertWanted = () => {};
 
   private constructor(holder: Holder, contents: Contents) {
     this.#driver = holder.driver;
@@ -82,11 +85,11 @@ export class PartialUpload {
   }
 
   /**
-   * What an upload has, for its new holder.
+   * Makes what an upload has its new holder's: by a rename, or by a copy, which is finished whoever waits for it.
    * @param session what is remembered of it: saves reading the file if it was that file when it was closed
    * @throws StorageError not-found if the last holder got ahead of us: it opened its file again, or moved it
    */
-  static async of(
+  static async takeOver(
     driver: StorageDriver,
     { newest, stored, fence }: HeldUpload,
     session: UploadSession,
@@ -112,7 +115,7 @@ export class PartialUpload {
   ): Promise<PartialUpload> {
     const writer = await holder.driver.openWriter(path);
     const digester = new Digester(algorithm);
-    return new PartialUpload(holder, { path, writer, algorithm, digester });
+    return new PartialUpload(holder, { path, writer, algorithm, digester, hashed: 0 });
   }
 
   /** Copies what another one may still write to, or what is somebody else's as well. */
@@ -138,7 +141,7 @@ export class PartialUpload {
     return partial;
   }
 
-  /** The closed file of the last holder. It is read only if its digest is not known, or more bytes come. */
+  /** The closed file of the last holder. */
   static async #adopt(
     holder: Holder,
     newest: FolderFile,
@@ -148,12 +151,13 @@ export class PartialUpload {
     await driver.rename(newest.path, paths.data);
     const writer = await driver.openWriter(paths.data, 'append');
     await writer.close();
-    const partial = new PartialUpload(holder, { path: paths.data, writer, algorithm });
+    const digester = new Digester(algorithm);
+    const contents = { path: paths.data, writer, algorithm, digester, hashed: 0 };
+    const partial = new PartialUpload(holder, contents);
     const { digest, proof } = noted;
     const isOfThese = noted.fence === newest.fence && noted.offset === writer.size;
     const isProven = proof !== undefined && proof === prove?.(noted);
     if (isOfThese && isProven && digest !== undefined) partial.#contents.digest = digest;
-    else await partial.#hash();
     return partial;
   }
 
@@ -163,6 +167,16 @@ export class PartialUpload {
    */
   async assertHeld(): Promise<void> {
     await this.#driver.stat(this.#paths.session);
+  }
+
+  /**
+   * Learns the digest of what another holder left, unless it is known.
+   * @param assertWanted throws when the file is to be read no further, here or where more bytes come; whoever goes on later
+   *   goes on from there
+   */
+  async prepare(assertWanted: () => void): Promise<void> {
+    this.#assertWanted = assertWanted;
+    if (this.#contents.digest === undefined) await this.#hash();
   }
 
   /** Where the file is now. */
@@ -193,9 +207,9 @@ export class PartialUpload {
 
   /** The digest of all bytes so far. */
   digest(): Digest {
-    const { digest, digester } = this.#contents;
+    const { digest, digester, hashed } = this.#contents;
     if (digest !== undefined) return digest;
-    if (digester === undefined) throw new Error(`${this.path} was not hashed`);
+    if (hashed !== this.size) throw new Error(`${this.path} was not hashed`);
     return digester.digest();
   }
 
@@ -209,11 +223,13 @@ export class PartialUpload {
   /** Takes bytes; hashing runs while the storage writes. */
   async write(bytes: Buffer): Promise<void> {
     if (this.path === this.#paths.data) await this.#open();
-    const digester = this.#contents.digester ?? (await this.#hash());
-    delete this.#contents.digest;
+    await this.#hash();
+    const contents = this.#contents;
+    delete contents.digest;
     this.#broken = true;
-    const written = this.#contents.writer.write(bytes);
-    digester.update(bytes);
+    const written = contents.writer.write(bytes);
+    contents.digester.update(bytes);
+    contents.hashed += bytes.length;
     await written;
     this.#broken = false;
     this.#unsynced += bytes.length;
@@ -266,12 +282,16 @@ export class PartialUpload {
     this.#contents.path = to;
   }
 
-  /** Hashes what is in the file. */
-  async #hash(): Promise<Digester> {
-    const digester = new Digester(this.#contents.algorithm);
-    for await (const bytes of await this.#driver.read(this.path)) digester.update(bytes as Buffer);
-    this.#contents.digester = digester;
-    return digester;
+  /** Hashes what is in the file and was not hashed yet. */
+  async #hash(): Promise<void> {
+    const contents = this.#contents;
+    if (contents.hashed === this.size) return;
+    const range = { start: contents.hashed, end: this.size - 1 };
+    for await (const bytes of await this.#driver.read(this.path, range)) {
+      this.#assertWanted();
+      contents.digester.update(bytes as Buffer);
+      contents.hashed += (bytes as Buffer).length;
+    }
   }
 
   /** A writer at the end of what we know to be there. */

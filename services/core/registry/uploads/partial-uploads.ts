@@ -6,17 +6,28 @@ import { ifPresent } from '../../storage/driver.ts';
 import { PartialUpload } from './partial-upload.ts';
 import { takeOver } from './upload-holder.ts';
 
-/** How many are remembered between two requests; one that was forgotten is taken over from ourselves. */
+/**
+ * How many are remembered between two requests; one that was forgotten is taken over from ourselves, and read again. Small
+ * ones, which many can have many of, are remembered apart, so that they drive out no large one.
+ */
 const maxRemembered = 10_000;
+
+/** Bytes of one that is read again in no time. */
+const small = 1024 * 1024;
 
 /** The partial uploads that this core holds. */
 export interface PartialUploads {
   /**
    * Runs an action with the bytes of an upload whose lock we have, as their only holder: with the one that we know, or
    * with what we take over from whoever held them, be it another request of ours that lost its lock and hangs.
+   * @param assertWanted throws when nobody waits any more for bytes that are read again
    * @throws StorageError not-found if the upload is over, or others get ahead of us; SessionLostError
    */
-  use<T>(lock: SessionLock, action: (partial: PartialUpload) => Promise<T>): Promise<T>;
+  use<T>(
+    lock: SessionLock,
+    assertWanted: () => void,
+    action: (partial: PartialUpload) => Promise<T>,
+  ): Promise<T>;
   /** True while a request of ours uses one of this upload. */
   isInUse(id: UploadId): boolean;
   /** True if we have the one with this number. */
@@ -34,20 +45,32 @@ export function createPartialUploads(
   driver: StorageDriver,
   { onTakenOver = () => {} }: Options = {},
 ): PartialUploads {
-  const idle = new LRUCache<UploadId, PartialUpload>({ max: maxRemembered });
+  const large = new LRUCache<UploadId, PartialUpload>({ max: maxRemembered });
+  const smallOnes = new LRUCache<UploadId, PartialUpload>({ max: maxRemembered });
   const inUse = new Map<UploadId, Set<PartialUpload>>();
+
+  const remembered = (id: UploadId) => large.get(id) ?? smallOnes.get(id);
+
+  function remember(id: UploadId, partial: PartialUpload): void {
+    (partial.size < small ? smallOnes : large).set(id, partial);
+  }
+
+  function forget(id: UploadId): void {
+    large.delete(id);
+    smallOnes.delete(id);
+  }
 
   async function obtain(lock: SessionLock): Promise<PartialUpload> {
     const { session } = lock;
-    const known = idle.get(session.id);
-    idle.delete(session.id);
+    const known = remembered(session.id);
+    forget(session.id);
     const isOurs = known !== undefined && (await ifPresent(known.assertHeld().then(() => true)));
     if (isOurs) return known;
     // Not from whoever has the lock by now.
     await lock.confirm();
     const held = await takeOver(driver, session);
     if (held.wasHeld) onTakenOver();
-    return await PartialUpload.of(driver, held, session);
+    return await PartialUpload.takeOver(driver, held, session);
   }
 
   function enter(id: UploadId, partial: PartialUpload): Disposable {
@@ -62,23 +85,24 @@ export function createPartialUploads(
   }
 
   return {
-    async use(lock, action) {
+    async use(lock, assertWanted, action) {
       const { id } = lock.session;
       const partial = await obtain(lock);
       using _entered = enter(id, partial);
       try {
+        await partial.prepare(assertWanted);
         return await action(partial);
       } finally {
         // However it ended: nothing stays open between two requests.
         await partial.close().catch(() => {});
-        if (partial.usable) idle.set(id, partial);
+        if (partial.usable) remember(id, partial);
       }
     },
     isInUse: (id) => inUse.has(id),
     holds(id, fence) {
       const ours = [...(inUse.get(id) ?? [])];
-      return [idle.get(id), ...ours].some((partial) => partial?.fence === fence);
+      return [remembered(id), ...ours].some((partial) => partial?.fence === fence);
     },
-    forget: (id) => void idle.delete(id),
+    forget,
   };
 }

@@ -48,10 +48,7 @@ export async function takeChunk(
   }
   // What a process that was held up finds waiting may have been answered long ago.
   await confirmWanted(requester);
-  await using writer = new RepeatedChunkWriter(partial, begin, () => {
-    if (requester.signal.aborted) throw new RequestGoneError();
-    if (releaseAsked.aborted) throw takenOver();
-  });
+  await using writer = new RepeatedChunkWriter(partial, begin, wanted({ requester, releaseAsked }));
   let received = 0;
   try {
     for await (const bytes of source(releaseAsked)) {
@@ -90,6 +87,17 @@ function assertWhole(received: number, announced: number, releaseAsked: AbortSig
     message: `${announced} bytes were announced, ${received} arrived`,
     detail: { announced, received },
   });
+}
+
+/** Whether somebody waits for what a request does, and nobody else for the upload: asked between two pieces of it. */
+export function wanted({
+  requester,
+  releaseAsked,
+}: Pick<LockedRequest, 'requester' | 'releaseAsked'>): () => void {
+  return () => {
+    if (requester.signal.aborted) throw new RequestGoneError();
+    if (releaseAsked.aborted) throw takenOver();
+  };
 }
 
 function takenOver(): RegistryError {

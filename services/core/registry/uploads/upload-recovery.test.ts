@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
@@ -78,6 +79,36 @@ describe('an upload that a core left behind', () => {
     const left = (await folder.files()).filter((file) => file.includes('/_uploads/'));
     assert.deepEqual(left, []);
   }
+
+  test('is read no further than its client waits, and by the next one from there', async () => {
+    const key = await begin(restart());
+    let pieces = 0;
+    let onPiece = () => {};
+    const read = driver.read.bind(driver);
+    async function* inPieces(...asked: Parameters<typeof read>) {
+      for await (const bytes of await read(...asked)) {
+        for (let at = 0; at < (bytes as Buffer).length; at += 100) {
+          pieces += 1;
+          onPiece();
+          yield (bytes as Buffer).subarray(at, at + 100);
+        }
+      }
+    }
+    driver.read = async (...asked) =>
+      Readable.from(inPieces(...asked), { objectMode: false, highWaterMark: 1 });
+    const { uploads, blobs } = openRegistry(driver);
+    const leaving = new AbortController();
+    onPiece = () => {
+      if (pieces === 10) leaving.abort();
+    };
+    const requester = { id: '', signal: leaving.signal };
+    await assert.rejects(uploads.append(key, chunkOf(middle), requester), { code: 'request-gone' });
+    assert.ok(pieces < 20, `${pieces} pieces were read`);
+    await uploads.append(key, chunkOf(middle));
+    assert.ok(pieces < 40, `${pieces} pieces were read in all`);
+    await uploads.complete(key, digest, chunkOf(tail));
+    assert.equal((await blobs.stat(app, digest)).size, bytes.length);
+  });
 
   test('of an earlier version has the bytes that its name says: its client sends the rest again', async () => {
     for (const former of ['cut.1.3000', 'open.1.3000']) {

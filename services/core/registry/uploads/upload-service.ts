@@ -15,7 +15,7 @@ import { paths } from '../paths.ts';
 import { readLink } from '../small-files.ts';
 import { createPartialUploads } from './partial-uploads.ts';
 import { createSessionAccess, type UploadKey, unknownUpload } from './session-access.ts';
-import { discard, type LockedRequest, takeChunk, type UploadChunk } from './take-chunk.ts';
+import { discard, type LockedRequest, takeChunk, type UploadChunk, wanted } from './take-chunk.ts';
 import { createUploadEnding } from './upload-ending.ts';
 import {
   measureUpload,
@@ -204,7 +204,9 @@ export function createUploadService({
 
     append: (key, chunk, requester = unattended) =>
       withLock(key, requester, (request) =>
-        partials.use(request.lock, (partial) => takeChunk(request, partial, chunk)),
+        partials.use(request.lock, wanted(request), (partial) =>
+          takeChunk(request, partial, chunk),
+        ),
       ),
 
     complete: (key, digest, chunk, requester = unattended) =>
@@ -223,7 +225,7 @@ export function createUploadService({
             throw unknownUpload(key.id);
           }
         }
-        await partials.use(request.lock, async (partial) => {
+        await partials.use(request.lock, wanted(request), async (partial) => {
           if (hasBody) await takeChunk(request, partial, chunk);
           await commit(request, partial, digest);
         });
