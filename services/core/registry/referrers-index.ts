@@ -19,9 +19,12 @@ export interface ReferrersIndex {
     digest: Digest,
     step?: VisibleStep,
   ): Promise<void>;
-  /** Digests of the manifests with this subject, in byte order. */
-  list(repository: RepositoryName, subject: Digest): Promise<Digest[]>;
+  /** Digests of the manifests with this subject behind a digest, in byte order; empty: from the first on. */
+  after(repository: RepositoryName, subject: Digest, last: string): AsyncGenerator<Digest>;
 }
+
+/** Names read at once. */
+const atOnce = 200;
 
 export function createReferrersIndex(driver: StorageDriver): ReferrersIndex {
   return {
@@ -31,9 +34,18 @@ export function createReferrersIndex(driver: StorageDriver): ReferrersIndex {
     async remove(repository, subject, digest, step) {
       await driver.remove(paths.referrer(repository, subject, digest), step);
     },
-    async list(repository, subject) {
-      const names = await driver.list(paths.referrers(repository, subject));
-      return names.map((name) => name.replace('-', ':')).filter(isDigest);
+    async *after(repository, subject, last) {
+      const folder = paths.referrers(repository, subject);
+      // Of one algorithm the names are in the order of the digests, and those of sha256 come before those of sha512.
+      for (let after = last.replace(':', '-'); ; ) {
+        const names = await driver.list(folder, { after, limit: atOnce });
+        for (const name of names) {
+          const digest = name.replace('-', ':');
+          if (isDigest(digest)) yield digest;
+        }
+        after = names.at(-1) ?? '';
+        if (names.length < atOnce) return;
+      }
     },
   };
 }

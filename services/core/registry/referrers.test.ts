@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, describe, type TestContext, test } from 'node:test';
 import type { Descriptor } from '#libs/oci/descriptor.ts';
+import type { Digest } from '#libs/oci/digest.ts';
 import { parseReference, parseRepositoryName } from '#libs/oci/reference.ts';
 import { describeJson, type Fixture, makeLayer, mediaTypes } from '../../../test/support/images.ts';
 import { openRegistry } from '../../../test/support/open-registry.ts';
@@ -105,5 +106,26 @@ describe('however often a list of referrers is asked for', () => {
     const first = parses();
     for (let n = 0; n < 3; n += 1) assert.equal((await list()).length, 1);
     assert.equal(parses(), first);
+  });
+
+  test('a page reads as many entries as it has, and pages give each once', async () => {
+    const pushed: string[] = [];
+    for (let n = 0; n < 30; n += 1) pushed.push((await pushReferrer(n)).descriptor.digest);
+    pushed.sort();
+    // A client lists every third itself, and one that is in no other list.
+    const kept = pushed.filter((_, index) => index % 3 === 0);
+    const manifests = kept.map((digest) => ({ ...subject, digest }));
+    await push(mediaTypes.ociIndex, { manifests }, subject.digest.replace(':', '-'));
+    await driver.remove(paths.referrer(app, subject.digest, kept[4] as Digest));
+    const found: string[] = [];
+    for (let after = ''; ; ) {
+      const page = { after, limit: 7, maxBytes: 1_000_000 };
+      const { descriptors, next } = await registry.referrers.list(app, subject.digest, page);
+      found.push(...descriptors.map((one) => (JSON.parse(one) as Descriptor).digest));
+      if (next === undefined) break;
+      assert.equal(descriptors.length, 7);
+      after = next;
+    }
+    assert.deepEqual(found, pushed);
   });
 });

@@ -3,6 +3,7 @@ import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { parseTag, type RepositoryName } from '#libs/oci/reference.ts';
 import { parseInTurn } from '../in-turn.ts';
+import { firstBehind } from '../storage/first-behind.ts';
 import type { ManifestStore, StoredManifest } from './manifest-store.ts';
 import type { ReferrersIndex } from './referrers-index.ts';
 import type { TagStore } from './tag-store.ts';
@@ -108,12 +109,27 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
     return found;
   }
 
+  /** Digests of what may be about a subject, behind a digest, in byte order, each once. */
+  async function* candidates(
+    repository: RepositoryName,
+    subject: Digest,
+    after: string,
+    signal?: AbortSignal,
+  ): AsyncGenerator<Digest> {
+    const kept = await underFallbackTag(repository, subject, signal);
+    let next = firstBehind(kept, after);
+    for await (const digest of index.after(repository, subject, after)) {
+      for (; next < kept.length && (kept[next] as Digest) < digest; next += 1) {
+        yield kept[next] as Digest;
+      }
+      if (kept[next] === digest) next += 1;
+      yield digest;
+    }
+    for (; next < kept.length; next += 1) yield kept[next] as Digest;
+  }
+
   return {
     async list(repository, subject, { after, limit, maxBytes, artifactType }, { signal } = {}) {
-      const digests = new Set([
-        ...(await index.list(repository, subject)),
-        ...(await underFallbackTag(repository, subject, signal)),
-      ]);
       const descriptors: string[] = [];
       let size = 0;
       let lastFound: Digest | undefined;
@@ -121,7 +137,7 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
         descriptors.length >= limit || (descriptors.length > 0 && size + length > maxBytes);
       let read = { manifests: 0, bytes: 0 };
       let passed: Digest | undefined;
-      for (const digest of [...digests].filter((one) => one > after).sort()) {
+      for await (const digest of candidates(repository, subject, after, signal)) {
         signal?.throwIfAborted();
         const isEnough = read.manifests >= mostRead.manifests || read.bytes >= mostRead.bytes;
         if (isEnough) return { descriptors, next: passed };
@@ -146,11 +162,11 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
   };
 }
 
-/** Digests of an index, each once; nothing of what is no index. */
+/** Digests of an index in byte order, each once; nothing of what is no index. */
 function childrenOf({ bytes }: StoredManifest): Digest[] {
   const manifest = parseStoredManifest(bytes);
   if (manifest?.kind !== 'index') return [];
-  return [...new Set(manifest.manifests.map((one) => one.digest))];
+  return [...new Set(manifest.manifests.map((one) => one.digest))].sort();
 }
 
 /** Of what cannot be read it knows that it is about nothing. */

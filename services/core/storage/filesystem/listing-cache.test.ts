@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import {
   createTemporaryFolder,
@@ -40,6 +41,30 @@ describe('listings of directories', () => {
   test('one that changed a moment ago is read each time', async () => {
     const names = await cache.names(folder.path);
     assert.notEqual(await cache.names(folder.path), names);
+  });
+
+  test('one that changes all the time is read as often for many who ask as for two', async () => {
+    let reads = 0;
+    cache = new ListingCache(1000, async (path) => {
+      reads += 1;
+      const names = await readdir(path);
+      await sleep(20);
+      return names;
+    });
+    const early = Array.from({ length: 10 }, () => cache.names(folder.path));
+    await sleep(5);
+    await writeFile(join(folder.path, 'new'), '');
+    const late = Array.from({ length: 10 }, () => cache.names(folder.path));
+    for (const names of await Promise.all(late)) assert.ok(names.includes('new'));
+    await Promise.all(early);
+    assert.equal(reads, 2);
+    await cache.names(folder.path);
+    assert.equal(reads, 3);
+    await rm(folder.path, { recursive: true });
+    const gone = [cache.names(folder.path), cache.names(folder.path)];
+    for (const names of gone) await assert.rejects(names, { code: 'ENOENT' });
+    await mkdir(folder.path);
+    assert.deepEqual(await cache.names(folder.path), []);
   });
 
   test('whoever adds or removes a name is seen at once', async () => {

@@ -1,6 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
+import { firstBehind } from '../first-behind.ts';
 
 /** Smaller directories are read faster than they are looked up. */
 const smallest = 64;
@@ -24,9 +25,18 @@ interface Listing {
  */
 export class ListingCache {
   readonly #listings: LRUCache<string, Listing>;
+  /** The read of a directory that goes on, and the one that begins when it ends. */
+  readonly #running = new Map<string, Promise<readonly string[]>>();
+  readonly #next = new Map<string, Promise<readonly string[]>>();
 
-  /** @param names how many names are kept in all */
-  constructor(names = 500_000) {
+  readonly #readNames: (path: string) => Promise<string[]>;
+
+  /**
+   * @param names how many names are kept in all
+   * @param readNames reads those of a directory
+   */
+  constructor(names = 500_000, readNames = (path: string) => readdir(path)) {
+    this.#readNames = readNames;
     this.#listings = new LRUCache({
       maxSize: names,
       sizeCalculation: (listing) => listing.names.length + 1,
@@ -38,11 +48,38 @@ export class ListingCache {
     const known = this.#listings.get(path);
     const before = known === undefined ? undefined : await stat(path, { bigint: true });
     if (known !== undefined && before !== undefined && isSame(known, before)) return known.names;
-    return await this.#read(path);
+    return await this.#readTogether(path);
+  }
+
+  /**
+   * A directory is read by one at a time. Whoever asks meanwhile needs a read that begins later, and shares it with all
+   * others who do: a large directory that changes all the time is read as often for many as for two.
+   */
+  #readTogether(path: string): Promise<readonly string[]> {
+    const running = this.#running.get(path);
+    if (running === undefined) return this.#begin(path);
+    const known = this.#next.get(path);
+    if (known !== undefined) return known;
+    const next = running
+      .catch(() => {})
+      .then(() => {
+        this.#next.delete(path);
+        return this.#begin(path);
+      });
+    this.#next.set(path, next);
+    return next;
+  }
+
+  #begin(path: string): Promise<readonly string[]> {
+    const reading = this.#read(path).finally(() => {
+      if (this.#running.get(path) === reading) this.#running.delete(path);
+    });
+    this.#running.set(path, reading);
+    return reading;
   }
 
   async #read(path: string): Promise<readonly string[]> {
-    const names = await readdir(path);
+    const names = await this.#readNames(path);
     names.sort();
     if (names.length < smallest) {
       this.#listings.delete(path);
@@ -63,11 +100,6 @@ function isSame({ inode, modified, changed }: Listing, stats: BigIntStats): bool
 
 /** At most `limit` of the sorted names that come after `after`. */
 export function pageOf(names: readonly string[], after: string, limit: number): string[] {
-  let [low, high] = [0, names.length];
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((names[middle] ?? '') <= after) low = middle + 1;
-    else high = middle;
-  }
-  return names.slice(low, low + Math.min(limit, names.length));
+  const first = firstBehind(names, after);
+  return names.slice(first, first + Math.min(limit, names.length));
 }
