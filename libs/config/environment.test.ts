@@ -32,6 +32,20 @@ test('where text is meant it stays as it is written', () => {
   assert.deepEqual(tree, { http: { secret: '0123', host: 'https://a: b' } });
 });
 
+test('an error of a value that is no YAML names the variable, and repeats nothing of the value', () => {
+  for (const [name, value] of [
+    ['REGISTRY_REDIS', '{addr: h, password: S3CRET'],
+    ['REGISTRY_HTTP_HEADERS', 'A: b: S3CRET'],
+    ['REGISTRY_PORTCULLIS', '{a: *S3CRET}'],
+  ] as const) {
+    assert.throws(
+      () => apply({ [name]: value }),
+      ({ message }: Error) => message.startsWith(`${name}: `) && !message.includes('S3CRET'),
+      name,
+    );
+  }
+});
+
 test('a variable wins over the file and leaves its neighbours alone', () => {
   const tree = { http: { addr: ':5000', host: 'x' } };
   assert.deepEqual(apply({ REGISTRY_HTTP_ADDR: ':1' }, tree).tree, {

@@ -1,5 +1,5 @@
-import { parse } from 'yaml';
 import type { z } from 'zod';
+import { parseYaml } from './parse-yaml.ts';
 import { describeSchema } from './schema/walk.ts';
 
 /** Variables that begin with the prefix and are no settings. */
@@ -103,7 +103,7 @@ function convert(schema: z.ZodType | undefined, value: string): unknown {
   // Where text is meant, `0123` stays as it is written.
   const kind = schema === undefined ? 'other' : describeSchema(schema).kind;
   if (kind === 'text' || kind === 'secret') return value;
-  return parse(value);
+  return parseYaml(value);
 }
 
 function write({ container, key }: Place, value: unknown): void {

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { parseDocument } from 'yaml';
 import { readText } from '../files/read-text.ts';
 import { nearestWord } from '../values/nearest-word.ts';
 import { Secret } from '../values/secret.ts';
@@ -9,6 +8,7 @@ import { settleEmptyValues } from './empty-values.ts';
 import { applyEnvironment } from './environment.ts';
 import { replaceFormerNames } from './former-names.ts';
 import { namedByEnvironment } from './named-by-environment.ts';
+import { parseYaml, YamlError } from './parse-yaml.ts';
 import { recognizeProduct } from './recognize-product.ts';
 import { authSchema } from './schema/auth.ts';
 import { type Configuration, configurationSchema } from './schema/configuration.ts';
@@ -145,17 +145,13 @@ async function readSource(path: string | undefined): Promise<ConfigurationSource
 }
 
 function parseTree(text: string, path: string): Record<string, unknown> {
-  const document = parseDocument(text, { prettyErrors: true });
-  const [error] = document.errors;
-  if (error !== undefined) {
-    const line = error.linePos?.[0].line;
-    throw new ConfigurationError([`${path}: line ${line}: ${withoutContent(error.message)}`]);
-  }
   let tree: unknown;
   try {
-    tree = document.toJS({ maxAliasCount: 100 });
+    tree = parseYaml(text);
   } catch (error) {
-    throw new ConfigurationError([`${path}: ${withoutContent((error as Error).message)}`]);
+    if (!(error instanceof YamlError)) throw error;
+    const where = error.line === undefined ? '' : `line ${error.line}: `;
+    throw new ConfigurationError([`${path}: ${where}${error.message}`], { cause: error });
   }
   if (typeof tree !== 'object' || tree === null || Array.isArray(tree)) {
     throw new ConfigurationError([`${path}: the file is not a mapping of settings`]);
@@ -171,12 +167,6 @@ function meantMethod(auth: unknown): string {
     if (near !== undefined) return `; ${key}: did you mean ${near}?`;
   }
   return '';
-}
-
-/** What the parser says, without what stands in the file there: it may be a secret. */
-function withoutContent(message: string): string {
-  const [line = ''] = message.split('\n', 1);
-  return line.replace(/ at line.*$/, '').replace(/(?<=[a-z)]): .*$/, '');
 }
 
 /** `storage: inmemory` and `auth: htpasswd` stand for the section of that name. */

@@ -1,7 +1,8 @@
 import { dirname } from 'node:path';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { z } from 'zod';
 import type { Accounts } from '#libs/auth/htpasswd.ts';
+import { parseYaml } from '#libs/config/parse-yaml.ts';
 import { editFile } from '#libs/files/edit-file.ts';
 import { makeFolders } from '#libs/files/make-folders.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
@@ -154,7 +155,7 @@ export async function openRevocations({
  */
 export async function voidTokens(stateFolder: string, subject: string, now: number): Promise<void> {
   await editFile(stateFiles.voided(stateFolder), (text) => {
-    const times = timesSchema.parse((text === undefined ? {} : parse(text)) ?? {});
+    const times = timesSchema.parse((text === undefined ? {} : parseYaml(text)) ?? {});
     return stringify({ ...times, [subject]: now + 1 });
   });
 }
@@ -173,7 +174,7 @@ function mergeTimes(
 async function readVoided(path: string): Promise<Record<string, number>> {
   const text = await readIfPresent(path);
   try {
-    return timesSchema.parse((text === undefined ? {} : parse(text)) ?? {});
+    return timesSchema.parse((text === undefined ? {} : parseYaml(text)) ?? {});
   } catch (error) {
     throw new Error(`${path} cannot be used: ${(error as Error).message}`, { cause: error });
   }
@@ -184,7 +185,7 @@ async function readState(path: string): Promise<State | undefined> {
     const text = await readIfPresent(path);
     if (text === undefined) return undefined;
     // We write JSON, which is YAML and is read a hundred times as fast.
-    return stateSchema.parse(text.startsWith('{') ? JSON.parse(text) : parse(text));
+    return stateSchema.parse(text.startsWith('{') ? JSON.parse(text) : parseYaml(text));
   } catch (error) {
     throw new Error(
       `${path} cannot be used: ${(error as Error).message}; remove it to start anew`,

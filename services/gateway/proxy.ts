@@ -179,6 +179,8 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
         const failure = await run({ ctx, options, instance, attempt, sent: false });
         if (failure === undefined || ctx.res.closed) return;
         cause = failure.cause;
+        // It is well: what it has to say is too long, and would be from any other one.
+        if ((cause as NodeJS.ErrnoException).code === 'HPE_HEADER_OVERFLOW') break;
         upstream.instances.eject(instance, cause);
         if (failure.repeatable) continue;
         if ((await options.giveUp?.(attempt, instance)) !== false) break;

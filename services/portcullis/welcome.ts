@@ -1,38 +1,67 @@
+import { isIP } from 'node:net';
+
 export interface WelcomeFacts {
   url: string;
   /** Host, and port unless it is the usual one: what stands before the slash in an image's name. */
   host: string;
-  dir: string;
-  certificates: string;
-  /** Shown once, when the user was just made. */
-  password: string | undefined;
+  config: string;
+  /** The authority of our own certificate; undefined where others are configured, or none. */
+  ca: string | undefined;
+  /** Who may log in: a user that was just made, whose password is shown once; those of a file; or nobody needs to. */
+  users: { name: string; password: string } | { file: string } | undefined;
   startedInMs: number;
 }
 
+/**
+ * How clients call what listens at an address: the port is left out where it is the usual one.
+ * @param address as a gateway tells it: an origin, or the path of a socket
+ * @param prefix what stands before every path
+ */
+export function addressFor(
+  address: string,
+  name: string,
+  prefix: string,
+): { host: string; url: string } {
+  if (address.startsWith('/')) return { host: address, url: `${address}` };
+  const { port, protocol } = new URL(address);
+  const usual = protocol === 'https:' ? '443' : '80';
+  const bare = isIP(name) === 6 ? `[${name}]` : name;
+  const host = port === '' || port === usual ? bare : `${bare}:${port}`;
+  return { host, url: `${protocol}//${host}${prefix}` };
+}
+
 /** What a new user needs to know to push a first image. */
-export function welcome(facts: WelcomeFacts): string {
-  const { url, host, dir, certificates, password, startedInMs } = facts;
-  const ca = `${certificates}/ca.crt`;
-  const login =
-    password === undefined
-      ? `  User            admin (password as shown at the first start;
-                  a new one: ./bin/portcullis user passwd --config ${dir}/config.yml admin)`
-      : `  User            admin
-  Password        ${password}   (shown this once)`;
+export function welcome({ url, host, config, ca, users, startedInMs }: WelcomeFacts): string {
+  const name = users !== undefined && 'name' in users ? users.name : 'admin';
+  const isReachable = !host.startsWith('/');
   return `
 Portcullis is ready at ${url} (started in ${startedInMs} ms)
 
-${login}
-  Configuration   ${dir}/config.yml
-  CA certificate  ${ca}
-
-${trust(host, ca)}
-  docker login -u admin ${host}
-  docker pull alpine
-  docker tag alpine ${host}/admin/alpine
-  docker push ${host}/admin/alpine
-
+${describeUsers(users, config)}  Configuration   ${config}
+${ca === undefined ? '' : `  CA certificate  ${ca}\n`}
+${ca === undefined || !isReachable ? '' : `${trust(host, ca)}\n`}${isReachable ? firstPush(host, users === undefined ? undefined : name) : ''}
 Ctrl-C stops it.
+`;
+}
+
+function describeUsers(users: WelcomeFacts['users'], config: string): string {
+  if (users === undefined) return '';
+  if ('file' in users) {
+    return `  Users           ${users.file}
+                  (a new password: ./bin/portcullis user passwd --config ${config} admin)
+`;
+  }
+  return `  User            ${users.name}
+  Password        ${users.password}   (shown this once)
+`;
+}
+
+function firstPush(host: string, user: string | undefined): string {
+  const login = user === undefined ? '' : `  docker login -u ${user} ${host}\n`;
+  const image = `${host}/${user ?? 'library'}/alpine`;
+  return `${login}  docker pull alpine
+  docker tag alpine ${image}
+  docker push ${image}
 `;
 }
 
@@ -44,8 +73,8 @@ function trust(host: string, ca: string): string {
   }
   return `Docker trusts it once the CA is where docker looks (no restart needed):
 
-  sudo mkdir -p /etc/docker/certs.d/${host}
-  sudo cp ${ca} /etc/docker/certs.d/${host}/ca.crt
+  sudo mkdir -p '/etc/docker/certs.d/${host}'
+  sudo cp '${ca}' '/etc/docker/certs.d/${host}/ca.crt'
 
 Then:
 `;

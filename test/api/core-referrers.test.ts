@@ -170,4 +170,16 @@ describeEachStorage('referrers', (open) => {
       400,
     );
   });
+
+  test('of a type that is longer than a media type are refused, before a Link is too long for anybody', async () => {
+    const subject = makeImage();
+    const ask = (length: number) => {
+      const query = `artifactType=${'%7C'.repeat(length)}`;
+      return core.send('GET', `/v2/a/referrers/${subject.descriptor.digest}?${query}`);
+    };
+    assert.equal((await ask(255)).status, 200);
+    const { status, codes, text } = await ask(256);
+    assert.deepEqual([status, ...codes], [400, 'REQUEST_INVALID']);
+    assert.match(text, /artifactType has 256 characters/);
+  });
 });

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { stringify } from 'yaml';
 import { startConfigured } from '../support/configured-stack.ts';
 import { freePort } from '../support/free-port.ts';
 import { mustRun, run } from '../support/run.ts';
@@ -95,6 +96,43 @@ test('with log.formatter json each line is JSON, from the start to the end', asy
   const processes = lines.map((line) => (JSON.parse(line) as { process: string }).process);
   assert.deepEqual([...new Set(processes)].sort(), ['core', 'gateway', 'supervisor']);
   await stack.remove();
+});
+
+test('quickstart makes what its configuration names, and says no more than is so', async () => {
+  const folder = await createTemporaryFolder();
+  const port = await freePort();
+  const at = (...names: string[]) => join(folder.path, ...names);
+  await mkdir(at('accounts'));
+  await writeFile(
+    at('config.yml'),
+    stringify({
+      version: '0.1',
+      storage: { filesystem: { rootdirectory: at('tree') } },
+      auth: { htpasswd: { realm: 'x', path: at('accounts', 'users') } },
+      http: { addr: `127.0.0.1:${port}`, prefix: '/registry/' },
+    }),
+  );
+  const stack = await startStack({ dir: folder.path, port });
+  try {
+    const output = stack.output();
+    assert.match(output, new RegExp(`ready at http://localhost:${port}/registry `));
+    assert.doesNotMatch(output, /CA cert|certs\.d/);
+    assert.match(await readFile(at('accounts', 'users'), 'utf8'), /^admin:/);
+    const password = /Password +(\S+)/.exec(output)?.[1] ?? '';
+    const answer = await run('curl', [
+      ...['-s', '-o', '/dev/null', '-w', '%{http_code}'],
+      ...['-u', `admin:${password}`, `http://127.0.0.1:${port}/registry/v2/`],
+    ]);
+    assert.equal(answer.stdout, '200');
+    const made = await readdir(folder.path);
+    assert.deepEqual(
+      made.filter((name) => ['certs', 'auth', 'registry'].includes(name)),
+      [],
+    );
+  } finally {
+    await stack.stop();
+    await folder.remove();
+  }
 });
 
 test('quickstart says that a port counts only where it makes the configuration', async () => {

@@ -1,6 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { z } from 'zod';
+import { parseYaml } from '#libs/config/parse-yaml.ts';
 import { editFile } from '#libs/files/edit-file.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
@@ -120,7 +121,7 @@ export async function readRobotUse(stateFolder: string): Promise<Map<string, Dat
 function parseUse(text: string | undefined): Map<string, Date> {
   try {
     const schema = z.record(z.string(), z.coerce.date());
-    return new Map(Object.entries(schema.parse(text === undefined ? {} : parse(text))));
+    return new Map(Object.entries(schema.parse(text === undefined ? {} : parseYaml(text))));
   } catch {
     return new Map();
   }

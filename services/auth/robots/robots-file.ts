@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { parse, stringify } from 'yaml';
+import { stringify } from 'yaml';
 import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
 import { type Access, formatScope, parseScopes } from '#libs/access/scope.ts';
+import { parseYaml } from '#libs/config/parse-yaml.ts';
 import { compilePattern } from '#libs/policy/pattern.ts';
 
 /** An account for a machine: it may do what it was made for, until it expires. */
@@ -41,9 +42,7 @@ const fileSchema = z.strictObject({
  * @throws Error naming what cannot be used
  */
 export function parseRobots(text: string | undefined): Map<string, Robot> {
-  const parsed = fileSchema.safeParse(
-    text === undefined ? {} : (parse(text, { maxAliasCount: 0 }) ?? {}),
-  );
+  const parsed = fileSchema.safeParse(text === undefined ? {} : (parseYaml(text) ?? {}));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw new Error(`${issue?.path.join('.')}: ${issue?.message}`);

@@ -25,6 +25,12 @@ test('what is no whole number from 0 on is PAGINATION_NUMBER_INVALID', () => {
   }
 });
 
+test('a last that is longer than any name is refused', () => {
+  const query = (length: number) => new URLSearchParams({ last: 'a'.repeat(length) });
+  assert.equal(parsePage(query(512), 10).last.length, 512);
+  assert.throws(() => parsePage(query(513), 10), { code: 'REQUEST_INVALID' });
+});
+
 test('the link to the next page is relative and escaped', () => {
   assert.equal(
     nextPageLink('/v2/_catalog', { limit: 2, last: '' }, 'a/b&c'),

@@ -1,5 +1,6 @@
 import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
 import type { CoreBudgets } from '../budgets.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -9,6 +10,9 @@ import { nextPageLink, parsePage } from './pagination.ts';
 
 /** Bytes of an index without its entries. */
 const envelope = 100;
+
+/** Characters of a media type (RFC 6838, section 4.2: 127 for each of its two names). */
+const longestType = 255;
 
 const indexType = 'application/vnd.oci.image.index.v1+json';
 
@@ -25,6 +29,11 @@ export function listReferrers(
     const query = new URLSearchParams(ctx.querystring);
     const page = parsePage(query, pageSize);
     const artifactType = query.get('artifactType') ?? undefined;
+    if (artifactType !== undefined && artifactType.length > longestType) {
+      throw new RegistryError('REQUEST_INVALID', {
+        message: `artifactType has ${artifactType.length} characters; a media type has ${longestType} at most`,
+      });
+    }
     const signal = whileClientWaits(ctx.res);
     const { client, subject } = ctx.state.caller;
     const parties = partiesOf(client, subject);

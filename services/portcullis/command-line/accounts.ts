@@ -3,7 +3,7 @@ import { UsageError } from '#libs/process/usage-error.ts';
 import { findState, findUsers } from '../find-configuration.ts';
 import { withExamples } from './command-tree.ts';
 import { finish } from './finish.ts';
-import { collect, configOption, jsonOption, stateOption } from './options.ts';
+import { collect, configOption, jsonOption, path, stateOption } from './options.ts';
 
 /** Who may log in: people, machines, and what was issued to them. */
 export function defineAccounts(program: Command): void {
@@ -26,7 +26,7 @@ function defineUser(program: Command): void {
     new Option(
       '--file <htpasswd>',
       'the htpasswd file itself, instead of a configuration that names it',
-    );
+    ).argParser(path);
   const changes = [
     ['add', 'make a user', 'echo "$PASSWORD" | portcullis user add bob'],
     ['passwd', "change a user's password", 'portcullis user passwd bob'],

@@ -22,6 +22,12 @@ export function port(text: string): number | undefined {
   throw new InvalidArgumentError('It is not a port: use a whole number up to 65535.');
 }
 
+/** A path; an empty one, as of a variable that is not set, would mean the folder one happens to be in. */
+export function path(text: string): string {
+  if (text === '') throw new InvalidArgumentError('It is empty; name a path.');
+  return text;
+}
+
 export const configOption = () =>
   new Option('--config <file>', 'the configuration of the registry that this is about');
 
@@ -29,6 +35,6 @@ export const stateOption = () =>
   new Option(
     '--state <folder>',
     "auth's state folder itself, instead of a configuration that names it",
-  );
+  ).argParser(path);
 
 export const jsonOption = () => new Option('--json', 'print the result as JSON');

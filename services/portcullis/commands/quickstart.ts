@@ -11,7 +11,7 @@ import { assertAddressesFree } from '../assert-startable.ts';
 import { ensureCertificates } from '../certificates.ts';
 import { setPassword } from '../htpasswd-file.ts';
 import { starterConfiguration } from '../starter-configuration.ts';
-import { welcome } from '../welcome.ts';
+import { addressFor, welcome } from '../welcome.ts';
 import { supervise } from './serve.ts';
 
 export interface QuickstartOptions {
@@ -55,20 +55,27 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
     throw new Error(message, { cause: error });
   });
 
-  const made = await absentOf(dir);
+  const { storage, auth } = settings;
+  const ours = join(certificates, 'site.crt');
+  const ca = settings.http.tls?.certificate === ours ? join(certificates, 'ca.crt') : undefined;
+  const made = await absentOf(dir, auth === undefined ? [] : [auth.htpasswd]);
   let shown = false;
   let password: string | undefined;
   try {
-    await makeFolders(join(dir, 'registry')).catch((error: Error) => {
-      throw new Error(`the folder ${dir} cannot be made: ${error.message}`, { cause: error });
-    });
-    await ensureCertificates(certificates, wantedNames(hosts));
-    password = await ensureFirstUser(join(dir, 'auth', 'htpasswd'));
+    await makeFolders(storage.driver === 'filesystem' ? storage.root : dir).catch(
+      (error: Error) => {
+        throw new Error(`the folder ${dir} cannot be made: ${error.message}`, { cause: error });
+      },
+    );
+    if (ca !== undefined) await ensureCertificates(certificates, wantedNames(hosts));
+    if (auth !== undefined) password = await ensureFirstUser(auth.htpasswd);
     if (starter !== undefined) await writeFile(config, starter, { mode: 0o644, flag: 'wx' });
     const code = await supervise(config, (address, startedInMs) => {
-      const { host, url } = addressFor(address, hosts[0] ?? 'localhost');
+      const names = addressFor(address, hosts[0] ?? 'localhost', settings.http.prefix);
+      const made = password === undefined ? undefined : { name: 'admin', password };
+      const users = made ?? (auth === undefined ? undefined : { file: auth.htpasswd });
       shown = true;
-      process.stdout.write(welcome({ url, host, dir, certificates, password, startedInMs }));
+      process.stdout.write(welcome({ ...names, config, ca, users, startedInMs }));
     });
     if (!shown && code !== 0) await removeAll(made);
     // Stopped before it was ready: what was made stays, so nobody may lose the only password.
@@ -82,10 +89,10 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
   }
 }
 
-/** What a start makes in its folder, the outer before the inner; of this, what is not there yet. */
-async function absentOf(dir: string): Promise<string[]> {
+/** What a start makes in its folder, the outer before the inner, and elsewhere; of this, what is not there yet. */
+async function absentOf(dir: string, elsewhere: readonly string[]): Promise<string[]> {
   const names = ['.', 'registry', 'certs', 'auth', 'auth/htpasswd', 'auth/state', 'config.yml'];
-  const paths = names.map((name) => join(dir, name));
+  const paths = [...names.map((name) => join(dir, name)), ...elsewhere];
   const there = await Promise.all(paths.map(exists));
   return paths.filter((_, index) => !there[index]);
 }
@@ -93,14 +100,6 @@ async function absentOf(dir: string): Promise<string[]> {
 /** A start that failed leaves nothing: nobody has seen the password, nor trusts the CA. */
 async function removeAll(made: readonly string[]): Promise<void> {
   for (const path of made) await rm(path, { recursive: true, force: true });
-}
-
-/** How clients call what listens at an address: the port is left out where it is the usual one. */
-function addressFor(address: string, name: string): { host: string; url: string } {
-  const { port, protocol } = new URL(address);
-  const usual = protocol === 'https:' ? '443' : '80';
-  const host = port === '' || port === usual ? name : `${name}:${port}`;
-  return { host, url: `${protocol}//${host}` };
 }
 
 /** All names by which this machine may be called, those asked for first. */
