@@ -78,4 +78,14 @@ describe('a configuration is judged before anything of it is acted on', () => {
     const open = await verdictOn('portcullis: { acl: [{ actions: [pull] }] }');
     assert.match(open.warnings.join('\n'), /portcullis\.acl: without auth\.htpasswd/);
   });
+
+  test('a trash that keeps things for less than a push takes is warned of, where collections run by themselves', async () => {
+    const warned = async (gc: string) =>
+      (await verdictOn(`portcullis: { gc: { ${gc} } }`)).warnings.filter((one) =>
+        one.includes('gc.grace'),
+      ).length;
+    assert.equal(await warned('grace: 1s, interval: 1h'), 1);
+    assert.equal(await warned('grace: 0s'), 0);
+    assert.equal(await warned('interval: 1h'), 0);
+  });
 });

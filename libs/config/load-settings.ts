@@ -11,6 +11,9 @@ import { type Place, type Settings, toSettings } from './settings.ts';
 /** sun_path of unix(7), without the byte that ends it. */
 const maxSocketPath = 107;
 
+/** Milliseconds that the trash must keep things where collections run by themselves: longer than the end of a push takes. */
+const shortestGrace = 10 * 60_000;
+
 /** What there is to say of a configuration before anything of it is acted on. */
 export interface ConfigurationCheck {
   /** Undefined if they cannot be made. */
@@ -72,6 +75,12 @@ export function checkConfiguration(loaded: LoadedConfiguration, place?: Place): 
   const { proxyProtocol } = http;
   if (typeof proxyProtocol !== 'boolean') {
     attempt(() => createNetworks(proxyProtocol, 'portcullis.gateway.proxyprotocol'));
+  }
+  const { interval, grace } = settings.garbage;
+  if (interval !== undefined && grace < shortestGrace) {
+    check.warnings.push(
+      `portcullis.gc.grace: with portcullis.gc.interval garbage is collected while clients push; with less than 10m for the trash a slow push can lose layers`,
+    );
   }
   const { portcullis } = loaded.configuration;
   // Also where the registry is open, or others make the tokens: nobody writes a rule that is to do nothing.

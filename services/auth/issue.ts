@@ -30,7 +30,7 @@ export interface TokenContent {
   caller?: CallerDetails | undefined;
   /** Seconds; a token made now must not fall under a revocation of this very second. */
   notBefore?: number | undefined;
-  /** Milliseconds since the epoch by which it ends at the latest. */
+  /** Milliseconds since the epoch at which it ends, or a minute after it was made: clients take no less for a lifetime. */
   until?: number | undefined;
 }
 

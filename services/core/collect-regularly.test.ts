@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 import { createMetrics } from '#libs/metrics/metrics.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
+import { createCountingDriver } from '../../test/support/counting-driver.ts';
 import { parseExposition } from '../../test/support/exposition.ts';
 import { createFailingDriver } from '../../test/support/failing-driver.ts';
 import { makeLayer } from '../../test/support/images.ts';
@@ -45,14 +46,20 @@ test('garbage is collected every interval, and a failure is no end of it', async
   assert.ok(messages().some((line) => line.includes('garbage collected')));
 });
 
-test('without an interval nothing is collected', () => {
+test('without an interval nothing is collected', async () => {
   const { log } = createRecordingLog();
   const measures = measureCollections(undefined);
-  collectRegularly(
-    createMemoryDriver(),
-    { ...options, interval: undefined },
-    lease(),
-    log,
-    measures,
-  ).close();
+  const looks = async (interval: number | undefined) => {
+    const driver = createCountingDriver(createMemoryDriver());
+    mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+    const settings = { ...options, interval };
+    const regularly = collectRegularly(driver, settings, lease(), log, measures);
+    mock.timers.tick(1000);
+    mock.timers.reset();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    regularly.close();
+    return driver.operations().length;
+  };
+  assert.ok((await looks(1000)) > 0);
+  assert.equal(await looks(undefined), 0);
 });

@@ -28,8 +28,8 @@ export async function createFile(
   }
 }
 
-/** mkdir says that there is no such folder where it means that the filesystem is read-only. */
-async function makeFolders(path: string, mode: number): Promise<void> {
+/** Makes a directory and all above it. mkdir says that there is no such folder where it means that the filesystem is read-only. */
+export async function makeFolders(path: string, mode: number): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode });
   } catch (error) {

@@ -13,7 +13,7 @@ import {
   type StorageWriter,
   type VisibleStep,
 } from '../driver.ts';
-import { appending, attempts, createFile, creating } from './create-file.ts';
+import { appending, attempts, createFile, creating, makeFolders } from './create-file.ts';
 import { DurableDirectories, syncDirectory } from './durable-directories.ts';
 import { confirmStep, guard } from './errors.ts';
 import { ListingCache, pageOf } from './listing-cache.ts';
@@ -198,26 +198,27 @@ class FilesystemDriver implements StorageDriver {
   /** Renames a synced file to its place, for good. */
   async #place(from: string, to: string, step?: VisibleStep): Promise<void> {
     const parent = dirname(to);
-    const place = async () => {
-      await this.#directories.ensure(parent);
-      await confirmStep(step);
-      await rename(from, to);
-    };
+    await this.#directories.ensure(parent);
     for (let attempt = 1; ; attempt += 1) {
       try {
-        await place();
+        await confirmStep(step);
+        await rename(from, to);
         break;
       } catch (error) {
         // The source is gone, and the look at it fails; or somebody removed a directory that we had made.
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === attempts) throw error;
         await stat(from);
         this.#directories.forget(parent);
+        // Kept over a power loss when the file is in it: an empty one may be gone by then again.
+        await makeFolders(parent, this.#modes.folder);
       }
     }
-    await syncDirectory(parent).catch((error: NodeJS.ErrnoException) => {
+    const ignoreAbsent = (error: NodeJS.ErrnoException) => {
       // It arrived, and a collection took it and its directory away.
       if (error.code !== 'ENOENT') throw error;
-    });
+    };
+    await this.#directories.ensure(parent).catch(ignoreAbsent);
+    await syncDirectory(parent).catch(ignoreAbsent);
   }
 }
 
