@@ -198,10 +198,12 @@ class FilesystemDriver implements StorageDriver {
   /** Renames a synced file to its place, for good. */
   async #place(from: string, to: string, step?: VisibleStep): Promise<void> {
     const parent = dirname(to);
-    await this.#directories.ensure(parent);
     for (let attempt = 1; ; attempt += 1) {
       try {
+        if (attempt === 1) await this.#directories.ensure(parent);
         await confirmStep(step);
+        // Kept over a power loss when the file is in it: an empty one may be gone by then again.
+        if (attempt > 1) await makeFolders(parent, this.#modes.folder);
         await rename(from, to);
         break;
       } catch (error) {
@@ -209,8 +211,6 @@ class FilesystemDriver implements StorageDriver {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === attempts) throw error;
         await stat(from);
         this.#directories.forget(parent);
-        // Kept over a power loss when the file is in it: an empty one may be gone by then again.
-        await makeFolders(parent, this.#modes.folder);
       }
     }
     const ignoreAbsent = (error: NodeJS.ErrnoException) => {
