@@ -179,6 +179,12 @@ test('storage paths are built in one place', () => {
     .filter(({ path, text }) => path.startsWith('services/core/') && /as StoragePath/.test(text))
     .map(({ path }) => path);
   assert.deepEqual(builders, ['services/core/registry/paths.ts']);
+  const naming = product
+    .filter(({ text }) =>
+      /['`/]docker\/registry\/v2\b/.test(text.replace(/^\s*(?:\*|\/\/|\/\*).*$/gm, '')),
+    )
+    .map(({ path }) => path);
+  assert.deepEqual(naming, ['libs/values/storage-tree.ts']);
 });
 
 test('every driver and session store runs its contract suite', () => {

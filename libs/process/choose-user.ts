@@ -2,14 +2,12 @@ import { lstat, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings, UserIds } from '#libs/config/settings.ts';
 import { makeFolders } from '../files/make-folders.ts';
+import { treeFolder } from '../values/storage-tree.ts';
 import { chownFolder, openFolder } from './hand-over.ts';
 import { FolderOwnerError } from './socket-folder.ts';
 
 /** Who serves a new tree: "nonroot" of many base images. */
 const defaultUser: UserIds = { uid: 65_532, gid: 65_532 };
-
-/** The folder that a registry, ours or the original, makes below its root directory. */
-const treeFolder = 'docker/registry/v2';
 
 export type UserChoice = Pick<Settings, 'user' | 'storage' | 'sockets'>;
 

@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util';
 import { parseConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings } from '#libs/config/load-settings.ts';
 import { type Place, type Settings, toSettings } from '#libs/config/settings.ts';
@@ -12,6 +11,7 @@ import { recoverFromClientFault } from '#libs/redis/client-fault.ts';
 import type { ServiceName } from '../values/service-name.ts';
 import { workerName } from '../values/worker-name.ts';
 import { planDebug } from './debug-plan.ts';
+import { parseProcessArguments } from './process-arguments.ts';
 import { assertAgreedSockets } from './socket-folder.ts';
 import { listenForStop } from './stop-signals.ts';
 import { isSupervised, startInstructions, tellSupervisor } from './supervisor-channel.ts';
@@ -46,7 +46,7 @@ export type StartProcess = (context: ProcessContext) => Promise<RunningProcess>;
 
 /**
  * Runs one of our processes: configuration, log, signals, and the channel to the supervisor, if there
- * is one. Its arguments are `[CONFIG] [--worker NUMBER] [--sockets FOLDER] [--supervised]`.
+ * is one. Its arguments are {@link ProcessArguments}.
  * A start that fails is one sentence on standard error and exit code 1.
  */
 export async function runProcess(service: ServiceName, start: StartProcess): Promise<void> {
@@ -64,8 +64,8 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
     process.once('disconnect', leave);
   }
   try {
-    const { config, place } = readArguments();
-    const { worker } = place;
+    const { config, worker, sockets } = parseProcessArguments(process.argv.slice(2));
+    const place = { worker, sockets };
     name = workerName(service, worker);
     const { settings, isRestart } = await settingsFor(service, config, place);
     log = createLogger({ ...settings.log, process: name });
@@ -92,23 +92,6 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
   listenForReload(running, log);
   log.info({ address: running.address }, `${name} is ready`);
   tellSupervisor({ type: 'ready', address: running.address });
-}
-
-/** @throws Error if they cannot be understood */
-function readArguments(): { config: string | undefined; place: Place & { worker: number } } {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      worker: { type: 'string', default: '1' },
-      sockets: { type: 'string' },
-      supervised: { type: 'boolean' },
-    },
-  });
-  if (!/^[1-9]\d{0,4}$/.test(values.worker) || positionals.length > 1) {
-    throw new Error('the arguments are [CONFIG] [--worker NUMBER] [--sockets FOLDER]');
-  }
-  const place = { worker: Number(values.worker), sockets: values.sockets };
-  return { config: positionals[0] || undefined, place };
 }
 
 /**

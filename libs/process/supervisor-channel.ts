@@ -1,7 +1,5 @@
 import type { ConfigurationSource } from '#libs/config/load-configuration.ts';
-
-/** The argument by which a supervisor says that it is one, and listens. */
-export const supervisedFlag = '--supervised';
+import { parseProcessArguments } from './process-arguments.ts';
 
 /** What a supervisor says to its children. */
 export type SupervisorMessage =
@@ -30,7 +28,8 @@ export type ProcessMessage =
 
 /** Whether a supervisor started this process; others may have a channel to a child as well. */
 export function isSupervised(): boolean {
-  return process.send !== undefined && process.argv.includes(supervisedFlag);
+  if (process.send === undefined) return false;
+  return parseProcessArguments(process.argv.slice(2)).isSupervised;
 }
 
 /** A supervisor that is gone is told nothing, and is missed by other means. */

@@ -7,12 +7,13 @@ import { editFile } from '#libs/files/edit-file.ts';
 import { makeFolders } from '#libs/files/make-folders.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { longestTokenLife, uploadGrace } from '#libs/values/lifetimes.ts';
 import type { SecretHistory } from './identities/secret-history.ts';
 import { readIfPresent } from './read-if-present.ts';
 import { lookEvery, stateFiles } from './state-files.ts';
 
-/** Seconds an entry is kept: longer than any token or unfinished upload can matter. */
-const keptFor = 2 * 24 * 60 * 60;
+/** Seconds an entry is kept: as long as a token from before can matter. */
+const keptFor = (longestTokenLife + uploadGrace) / 1000;
 
 /** Subject → seconds since the epoch: tokens issued before are void. */
 const timesSchema = z.record(z.string(), z.number());

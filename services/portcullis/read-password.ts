@@ -12,10 +12,16 @@ export async function readPassword(): Promise<string> {
   return password;
 }
 
+/** Bytes after which a line is longer than any password. */
+const longestLine = 64 * 1024;
+
 async function firstLine(): Promise<string> {
   let text = '';
   process.stdin.setEncoding('utf8');
-  for await (const chunk of process.stdin) text += chunk as string;
+  for await (const chunk of process.stdin) {
+    text += chunk as string;
+    if (text.includes('\n') || text.length > longestLine) break;
+  }
   return text.split(/\r?\n/, 1)[0] ?? '';
 }
 
@@ -27,8 +33,8 @@ async function ask(question: string): Promise<string> {
   try {
     return await new Promise<string>((resolve, reject) => {
       terminal.once('line', resolve);
-      terminal.once('SIGINT', () => reject(new Error('given up')));
-      terminal.once('close', () => reject(new Error('given up')));
+      terminal.once('SIGINT', () => reject(new Error('cancelled')));
+      terminal.once('close', () => reject(new Error('cancelled')));
     });
   } finally {
     terminal.close();

@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { parseProcessArguments } from '#libs/process/process-arguments.ts';
 import { type ServiceName, services } from '#libs/values/service-name.ts';
 
 /** What the command line of a process of ours says. */
@@ -97,15 +98,13 @@ export function parseCommandLine(words: readonly string[]): CommandLine | undefi
   const name = words[index]?.split('/').at(-2);
   const service = services.find((known) => known === name);
   if (service === undefined) return undefined;
-  const [config, ...rest] = words.slice(index + 1);
-  const isOption = config === '' || config?.startsWith('-');
-  const options = isOption ? [config, ...rest] : rest;
-  const sockets = options[options.indexOf('--sockets') + 1];
-  return {
-    service,
-    config: isOption ? undefined : config,
-    sockets: options.includes('--sockets') ? sockets : undefined,
-  };
+  try {
+    // The list of words in /proc ends with an empty one.
+    const { config, sockets } = parseProcessArguments(words.slice(index + 1, -1));
+    return { service, config, sockets };
+  } catch {
+    return undefined;
+  }
 }
 
 function isSupervisorsCommandLine(words: readonly string[]): boolean {

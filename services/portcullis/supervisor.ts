@@ -3,11 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ConfigurationSource } from '#libs/config/load-configuration.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import {
-  type ProcessMessage,
-  type SupervisorMessage,
-  supervisedFlag,
-} from '#libs/process/supervisor-channel.ts';
+import { formatProcessArguments } from '#libs/process/process-arguments.ts';
+import type { ProcessMessage, SupervisorMessage } from '#libs/process/supervisor-channel.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { workerName } from '#libs/values/worker-name.ts';
 
@@ -86,22 +83,16 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     // Told to stop while another was starting: nobody would end this one.
     if (stopping) throw new StartFailed(`${name} was not started: everything is stopping`);
     const script = fileURLToPath(new URL(`../${service}/main.ts`, import.meta.url));
-    const { path } = options.configuration;
-    const config = path === undefined ? [] : [path];
-    const place = [
-      supervisedFlag,
-      '--sockets',
-      options.sockets,
-      ...(number === 1 ? [] : ['--worker', `${number}`]),
-    ];
-    const child = fork(script, [...config, ...place], {
+    const { configuration, sockets } = options;
+    const { path: config } = configuration;
+    const words = formatProcessArguments({ config, worker: number, sockets, isSupervised: true });
+    const child = fork(script, words, {
       // A group of its own: Ctrl-C reaches the supervisor, which stops its children in order.
       detached: true,
       execArgv: ['--disable-warning=DEP0060'],
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     children.set(name, child);
-    const { configuration } = options;
     tell(child, { type: 'start', configuration, rules, isRestart: launched.has(name) });
     launched.add(name);
     const startedAt = performance.now();
@@ -151,7 +142,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     setTimeout(() => {
       if (stopping) return;
       launch(worker).then(
-        () => log.info({ service: name }, 'the process responds again'),
+        () => log.info({ service: name }, 'the process was restarted'),
         () => restart(worker, performance.now(), 'it could not start'),
       );
     }, delay);

@@ -104,5 +104,8 @@ test('an Accept header is read by its types, wildcards and refusals', () => {
   assert.ok(accepts('x/y, A/B ; q=0.5', 'a/b'));
   assert.ok(accepts('a/*;q=0.001', 'a/b'));
   assert.ok(!accepts('a/b;q=0', 'a/b'));
+  assert.ok(!accepts('a/b;q=0, */*', 'a/b'));
+  assert.ok(!accepts('*/*, a/*;q=0', 'a/b'));
+  assert.ok(accepts('a/*;q=0, a/b;q=0.1', 'a/b'));
   assert.ok(!accepts('a/bc, b/*', 'a/b'));
 });

@@ -143,7 +143,7 @@ test('quickstart says that a port counts only where it makes the configuration',
   const again = await startStack({ dir: stack.dir, args });
   assert.match(
     again.output(),
-    new RegExp(`says port ${port}, which counts; for ${other} change http.addr`),
+    new RegExp(`sets port ${port}, so --port ${other} is ignored; change http.addr`),
   );
   await again.remove();
 });

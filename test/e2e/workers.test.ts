@@ -85,7 +85,7 @@ describe('several gateways and cores under one supervisor', () => {
       process.kill(second, 'SIGKILL');
       await waitFor('its end', () => stack.output().includes(`service=${service}-2`));
       const back = () =>
-        new RegExp(`the process responds again.*service=${service}-2`).test(stack.output());
+        new RegExp(`the process was restarted.*service=${service}-2`).test(stack.output());
       await waitFor('it to be back', async () => {
         assert.equal(await ask(), 0);
         return back();

@@ -2,12 +2,13 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatTable } from '#libs/process/format-table.ts';
 import { formatDuration } from '#libs/values/duration.ts';
+import { longestTokenLife, uploadGrace } from '#libs/values/lifetimes.ts';
 import { createFirstKey, createNextKey } from '../keys/create-key.ts';
 import { keysFolder, loadKeys } from '../keys/signing-key.ts';
 import { type StateTarget, stateOf } from './state-of.ts';
 
-/** Milliseconds that a key which signs no more is kept, at most: a day's token and a day's upload. */
-const keptFor = 3 * 24 * 60 * 60 * 1000;
+/** Milliseconds that a key which signs no more is kept: for its last token, an upload with that, and a day to spare. */
+const keptFor = longestTokenLife + uploadGrace + 24 * 60 * 60 * 1000;
 
 /** Makes the first signing key. @returns the exit code */
 export async function createKey(target: StateTarget): Promise<number> {

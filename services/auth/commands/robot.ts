@@ -118,12 +118,15 @@ function parseExpiry(text: string): Date | undefined {
   if (text === 'never') return undefined;
   if (/^\d{4}-\d\d-\d\d$/.test(text)) {
     const date = new Date(text);
-    if (date.getTime() > Date.now()) return date;
-    throw new UsageError(`--expires: ${text} is not a date that is still to come`);
+    // Of the 31st of February it makes one in March.
+    const isDate = !Number.isNaN(date.getTime()) && date.toISOString().startsWith(text);
+    if (isDate && date.getTime() > Date.now()) return date;
+    throw new UsageError(`--expires: ${text} is not a date in the future`);
   }
   const match = /^(\d{1,6})([hdwy])$/.exec(text);
   const units: Record<string, number> = { h: day / 24, d: day, w: 7 * day, y: 365 * day };
   const length = Number(match?.[1] ?? 0) * (units[match?.[2] ?? ''] ?? 0);
+  if (length > 1000 * 365 * day) throw new UsageError('--expires: use never instead of that long');
   if (length === 0)
     throw new UsageError(
       `--expires: "${text}" is not a duration such as 90d or 12h, a date such as 2030-01-31, or never`,

@@ -1,10 +1,9 @@
 import { stat } from 'node:fs/promises';
 import type { PublishedKey } from '#libs/auth/key-set.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { uploadGrace } from '#libs/values/lifetimes.ts';
 import { keysFolder, loadKeys, type SigningKey } from './signing-key.ts';
 
-/** Milliseconds that an upload may outlive its token. */
-const longestUpload = 24 * 60 * 60 * 1000;
 /** Milliseconds that clocks may differ, and that a request may be on its way. */
 const leeway = 2 * 60 * 1000;
 /** Milliseconds between two looks at the folder. */
@@ -55,7 +54,7 @@ export function openKeyRing(options: KeyRingOptions): KeyRing {
     return keys.flatMap((key, index) => {
       const { kid, publicJwk } = key;
       const retired = (keys[index + 1]?.from ?? Number.POSITIVE_INFINITY) + ttl + leeway;
-      if (time > retired + longestUpload) return [];
+      if (time > retired + uploadGrace) return [];
       const jwk = { ...publicJwk, kid, kty: publicJwk.kty ?? '' };
       return [time > retired ? { ...jwk, uploadsOnly: true } : jwk];
     });

@@ -62,7 +62,9 @@ export async function openRobots({
       const over = expires.getTime() <= now;
       log.warn(
         { robot: name, expires: expires.toISOString() },
-        over ? 'the time of a robot is over; remove it or make it anew' : 'a robot expires soon',
+        over
+          ? 'a robot has expired; remove it, or replace it with robot create --replace'
+          : 'a robot expires soon',
       );
     }
   }

@@ -7,11 +7,9 @@ import type { Claims } from '#libs/auth/claims.ts';
 import { parseAuthorization } from '#libs/auth/credentials.ts';
 import type { Verifier } from '#libs/auth/verify.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import { uploadGrace } from '#libs/values/lifetimes.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { CoreContext, CoreState } from './handler.ts';
-
-/** How long an upload may go on with a token that died of age, in milliseconds. */
-const uploadGrace = 24 * 60 * 60 * 1000;
 
 /**
  * Finds the route and judges the token, by the same function as the gateway: a core that is reached

@@ -12,16 +12,23 @@ import { warn } from './warnings.ts';
 
 /**
  * Whether an Accept header takes a type (RFC 9110 section 12.5.1). No header takes everything, and so
- * does a wildcard; `q=0` takes nothing.
+ * does a wildcard; `q=0` takes nothing, and the most specific range counts.
  */
 export function accepts(header: string, mediaType: string): boolean {
   if (header.trim() === '') return true;
   const [type = ''] = mediaType.split('/', 1);
-  return header.split(',').some((entry) => {
+  // From the least specific to the most.
+  const matching = ['*/*', `${type}/*`, mediaType];
+  let [closest, isTaken] = [-1, false];
+  for (const entry of header.split(',')) {
     const [range = '', ...parameters] = entry.split(';').map((part) => part.trim().toLowerCase());
-    if (parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))) return false;
-    return range === mediaType || range === '*/*' || range === `${type}/*`;
-  });
+    const isRefused = parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter));
+    const match = matching.indexOf(range);
+    if (match < closest || match < 0) continue;
+    isTaken = !isRefused || (match === closest && isTaken);
+    closest = match;
+  }
+  return isTaken;
 }
 
 /**

@@ -1,6 +1,7 @@
 import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import type { RepositoryName, Tag } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
+import { treeFolder } from '#libs/values/storage-tree.ts';
 import type { StoragePath } from '../storage/driver.ts';
 
 /**
@@ -35,7 +36,7 @@ import type { StoragePath } from '../storage/driver.ts';
  *         repositories/<name>/_manifests/<alg>/<hex>
  *       _portcullis/damaged/<alg>/<hex>  ours: blobs that were not what their name says
  */
-const root = '/docker/registry/v2';
+const root = `/${treeFolder}`;
 
 const at = (path: string) => `${root}${path}` as StoragePath;
 const inRepository = (name: RepositoryName, path: string) => at(`/repositories/${name}/${path}`);

@@ -63,10 +63,10 @@ function parseLine(bytes: Buffer): ProxyHeader {
   const [, protocol, source = '', destination = '', ...ports] = match;
   const isAddress = protocol === 'TCP4' ? isIPv4 : isIPv6;
   if (!isAddress(source) || !isAddress(destination)) {
-    return malformed(`the addresses are none of ${protocol}`);
+    return malformed(`the addresses are not those of ${protocol}`);
   }
   if (!ports.every((port) => Number(port) <= 65_535 && !/^0\d/.test(port))) {
-    return malformed('the ports are none');
+    return malformed('a port is not a number up to 65535');
   }
   return complete(length, protocol === 'TCP4' ? source : usualForm(source));
 }

@@ -90,8 +90,8 @@ function defineHtpasswd(program: Command): void {
       .argument('<arguments...>', 'FILE NAME, with -b also PASSWORD; with -n no FILE')
       .option('-B', 'bcrypt')
       .option('-b', 'the password is an argument; others can read it')
-      .option('-c', 'make the file anew')
-      .option('-C <cost>', 'the work of bcrypt, from 4 to 17', '5')
+      .option('-c', 'create a new file')
+      .option('-C <cost>', 'the cost of bcrypt, from 4 to 17', '5')
       .option('-D', 'remove the user')
       .option('-i', 'the password comes from standard input')
       .option('-n', 'print the line instead of writing a file')
@@ -111,7 +111,7 @@ function defineRobot(program: Command): void {
     .helpGroup('Accounts:')
     .summary('accounts for machines')
     .description(
-      'Accounts for machines, which may do one thing and end on time. A running registry takes a change within seconds.',
+      'Accounts for machines, with access to what is named and nothing else, until they expire. A running registry takes a change within seconds.',
     );
   withExamples(
     robot
@@ -128,7 +128,7 @@ function defineRobot(program: Command): void {
       )
       .option('--expires <time>', '90d, 12h, a date such as 2030-01-31, or never', '90d')
       .option('--comment <text>', 'what it is for')
-      .option('--replace', 'give a robot that there is a new secret, access and time')
+      .option('--replace', 'give an existing robot a new secret, access and time')
       .addOption(configOption())
       .addOption(stateOption())
       .action(async (name, { config, state, ...options }) => {

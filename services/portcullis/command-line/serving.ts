@@ -83,7 +83,7 @@ export function defineServing(program: Command): void {
       .addOption(configOption())
       .option(
         '--alive',
-        'only whether it answers; content where nothing serves, for health checks of images',
+        'only whether it answers; succeeds where nothing runs, for health checks of images',
       )
       .action(async (config, options) => {
         const { health } = await import('../commands/health.ts');
@@ -103,7 +103,7 @@ export function defineServing(program: Command): void {
   withExamples(
     config
       .command('check')
-      .summary('what is in effect, and what of it is wrong')
+      .summary('what is in effect, and what is wrong with it')
       .description(
         'Prints the configuration in effect, as a file that means the same, and on standard error what of it is unknown, not supported or wrong. Exit code 1 where serve would not start.',
       )

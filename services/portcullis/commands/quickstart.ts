@@ -43,7 +43,7 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
   const { listen } = settings.http;
   if (starter === undefined && port !== undefined && 'port' in listen && listen.port !== port) {
     process.stderr.write(
-      `${config} is there already and says port ${listen.port}, which counts; for ${port} change http.addr in it\n`,
+      `${config} exists and sets port ${listen.port}, so --port ${port} is ignored; change http.addr in it instead\n`,
     );
   }
   await assertAddressesFree(loaded, settings, services).catch((error: Error) => {

@@ -2,10 +2,8 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolders } from '#libs/files/make-folders.ts';
+import { treeFolder } from '#libs/values/storage-tree.ts';
 import { errorCodes } from './errors.ts';
-
-/** All of a registry is below this folder. */
-const treeFolder = 'docker/registry/v2';
 
 /** Files being written by `put` stand here, where the original registry does not walk. */
 export const temporaryFolder = `${treeFolder}/_portcullis/tmp`;
