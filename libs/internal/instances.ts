@@ -112,8 +112,9 @@ export async function followInstances({
   async function resolveAgain(): Promise<void> {
     if (isResolving) return;
     isResolving = true;
-    await resolve();
-    isResolving = false;
+    await resolve().finally(() => {
+      isResolving = false;
+    });
   }
 
   async function check(instance: Instance): Promise<void> {

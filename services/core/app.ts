@@ -16,6 +16,7 @@ import { requesterOf } from './api/requester.ts';
 import type { Health } from './health/health.ts';
 import type { Ownership } from './ownership/keep-ownership.ts';
 import { NotOwnerError } from './ownership/not-owner.ts';
+import { AnswersLateError } from './sessions/ask-freshly.ts';
 import { LockBusyError, LockLostError, RequestGoneError } from './sessions/locks.ts';
 import { StorageError } from './storage/driver.ts';
 
@@ -104,6 +105,10 @@ function describeUnavailable(error: unknown): { message: string; retryAfter: num
   if (error instanceof NotOwnerError) {
     const message =
       'the registry takes no writes until it is certain that no other one writes to its storage; try again';
+    return { message, retryAfter: 5 };
+  }
+  if (error instanceof AnswersLateError) {
+    const message = 'the registry cannot coordinate writes for the moment; try again';
     return { message, retryAfter: 5 };
   }
   if (error instanceof LockBusyError || error instanceof LockLostError) {

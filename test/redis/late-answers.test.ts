@@ -123,8 +123,17 @@ describe('an answer of Redis that is read late', () => {
     await assert.rejects(confirming, { code: 'lock-lost' });
   });
 
-  test('counts where Redis is always that slow', async () => {
+  test('counts where Redis is always that slow, and is asked for no oftener for several locks', async () => {
     using lock = await locks.exclusive(thing);
-    await confirm(lock, () => sleep(250));
+    using other = await locks.exclusive('other');
+    let asked = 0;
+    const slow = async () => {
+      asked += 1;
+      await sleep(250);
+    };
+    await confirm(lock, slow);
+    assert.equal(asked, 4);
+    await confirm({ confirm: () => confirmTogether(lock, other) }, slow);
+    assert.equal(asked, 12);
   });
 });

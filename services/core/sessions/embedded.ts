@@ -101,10 +101,11 @@ export function createEmbeddedSessionStore({
         get session() {
           return entry.session;
         },
-        async confirm() {
+        async look() {
           await confirmWanted(requester);
           assertMine();
         },
+        confirm: () => lock.look(),
         async update(progress) {
           assertMine();
           entry.session = { ...entry.session, ...progress };

@@ -12,15 +12,20 @@ export interface Requester {
 /** Work of the registry's own, which nobody waits for and nobody can give up. */
 export const unattended: Requester = { id: '', signal: new AbortController().signal };
 
-/** A held lock; dispose of it to let go. */
-export interface Held extends Disposable {
+/** What a step that others would see depends on. */
+export interface Confirmable {
   /**
-   * Called directly before a step that others would see: looks where the lock is kept.
-   * @throws LockLostError if the lock may be somebody else's by now
+   * Called directly before the step: looks where the lock is kept, and again where the answer came late.
+   * @throws LockLostError, SessionLostError if it may be somebody else's by now
    * @throws RequestGoneError if the request is no longer to be carried out
    */
   confirm(): Promise<void>;
+  /** Looks once. @throws as `confirm` */
+  look(): Promise<void>;
 }
+
+/** A held lock; dispose of it to let go. */
+export interface Held extends Confirmable, Disposable {}
 
 /**
  * The port that makes changes to one thing wait for each other. Locks are held while links are checked
@@ -66,16 +71,16 @@ export async function confirmWanted({ signal }: Requester): Promise<void> {
   if (signal.aborted) throw new RequestGoneError();
 }
 
-/** Milliseconds that confirming several takes at most: less than any lease. */
-const longestConfirm = 4000;
+/** Milliseconds in which several must have been looked at: less than any lease. */
+const longestLook = 4000;
 
 /**
  * Confirms several for one step. Their answers must be of one time: while one lay unread, another may have been lost.
- * @throws as {@link Held.confirm}
+ * @throws as {@link Confirmable.confirm}
  */
-export async function confirmTogether(...held: readonly Pick<Held, 'confirm'>[]): Promise<void> {
-  const ask = () => Promise.all(held.map((one) => one.confirm()));
-  await askFreshly(ask, { longest: longestConfirm });
+export async function confirmTogether(...all: readonly Confirmable[]): Promise<void> {
+  const look = () => Promise.all(all.map((one) => one.look()));
+  await askFreshly(look, { longest: longestLook });
 }
 
 /** Locks of several keys; dispose of them to let go of all. */

@@ -1,7 +1,7 @@
 import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
-import type { Requester } from './locks.ts';
+import type { Confirmable, Requester } from './locks.ts';
 
 /** What is known of an upload on its way (distribution-spec, "Pushing blobs"). */
 export interface UploadSession {
@@ -32,13 +32,8 @@ export interface AcquireOptions {
 }
 
 /** The right to write to one session, until disposed of. */
-export interface SessionLock extends AsyncDisposable {
+export interface SessionLock extends Confirmable, AsyncDisposable {
   readonly session: UploadSession;
-  /**
-   * Called directly before a step that others would see.
-   * @throws SessionLostError, RequestGoneError
-   */
-  confirm(): Promise<void>;
   /** Records progress. @throws SessionLostError if the session is no longer ours; RequestGoneError */
   update(progress: UploadProgress): Promise<void>;
   /** Forgets the session; the lock is of no use afterwards. @throws SessionLostError */

@@ -100,16 +100,15 @@ export function createRedisLocks({
 
   function hold(mine: Lease): Held {
     leases.add(mine);
+    const look = async () => {
+      await confirmWanted(mine.requester);
+      await renew(mine);
+      // Its connection may have ended while the answer lay unread.
+      await confirmWanted(mine.requester);
+    };
     return {
-      async confirm() {
-        await confirmWanted(mine.requester);
-        const ask = async () => {
-          await renew(mine);
-          // Its connection may have ended while the answer lay unread.
-          await confirmWanted(mine.requester);
-        };
-        await askFreshly(ask, { longest: lease / 2, now: ownTime });
-      },
+      look,
+      confirm: () => askFreshly(look, { longest: lease / 2, now: ownTime }),
       [Symbol.dispose]() {
         if (leases.delete(mine)) release(mine.key, mine.token);
       },

@@ -138,16 +138,14 @@ export function createRedisSessionStore({
         get session() {
           return session;
         },
-        async confirm() {
+        async look() {
           await confirmWanted(requester);
-          const ask = async () => {
-            const args = [now(), lease, turn];
-            const answer = await redis.run(renewScript, keysOf(id, requester), args);
-            assertDone(answer === 2 ? 1 : answer);
-            await confirmWanted(requester);
-          };
-          await askFreshly(ask, { longest: lease / 2 });
+          const args = [now(), lease, turn];
+          const answer = await redis.run(renewScript, keysOf(id, requester), args);
+          assertDone(answer === 2 ? 1 : answer);
+          await confirmWanted(requester);
         },
+        confirm: () => askFreshly(lock.look, { longest: lease / 2 }),
         async update(progress) {
           const args = [now(), ttl, lease, turn, ...formatProgress(progress)];
           assertDone(await redis.run(updateScript, keysOf(id, requester), args));
