@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { JWK, JWTHeaderParameters } from 'jose';
+import { readText } from '#libs/files/read-text.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { verifyChain } from './certificate-chain.ts';
@@ -131,14 +131,7 @@ export async function openExternalIssuerKeys(
 
 /** Certificates and plain public keys, PEM. */
 async function readBundle(path: string): Promise<Known> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    throw new Error(`auth.token.rootcertbundle: ${path}: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
+  const text = await readText(path, 'auth.token.rootcertbundle');
   const byId = new Map<string, KeyObject>();
   const roots: X509Certificate[] = [];
   try {

@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JWK } from 'jose';
 import { z } from 'zod';
+import { readText } from '#libs/files/read-text.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { redactUrls } from '#libs/values/secret.ts';
@@ -53,7 +53,7 @@ export async function openJwksSource(options: JwksSourceOptions): Promise<JwksSo
   };
 
   if (!isAddress(location)) {
-    const load = async () => await take(await readFile(location, 'utf8'));
+    const load = async () => await take(await readText(location));
     await load();
     const watch = watchFile(location, load, log);
     return { keys: () => keys, refresh: watch.look, close: watch.close };

@@ -7,12 +7,22 @@ const reasons: Readonly<Record<string, string>> = {
   EACCES: 'this user may not read it',
 };
 
-/** The text of a file that somebody named. @throws Error with one clear sentence, and the system's error as its cause */
-export async function readText(path: string): Promise<string> {
+/** Why a file could not be read, in a few words. @param error as the system says it */
+export function describeUnreadable(error: unknown): string {
+  const { code = '', message } = error as NodeJS.ErrnoException;
+  return reasons[code] ?? message;
+}
+
+/**
+ * The text of a file that somebody named.
+ * @param setting where they named it, for the error
+ * @throws Error with one clear sentence, and the system's error as its cause
+ */
+export async function readText(path: string, setting?: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    const { code = '', message } = cause as NodeJS.ErrnoException;
-    throw new Error(`${path}: ${reasons[code] ?? message}`, { cause });
+    const where = setting === undefined ? path : `${setting}: ${path}`;
+    throw new Error(`${where}: ${describeUnreadable(cause)}`, { cause });
   }
 }

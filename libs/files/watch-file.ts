@@ -56,7 +56,7 @@ export function watchFile(
       const hint = codeOf(error) === 'EACCES' ? '; let this user read it, or restart' : '';
       const message = `the changed file is invalid; keeping the previous state${hint}`;
       if (!quiet) log.error({ why: (error as Error).message, file: path }, message);
-      return (error as NodeJS.ErrnoException).syscall === undefined;
+      return systemErrorOf(error).syscall === undefined;
     }
   }
 
@@ -149,5 +149,12 @@ function isShorter(now: FileState | undefined, before: FileState | undefined): b
 }
 
 function codeOf(error: unknown): string | undefined {
-  return (error as NodeJS.ErrnoException).code;
+  return systemErrorOf(error).code;
+}
+
+/** What the system said, also where a sentence was made of it. */
+function systemErrorOf(error: unknown): NodeJS.ErrnoException {
+  const { syscall, cause } = error as NodeJS.ErrnoException;
+  const isWrapped = syscall === undefined && cause instanceof Error;
+  return (isWrapped ? cause : error) as NodeJS.ErrnoException;
 }

@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import type { SecureContextOptions } from 'node:tls';
 import { createSecureContext } from 'node:tls';
+import { readText } from '#libs/files/read-text.ts';
 
 /** Where the site's certificate is, and what is spoken with it (`http.tls`). */
 export interface TlsFiles {
@@ -48,8 +48,8 @@ const remedies: Readonly<Record<string, string>> = {
  * @throws Error with one clear sentence naming the file
  */
 export async function loadTls(settings: TlsFiles): Promise<SecureContextOptions> {
-  const cert = await readOrExplain(settings.certificate, 'http.tls.certificate');
-  const key = await readOrExplain(settings.key, 'http.tls.key');
+  const cert = await readText(settings.certificate, 'http.tls.certificate');
+  const key = await readText(settings.key, 'http.tls.key');
   const ciphers = settings.ciphers.map((name) => cipherNames.get(name) ?? name).join(':');
   const options: SecureContextOptions = { cert, key, minVersion: settings.minVersion };
   if (ciphers !== '') options.ciphers = ciphers;
@@ -63,17 +63,4 @@ export async function loadTls(settings: TlsFiles): Promise<SecureContextOptions>
     );
   }
   return options;
-}
-
-async function readOrExplain(path: string, setting: string): Promise<Buffer> {
-  try {
-    return await readFile(path);
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const reasons: Record<string, string> = {
-      ENOENT: 'there is no such file',
-      EACCES: 'this user may not read it',
-    };
-    throw new Error(`${setting}: ${path}: ${reasons[code ?? ''] ?? message}`, { cause: error });
-  }
 }

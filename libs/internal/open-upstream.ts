@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readText } from '#libs/files/read-text.ts';
 import { type PeerCheck, trustAnyPeer, trustNoPeer } from '#libs/http/peer-check.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import type { InternalAddress } from './address.ts';
@@ -47,7 +47,7 @@ export async function openUpstream(
   log: Logger,
 ): Promise<Upstream> {
   const addresses = kind === 'core' ? settings.cores : settings.auths;
-  const authorities = await Promise.all(settings.authorities.map(readTlsFile));
+  const authorities = await Promise.all(settings.authorities.map(read));
   const ca = authorities.length === 0 ? undefined : authorities;
   const instances = await followInstances({ addresses, kind, ca, log });
   const { secret } = settings;
@@ -76,15 +76,8 @@ export async function loadInternalTls(
   { tls }: InternalSettings,
 ): Promise<{ cert: string; key: string } | undefined> {
   if (isPrivate || tls === undefined) return undefined;
-  const [cert, key] = await Promise.all([readTlsFile(tls.certificate), readTlsFile(tls.key)]);
+  const [cert, key] = await Promise.all([read(tls.certificate), read(tls.key)]);
   return { cert, key };
 }
 
-async function readTlsFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    const { message } = error as Error;
-    throw new Error(`portcullis.internal: ${path} cannot be read: ${message}`, { cause: error });
-  }
-}
+const read = (path: string) => readText(path, 'portcullis.internal');

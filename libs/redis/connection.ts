@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { readText } from '#libs/files/read-text.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { onClientFault } from './client-fault.ts';
 import { RedisAwayError } from './redis-away.ts';
@@ -235,9 +235,9 @@ async function redisOptions(settings: RedisSettings): Promise<Options> {
   if (clientName !== undefined) options.connectionName = clientName;
   if (tls === undefined) return options;
   const [ca, cert, key] = await Promise.all([
-    Promise.all(tls.authorities.map((path) => readTlsFile(path))),
-    tls.certificate === undefined ? undefined : readTlsFile(tls.certificate),
-    tls.key === undefined ? undefined : readTlsFile(tls.key),
+    Promise.all(tls.authorities.map((path) => readText(path, 'redis.tls'))),
+    tls.certificate === undefined ? undefined : readText(tls.certificate, 'redis.tls'),
+    tls.key === undefined ? undefined : readText(tls.key, 'redis.tls'),
   ]);
   options.tls = {
     ...(ca.length > 0 ? { ca } : {}),
@@ -245,16 +245,6 @@ async function redisOptions(settings: RedisSettings): Promise<Options> {
     ...(key === undefined ? {} : { key }),
   };
   return options;
-}
-
-async function readTlsFile(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    throw new Error(`redis.tls: ${path} cannot be read: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
 }
 
 function connect(settings: RedisSettings, options: Options): Redis | Cluster {

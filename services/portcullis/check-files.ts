@@ -1,8 +1,9 @@
 import type { Stats } from 'node:fs';
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
 import type { Settings } from '#libs/config/settings.ts';
+import { readText } from '#libs/files/read-text.ts';
 import { loadTls } from '#libs/http/load-tls.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 
@@ -31,10 +32,11 @@ export async function checkFiles(
   for (const { key, path } of keySetsOf(settings, services)) {
     checks.push(async () => {
       try {
-        parseJwks(await readFile(path, 'utf8'), path);
+        parseJwks(await readText(path), path);
       } catch (error) {
         // One that cannot be read is said already.
-        if ((error as NodeJS.ErrnoException).code !== undefined) return;
+        const { cause } = error as Error;
+        if ((cause as NodeJS.ErrnoException | undefined)?.code !== undefined) return;
         throw new Error(`${key}: ${(error as Error).message}`, { cause: error });
       }
     });
@@ -129,17 +131,6 @@ async function assertNoFile(key: string, path: string): Promise<void> {
   throw new Error(`${key}: ${path} is a file; name a folder`);
 }
 
-const reasons: Readonly<Record<string, string>> = {
-  ENOENT: 'does not exist',
-  EISDIR: 'is a folder',
-  EACCES: 'cannot be read by this user',
-};
-
 async function assertReadable(key: string, path: string): Promise<void> {
-  try {
-    await readFile(path);
-  } catch (cause) {
-    const { code = '', message } = cause as NodeJS.ErrnoException;
-    throw new Error(`${key}: ${path} ${reasons[code] ?? `cannot be read: ${message}`}`, { cause });
-  }
+  await readText(path, key);
 }

@@ -36,13 +36,16 @@ describe('config check and serve give one verdict', () => {
     [withRule('{ match: { name: "/^($/" }, actions: [pull] }'), /portcullis\.acl\[0\]: /],
     ['portcullis: { gateway: { trustedproxies: 10.0.0.0/ } }', /trustedproxies/],
     ['portcullis: { acl: }', /portcullis\.acl: is empty/],
-    ['auth: { htpasswd: { path: DIR/nobody } }', /auth\.htpasswd\.path: .*nobody does not exist/],
+    [
+      'auth: { htpasswd: { path: DIR/nobody } }',
+      /auth\.htpasswd\.path: .*nobody: there is no such file/,
+    ],
     [
       'http: { addr: "127.0.0.1:0", tls: { certificate: DIR/x, key: DIR/y } }',
       /http\.tls\.certificate: .*no such file/,
     ],
     ['storage: { s3: { bucket: x } }', /the s3 driver is not built yet/],
-    ['redis: { addr: x, tls: { rootcas: DIR/ca } }', /redis\.tls: .*ca does not exist/],
+    ['redis: { addr: x, tls: { rootcas: DIR/ca } }', /redis\.tls: .*ca: there is no such file/],
   ];
   for (const [lines, problem] of refused) {
     test(lines.replace('\n', ' '), async () => {

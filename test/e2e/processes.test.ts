@@ -283,7 +283,7 @@ describe('starting and stopping', () => {
       [await configure('drivers', '')],
       { REGISTRY_STORAGE: '{"s3": {"bucket": "x"}}' },
     );
-    await failsWith(/auth\.htpasswd\.path: .* does not exist/, [
+    await failsWith(/auth\.htpasswd\.path: .*: there is no such file/, [
       await configure('nobody', `auth: { htpasswd: { realm: x, path: ${dir}/no-such-htpasswd } }`),
     ]);
   });

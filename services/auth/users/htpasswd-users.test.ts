@@ -199,7 +199,7 @@ describe('users of an htpasswd file', () => {
   test('a file that is not there at the start is one clear sentence', async () => {
     await assert.rejects(
       openHtpasswd({ path: join(dir, 'absent'), log, onChange: async () => {} }),
-      /absent does not exist; make a user with: portcullis user add/,
+      /absent: there is no such file; make a user with: portcullis user add/,
     );
   });
 

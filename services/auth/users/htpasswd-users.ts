@@ -2,6 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { type Accounts, costOf, describeSuspectFile, parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import { describeUnreadable } from '#libs/files/read-text.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { lookEvery } from '../state-files.ts';
@@ -43,12 +44,6 @@ export interface HtpasswdOptions {
 }
 
 const asRead = (password: string) => Buffer.from(password).toString('latin1', 0, bcryptReads);
-
-const unreadable: Record<string, string> = {
-  ENOENT: 'does not exist',
-  EISDIR: 'is a folder',
-  EACCES: 'cannot be read by this user',
-};
 
 /**
  * Opens the htpasswd file and follows it. A file that cannot be read later on, or is emptied by accident, leaves
@@ -96,10 +91,8 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
     await load(first);
   } catch (error) {
     await pool.close();
-    const { code } = error as NodeJS.ErrnoException;
-    const why = unreadable[code ?? ''] ?? 'cannot be read';
     throw new Error(
-      `auth.htpasswd.path: ${path} ${why}; make a user with: portcullis user add --file ${path} NAME`,
+      `auth.htpasswd.path: ${path}: ${describeUnreadable(error)}; make a user with: portcullis user add --file ${path} NAME`,
       { cause: error },
     );
   }
