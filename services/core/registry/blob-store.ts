@@ -177,7 +177,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
       if (!present) {
         throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
       }
-      await trash.remove(item, alone);
+      await trash.deleteEverywhere(item, alone);
       await driver.prune?.(paths.layerFolder(repository, digest));
     },
   };

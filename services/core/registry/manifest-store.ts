@@ -326,7 +326,7 @@ export function createManifestStore({
       const { bytes } = await get(repository, { kind: 'digest', digest });
       const subject = (await parseInTurn(bytes, parseStoredManifest))?.subject?.digest;
       const item = { kind: 'manifest', repository, digest } as const;
-      await trash.remove(item, alone, paths.revisionFolder(repository, digest));
+      await trash.deleteEverywhere(item, alone, paths.revisionFolder(repository, digest));
       if (subject !== undefined) await referrers.remove(repository, subject, digest, alone);
     },
   };

@@ -3,7 +3,7 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import type { Manifest } from '#libs/oci/manifest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import { inParallel } from './in-parallel.ts';
-import { type Reference, type ReferenceRules, referencesOf } from './references.ts';
+import { type Dependency, type ReferenceRules, referencesOf } from './references.ts';
 
 /** References of one manifest that are looked for at once: others want the storage too. */
 const checkedAtOnce = 8;
@@ -13,7 +13,7 @@ const maxMissing = 100;
 interface Options {
   rules: ReferenceRules;
   /** Whether the repository has what is referred to. */
-  isThere: (reference: Reference) => Promise<boolean>;
+  isThere: (reference: Dependency) => Promise<boolean>;
   signal: AbortSignal | undefined;
 }
 

@@ -19,7 +19,8 @@ export interface ReferenceRules {
 /** Nothing may be missing. */
 export const strictReferences: ReferenceRules = { blobs: true, children: 'all' };
 
-export interface Reference {
+/** Something that a manifest refers to, and depends on. */
+export interface Dependency {
   kind: 'blob' | 'manifest';
   digest: Digest;
   /** Whether the manifest is refused if this is not there. */
@@ -30,8 +31,8 @@ export interface Reference {
  * What a manifest refers to, each once, however often it is named. Layers that may not be handed on live
  * elsewhere and are not named.
  */
-export function referencesOf(manifest: Manifest, rules: ReferenceRules): Reference[] {
-  const found = new Map<Digest, Reference>();
+export function referencesOf(manifest: Manifest, rules: ReferenceRules): Dependency[] {
+  const found = new Map<Digest, Dependency>();
   for (const reference of allReferences(manifest, rules)) {
     const before = found.get(reference.digest);
     if (before === undefined) found.set(reference.digest, reference);
@@ -40,7 +41,7 @@ export function referencesOf(manifest: Manifest, rules: ReferenceRules): Referen
   return [...found.values()];
 }
 
-function allReferences(manifest: Manifest, rules: ReferenceRules): Reference[] {
+function allReferences(manifest: Manifest, rules: ReferenceRules): Dependency[] {
   if (manifest.kind === 'index') {
     return manifest.manifests.map((child) => ({
       kind: 'manifest',

@@ -257,7 +257,7 @@ async function empty(
 ): Promise<void> {
   for (const epoch of due) {
     for await (const item of trash.items(epoch)) {
-      const size = await trash.destroy(epoch, item);
+      const size = await trash.expire(epoch, item);
       if (size === undefined) continue;
       report.freed.items += 1;
       report.freed.bytes += size;

@@ -71,7 +71,7 @@ describeEachStorage('what was collected', (open) => {
     await collectUntagged();
     const [layer] = image.blobs;
     const [epoch = ''] = await storage.driver.list(paths.trash);
-    await createTrash(storage.driver).destroy(epoch, {
+    await createTrash(storage.driver).expire(epoch, {
       kind: 'blob',
       digest: layer?.descriptor.digest as Digest,
     });

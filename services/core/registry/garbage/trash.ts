@@ -72,13 +72,17 @@ export interface Trash {
    * @param folder what is removed at its place, if that is more than the item
    * @param step called directly before each removal
    */
-  remove(item: Discardable, step: Required<VisibleStep>, folder?: StoragePath): Promise<void>;
+  deleteEverywhere(
+    item: Discardable,
+    step: Required<VisibleStep>,
+    folder?: StoragePath,
+  ): Promise<void>;
   /** The epochs there are, oldest first. */
   epochs(): Promise<string[]>;
   /** All items of an epoch: what refers to others before these. */
   items(epoch: string): AsyncIterable<Discardable>;
-  /** Removes an item for good. @returns its size in bytes; undefined if somebody took it back */
-  destroy(epoch: string, item: Discardable): Promise<number | undefined>;
+  /** Removes an item for good whose time in the trash is over. @returns its size in bytes; undefined if somebody took it back */
+  expire(epoch: string, item: Discardable): Promise<number | undefined>;
 }
 
 /** A new epoch that begins now. */
@@ -195,7 +199,7 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
 
     recover: takeBack,
 
-    async remove(item, step, folder = placeOf(item)) {
+    async deleteEverywhere(item, step, folder = placeOf(item)) {
       for (let attempt = 1; attempt <= removals; attempt += 1) {
         await driver.remove(folder, step);
         for (const epoch of await epochs()) {
@@ -214,7 +218,7 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
       }
     },
 
-    async destroy(epoch, item) {
+    async expire(epoch, item) {
       const path = trashPath(epoch, item);
       const info = await ifPresent(driver.stat(path));
       if (info === undefined) return undefined;
