@@ -62,11 +62,10 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
   let shown = false;
   let password: string | undefined;
   try {
-    await makeFolders(storage.driver === 'filesystem' ? storage.root : dir).catch(
-      (error: Error) => {
-        throw new Error(`the folder ${dir} cannot be made: ${error.message}`, { cause: error });
-      },
-    );
+    await makeFolders(dir).catch((error: Error) => {
+      throw new Error(`the folder ${dir} cannot be made: ${error.message}`, { cause: error });
+    });
+    if (storage.driver === 'filesystem') await makeRoot(storage.root);
     if (ca !== undefined) await ensureCertificates(certificates, wantedNames(hosts));
     if (auth !== undefined) password = await ensureFirstUser(auth.htpasswd);
     if (starter !== undefined) await writeFile(config, starter, { mode: 0o644, flag: 'wx' });
@@ -100,6 +99,14 @@ async function absentOf(dir: string, elsewhere: readonly string[]): Promise<stri
 /** A start that failed leaves nothing: nobody has seen the password, nor trusts the CA. */
 async function removeAll(made: readonly string[]): Promise<void> {
   for (const path of made) await rm(path, { recursive: true, force: true });
+}
+
+async function makeRoot(root: string): Promise<void> {
+  await makeFolders(root).catch((error: Error) => {
+    throw new Error(`storage.filesystem.rootdirectory: ${root} cannot be made: ${error.message}`, {
+      cause: error,
+    });
+  });
 }
 
 /** All names by which this machine may be called, those asked for first. */
