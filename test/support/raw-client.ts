@@ -49,7 +49,7 @@ export async function rawClient(port: number): Promise<RawClient> {
         socket.write(chunk);
         written += chunk.length;
         // The other side gets time to close before the next chunk goes into a buffer.
-        await sleep(5);
+        await sleep(50);
       }
       return written;
     },
