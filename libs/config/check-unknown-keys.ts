@@ -14,9 +14,11 @@ export function checkUnknownKeys(unknown: readonly UnknownKey[]): {
 } {
   const problems: string[] = [];
   const warnings: string[] = [];
-  for (const { path, key, known } of unknown) {
+  for (const { path, key, known, isOpen } of unknown) {
     const isOurs = path.startsWith(`${section}.`) || path.startsWith(`${section}[`);
     const meant = nearestWord(key, known);
+    // Of what others define all keys are taken, so that only a slip is worth a word.
+    if (isOpen && meant === undefined) continue;
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
     if (isOurs) problems.push(`${path}: unknown key${hint}`);
     else if (path === key && meant === section) problems.push(`${path}: unknown key${hint}`);

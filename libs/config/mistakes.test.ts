@@ -208,6 +208,19 @@ describe('a key that was meant for portcullis and is not known stops the start',
     const { diagnostics } = await loadConfiguration(path, {});
     assert.match(JSON.stringify(diagnostics), /log\.fromatter: unknown key; ignored; did you mean/);
   });
+
+  test('a slip is named also where all keys are taken, and others are not', async () => {
+    await writeFile(
+      path,
+      'version: 0.1\nstorage: inmemory\nredis: { addr: x, pasword: y, pool: {} }\n',
+    );
+    const { diagnostics } = await loadConfiguration(path, {});
+    const said = diagnostics.filter(({ message }) => message.startsWith('redis.'));
+    assert.deepEqual(
+      said.map(({ message }) => message),
+      ['redis.pasword: unknown key; ignored; did you mean password?'],
+    );
+  });
 });
 
 test('yes and no, on and off are what they are in the YAML that the original reads', async () => {

@@ -66,6 +66,8 @@ export interface UnknownKey {
   key: string;
   /** The keys that are known where it stands. */
   known: readonly string[];
+  /** Whether the section takes keys that we do not know. */
+  isOpen: boolean;
 }
 
 /** All keys in `value` that the schema does not know. */
@@ -81,7 +83,7 @@ export function unknownKeys(value: unknown, schema: z.ZodType, path = ''): Unkno
     if (node.kind !== 'object') return [];
     const child = Object.hasOwn(node.shape, key) ? node.shape[key] : undefined;
     if (child !== undefined) return unknownKeys(item, child, place);
-    return node.open ? [] : [{ path: place, key, known: Object.keys(node.shape) }];
+    return [{ path: place, key, known: Object.keys(node.shape), isOpen: node.open }];
   });
 }
 
