@@ -210,6 +210,8 @@ describe('a key that was meant for portcullis and is not known stops the start',
   });
 
   test('a slip is named also where all keys are taken, and others are not', async () => {
+    await using folder = await createTemporaryFolder();
+    const path = join(folder.path, 'config.yml');
     await writeFile(
       path,
       'version: 0.1\nstorage: inmemory\nredis: { addr: x, pasword: y, pool: {} }\n',
