@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { createServer, request, type Server } from 'node:https';
 import { after, before, describe, test } from 'node:test';
+import { createCertificate } from '../../test/support/certificate.ts';
 import { type Gateway, startGateway } from '../../test/support/gateway.ts';
 import { rawClient } from '../../test/support/raw-client.ts';
 import { createTokenServer } from '../../test/support/tokens.ts';
+import { publicUrl } from './public-url.ts';
 
 describe('the public URL', () => {
   let direct: Gateway;
@@ -63,5 +67,49 @@ describe('the public URL', () => {
     client.send('GET /v2/ HTTP/1.0\r\n\r\n');
     const answer = await client.untilClosed();
     assert.match(answer, new RegExp(`realm="http://127\\.0\\.0\\.1:${direct.port}/v2/_token"`));
+  });
+});
+
+describe('the configured URL', () => {
+  const fixed = 'https://registry.example.com';
+  let server: Server;
+  let port: number;
+
+  before(async () => {
+    const { cert, key } = await createCertificate();
+    server = createServer({ cert, key }, (incoming, response) => {
+      response.end(publicUrl(incoming, fixed, false));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    ({ port } = server.address() as { port: number });
+  });
+
+  after(() => server.close());
+
+  /** @param sni the name whose certificate the client asks for; empty: of none */
+  const ask = async (sni: string, host: string, headers: Record<string, string> = {}) => {
+    const asking = request({
+      ...{ host: '127.0.0.1', port, servername: sni, rejectUnauthorized: false },
+      ...{ headers: { Host: host, ...headers }, agent: false },
+    });
+    asking.end();
+    const [response] = (await once(asking, 'response')) as [AsyncIterable<Buffer>];
+    let text = '';
+    for await (const bytes of response) text += bytes;
+    return text;
+  };
+
+  test('gives way to the name by which a client came directly, over TLS', async () => {
+    assert.equal(await ask('hub.internal', 'hub.internal:5000'), 'https://hub.internal:5000');
+    assert.equal(await ask('localhost', 'LocalHost'), 'https://LocalHost');
+  });
+
+  test('stands for whoever comes by a proxy, by an address, or under two names', async () => {
+    for (const header of ['Via', 'Forwarded', 'X-Forwarded-For', 'X-Forwarded-Host', 'X-Real-IP']) {
+      assert.equal(await ask('hub.internal', 'hub.internal', { [header]: 'x' }), fixed, header);
+    }
+    assert.equal(await ask('', '127.0.0.1'), fixed);
+    assert.equal(await ask('other.internal', 'hub.internal'), fixed);
+    assert.equal(await ask('hub.internal', 'hub.internal/x'), fixed);
   });
 });

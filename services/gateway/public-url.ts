@@ -6,7 +6,8 @@ import { RegistryError } from '#libs/oci/errors.ts';
 const hostPattern = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?$/;
 
 /**
- * Scheme and host as the client sees us, without a slash at the end. X-Forwarded-Proto is believed from
+ * Scheme and host as the client sees us, without a slash at the end: those that are configured, unless the client came
+ * directly by another name. X-Forwarded-Proto is believed from
  * anyone, since it can only turn http into https; X-Forwarded-Host from a trusted proxy only.
  * @throws RegistryError REQUEST_INVALID for a Host header that is no host
  */
@@ -15,7 +16,8 @@ export function publicUrl(
   fixed: string | undefined,
   proxyIsTrusted: boolean,
 ): string {
-  if (fixed !== undefined) return fixed;
+  // Whoever reached us by another name may reach us by that one only, as from inside of a network.
+  if (fixed !== undefined) return namedDirectly(request, proxyIsTrusted) ?? fixed;
   const forwarded = first(request.headers['x-forwarded-proto']);
   const scheme = request.socket instanceof TLSSocket || forwarded === 'https' ? 'https' : 'http';
   const forwardedHost = proxyIsTrusted ? first(request.headers['x-forwarded-host']) : '';
@@ -24,6 +26,23 @@ export function publicUrl(
     throw new RegistryError('REQUEST_INVALID', { message: 'the Host header is not a host' });
   }
   return `${scheme}://${host}`;
+}
+
+/** Headers by which proxies tell of who asked them. */
+const ofProxies = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'] as const;
+
+/**
+ * The URL by which a client reached us itself, over TLS: it asked for the certificate of the very name that is in its Host
+ * header. Without TLS a proxy that puts its own name for us into Host could not be told from a client.
+ */
+function namedDirectly(request: IncomingMessage, proxyIsTrusted: boolean): string | undefined {
+  const { socket, headers } = request;
+  const { host = '' } = headers;
+  if (proxyIsTrusted || ofProxies.some((name) => headers[name] !== undefined)) return undefined;
+  if (!(socket instanceof TLSSocket) || !hostPattern.test(host)) return undefined;
+  const { servername } = socket as TLSSocket & { servername?: string | false };
+  const name = host.replace(/:\d+$/, '').toLowerCase();
+  return servername === name ? `https://${host}` : undefined;
 }
 
 function first(header: string | string[] | undefined): string {

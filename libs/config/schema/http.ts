@@ -51,7 +51,7 @@ export const httpSchema = z.object({
   host: text
     .optional()
     .describe(
-      'Scheme and host of links and of the token service, such as https://registry.example.com; without it, as the client came.',
+      'Scheme and host of links and of the token service, such as https://registry.example.com; without it, as the client came. Over TLS a client that comes directly by another name is given that one.',
     ),
   secret: secret
     .optional()
