@@ -51,11 +51,31 @@ describe('a Redis that may have forgotten locks', () => {
     return deployment;
   }
 
-  /** What is granted at once, and after how many milliseconds the rest is. */
-  async function grantedAfter(locks: Locks, key: string): Promise<number> {
-    const asked = performance.now();
-    using _held = await locks.exclusive(key);
-    return performance.now() - asked;
+  /** Milliseconds, for locks whose time the test sets. */
+  let time = 1_800_000_000_000;
+
+  function openAtOurTime(redis: RedisConnection): Locks {
+    const wake = createWake(redis);
+    const locks = createRedisLocks({ redis, wake, lease, clock: () => time });
+    closing.push(() => locks.close());
+    return locks;
+  }
+
+  /** Which of these locks are granted now. */
+  async function granted(locks: Locks, keys: readonly string[]): Promise<string[]> {
+    const found: string[] = [];
+    for (const key of keys) {
+      using held = await locks.tryExclusive(key);
+      if (held !== undefined) found.push(key);
+    }
+    return found;
+  }
+
+  /** Begins the first epoch of a Redis, and lets the time pass in which it grants nothing. */
+  async function settle(locks: Locks, keys: readonly string[]): Promise<void> {
+    assert.deepEqual(await granted(locks, keys), []);
+    time += lease;
+    assert.deepEqual(await granted(locks, keys), keys);
   }
 
   const ways: readonly [what: string, forget: (deployment: RedisDeployment) => Promise<unknown>][] =
@@ -74,8 +94,8 @@ describe('a Redis that may have forgotten locks', () => {
     test(`${what} grants nothing until all leases are over, and who had one is told`, async () => {
       const deployment = await single();
       const [server] = deployment.servers;
-      const locks = open(await connect(deployment));
-      (await locks.exclusive('a'))[Symbol.dispose]();
+      const locks = openAtOurTime(await connect(deployment));
+      await settle(locks, ['a', 'b']);
       const held = await locks.exclusive('a');
       await held.confirm();
       if (what.includes('set back')) {
@@ -92,9 +112,11 @@ describe('a Redis that may have forgotten locks', () => {
           return error instanceof LockLostError;
         }
       });
-      const waited = await grantedAfter(locks, 'a');
-      assert.ok(waited > lease * 0.8, `${waited} ms`);
-      assert.ok((await grantedAfter(locks, 'b')) < lease / 2, 'once for all of them');
+      assert.deepEqual(await granted(locks, ['a']), []);
+      time += lease - 1;
+      assert.deepEqual(await granted(locks, ['a', 'b']), []);
+      time += 1;
+      assert.deepEqual(await granted(locks, ['b', 'a']), ['b', 'a'], 'once for all of them');
     });
   }
 
@@ -105,7 +127,8 @@ describe('a Redis that may have forgotten locks', () => {
       lines: [`replicaof 127.0.0.1 ${master?.port ?? 0}`],
     });
     closing.push(() => replica.remove());
-    const before = open(await connect(deployment));
+    const before = openAtOurTime(await connect(deployment));
+    await settle(before, ['a', 'b']);
     using _held = await before.exclusive('a');
     await waitFor('the replica to know the epoch', async () =>
       (await replica.cli('exists', 'portcullis:epoch')).includes('1'),
@@ -117,31 +140,31 @@ describe('a Redis that may have forgotten locks', () => {
       ...deployment.settings,
       addresses: [{ host: '127.0.0.1', port: replica.port }],
     };
-    const after = open(await connect({ ...deployment, settings: settings as never }));
-    const waited = await grantedAfter(after, 'b');
-    assert.ok(waited > lease * 0.8, `${waited} ms`);
+    const after = openAtOurTime(await connect({ ...deployment, settings: settings as never }));
+    assert.deepEqual(await granted(after, ['b']), []);
+    time += lease - 1;
+    assert.deepEqual(await granted(after, ['b']), []);
+    time += 1;
+    assert.deepEqual(await granted(after, ['b']), ['b']);
   });
 
   test("of a Cluster grants nothing of one server's slots that was emptied", async () => {
     const deployment = await startCluster();
     closing.push(() => deployment.remove());
-    const locks = open(await connect(deployment));
+    const locks = openAtOurTime(await connect(deployment));
     const keys = Array.from({ length: 12 }, (_, index) => `repository-${index}`);
-    await Promise.all(keys.map((key) => grantedAfter(locks, key)));
+    await settle(locks, keys);
     await deployment.servers[0]?.cli('flushall');
-    const waits = await Promise.all(keys.map((key) => grantedAfter(locks, key)));
-    const [long, short] = [
-      waits.filter((ms) => ms > lease * 0.8),
-      waits.filter((ms) => ms < lease / 2),
-    ];
-    assert.equal(long.length + short.length, keys.length, String(waits));
-    assert.ok(long.length > 0 && short.length > 0, String(waits));
-    await sleep(3 * lease);
-    const others = keys.map((key) => grantedAfter(locks, `${key}-of-another-slot`));
-    assert.ok(
-      (await Promise.all(others)).every((ms) => ms < lease / 2),
-      'all began together',
-    );
+    const kept = await granted(locks, keys);
+    assert.ok(kept.length > 0 && kept.length < keys.length, String(kept));
+    // Of all its slots, a third of them all, the time runs from now on, also of those that nobody has asked about.
+    await waitFor('all to have begun', async () => {
+      const begun = await deployment.servers[0]?.cli('dbsize');
+      return Number(/\d+/.exec(begun ?? '')?.[0]) >= 5461;
+    });
+    time += lease;
+    const others = keys.map((key) => `${key}-of-another-slot`);
+    assert.deepEqual(await granted(locks, [...keys, ...others]), [...keys, ...others]);
   });
 
   for (const every of [4, 400]) {

@@ -66,13 +66,19 @@ export function createRedisLocks({
   }
 
   let beginning = false;
+  let isToBeginAgain = false;
 
   /** Has the new epoch begin everywhere, where Redis may have forgotten locks of ours. */
   async function beginAll(): Promise<void> {
+    // Those that were begun already may be the ones that were forgotten meanwhile.
+    isToBeginAgain = true;
     if (beginning) return;
     beginning = true;
     try {
-      await beginEpochs(redis, redisTime);
+      while (isToBeginAgain) {
+        isToBeginAgain = false;
+        await beginEpochs(redis, redisTime);
+      }
     } catch {
       // Redis is away: whoever asks for a lock first begins it.
     } finally {
