@@ -6,7 +6,7 @@ import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../test/support/temporary-folder.ts';
-import { controllerOf } from './controlling-user.ts';
+import { changeableByOthers, controllerOf } from './controlling-user.ts';
 
 const other = 65_532;
 
@@ -64,5 +64,25 @@ describe('who decides where a path leads', { skip: process.getuid?.() !== 0 }, (
     });
     process.env.SUDO_UID = `${other}`;
     assert.equal(await controllerOf(at('theirs', 'file')), undefined);
+  });
+
+  test('is anybody who may write the file or what leads there, where its text counts', async () => {
+    const file = at('ours', 'file');
+    assert.equal(await changeableByOthers(file), undefined);
+    assert.equal(await changeableByOthers(at('sticky', 'file')), undefined);
+    await chown(file, 0, other);
+    assert.equal(await changeableByOthers(file), undefined);
+    for (const mode of [0o664, 0o646]) {
+      await chmod(file, mode);
+      assert.equal(await changeableByOthers(file), file);
+    }
+    await chmod(file, 0o644);
+    await chown(file, other, 0);
+    assert.equal(await changeableByOthers(file), file);
+    await chown(file, 0, 0);
+    await chown(at('ours'), 0, other);
+    await chmod(at('ours'), 0o775);
+    assert.equal(await changeableByOthers(file), at('ours'));
+    assert.equal(await changeableByOthers(at('theirs', 'file')), at('theirs'));
   });
 });

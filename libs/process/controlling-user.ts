@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { lstat, readlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { sudoUser } from '#libs/config/named-by-environment.ts';
@@ -6,8 +7,8 @@ import type { UserIds } from '#libs/config/settings.ts';
 /** Symbolic links followed on the way, as the system does. */
 const maxLinks = 40;
 
-/** Of anybody else, in a folder's mode. */
-const writableByAll = 0o002;
+/** Write permission of a group and of everybody, and the bit that lets only owners take things out of a folder. */
+const bits = { group: 0o020, all: 0o002, sticky: 0o1000 } as const;
 
 /**
  * Who decides where a path leads: the first owner of a folder or symbolic link on the way that is neither root nor the
@@ -15,31 +16,55 @@ const writableByAll = 0o002;
  * @returns undefined if that is nobody, also where the path ends on the way
  */
 export async function controllerOf(path: string): Promise<UserIds | undefined> {
-  const trusted = new Set([0, sudoUser() ?? 0]);
-  let parts = namesIn(resolve(path));
-  let place = '/';
   let isOpen = false;
-  let links = 0;
-  for (;;) {
-    const [name, ...rest] = parts;
-    if (name === undefined) return undefined;
-    const next = join(place, name);
-    const found = await lstat(next).catch(() => undefined);
-    if (found === undefined) return undefined;
-    const leads = found.isDirectory() || found.isSymbolicLink();
+  for await (const { stats } of stepsTo(path)) {
+    const leads = stats.isDirectory() || stats.isSymbolicLink();
     // Whose a file is, root leaves as it is, unless that user may put a link in its place.
-    if (!trusted.has(found.uid) && (leads || isOpen)) return { uid: found.uid, gid: found.gid };
-    if (found.isSymbolicLink()) {
+    if (!isTrusted(stats) && (leads || isOpen)) return { uid: stats.uid, gid: stats.gid };
+    if (!stats.isSymbolicLink()) isOpen = (stats.mode & bits.all) !== 0;
+  }
+  return undefined;
+}
+
+/**
+ * Whether others than root, and the user for whom it acts, could change what a file says: by its own permissions, or by those of what leads
+ * there.
+ * @returns what it is that they may change; undefined if there is nothing
+ */
+export async function changeableByOthers(path: string): Promise<string | undefined> {
+  for await (const { place, stats } of stepsTo(path)) {
+    if (!isTrusted(stats)) return place;
+    if (stats.isSymbolicLink()) continue;
+    const isOfGroup = (stats.mode & bits.group) !== 0 && stats.gid !== 0;
+    const isOfAll = (stats.mode & bits.all) !== 0;
+    const isSticky = stats.isDirectory() && (stats.mode & bits.sticky) !== 0;
+    if ((isOfGroup || isOfAll) && !isSticky) return place;
+  }
+  return undefined;
+}
+
+const isTrusted = ({ uid }: Stats) => uid === 0 || uid === sudoUser();
+
+/** What is on the way to a path, from the root on: links, and what they lead to. Ends where there is nothing. */
+async function* stepsTo(path: string): AsyncGenerator<{ place: string; stats: Stats }> {
+  let parts = namesIn(resolve(path));
+  let folder = '/';
+  for (let links = 0; links <= maxLinks; ) {
+    const [name, ...rest] = parts;
+    if (name === undefined) return;
+    const place = join(folder, name);
+    const stats = await lstat(place).catch(() => undefined);
+    if (stats === undefined) return;
+    yield { place, stats };
+    if (stats.isSymbolicLink()) {
       links += 1;
-      if (links > maxLinks) return undefined;
-      const target = await readlink(next);
-      if (target.startsWith('/')) place = '/';
+      const target = await readlink(place);
+      if (target.startsWith('/')) folder = '/';
       parts = [...namesIn(target), ...rest];
-      continue;
+    } else {
+      folder = place;
+      parts = rest;
     }
-    isOpen = (found.mode & writableByAll) !== 0;
-    place = next;
-    parts = rest;
   }
 }
 

@@ -1,7 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { namedByEnvironment } from '#libs/config/named-by-environment.ts';
-import { controllerOf } from '#libs/process/controlling-user.ts';
+import { changeableByOthers } from '#libs/process/controlling-user.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import {
   configurationOf,
@@ -67,16 +67,23 @@ export async function findRunning(configuration?: string): Promise<RunningServic
     throw new UsageError(`several registries run here (${names}); name one by --config FILE`);
   }
   const [path] = paths;
-  const other =
-    path === undefined || process.getuid?.() !== 0 ? undefined : await controllerOf(path);
-  if (other !== undefined && configuration === undefined && !isContainer) {
-    throw new UsageError(
-      `the registry that runs here uses ${path}, which user ${other.uid} can change; name it by --config if it is meant`,
-    );
-  }
+  if (path !== undefined && configuration === undefined && !isContainer) await assertOurs(path);
   const named = found.filter((one) => configurationOf(one) !== undefined);
   const meant = wanted === undefined || named.length === 0 ? found : named;
   return meant.find(({ service }) => service === 'gateway') ?? meant[0];
+}
+
+/** @throws UsageError where this is root, and others could have written what it is about to act on */
+async function assertOurs(path: string): Promise<void> {
+  const open = process.getuid?.() === 0 ? await changeableByOthers(path) : undefined;
+  if (open === undefined) return;
+  const what =
+    open === path
+      ? 'which others than root can change'
+      : `where others than root can change ${open}`;
+  throw new UsageError(
+    `the registry that runs here uses ${path}, ${what}; name it by --config if it is meant`,
+  );
 }
 
 /** Auth's state folder as it is named, else a configuration that is found. */

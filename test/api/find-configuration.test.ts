@@ -172,11 +172,17 @@ describe('a command that is not told which registry it is about', () => {
   }, async () => {
     const theirs = join(here, 'theirs');
     const config = await configure(theirs, 'eve');
-    await chown(theirs, 65_534, 65_534);
     await pretend(config);
-    const { code, stderr } = await list();
-    assert.equal(code, 2);
-    assert.match(stderr, /which user 65534 can change; name it by --config/);
+    assert.equal((await list()).code, 0);
+    await chown(config, 65_534, 65_534);
+    const own = await list();
+    assert.equal(own.code, 2);
+    assert.match(own.stderr, /config\.yml, which others than root can change; name it by --config/);
+    await chown(config, 0, 0);
+    await chown(theirs, 65_534, 65_534);
+    const folder = await list();
+    assert.equal(folder.code, 2);
+    assert.match(folder.stderr, /where others than root can change .*theirs; name it by --config/);
   });
 
   test('believes no process of another user', { skip: process.getuid?.() !== 0 }, async () => {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { type Digest, isDigest } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
@@ -15,7 +16,7 @@ import { referencesOf, strictReferences } from '../references.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
 import { readAll, writeLink } from '../small-files.ts';
 import { removeStaleTag } from '../tag-store.ts';
-import type { NamedBlobs, Report, TreeSummary } from './finding.ts';
+import { type NamedBlobs, NotSoAnyMore, type Report, type TreeSummary } from './finding.ts';
 
 export interface CheckContext {
   driver: StorageDriver;
@@ -51,6 +52,28 @@ async function readLinkState(driver: StorageDriver, path: StoragePath): Promise<
   return isDigest(text) ? text : 'torn';
 }
 
+/**
+ * Takes a link out of its place, and looks at what was taken: a push at this very moment may have written another one.
+ * @param isToGo judges it; what is to stay goes back, unless there is a newer one by then
+ * @throws NotSoAnyMore if there was nothing to take, or it stays
+ */
+async function takeAway(
+  driver: StorageDriver,
+  path: StoragePath,
+  step: VisibleStep,
+  isToGo: (link: Link) => Promise<boolean>,
+): Promise<void> {
+  await step.confirm?.();
+  const aside = paths.aside(randomUUID());
+  const isTaken = await ifPresent(driver.move(path, aside).then(() => true));
+  if (isTaken === undefined) throw new NotSoAnyMore();
+  const isGoing = await isToGo(await readLinkState(driver, aside));
+  const isReplaced = (await ifPresent(driver.stat(path))) !== undefined;
+  if (isGoing || isReplaced) await driver.remove(aside);
+  else await driver.move(aside, path);
+  if (!isGoing) throw new NotSoAnyMore();
+}
+
 /** Asked of the trash as it is now: a collection goes on meanwhile. */
 async function isThere({ driver, trash }: CheckContext, item: Discardable): Promise<boolean> {
   return (await ifPresent(driver.stat(placeOf(item)))) !== undefined || (await trash.holds(item));
@@ -72,7 +95,6 @@ async function checkLinks(
     const path = placeOf({ kind, repository, digest });
     const state = await readLinkState(driver, path);
     if (state === 'absent') continue;
-    const remove = (step: VisibleStep) => driver.remove(path, step);
     if (state === 'torn') {
       const isStillSo = async () => (await readLinkState(driver, path)) === 'torn';
       const message = `the link to a ${kind} is empty or torn; it counts as absent`;
@@ -82,7 +104,7 @@ async function checkLinks(
         subject: digest,
         message,
         isStillSo,
-        repair: remove,
+        repair: (step) => takeAway(driver, path, step, async (link) => link === 'torn'),
       });
       continue;
     }
@@ -98,11 +120,13 @@ async function checkLinks(
       message: `the ${kind} is linked, but its bytes are not stored`,
       isStillSo: async () =>
         (await readLinkState(driver, path)) === state && !(await hasBytes(context, state)),
-      async repair(step) {
-        await remove(step);
-        // Pushed between the last look and the removal.
-        if (await hasBytes(context, state)) await writeLink(driver, path, state);
-      },
+      repair: (step) =>
+        takeAway(
+          driver,
+          path,
+          step,
+          async (link) => link === state && !(await hasBytes(context, state)),
+        ),
     });
   }
   return sound;
@@ -237,9 +261,8 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
       message: `the tag points at ${state}, which the repository does not have`,
       isStillSo: async () => (await isSame()) && (await isDangling()),
       async repair(step) {
-        await driver.remove(path, step);
-        if (await isDangling()) await removeStaleTag(driver, repository, tag);
-        else await writeLink(driver, path, state);
+        await takeAway(driver, path, step, async (link) => link === state && (await isDangling()));
+        await removeStaleTag(driver, repository, tag);
       },
     });
   }
@@ -277,11 +300,8 @@ async function checkReferrers(context: CheckContext, repository: RepositoryName)
         subject: digest,
         message: `it is listed among the referrers of ${subject}, but is not here`,
         isStillSo: isStale,
-        async repair(step) {
-          const path = paths.referrer(repository, subject, digest);
-          await driver.remove(path, step);
-          if (!(await isStale())) await writeLink(driver, path, digest);
-        },
+        repair: (step) =>
+          takeAway(driver, paths.referrer(repository, subject, digest), step, isStale),
       });
     }
   }

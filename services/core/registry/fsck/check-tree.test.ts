@@ -205,6 +205,35 @@ describeEachStorage('looking for damage', (open) => {
     await repairing(paths.tagCurrent(app, latest), () => pushImage(core, app, image, latest));
   });
 
+  test('what happens to a tag between the last look and its repair stands', async () => {
+    const other = makeImage();
+    for (const blob of other.blobs) await pushBlob(core, app, blob);
+    const status = async () => (await core.send('GET', `/v2/${app}/manifests/${latest}`)).status;
+    const happenings: [what: () => Promise<unknown>, status: number][] = [
+      [() => pushManifest(core, app, other, latest), 200],
+      [
+        async () => {
+          await pushImage(core, app, image, latest);
+          await core.send('DELETE', `/v2/${app}/manifests/${latest}`);
+        },
+        404,
+      ],
+    ];
+    for (const [happen, expected] of happenings) {
+      await pushImage(core, app, image, latest);
+      await storage.driver.remove(paths.revisionFolder(app, image.descriptor.digest));
+      let looks = 0;
+      const stepping = createSteppingDriver(storage.driver, async ({ operation, path }) => {
+        if (path !== paths.tagCurrent(app, latest) || operation !== 'move') return;
+        looks += 1;
+        if (looks === 1) await happen();
+      });
+      await checkTree(stepping, { repair: true, hash: false, uploadsBefore: new Date(0) });
+      assert.equal(looks, 1);
+      assert.equal(await status(), expected);
+    }
+  });
+
   test('a push at any step of the look is no finding', async () => {
     let pushes = 0;
     let last: ImageFixture | undefined;

@@ -6,7 +6,7 @@ import { createTrash, keyOf, type Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import { walkUploads } from '../uploads/walk-uploads.ts';
 import { type CheckContext, checkRepository } from './check-repository.ts';
-import type { Finding, SuspectedFinding, TreeSummary } from './finding.ts';
+import { type Finding, NotSoAnyMore, type SuspectedFinding, type TreeSummary } from './finding.ts';
 
 export interface CheckOptions {
   /** Whether every blob is read and compared with its digest. */
@@ -71,9 +71,6 @@ export async function checkTree(
   }
   return report;
 }
-
-/** It was put right by somebody at the last moment. */
-class NotSoAnyMore extends Error {}
 
 /** @returns false if there is nothing to repair any more */
 async function repairIfStill(

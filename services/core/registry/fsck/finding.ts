@@ -24,6 +24,9 @@ export interface Finding {
   message: string;
 }
 
+/** It was put right by somebody at the last moment. */
+export class NotSoAnyMore extends Error {}
+
 /** What was seen, until it is certain that it was no moment in the middle of a push. */
 export interface SuspectedFinding extends Finding {
   /** Looks again. */
