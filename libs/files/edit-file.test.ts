@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict';
-import { chmod, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  readdir,
+  readFile,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createTemporaryFolder } from '../../test/support/temporary-folder.ts';
@@ -88,4 +97,30 @@ test('a lock that is left from before the clock was set back is superseded', asy
   await utimes(`${path}.lock.1`, later, later);
   await editFile(path, () => 'written');
   assert.equal(await readFile(path, 'utf8'), 'written');
+});
+
+test('root follows no link in a folder that others may write to, whenever it is laid', {
+  skip: process.getuid?.() !== 0,
+}, async () => {
+  await using folder = await createTemporaryFolder();
+  const [secret, open] = [join(folder.path, 'secret'), join(folder.path, 'open')];
+  await writeFile(secret, 'precious');
+  await mkdir(open);
+  await symlink(secret, join(open, 'ours'));
+  await editFile(join(open, 'ours'), (text) => `${text} still`);
+  assert.equal(await readFile(secret, 'utf8'), 'precious still', 'nobody else can have laid it');
+  for (const mode of [0o1777, 0o775]) {
+    await chmod(open, mode);
+    await assert.rejects(
+      editFile(join(open, 'ours'), () => 'lost'),
+      /is a link that .*others could have laid; name the file/,
+    );
+    const path = join(open, `late-${mode}`);
+    const lay = async () => {
+      await symlink(secret, path);
+      return 'lost';
+    };
+    await assert.rejects(editFile(path, lay), /others could have laid/);
+    assert.equal(await readFile(secret, 'utf8'), 'precious still');
+  }
 });

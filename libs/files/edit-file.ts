@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type FileLock, lockFile } from './file-lock.ts';
 import { makeFolders } from './make-folders.ts';
@@ -17,12 +18,25 @@ export async function editFile(
   edit: (text: string | undefined) => string | Promise<string>,
 ): Promise<void> {
   await makeFolders(dirname(path));
-  const target = await realpath(path).catch((error: NodeJS.ErrnoException) => {
+  const target = (await mayBeLedAstray(path)) ? path : await whereItLeads(path);
+  while (!(await editOnce(target, edit)));
+}
+
+/** Write permission of a group and of everybody. */
+const byOthers = 0o022;
+
+/** Whether others may lay a link at any moment that root would follow. */
+async function mayBeLedAstray(path: string): Promise<boolean> {
+  if (process.getuid?.() !== 0) return false;
+  return ((await stat(dirname(path))).mode & byOthers) !== 0;
+}
+
+async function whereItLeads(path: string): Promise<string> {
+  return await realpath(path).catch((error: NodeJS.ErrnoException) => {
     // A link that leads where this user may not look is not replaced by a file either.
     if (error.code !== 'ENOENT') throw error;
     return path;
   });
-  while (!(await editOnce(target, edit)));
 }
 
 /** @returns false if somebody else changed the file meanwhile, and nothing was done */
@@ -32,11 +46,32 @@ async function editOnce(
 ): Promise<boolean> {
   const lock = await lockFile(target);
   try {
-    const before = await stat(target).catch(() => undefined);
-    const text = before === undefined ? undefined : await readFile(target, 'utf8');
-    return await replace(target, await edit(text), before, lock);
+    const { text, state } = await read(target);
+    return await replace(target, await edit(text), state, lock);
   } finally {
     await lock.release();
+  }
+}
+
+/** @throws Error for a link: what it leads to was to be named, or is whatever somebody laid there meanwhile */
+async function read(target: string): Promise<{ text?: string; state?: FileState }> {
+  let file: FileHandle;
+  try {
+    file = await open(target, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') return {};
+    if (code !== 'ELOOP') throw error;
+    throw new Error(
+      `${target} is a link that leads nowhere, or that others could have laid; name the file that it is to lead to`,
+      { cause: error },
+    );
+  }
+  try {
+    const state = await file.stat();
+    return { text: await file.readFile('utf8'), state };
+  } finally {
+    await file.close();
   }
 }
 
@@ -72,7 +107,7 @@ async function replace(
     } finally {
       await handle.close();
     }
-    const now = await stat(target).catch(() => undefined);
+    const now = await lstat(target).catch(() => undefined);
     if (!isSame(before, now) || !(await lock.isHeld())) {
       await rm(temporary, { force: true });
       return false;
