@@ -8,6 +8,11 @@ export interface Parties {
   readonly networks: readonly string[];
 }
 
+/** One name for them: the account, or without one the widest network. */
+export function nameOf({ subject, networks }: Parties): string {
+  return subject === '' ? `from ${networks[0] ?? ''}` : `by ${subject}`;
+}
+
 /** @param client an address; what is none counts as one client */
 export function partiesOf(client: string, subject = ''): Parties {
   return { subject, networks: networksOf(client).reverse() };

@@ -38,12 +38,21 @@ describe('what keeps the event loop busy', () => {
     const failed = inTurn(() => {
       throw new Error('cannot be parsed');
     });
-    const left = inTurn(() => assert.fail('it was done all the same'), leaving.signal);
+    const left = inTurn(() => assert.fail('it was done all the same'), leaving);
     leaving.abort(new Error('it left'));
     const next = inTurn(() => 'done');
     await assert.rejects(failed, /cannot be parsed/);
     await assert.rejects(left, /it left/);
     assert.equal(await next, 'done');
+  });
+
+  test('is done for each party in turn, however much one of them wants', async () => {
+    const order: string[] = [];
+    const want = (party: string, count: number) =>
+      Array.from({ length: count }, () => inTurn(() => void order.push(party), { party }));
+    await Promise.all([...want('greedy', 10), ...want('ann', 1), ...want('bob', 2)]);
+    assert.deepEqual(order.slice(0, 6), ['greedy', 'greedy', 'ann', 'bob', 'greedy', 'bob']);
+    assert.equal(order.length, 13);
   });
 
   test('is large JSON; small JSON waits for nobody', async () => {

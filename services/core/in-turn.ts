@@ -3,18 +3,50 @@ import { setImmediate as nextLoopTurn, setTimeout as sleep } from 'node:timers/p
 /** Bytes of JSON from which on parsing takes long enough for others to notice. */
 const large = 64 * 1024;
 
-let last: Promise<void> = Promise.resolve();
+/** For whom something is done, and how long it is wanted. */
+export interface TurnOptions {
+  /** Who shares the turns with others: an account or a network; what names none is one of them. */
+  party?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Those who wait, by party; the party that had the last turn is the last. */
+const waiting = new Map<string, (() => void)[]>();
+let isTaken = false;
+
+function giveNextTurn(): void {
+  const [first] = waiting;
+  if (first === undefined) {
+    isTaken = false;
+    return;
+  }
+  const [party, queue] = first;
+  waiting.delete(party);
+  const next = queue.shift();
+  if (queue.length > 0) waiting.set(party, queue);
+  next?.();
+}
+
+async function turnOf(party: string): Promise<void> {
+  if (!isTaken) {
+    isTaken = true;
+    return;
+  }
+  await new Promise<void>((resolve) => {
+    waiting.set(party, [...(waiting.get(party) ?? []), resolve]);
+  });
+}
 
 /**
- * Does what keeps the event loop busy for a while: one at a time, and before the next the loop is everybody else's for
- * as long as it took.
+ * Does what keeps the event loop busy for a while: one at a time, of each party in turn, and before the next the loop
+ * is everybody else's for as long as it took.
  * @throws what the work throws; what the signal was aborted with before it began
  */
-export async function inTurn<T>(work: () => T, signal?: AbortSignal): Promise<T> {
-  const before = last;
-  const done = Promise.withResolvers<void>();
-  last = done.promise;
-  await before;
+export async function inTurn<T>(
+  work: () => T,
+  { party = '', signal }: TurnOptions = {},
+): Promise<T> {
+  await turnOf(party);
   await nextLoopTurn();
   const startedAt = performance.now();
   try {
@@ -23,8 +55,8 @@ export async function inTurn<T>(work: () => T, signal?: AbortSignal): Promise<T>
   } finally {
     const took = performance.now() - startedAt;
     // Work that was not wanted any more took nothing.
-    if (took < 1) done.resolve();
-    else void sleep(took).then(done.resolve);
+    if (took < 1) giveNextTurn();
+    else void sleep(took).then(giveNextTurn);
   }
 }
 
@@ -35,9 +67,9 @@ export async function inTurn<T>(work: () => T, signal?: AbortSignal): Promise<T>
 export async function parseInTurn<T>(
   bytes: Buffer,
   parse: (bytes: Buffer) => T,
-  signal?: AbortSignal,
+  options: TurnOptions = {},
 ): Promise<T> {
-  if (bytes.length > large) return await inTurn(() => parse(bytes), signal);
-  signal?.throwIfAborted();
+  if (bytes.length > large) return await inTurn(() => parse(bytes), options);
+  options.signal?.throwIfAborted();
   return parse(bytes);
 }

@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache';
-import { whileClientWaits } from '#libs/http/client-gone.ts';
 import type { Descriptor } from '#libs/oci/descriptor.ts';
 import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
@@ -70,11 +69,10 @@ const found = new LRUCache<Digest, { child: Pick<Descriptor, 'digest' | 'mediaTy
   },
 );
 
-async function imageForAmd64(stored: StoredManifest, { res }: CoreContext) {
+async function imageForAmd64(stored: StoredManifest, { state }: CoreContext) {
   const known = found.get(stored.digest);
   if (known !== undefined) return known.child;
-  const signal = whileClientWaits(res);
-  const child = await parseInTurn(stored.bytes, () => findImageForAmd64(stored), signal);
+  const child = await parseInTurn(stored.bytes, () => findImageForAmd64(stored), state.requester);
   const { digest, mediaType } = child ?? {};
   const kept = digest === undefined || mediaType === undefined ? undefined : { digest, mediaType };
   found.set(stored.digest, { child: kept });

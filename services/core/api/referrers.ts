@@ -41,7 +41,7 @@ export function listReferrers(
     using _turn = await budgets.listings.take(parties, 1, { signal });
     const maxBytes = maxManifestSize - envelope;
     const wanted = { after: page.last, limit: page.limit, maxBytes, artifactType };
-    const found = await referrers.list(name, digest, wanted, { signal });
+    const found = await referrers.list(name, digest, wanted, ctx.state.requester);
     if (found.next !== undefined) {
       const filter = artifactType === undefined ? '' : encodeURIComponent(artifactType);
       const link = nextPageLink(`/v2/${name}/referrers/${digest}`, page, found.next);

@@ -250,20 +250,21 @@ export function createManifestStore({
     async put(repository, pushed, requester = unattended) {
       const { reference, bytes, contentType, moreTags = [], condition } = pushed;
       const { maxDescriptors = Infinity } = pushed;
-      const manifest = await parseInTurn(
-        bytes,
-        () => parseManifest(bytes, bareMediaType(contentType), { maxDescriptors }),
-        requester.signal,
-      );
       const algorithm =
         reference.kind === 'digest' ? digestParts(reference.digest).algorithm : 'sha256';
       const digest = digestOf(bytes, algorithm);
+      // Before it is parsed, which costs more.
       if (reference.kind === 'digest' && reference.digest !== digest) {
         throw new RegistryError('DIGEST_INVALID', {
           message: `the manifest's digest is ${digest}, not ${reference.digest}`,
           detail: { digest },
         });
       }
+      const manifest = await parseInTurn(
+        bytes,
+        () => parseManifest(bytes, bareMediaType(contentType), { maxDescriptors }),
+        requester,
+      );
       const wanted = reference.kind === 'tag' ? [reference.tag, ...moreTags] : moreTags;
       // Nothing of this repository is deleted meanwhile, and nobody else moves these tags.
       using shared = await locks.shared(repository, requester);
@@ -324,7 +325,8 @@ export function createManifestStore({
       }
       await tags.removePointingAt(repository, digest, alone, requester?.signal);
       const { bytes } = await get(repository, { kind: 'digest', digest });
-      const subject = (await parseInTurn(bytes, parseStoredManifest))?.subject?.digest;
+      const subject = (await parseInTurn(bytes, parseStoredManifest, { party: requester?.party }))
+        ?.subject?.digest;
       const item = { kind: 'manifest', repository, digest } as const;
       await trash.deleteEverywhere(item, alone, paths.revisionFolder(repository, digest));
       if (subject !== undefined) await referrers.remove(repository, subject, digest, alone);

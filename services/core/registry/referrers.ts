@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { parseTag, type RepositoryName } from '#libs/oci/reference.ts';
-import { parseInTurn } from '../in-turn.ts';
+import { parseInTurn, type TurnOptions } from '../in-turn.ts';
 import { firstBehind } from '../storage/first-behind.ts';
 import type { ManifestStore, StoredManifest } from './manifest-store.ts';
 import type { ReferrersIndex } from './referrers-index.ts';
@@ -38,7 +38,7 @@ export interface Referrers {
     repository: RepositoryName,
     subject: Digest,
     page: ReferrersPage,
-    options?: { signal?: AbortSignal },
+    options?: TurnOptions,
   ): Promise<ReferrersFound>;
 }
 
@@ -81,10 +81,10 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
   });
 
   /** What is asked for of a manifest. @returns its descriptor as well, where it had to be parsed */
-  async function factsOf(stored: StoredManifest, signal?: AbortSignal): Promise<Facts> {
+  async function factsOf(stored: StoredManifest, options: TurnOptions): Promise<Facts> {
     const facts = known.get(stored.digest);
     if (facts !== undefined) return facts;
-    const parsed = await parseInTurn(stored.bytes, () => parseFacts(stored), signal);
+    const parsed = await parseInTurn(stored.bytes, () => parseFacts(stored), options);
     const isLong = parsed.length > longDescriptor;
     known.set(stored.digest, isLong ? { ...parsed, descriptor: undefined } : parsed);
     return parsed;
@@ -94,7 +94,7 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
   async function underFallbackTag(
     repository: RepositoryName,
     subject: Digest,
-    signal?: AbortSignal,
+    options: TurnOptions,
   ): Promise<Digest[]> {
     const { algorithm, hex } = digestParts(subject);
     // The scheme cuts what is longer than 64 digits (distribution-spec, "Referrers Tag Schema").
@@ -104,7 +104,7 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
     if (stored === undefined) return [];
     const found =
       listed.get(stored.digest) ??
-      (await parseInTurn(stored.bytes, () => childrenOf(stored), signal));
+      (await parseInTurn(stored.bytes, () => childrenOf(stored), options));
     listed.set(stored.digest, found);
     return found;
   }
@@ -114,9 +114,9 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
     repository: RepositoryName,
     subject: Digest,
     after: string,
-    signal?: AbortSignal,
+    options: TurnOptions,
   ): AsyncGenerator<Digest> {
-    const kept = await underFallbackTag(repository, subject, signal);
+    const kept = await underFallbackTag(repository, subject, options);
     let next = firstBehind(kept, after);
     for await (const digest of index.after(repository, subject, after)) {
       for (; next < kept.length && (kept[next] as Digest) < digest; next += 1) {
@@ -129,7 +129,7 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
   }
 
   return {
-    async list(repository, subject, { after, limit, maxBytes, artifactType }, { signal } = {}) {
+    async list(repository, subject, { after, limit, maxBytes, artifactType }, options = {}) {
       const descriptors: string[] = [];
       let size = 0;
       let lastFound: Digest | undefined;
@@ -137,21 +137,21 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
         descriptors.length >= limit || (descriptors.length > 0 && size + length > maxBytes);
       let read = { manifests: 0, bytes: 0 };
       let passed: Digest | undefined;
-      for await (const digest of candidates(repository, subject, after, signal)) {
-        signal?.throwIfAborted();
+      for await (const digest of candidates(repository, subject, after, options)) {
+        options.signal?.throwIfAborted();
         const isEnough = read.manifests >= mostRead.manifests || read.bytes >= mostRead.bytes;
         if (isEnough) return { descriptors, next: passed };
         const stored = await manifests.peek(repository, digest);
         read = { manifests: read.manifests + 1, bytes: read.bytes + (stored?.bytes.length ?? 0) };
         passed = digest;
         if (stored === undefined) continue;
-        const facts = await factsOf(stored, signal);
+        const facts = await factsOf(stored, options);
         if (facts.subject !== subject) continue;
         if (artifactType !== undefined && facts.artifactType !== artifactType) continue;
         if (isFull(facts.length)) return { descriptors, next: lastFound };
         const { descriptor } =
           facts.descriptor === undefined
-            ? await parseInTurn(stored.bytes, () => parseFacts(stored), signal)
+            ? await parseInTurn(stored.bytes, () => parseFacts(stored), options)
             : facts;
         descriptors.push(descriptor ?? '');
         size += facts.length;

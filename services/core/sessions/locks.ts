@@ -7,6 +7,8 @@ export interface Requester {
   id: string;
   /** Aborted when nobody waits for the answer any more. */
   signal: AbortSignal;
+  /** Who shares with others what is scarce: an account, or without one a network. */
+  party?: string;
 }
 
 /** Work of the registry's own, which nobody waits for and nobody can give up. */

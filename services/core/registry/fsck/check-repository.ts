@@ -26,7 +26,11 @@ export interface CheckContext {
   summary: TreeSummary;
   /** Filled with every digest that a repository links or names. */
   named: NamedBlobs;
+  now: () => Date;
 }
+
+/** Milliseconds in which a push writes its manifest after its entry among the referrers: a lease, and much more. */
+const pushTakes = 10 * 60_000;
 
 /** Looks at everything of one repository but its uploads. */
 export async function checkRepository(
@@ -286,7 +290,7 @@ async function onlyTarget(
 
 /** Entries of the referrers index whose manifest is not here. */
 async function checkReferrers(context: CheckContext, repository: RepositoryName): Promise<void> {
-  const { driver, report } = context;
+  const { driver, report, now } = context;
   for await (const subject of digestsIn(driver, paths.allReferrers(repository))) {
     for (const name of await driver.list(paths.referrers(repository, subject))) {
       const digest = name.replace('-', ':');
@@ -294,6 +298,8 @@ async function checkReferrers(context: CheckContext, repository: RepositoryName)
       const isStale = async () =>
         !(await isThere(context, { kind: 'manifest', repository, digest }));
       if (!(await isStale())) continue;
+      const entry = await ifPresent(driver.stat(paths.referrer(repository, subject, digest)));
+      if (entry === undefined || entry.modified.getTime() > now().getTime() - pushTakes) continue;
       report({
         kind: 'stale-referrer',
         repository,

@@ -47,7 +47,15 @@ describeEachStorage('looking for damage', (open) => {
   });
 
   const check = (repair = false, hash = true): Promise<CheckReport> =>
-    checkTree(storage.driver, { repair, hash, uploadsBefore: new Date(Date.now() - 3_600_000) });
+    checkTree(storage.driver, {
+      repair,
+      hash,
+      uploadsBefore: new Date(Date.now() - 3_600_000),
+      now: () => new Date(Date.now() + later),
+    });
+
+  /** Milliseconds that the look comes after what is there was written. */
+  let later = 3_600_000;
 
   const kinds = ({ findings }: CheckReport) => findings.map(({ kind }) => kind).sort();
 
@@ -157,6 +165,9 @@ describeEachStorage('looking for damage', (open) => {
     await storage.driver.remove(paths.referrer(app, subject, about.descriptor.digest));
     const gone = makeLayer().descriptor.digest;
     await write(paths.referrer(app, subject, gone), gone);
+    later = 0;
+    assert.deepEqual(kinds(await check()), ['unlisted-referrer'], 'a push may be about to end');
+    later = 3_600_000;
     await assertFinds(['stale-referrer', 'unlisted-referrer']);
     const { text } = await core.send('GET', `/v2/${app}/referrers/${subject}`);
     assert.equal(JSON.parse(text).manifests[0].digest, about.descriptor.digest);

@@ -16,6 +16,7 @@ export interface CheckOptions {
   /** Uploads opened before are orphans. */
   uploadsBefore: Date;
   onProgress?: (progress: CheckProgress) => void;
+  now?: () => Date;
 }
 
 export interface CheckProgress {
@@ -53,6 +54,7 @@ export async function checkTree(
       trash: { count: await countTrash(trash) },
     },
     named: new Set(),
+    now: options.now ?? (() => new Date()),
   };
   for await (const repository of walkRepositories(driver, '')) {
     await checkRepository(context, repository);
