@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { createTemporaryFolder } from '../../test/support/temporary-folder.ts';
-import { chooseUser } from './choose-user.ts';
+import { chooseUser, ownerOfTree } from './choose-user.ts';
 import { chownFile, chownFolder, chownState } from './hand-over.ts';
 
 const ids = { uid: 4321, gid: 4322 };
@@ -36,6 +36,18 @@ describe('root that serves as another user', { skip: process.getuid?.() !== 0 },
     } finally {
       await rm(folder, { recursive: true });
     }
+  });
+
+  test('takes a tree to be that of whoever laid the link to it', async () => {
+    await using folder = await createTemporaryFolder();
+    const at = (name: string) => join(folder.path, name);
+    await mkdir(at('roots'));
+    await mkdir(at('tree/docker/registry'), { recursive: true });
+    await symlink(at('roots'), at('tree/docker/registry/v2'));
+    assert.equal((await ownerOfTree(at('tree')))?.uid, 0);
+    await lchown(at('tree/docker/registry/v2'), neighbour, neighbour);
+    assert.deepEqual(await ownerOfTree(at('tree')), { uid: neighbour, gid: neighbour });
+    assert.equal(await ownerOfTree(at('roots')), undefined);
   });
 
   test('gives away what is in a folder of root’s', async () => {

@@ -47,15 +47,27 @@ async function mayChangeUsers(): Promise<boolean> {
   return (BigInt(`0x${effective}`) & needed) === needed;
 }
 
-/** Owner of a storage tree; undefined where nobody wrote any. */
+/** Owner of a storage tree, or of a link that leads to it from where it should be; undefined where nobody wrote any. */
 export async function ownerOfTree(root: string): Promise<UserIds | undefined> {
   try {
-    return await stat(join(root, treeFolder));
+    const { uid, gid } = await stat(join(root, treeFolder));
+    return (await ownerOfLink(root)) ?? { uid, gid };
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw error;
   }
+}
+
+/** Who has laid a link on the way to a tree, other than root: what it leads to may be anybody's. */
+async function ownerOfLink(root: string): Promise<UserIds | undefined> {
+  let place = root;
+  for (const name of treeFolder.split('/')) {
+    place = join(place, name);
+    const found = await lstat(place);
+    if (found.isSymbolicLink() && found.uid !== 0) return { uid: found.uid, gid: found.gid };
+  }
+  return undefined;
 }
 
 async function ownerFor(

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  mkdir,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -134,6 +144,38 @@ test('quickstart makes what its configuration names, and says no more than is so
     );
   } finally {
     await stack.stop();
+    await folder.remove();
+  }
+});
+
+test('quickstart of root works as whoever has the folder, and follows no link of theirs', {
+  skip: process.getuid?.() !== 0,
+}, async () => {
+  const folder = await createTemporaryFolder();
+  await chmod(folder.path, 0o755);
+  const theirs = join(folder.path, 'theirs');
+  const [roots, secret] = [join(folder.path, 'roots'), join(folder.path, 'secret')];
+  await mkdir(theirs);
+  await mkdir(roots);
+  await writeFile(secret, 'precious', { mode: 0o600 });
+  const nobody = 65_534;
+  await chown(theirs, nobody, nobody);
+  const stack = await startStack({ dir: theirs });
+  await stack.stop();
+  try {
+    assert.equal((await stat(join(theirs, 'auth', 'htpasswd'))).uid, nobody);
+    await rm(join(theirs, 'auth'), { recursive: true });
+    await symlink(roots, join(theirs, 'auth'));
+    for (const name of ['site.key.new', 'ca.key.new']) {
+      await symlink(secret, join(theirs, 'certs', name));
+    }
+    const args = ['quickstart', '--dir', theirs, '--host', 'other.test', '--port', `${stack.port}`];
+    const { code, stdout } = await run(launcher, args);
+    assert.notEqual(code, 0);
+    assert.doesNotMatch(stdout, /is ready/);
+    assert.equal(await readFile(secret, 'utf8'), 'precious');
+    assert.deepEqual(await readdir(roots), []);
+  } finally {
     await folder.remove();
   }
 });

@@ -1,8 +1,9 @@
-import { parse } from 'yaml';
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import type { AuthSettings } from '#libs/config/auth-settings.ts';
+import { parseYaml, YamlError } from '#libs/config/parse-yaml.ts';
 import { readText } from '#libs/files/read-text.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import { type Caller, callerOf } from '#libs/policy/caller.ts';
@@ -43,6 +44,9 @@ export async function explainAccess(
 ): Promise<number> {
   const { account = '', type, repository, ip = '' } = question;
   assertResource(type, repository);
+  if (question.ip !== undefined && isIP(question.ip) === 0) {
+    throw new UsageError(`--ip: "${question.ip}" is not an IP address`);
+  }
   for (const action of question.action) {
     const why = describeInvalidAction(action);
     if (why !== undefined) throw new UsageError(`--action: ${why}`);
@@ -88,7 +92,8 @@ async function callerFor(
 /** What a robot was made for; undefined for everybody else. */
 async function accessOfRobot(account: string, settings: AuthSettings) {
   if (!account.startsWith(robotPrefix)) return undefined;
-  return (await robotsOf(settings)).get(account.slice(robotPrefix.length))?.access;
+  // One that does not exist has what none was given.
+  return (await robotsOf(settings)).get(account.slice(robotPrefix.length))?.access ?? [];
 }
 
 async function robotsOf({ state }: AuthSettings): Promise<ReadonlyMap<string, Robot>> {
@@ -170,6 +175,16 @@ function describe(by: DecidedBy, rules: NonNullable<AuthSettings['rules']>): str
   return `because of acl[${by}] ${text}${comment === undefined ? '' : `  # ${comment}`}`;
 }
 
+/** @throws Error with one sentence */
+function parseTable(file: string, text: string): unknown {
+  try {
+    return parseYaml(text);
+  } catch (error) {
+    if (!(error instanceof YamlError)) throw error;
+    throw new Error(`${file}: line ${error.line ?? 1}: ${error.message}`, { cause: error });
+  }
+}
+
 const expectation = z.strictObject({
   account: z.string().default(''),
   type: z.string().default('repository'),
@@ -177,12 +192,16 @@ const expectation = z.strictObject({
   action: z
     .union([z.string(), z.array(z.string())])
     .transform((value) => [value].flat())
+    .refine((list) => list.length > 0, 'names no action')
     .superRefine((list, ctx) => {
       for (const message of list.map(describeInvalidAction)) {
         if (message !== undefined) ctx.addIssue({ code: 'custom', message });
       }
     }),
-  ip: z.string().default(''),
+  ip: z
+    .string()
+    .default('')
+    .refine((text) => text === '' || isIP(text) !== 0, 'is not an IP address'),
   labels: z
     .record(
       z.string(),
@@ -197,7 +216,7 @@ const expectation = z.strictObject({
 export async function testRules(file: string, { config, json }: AclOptions): Promise<number> {
   const settings = await authOf(config);
   const policy = createPolicy(settings, warn);
-  const parsed = z.array(expectation).safeParse(parse(await readText(file)));
+  const parsed = z.array(expectation).safeParse(parseTable(file, await readText(file)));
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     const [index, ...path] = issue?.path ?? [];
@@ -206,11 +225,15 @@ export async function testRules(file: string, { config, json }: AclOptions): Pro
   }
   const failed = [];
   for (const [index, entry] of parsed.data.entries()) {
+    if (entry.type === 'repository' && !isRepositoryName(entry.repository)) {
+      throw new Error(`${file}: entry ${index}: "${entry.repository}" is not a repository name`);
+    }
     for (const failure of failuresOf(entry, await callerFor(entry, settings), policy, settings)) {
       failed.push({ entry: index, ...failure });
     }
   }
   const count = parsed.data.length;
+  if (count === 0) throw new Error(`${file}: has no expectation`);
   if (json) process.stdout.write(`${JSON.stringify({ expectations: count, failed })}\n`);
   else {
     for (const { entry, what, expected, found, why } of failed) {

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { parseConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings, usableSettings } from '#libs/config/load-settings.ts';
 import { makeFolders } from '#libs/files/make-folders.ts';
+import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { services } from '#libs/values/service-name.ts';
 import { assertAddressesFree } from '../assert-startable.ts';
@@ -31,6 +32,7 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
   const hosts = (options.host ?? []).filter((name) => name !== '');
   const { port } = options;
   const config = join(dir, 'config.yml');
+  await switchToControllerOf(config);
   const certificates = join(dir, 'certs');
 
   const starter = (await exists(config))
