@@ -37,7 +37,10 @@ describe('a configuration is judged before anything of it is acted on', () => {
     ['portcullis: { gateway: { trustedproxies: 10.0.0.0/ } }', /gateway\.trustedproxies: "10/],
     ['portcullis: { gateway: { proxyprotocol: [10.0.0.0/] } }', /gateway\.proxyprotocol: "10/],
     // A rule that nobody asks is wrong all the same.
-    ['portcullis: { acl: [{ match: { name: "/(/" }, actions: [pull] }] }', /^portcullis\.acl\[0\]/],
+    [
+      'auth: none\nportcullis: { acl: [{ match: { name: "/(/" }, actions: [pull] }] }',
+      /^portcullis\.acl\[0\]/,
+    ],
     ['http: { tls: { clientcas: [x] } }', /^http\.tls\.clientcas: /],
     ['http: { addr: nowhere }', /^http\.addr: /],
   ];
@@ -75,8 +78,14 @@ describe('a configuration is judged before anything of it is acted on', () => {
     );
     assert.deepEqual(problems, []);
     assert.match(warnings.join('\n'), /acl\[0\]: \/app\/ matches anywhere in a name/);
-    const open = await verdictOn('portcullis: { acl: [{ actions: [pull] }] }');
+    const open = await verdictOn('auth: none\nportcullis: { acl: [{ actions: [pull] }] }');
     assert.match(open.warnings.join('\n'), /portcullis\.acl: without auth\.htpasswd/);
+    assert.deepEqual(open.problems, []);
+  });
+
+  test('rules in a registry that is open without a word are not', async () => {
+    const { problems } = await verdictOn('portcullis: { acl: [{ actions: [pull] }] }');
+    assert.match(problems.join('\n'), /^portcullis\.acl: without auth everybody may do everything/);
   });
 
   test('a trash that keeps things for less than a push takes is warned of, where collections run by themselves', async () => {

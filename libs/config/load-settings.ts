@@ -90,9 +90,16 @@ export function checkConfiguration(loaded: LoadedConfiguration, place?: Place): 
     ),
   );
   if (portcullis.acl !== undefined && auth === undefined) {
-    check.warnings.push(
-      'portcullis.acl: without auth.htpasswd no tokens are made here, so no rule is asked',
-    );
+    const isMeant = loaded.configuration.auth !== undefined;
+    if (isMeant) {
+      check.warnings.push(
+        'portcullis.acl: without auth.htpasswd no tokens are made here, so no rule is asked',
+      );
+    } else {
+      check.problems.push(
+        'portcullis.acl: without auth everybody may do everything, and no rule is asked; configure auth.htpasswd, or write auth: none if that is meant',
+      );
+    }
   }
   for (const { name, claims } of portcullis.workloads) {
     for (const [key, text] of Object.entries(claims)) {

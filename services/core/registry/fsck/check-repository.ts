@@ -218,7 +218,7 @@ function partsOf(manifest: Manifest): { digest: Digest; size: number }[] {
 }
 
 async function checkTags(context: CheckContext, repository: RepositoryName): Promise<void> {
-  const { driver, report, summary } = context;
+  const { driver, report, summary, now } = context;
   for (const tag of await driver.list(paths.tags(repository))) {
     if (!isTag(tag)) continue;
     summary.tags += 1;
@@ -227,6 +227,9 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
     const isSame = async () => (await readLinkState(driver, path)) === state;
     if (state === 'absent') {
       const folder = paths.tag(repository, tag);
+      const history = await ifPresent(driver.stat(paths.tagHistory(repository, tag)));
+      // A push writes it first, and the link behind its locks.
+      if ((history?.modified.getTime() ?? 0) > now().getTime() - pushTakes) continue;
       report({
         kind: 'stale-tag',
         repository,

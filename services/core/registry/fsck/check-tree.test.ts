@@ -123,7 +123,8 @@ describeEachStorage('looking for damage', (open) => {
   test('bytes that are not what their digest says are put aside, and can be pushed again', async () => {
     await write(paths.blob(layer.descriptor.digest), 'x'.repeat(layer.bytes.length));
     assert.deepEqual(kinds(await check(false, false)), [], 'only a full look reads the bytes');
-    assert.deepEqual(kinds(await check(true)), ['damaged-blob']);
+    const left = ['damaged-blob', 'dangling-link', 'missing-content'];
+    assert.deepEqual(kinds(await check(true)), left);
     const path = `/v2/${app}/blobs/${layer.descriptor.digest}`;
     assert.equal((await core.send('HEAD', path)).status, 404);
     assert.ok(await storage.driver.stat(paths.damaged(layer.descriptor.digest)));
@@ -214,6 +215,14 @@ describeEachStorage('looking for damage', (open) => {
     await repairing(paths.blob(digest), () => storage.driver.put(paths.blob(digest), layer.bytes));
     await storage.driver.remove(paths.revisionFolder(app, image.descriptor.digest));
     await repairing(paths.tagCurrent(app, latest), () => pushImage(core, app, image, latest));
+  });
+
+  test('one repair is enough, where each thing was wrong because of another', async () => {
+    await storage.driver.put(paths.blob(image.descriptor.digest), Buffer.from('damaged'));
+    const { findings } = await check(true);
+    const expected = ['damaged-blob', 'dangling-link', 'dangling-tag'];
+    assert.deepEqual(findings.map(({ kind, repaired }) => repaired && kind).sort(), expected);
+    assert.deepEqual(kinds(await check()), []);
   });
 
   test('what happens to a tag between the last look and its repair stands', async () => {

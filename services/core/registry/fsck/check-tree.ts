@@ -39,6 +39,23 @@ export async function checkTree(
   driver: StorageDriver,
   options: CheckOptions,
 ): Promise<CheckReport> {
+  const repaired: CheckReport['findings'] = [];
+  // What was moved out of its place may leave links to it, and those tags.
+  for (let round = 1; ; round += 1) {
+    const report = await checkOnce(driver, { ...options, hash: options.hash && round === 1 });
+    const ofRound = report.findings.filter((finding) => finding.repaired);
+    const others = report.findings.filter((finding) => !finding.repaired);
+    repaired.push(...ofRound);
+    if (ofRound.length === 0 || round === mostRounds) {
+      return { ...report, findings: [...repaired, ...others] };
+    }
+  }
+}
+
+/** Looks in turn at most, where each found something to repair. */
+const mostRounds = 5;
+
+async function checkOnce(driver: StorageDriver, options: CheckOptions): Promise<CheckReport> {
   const trash = createTrash(driver);
   const suspicions: SuspectedFinding[] = [];
   const context: CheckContext = {
