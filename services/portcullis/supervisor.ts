@@ -100,7 +100,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     return await new Promise((resolve, reject) => {
       child.on('message', (message: ProcessMessage) => {
         if (message.type === 'failed' && ready) failed.resolve();
-        if (message.type === 'rules') ({ rules } = message);
+        // Whoever else says so has been taken over.
+        if (message.type === 'rules' && service === 'auth') ({ rules } = message);
         if (message.type !== 'ready') return;
         ready = true;
         running.add(child);

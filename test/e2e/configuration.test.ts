@@ -17,7 +17,7 @@ import { stringify } from 'yaml';
 import { startConfigured } from '../support/configured-stack.ts';
 import { freePort } from '../support/free-port.ts';
 import { mustRun, run } from '../support/run.ts';
-import { launcher, startStack } from '../support/stack.ts';
+import { launcher, type Stack, startStack } from '../support/stack.ts';
 import { createTemporaryFolder } from '../support/temporary-folder.ts';
 
 /** Everything below a folder, by its path. */
@@ -176,6 +176,29 @@ test('quickstart of root works as whoever has the folder, and follows no link of
     assert.equal(await readFile(secret, 'utf8'), 'precious');
     assert.deepEqual(await readdir(roots), []);
   } finally {
+    await folder.remove();
+  }
+});
+
+test('of two quickstarts in one folder the one that fails takes nothing from the other', async () => {
+  const folder = await createTemporaryFolder();
+  const dir = join(folder.path, 'data');
+  const port = await freePort();
+  const starting: Promise<Stack>[] = [];
+  for (let n = 0; n < 4; n += 1) {
+    starting.push(startStack({ dir, port }));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+  }
+  const outcomes = await Promise.allSettled(starting);
+  const running = outcomes.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  try {
+    const why = outcomes.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []));
+    assert.equal(running.length, 1, why.join('\n'));
+    for (const path of ['registry', 'auth/htpasswd', 'auth/state', 'certs/site.key']) {
+      assert.ok(await stat(join(dir, path)), path);
+    }
+  } finally {
+    for (const stack of running) await stack.stop();
     await folder.remove();
   }
 });

@@ -1,5 +1,6 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { access, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseConfiguration } from '#libs/config/load-configuration.ts';
@@ -60,6 +61,7 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
   const { storage, auth } = settings;
   const ours = join(certificates, 'site.crt');
   const ca = settings.http.tls?.certificate === ours ? join(certificates, 'ca.crt') : undefined;
+  using making = await reserve(dir);
   const made = await absentOf(dir, auth === undefined ? [] : [auth.htpasswd]);
   let shown = false;
   let password: string | undefined;
@@ -76,6 +78,7 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
       const made = password === undefined ? undefined : { name: 'admin', password };
       const users = made ?? (auth === undefined ? undefined : { file: auth.htpasswd });
       shown = true;
+      making[Symbol.dispose]();
       process.stdout.write(welcome({ ...names, config, ca, users, startedInMs }));
     });
     if (!shown && code !== 0) await removeAll(made);
@@ -101,6 +104,28 @@ async function absentOf(dir: string, elsewhere: readonly string[]): Promise<stri
 /** A start that failed leaves nothing: nobody has seen the password, nor trusts the CA. */
 async function removeAll(made: readonly string[]): Promise<void> {
   for (const path of made) await rm(path, { recursive: true, force: true });
+}
+
+/**
+ * Has a folder to itself until it is let go of, or this process ends: of two that start in one at the same time, the one that
+ * fails would remove what the other one uses.
+ * @throws Error if another one has it
+ */
+async function reserve(dir: string): Promise<Disposable> {
+  const server = createServer();
+  if (process.platform === 'linux') {
+    const name = createHash('sha256').update(dir).digest('hex');
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', () =>
+        reject(
+          new Error(`another quickstart is about to start in ${dir}; wait for it, or stop it`),
+        ),
+      );
+      // Of the abstract namespace (unix(7)): it has no file, and ends with its process.
+      server.listen(`\0portcullis-quickstart-${name}`, resolve);
+    });
+  }
+  return { [Symbol.dispose]: () => void server.close() };
 }
 
 async function makeRoot(root: string): Promise<void> {
