@@ -19,8 +19,13 @@ export function describeUnreadable(error: unknown): string {
  * @throws Error with one clear sentence, and the system's error as its cause
  */
 export async function readText(path: string, setting?: string): Promise<string> {
+  return (await readBytes(path, setting)).toString('utf8');
+}
+
+/** The bytes of such a file. @throws as `readText` */
+export async function readBytes(path: string, setting?: string): Promise<Buffer> {
   try {
-    return await readFile(path, 'utf8');
+    return await readFile(path);
   } catch (cause) {
     const where = setting === undefined ? path : `${setting}: ${path}`;
     throw new Error(`${where}: ${describeUnreadable(cause)}`, { cause });

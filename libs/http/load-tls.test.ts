@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { mustRun } from '../../test/support/run.ts';
@@ -23,6 +24,7 @@ describe('a certificate and a key that do not serve', () => {
       const request = ['req', '-x509', '-newkey', `rsa:${bits}`, '-nodes', '-subj', '/CN=x'];
       await mustRun('openssl', [...request, ...files]);
     }
+    await writeFile(at('empty.crt'), '');
     const from = ['-in', at('good.key'), '-out', at('locked.key')];
     await mustRun('openssl', ['rsa', '-aes128', '-passout', 'pass:secret', ...from]);
     const der = ['-in', at('good.crt'), '-outform', 'der', '-out', at('der.crt')];
@@ -51,6 +53,7 @@ describe('a certificate and a key that do not serve', () => {
     ['a key with a passphrase', 'good.crt', 'locked.key', /has a passphrase/],
     ['a certificate in DER', 'der.crt', 'good.key', /not PEM/],
     ['a certificate for a key', 'good.crt', 'good.crt', /no private key/],
+    ['an empty file', 'empty.crt', 'good.key', /http\.tls: .*empty\.crt .* cannot be used/],
     ['a file that is not there', 'good.crt', 'none.key', /http\.tls\.key: .*there is no such file/],
   ] as const) {
     test(`say what to do about ${what}`, async () => {

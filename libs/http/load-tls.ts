@@ -1,6 +1,6 @@
 import type { SecureContextOptions } from 'node:tls';
 import { createSecureContext } from 'node:tls';
-import { readText } from '#libs/files/read-text.ts';
+import { readBytes } from '#libs/files/read-text.ts';
 
 /** Where the site's certificate is, and what is spoken with it (`http.tls`). */
 export interface TlsFiles {
@@ -48,8 +48,8 @@ const remedies: Readonly<Record<string, string>> = {
  * @throws Error with one clear sentence naming the file
  */
 export async function loadTls(settings: TlsFiles): Promise<SecureContextOptions> {
-  const cert = await readText(settings.certificate, 'http.tls.certificate');
-  const key = await readText(settings.key, 'http.tls.key');
+  const cert = await readBytes(settings.certificate, 'http.tls.certificate');
+  const key = await readBytes(settings.key, 'http.tls.key');
   const ciphers = settings.ciphers.map((name) => cipherNames.get(name) ?? name).join(':');
   const options: SecureContextOptions = { cert, key, minVersion: settings.minVersion };
   if (ciphers !== '') options.ciphers = ciphers;
