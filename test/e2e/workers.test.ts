@@ -81,7 +81,7 @@ describe('several gateways and cores under one supervisor', () => {
       const [first = 0, second = 0] = await servicePids(supervisor(), service);
       const others = await servicePids(supervisor(), service === 'core' ? 'gateway' : 'core');
       const command = (await readFile(`/proc/${second}/cmdline`, 'utf8')).replaceAll('\0', ' ');
-      assert.match(command, / --worker 2 $/);
+      assert.match(command, / --worker 2 /);
       process.kill(second, 'SIGKILL');
       await waitFor('its end', () => stack.output().includes(`service=${service}-2`));
       const back = () =>

@@ -13,7 +13,7 @@ import {
   RequestGoneError,
   unattended,
 } from '../locks.ts';
-import { beginEpochs, epochKeyFor } from './epoch.ts';
+import { beginEpochs, epochKeyFor, slotOf } from './epoch.ts';
 import { acquireLockScript, confirmLockScript, releaseLockScript } from './lock-scripts.ts';
 import { type Wake, wakeChannel } from './wake.ts';
 
@@ -67,17 +67,22 @@ export function createRedisLocks({
 
   let beginning = false;
   let isToBeginAgain = false;
+  /** The slot up to which they have begun, while they do. */
+  let begunUpTo = 0;
 
   /** Has the new epoch begin everywhere, where Redis may have forgotten locks of ours. */
-  async function beginAll(): Promise<void> {
-    // Those that were begun already may be the ones that were forgotten meanwhile.
+  async function beginAll(slot: number): Promise<void> {
+    // What was begun already was forgotten meanwhile; the others are still to come.
+    if (beginning && slot >= begunUpTo) return;
     isToBeginAgain = true;
     if (beginning) return;
     beginning = true;
     try {
       while (isToBeginAgain) {
         isToBeginAgain = false;
-        await beginEpochs(redis, redisTime);
+        await beginEpochs(redis, redisTime, (slot) => {
+          begunUpTo = slot;
+        });
       }
     } catch {
       // Redis is away: whoever asks for a lock first begins it.
@@ -85,7 +90,7 @@ export function createRedisLocks({
       beginning = false;
     }
   }
-  void beginAll();
+  void beginAll(0);
 
   async function ask(
     { key, token, requester }: Pick<Lease, 'key' | 'token' | 'requester'>,
@@ -96,9 +101,10 @@ export function createRedisLocks({
     if (why !== undefined) throw new RedisAwayError(new Error(why));
     const askedAt = ownTime();
     const args = [redisTime(), token, mode, lease, placeFor, randomUUID()];
-    const answer = await redis.run(acquireLockScript, keysOf(key, requester), args);
+    const keys = keysOf(key, requester);
+    const answer = await redis.run(acquireLockScript, keys, args);
     const [outcome, epoch, began] = answer as [number, string, number];
-    if (began === 1) void beginAll();
+    if (began === 1) void beginAll(slotOf(keys[0] ?? '', redis.isCluster));
     if (outcome === -2) throw new RequestGoneError();
     if (outcome !== 1) return { held: undefined, epoch };
     return { held: hold({ key, token, epoch, requester, endsAt: askedAt + lease }), epoch };
