@@ -218,6 +218,7 @@ describe('verifying a token', () => {
     assert.equal(await judge(await sign(claims(), {}, other.privateKey)), 'forged');
     assert.equal(await judge(await sign(claims({ iss: 'other' }), {}, other.privateKey)), '');
     assert.equal(await judge('not a token'), '');
+    assert.equal(await judge(await sign(claims({ access: 'everything' }))), '', 'it is signed');
     assert.equal(await judge(await sign(claims({ aud: 'other' }))), 'admin', 'its signature holds');
   });
 

@@ -137,7 +137,9 @@ export function createVerifier({
           // Of one for somebody else the signature holds.
           return { ok: false, why, subject: error.payload.sub ?? '' };
         }
-        return { ok: false, why, isForged: issuerOf(token) === issuer };
+        // Claims of another form are no forgery: their signature held.
+        const isUnsigned = error instanceof errors.JOSEError || error instanceof UntrustedKeyError;
+        return { ok: false, why, isForged: isUnsigned && issuerOf(token) === issuer };
       }
     },
   };

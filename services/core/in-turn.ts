@@ -33,7 +33,9 @@ async function turnOf(party: string): Promise<void> {
     return;
   }
   await new Promise<void>((resolve) => {
-    waiting.set(party, [...(waiting.get(party) ?? []), resolve]);
+    const queue = waiting.get(party);
+    if (queue === undefined) waiting.set(party, [resolve]);
+    else queue.push(resolve);
   });
 }
 

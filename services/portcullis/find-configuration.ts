@@ -56,10 +56,10 @@ export async function findRunning(configuration?: string): Promise<RunningServic
   const here = await realpath(process.cwd());
   const [all, isContainer] = await Promise.all([listRunning(), isContainerOfOurs()]);
   const wanted = configuration === undefined ? undefined : resolve(configuration);
-  const isMeant = (one: RunningService) =>
-    wanted === undefined
-      ? isContainer || belongsTo(one, here)
-      : [undefined, wanted].includes(configurationOf(one));
+  const isMeant = (one: RunningService) => {
+    if (isContainer) return true;
+    return wanted === undefined ? belongsTo(one, here) : configurationOf(one) === wanted;
+  };
   const found = all.filter((one) => one.isTrusted && isMeant(one));
   const paths = [...new Set(found.map(configurationOf))];
   if (wanted === undefined && paths.length > 1) {
@@ -68,9 +68,7 @@ export async function findRunning(configuration?: string): Promise<RunningServic
   }
   const [path] = paths;
   if (path !== undefined && configuration === undefined && !isContainer) await assertOurs(path);
-  const named = found.filter((one) => configurationOf(one) !== undefined);
-  const meant = wanted === undefined || named.length === 0 ? found : named;
-  return meant.find(({ service }) => service === 'gateway') ?? meant[0];
+  return found.find(({ service }) => service === 'gateway') ?? found[0];
 }
 
 /** @throws UsageError where this is root, and others could have written what it is about to act on */

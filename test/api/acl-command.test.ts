@@ -7,6 +7,11 @@ import { run } from '../support/run.ts';
 import { launcher } from '../support/stack.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
 
+async function configure(path: string, portcullis: Record<string, unknown>): Promise<void> {
+  const auth = { htpasswd: { realm: 'x', path: '/nowhere/htpasswd' } };
+  await writeFile(path, stringify({ version: '0.1', storage: 'inmemory', auth, portcullis }));
+}
+
 describe('portcullis acl', () => {
   let folder: TemporaryFolder;
   let config: string;
@@ -14,22 +19,14 @@ describe('portcullis acl', () => {
   before(async () => {
     folder = await createTemporaryFolder();
     config = join(folder.path, 'config.yml');
-    await writeFile(
-      config,
-      stringify({
-        version: '0.1',
-        storage: 'inmemory',
-        auth: { htpasswd: { realm: 'x', path: '/nowhere/htpasswd' } },
-        portcullis: {
-          groups: { admins: ['root'] },
-          acl: [
-            { match: { account: '@admins' }, actions: ['*'] },
-            { match: { name: 'prod/**' }, actions: ['push'], effect: 'deny', comment: 'frozen' },
-            { match: { account: '/.+/', ip: '10.0.0.0/8' }, actions: ['*'] },
-          ],
-        },
-      }),
-    );
+    await configure(config, {
+      groups: { admins: ['root'] },
+      acl: [
+        { match: { account: '@admins' }, actions: ['*'] },
+        { match: { name: 'prod/**' }, actions: ['push'], effect: 'deny', comment: 'frozen' },
+        { match: { account: '/.+/', ip: '10.0.0.0/8' }, actions: ['*'] },
+      ],
+    });
   });
 
   after(() => folder.remove());
@@ -115,15 +112,7 @@ describe('portcullis acl', () => {
     const state = join(folder.path, 'state');
     await mkdir(state);
     const robots = join(folder.path, 'robots.yml');
-    await writeFile(
-      robots,
-      stringify({
-        version: '0.1',
-        storage: 'inmemory',
-        auth: { htpasswd: { realm: 'x', path: '/nowhere/htpasswd' } },
-        portcullis: { auth: { state }, acl: [{ actions: ['pull'] }] },
-      }),
-    );
+    await configure(robots, { auth: { state }, acl: [{ actions: ['pull'] }] });
     const ours = ['--config', robots];
     const create = ['robot', 'create', 'ci', '--access', 'repository:team/*:pull,push', ...ours];
     assert.equal((await run(launcher, create)).code, 0);

@@ -1,13 +1,7 @@
-import { randomUUID } from 'node:crypto';
 import { type Digest, isDigest } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
-import {
-  ifPresent,
-  type StorageDriver,
-  type StoragePath,
-  type VisibleStep,
-} from '../../storage/driver.ts';
+import { ifPresent, type StorageDriver, type VisibleStep } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
 import { namedDigests } from '../garbage/named-digests.ts';
 import { type Discardable, placeOf, type Trash } from '../garbage/trash.ts';
@@ -16,7 +10,8 @@ import { referencesOf, strictReferences } from '../references.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
 import { readAll, writeLink } from '../small-files.ts';
 import { removeStaleTag } from '../tag-store.ts';
-import { type NamedBlobs, NotSoAnyMore, type Report, type TreeSummary } from './finding.ts';
+import type { NamedBlobs, Report, TreeSummary } from './finding.ts';
+import { readLinkState, takeAway } from './links.ts';
 
 export interface CheckContext {
   driver: StorageDriver;
@@ -45,37 +40,6 @@ export async function checkRepository(
   }
   await checkTags(context, repository);
   await checkReferrers(context, repository);
-}
-
-type Link = Digest | 'absent' | 'torn';
-
-async function readLinkState(driver: StorageDriver, path: StoragePath): Promise<Link> {
-  const bytes = await ifPresent(readAll(driver, path));
-  if (bytes === undefined) return 'absent';
-  const text = bytes.toString('utf8').trim();
-  return isDigest(text) ? text : 'torn';
-}
-
-/**
- * Takes a link out of its place, and looks at what was taken: a push at this very moment may have written another one.
- * @param isToGo judges it; what is to stay goes back, unless there is a newer one by then
- * @throws NotSoAnyMore if there was nothing to take, or it stays
- */
-async function takeAway(
-  driver: StorageDriver,
-  path: StoragePath,
-  step: VisibleStep,
-  isToGo: (link: Link) => Promise<boolean>,
-): Promise<void> {
-  await step.confirm?.();
-  const aside = paths.aside(randomUUID());
-  const isTaken = await ifPresent(driver.move(path, aside).then(() => true));
-  if (isTaken === undefined) throw new NotSoAnyMore();
-  const isGoing = await isToGo(await readLinkState(driver, aside));
-  const isReplaced = (await ifPresent(driver.stat(path))) !== undefined;
-  if (isGoing || isReplaced) await driver.remove(aside);
-  else await driver.move(aside, path);
-  if (!isGoing) throw new NotSoAnyMore();
 }
 
 /** Asked of the trash as it is now: a collection goes on meanwhile. */

@@ -19,7 +19,7 @@ import {
   mediaTypes,
 } from '../../../../test/support/images.ts';
 import { createSteppingDriver } from '../../../../test/support/stepping-driver.ts';
-import type { StoragePath } from '../../storage/driver.ts';
+import { StorageError, type StoragePath } from '../../storage/driver.ts';
 import { collectGarbage } from '../garbage/collect.ts';
 import { paths } from '../paths.ts';
 import { type CheckReport, checkTree } from './check-tree.ts';
@@ -252,6 +252,20 @@ describeEachStorage('looking for damage', (open) => {
       assert.equal(looks, 1);
       assert.equal(await status(), expected);
     }
+  });
+
+  test('a link that cannot be judged once it was taken goes back', async () => {
+    await storage.driver.remove(paths.revisionFolder(app, image.descriptor.digest));
+    let isTaken = false;
+    const failing = createSteppingDriver(storage.driver, async ({ operation, path }) => {
+      if (operation === 'move') isTaken = true;
+      const isLook = path === paths.revisionLink(app, image.descriptor.digest);
+      if (isTaken && isLook) throw new StorageError('failed', path);
+    });
+    const options = { repair: true, hash: false, uploadsBefore: new Date(0) };
+    await assert.rejects(checkTree(failing, options), { code: 'failed' });
+    assert.ok(isTaken);
+    assert.deepEqual(kinds(await check()), ['dangling-tag'], 'the tag is where it was');
   });
 
   test('a push at any step of the look is no finding', async () => {

@@ -31,6 +31,9 @@ export interface CheckReport {
   summary: TreeSummary;
 }
 
+/** Looks in turn at most, where each found something to repair. */
+const mostRounds = 5;
+
 /**
  * Looks through a tree, ours or the original registry's, while it is served (docs/fsck.md). What looks
  * wrong is looked at again at the end, so that a push in the middle is no finding.
@@ -51,9 +54,6 @@ export async function checkTree(
     }
   }
 }
-
-/** Looks in turn at most, where each found something to repair. */
-const mostRounds = 5;
 
 async function checkOnce(driver: StorageDriver, options: CheckOptions): Promise<CheckReport> {
   const trash = createTrash(driver);
@@ -171,7 +171,8 @@ async function checkBlobs(context: CheckContext, options: CheckOptions): Promise
 /** What was pushed anew at this moment goes back. */
 async function moveAside(driver: StorageDriver, digest: Digest): Promise<void> {
   const [place, aside] = [paths.blob(digest), paths.damaged(digest)];
-  await driver.move(place, aside);
+  const isTaken = await ifPresent(driver.move(place, aside).then(() => true));
+  if (isTaken === undefined) throw new NotSoAnyMore();
   const { algorithm } = digestParts(digest);
   const isGood = (await digestFile(driver, aside, algorithm)) === digest;
   if (!isGood) return;
