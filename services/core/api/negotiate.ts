@@ -5,7 +5,7 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
 import { parseInTurn } from '../in-turn.ts';
-import type { ManifestStore, StoredManifest } from '../registry/manifest-store.ts';
+import type { ManifestReader, StoredManifest } from '../registry/manifest-reader.ts';
 import type { CoreContext } from './handler.ts';
 import { warn } from './warnings.ts';
 
@@ -34,12 +34,12 @@ export function accepts(header: string, mediaType: string): boolean {
  * What a client that reads only some types gets, as the original registry has it: instead of a list
  * or index that it asked for by tag and cannot read, the image for linux/amd64 in it; Docker types as
  * they are; no OCI type that it does not accept.
- * @param beforeRead as in {@link ManifestStore.get}
+ * @param beforeRead as in {@link ManifestReader.get}
  * @throws RegistryError MANIFEST_UNKNOWN if there is nothing that it can read
  */
 export async function negotiate(
   ctx: CoreContext,
-  manifests: ManifestStore,
+  manifests: Pick<ManifestReader, 'get'>,
   repository: RepositoryName,
   reference: Reference,
   beforeRead: (size: number) => Promise<void>,

@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache';
 import { type Digest, digestOf, digestParts } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import {
@@ -6,15 +5,9 @@ import {
   maxManifestSize,
   parseManifest,
   parseStoredManifest,
-  storedMediaType,
 } from '#libs/oci/manifest.ts';
 import { bareMediaType } from '#libs/oci/media-types.ts';
-import {
-  formatReference,
-  type Reference,
-  type RepositoryName,
-  type Tag,
-} from '#libs/oci/reference.ts';
+import type { Reference, RepositoryName, Tag } from '#libs/oci/reference.ts';
 import { parseInTurn } from '../in-turn.ts';
 import {
   confirmTogether,
@@ -26,20 +19,14 @@ import {
 import { ifPresent, type StorageDriver, type VisibleStep } from '../storage/driver.ts';
 import type { BlobStore } from './blob-store.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import { findBytes, readLinkOrRecover, type Trash, type Use } from './garbage/trash.ts';
+import type { Trash } from './garbage/trash.ts';
+import { createManifestReader, type ManifestReader, unknownManifest } from './manifest-reader.ts';
 import { assertReferences } from './missing-references.ts';
 import { paths } from './paths.ts';
 import type { ReferenceRules } from './references.ts';
 import type { ReferrersIndex } from './referrers-index.ts';
-import { readAll, readLink, writeLink } from './small-files.ts';
+import { readAll, writeLink } from './small-files.ts';
 import type { TagStore } from './tag-store.ts';
-
-/** A manifest as it is served: byte for byte what was pushed. */
-export interface StoredManifest {
-  digest: Digest;
-  mediaType: string;
-  bytes: Buffer;
-}
 
 /** A manifest as it comes. */
 export interface PushedManifest {
@@ -73,18 +60,7 @@ export interface TagMove {
   from: Digest | undefined;
 }
 
-export interface ManifestStore {
-  /**
-   * @param beforeRead called with the size in bytes before they are read; what it throws is passed on
-   * @throws RegistryError MANIFEST_UNKNOWN
-   */
-  get(
-    repository: RepositoryName,
-    reference: Reference,
-    beforeRead?: (size: number) => Promise<void>,
-  ): Promise<StoredManifest>;
-  /** What is in its place; unlike `get` brings nothing back from the trash. */
-  peek(repository: RepositoryName, digest: Digest): Promise<StoredManifest | undefined>;
+export interface ManifestStore extends Pick<ManifestReader, 'get' | 'peek'> {
   /**
    * Stores a manifest after checking it and what it refers to; durable when it resolves.
    * @throws RegistryError MANIFEST_INVALID; DIGEST_INVALID if the bytes are not those of a digest
@@ -125,9 +101,6 @@ interface Dependencies {
   rules: ReferenceRules;
 }
 
-/** Manifests whose media type is remembered. */
-const rememberedTypes = 20_000;
-
 export function createManifestStore({
   driver,
   trash,
@@ -137,59 +110,7 @@ export function createManifestStore({
   referrers,
   rules,
 }: Dependencies): ManifestStore {
-  const mediaTypes = new LRUCache<Digest, string>({ max: rememberedTypes });
-
-  async function resolve(repository: RepositoryName, reference: Reference): Promise<Digest> {
-    const digest =
-      reference.kind === 'digest'
-        ? reference.digest
-        : await tags.resolve(repository, reference.tag);
-    if (digest === undefined) throw unknown(repository, reference);
-    return digest;
-  }
-
-  /** A manifest never changes: what its type is was found once by parsing it. */
-  async function mediaTypeOf(digest: Digest, bytes: Buffer): Promise<string> {
-    const known = mediaTypes.get(digest);
-    if (known !== undefined) return known;
-    const found = await parseInTurn(bytes, storedMediaType);
-    mediaTypes.set(digest, found);
-    return found;
-  }
-
-  /** Where the bytes of a manifest of this repository are. */
-  async function find(repository: RepositoryName, digest: Digest, use: Use = 'refer') {
-    const item = { kind: 'manifest', repository, digest } as const;
-    const target = await readLinkOrRecover(driver, trash, item, use);
-    return target === undefined ? undefined : await findBytes(driver, trash, target, use);
-  }
-
-  async function get(
-    repository: RepositoryName,
-    reference: Reference,
-    beforeRead: (size: number) => Promise<void> = async () => {},
-  ): Promise<StoredManifest> {
-    const digest = await resolve(repository, reference);
-    // A collection may take the bytes away between the two steps; then they come back.
-    for (let attempt = 1; attempt <= 3; attempt += 1) {
-      const found = await find(repository, digest, 'read');
-      if (found === undefined) break;
-      await beforeRead(found.size);
-      const bytes = await ifPresent(readAll(driver, found.path));
-      if (bytes !== undefined)
-        return { digest, bytes, mediaType: await mediaTypeOf(digest, bytes) };
-    }
-    throw unknown(repository, reference);
-  }
-
-  async function peek(repository: RepositoryName, digest: Digest) {
-    const target = await readLink(driver, paths.revisionLink(repository, digest));
-    const found = target === undefined ? undefined : await findBytes(driver, trash, target);
-    const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
-    return bytes === undefined
-      ? undefined
-      : { digest, bytes, mediaType: await mediaTypeOf(digest, bytes) };
-  }
+  const { find, get, peek } = createManifestReader({ driver, trash, tags });
 
   async function isThere(
     repository: RepositoryName,
@@ -321,7 +242,7 @@ export function createManifestStore({
       await assertManifestCondition(repository, digest, condition);
       if ((await find(repository, digest)) === undefined) {
         await removeRest(repository, digest, alone).catch(() => {});
-        throw unknown(repository, { kind: 'digest', digest });
+        throw unknownManifest(repository, { kind: 'digest', digest });
       }
       await tags.removePointingAt(repository, digest, alone, requester?.signal);
       const { bytes } = await get(repository, { kind: 'digest', digest });
@@ -335,10 +256,3 @@ export function createManifestStore({
 }
 
 const tagKey = (repository: RepositoryName, tag: Tag) => `${repository}:${tag}`;
-
-function unknown(repository: RepositoryName, reference: Reference): RegistryError {
-  return new RegistryError('MANIFEST_UNKNOWN', {
-    message: `${repository} has no manifest ${formatReference(reference)}`,
-    detail: { name: repository, reference: formatReference(reference) },
-  });
-}

@@ -4,7 +4,7 @@ import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { parseTag, type RepositoryName } from '#libs/oci/reference.ts';
 import { parseInTurn, type TurnOptions } from '../in-turn.ts';
 import { firstBehind } from '../storage/first-behind.ts';
-import type { ManifestStore, StoredManifest } from './manifest-store.ts';
+import type { ManifestReader, StoredManifest } from './manifest-reader.ts';
 import type { ReferrersIndex } from './referrers-index.ts';
 import type { TagStore } from './tag-store.ts';
 
@@ -45,7 +45,7 @@ export interface Referrers {
 interface Stores {
   index: ReferrersIndex;
   tags: TagStore;
-  manifests: ManifestStore;
+  manifests: Pick<ManifestReader, 'peek'>;
 }
 
 /** What one page reads at most; the last manifest may go beyond. */

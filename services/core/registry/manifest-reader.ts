@@ -1,0 +1,110 @@
+import { LRUCache } from 'lru-cache';
+import type { Digest } from '#libs/oci/digest.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import { storedMediaType } from '#libs/oci/manifest.ts';
+import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
+import { parseInTurn } from '../in-turn.ts';
+import { ifPresent, type StorageDriver } from '../storage/driver.ts';
+import { findBytes, readLinkOrRecover, type Trash, type Use } from './garbage/trash.ts';
+import { paths } from './paths.ts';
+import { readAll, readLink } from './small-files.ts';
+import type { TagStore } from './tag-store.ts';
+
+/** A manifest as it is served: byte for byte what was pushed. */
+export interface StoredManifest {
+  digest: Digest;
+  mediaType: string;
+  bytes: Buffer;
+}
+
+/** Reads manifests by tag and by digest. */
+export interface ManifestReader {
+  /**
+   * @param beforeRead called with the size in bytes before they are read; what it throws is passed on
+   * @throws RegistryError MANIFEST_UNKNOWN
+   */
+  get(
+    repository: RepositoryName,
+    reference: Reference,
+    beforeRead?: (size: number) => Promise<void>,
+  ): Promise<StoredManifest>;
+  /** What is in its place; unlike `get` brings nothing back from the trash. */
+  peek(repository: RepositoryName, digest: Digest): Promise<StoredManifest | undefined>;
+  /** Where the bytes of a manifest of this repository are; undefined if it has none. */
+  find(repository: RepositoryName, digest: Digest, use?: Use): ReturnType<typeof findBytes>;
+}
+
+interface Dependencies {
+  driver: StorageDriver;
+  trash: Trash;
+  tags: TagStore;
+}
+
+/** Manifests whose media type is remembered. */
+const rememberedTypes = 20_000;
+
+export function createManifestReader({ driver, trash, tags }: Dependencies): ManifestReader {
+  const mediaTypes = new LRUCache<Digest, string>({ max: rememberedTypes });
+
+  async function resolve(repository: RepositoryName, reference: Reference): Promise<Digest> {
+    const digest =
+      reference.kind === 'digest'
+        ? reference.digest
+        : await tags.resolve(repository, reference.tag);
+    if (digest === undefined) throw unknownManifest(repository, reference);
+    return digest;
+  }
+
+  /** A manifest never changes: what its type is was found once by parsing it. */
+  async function mediaTypeOf(digest: Digest, bytes: Buffer): Promise<string> {
+    const known = mediaTypes.get(digest);
+    if (known !== undefined) return known;
+    const found = await parseInTurn(bytes, storedMediaType);
+    mediaTypes.set(digest, found);
+    return found;
+  }
+
+  /** Where the bytes of a manifest of this repository are. */
+  async function find(repository: RepositoryName, digest: Digest, use: Use = 'refer') {
+    const item = { kind: 'manifest', repository, digest } as const;
+    const target = await readLinkOrRecover(driver, trash, item, use);
+    return target === undefined ? undefined : await findBytes(driver, trash, target, use);
+  }
+
+  async function get(
+    repository: RepositoryName,
+    reference: Reference,
+    beforeRead: (size: number) => Promise<void> = async () => {},
+  ): Promise<StoredManifest> {
+    const digest = await resolve(repository, reference);
+    // A collection may take the bytes away between the two steps; then they come back.
+    for (let attempt = 1; attempt <= 3; attempt += 1) {
+      const found = await find(repository, digest, 'read');
+      if (found === undefined) break;
+      await beforeRead(found.size);
+      const bytes = await ifPresent(readAll(driver, found.path));
+      if (bytes !== undefined)
+        return { digest, bytes, mediaType: await mediaTypeOf(digest, bytes) };
+    }
+    throw unknownManifest(repository, reference);
+  }
+
+  async function peek(repository: RepositoryName, digest: Digest) {
+    const target = await readLink(driver, paths.revisionLink(repository, digest));
+    const found = target === undefined ? undefined : await findBytes(driver, trash, target);
+    const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
+    return bytes === undefined
+      ? undefined
+      : { digest, bytes, mediaType: await mediaTypeOf(digest, bytes) };
+  }
+
+  return { get, peek, find };
+}
+
+/** The error of one that a repository does not have. */
+export function unknownManifest(repository: RepositoryName, reference: Reference): RegistryError {
+  return new RegistryError('MANIFEST_UNKNOWN', {
+    message: `${repository} has no manifest ${formatReference(reference)}`,
+    detail: { name: repository, reference: formatReference(reference) },
+  });
+}
