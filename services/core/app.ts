@@ -90,6 +90,8 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
 
 /** What fails behind us is no fault of the client: it is told to come back. */
 function translate(error: unknown): unknown {
+  // Given up by this process, which says why, as when it stops.
+  if (error instanceof RequestGoneError && error.cause instanceof RegistryError) return error.cause;
   const answer = describeUnavailable(error);
   if (answer === undefined) return error;
   // That Redis is away was said when it went.

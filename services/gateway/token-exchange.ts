@@ -1,7 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { type Access, formatScope } from '#libs/access/scope.ts';
-import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import type { TextResponse } from '#libs/http/request-text.ts';
 import type { InternalClient } from '#libs/internal/client.ts';
@@ -56,7 +55,7 @@ export function createTokenExchange(auth: InternalClient): TokenExchange {
         signal,
       });
     } catch (cause) {
-      if (signal?.aborted === true) throw new ClientGoneError();
+      signal?.throwIfAborted();
       throw unavailable(cause);
     }
     if (answer.status === 429) {

@@ -1,10 +1,8 @@
-import { ClientGoneError } from '#libs/http/client-gone.ts';
-
 /** Several who ask for the very same at the same time share one attempt. */
 export interface SharedAttempts<Result> {
   /**
    * @param signal aborted when this one no longer waits; the work is told when nobody does
-   * @throws whatever the work throws; REQUEST_INVALID if this one has left
+   * @throws whatever the work throws; the signal's reason
    */
   run(
     key: string,
@@ -36,11 +34,11 @@ export function createSharedAttempts<Result>(): SharedAttempts<Result> {
 
   return {
     async run(key, signal, work) {
-      if (signal?.aborted === true) throw new ClientGoneError();
+      signal?.throwIfAborted();
       const attempt = running.get(key) ?? start(key, work);
       attempt.waiting += 1;
       const left = Promise.withResolvers<never>();
-      const leave = () => left.reject(new ClientGoneError());
+      const leave = () => left.reject(signal?.reason);
       signal?.addEventListener('abort', leave, { once: true });
       try {
         return await Promise.race([attempt.result, left.promise]);
@@ -48,7 +46,7 @@ export function createSharedAttempts<Result>(): SharedAttempts<Result> {
         signal?.removeEventListener('abort', leave);
         attempt.waiting -= 1;
         if (attempt.waiting === 0) {
-          attempt.controller.abort();
+          attempt.controller.abort(signal?.reason);
           // Whoever comes now begins anew.
           if (running.get(key) === attempt) running.delete(key);
         }

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LimitSettings } from '#libs/config/auth-settings.ts';
-import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { networksOf } from '#libs/values/client-networks.ts';
 import type { AttemptCounter, Budget, Refusal, Reservation } from './attempt-counter.ts';
@@ -188,7 +187,7 @@ export function createLoginLimits(options: LoginLimitsOptions): LoginLimits {
         if (!result.busy) refuse({ account, client, limit: limitOf(result) }, result.retryAfter);
         const others = waiting.get(network) ?? 0;
         const tooMany = !entered && others >= maxWaiting;
-        if (signal?.aborted === true) throw new ClientGoneError();
+        signal?.throwIfAborted();
         if (tooMany || performance.now() >= deadline) {
           refuse({ account, client, limit: 'waiting' }, 1000);
         }

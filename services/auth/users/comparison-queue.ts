@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache';
-import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { Lane } from '../limits/login-limits.ts';
 import type { BcryptPool } from './bcrypt-pool.ts';
@@ -36,7 +35,7 @@ export interface ComparisonQueue {
   /**
    * Known logins come first, then the first attempts of networks, then the others; within each, one of each network in
    * turn. Where there is no room, one of a network that asked more often lately makes it.
-   * @throws RegistryError TOOMANYREQUESTS if it would not begin within 2.5 s, REQUEST_INVALID if nobody waits for it
+   * @throws RegistryError TOOMANYREQUESTS if it would not begin within 2.5 s; the signal's reason
    */
   compare(comparison: QueuedComparison): Promise<boolean>;
 }
@@ -146,7 +145,7 @@ export function createComparisonQueue({
   return {
     async compare(comparison) {
       const { network, signal } = comparison;
-      if (signal?.aborted === true) throw new ClientGoneError();
+      signal?.throwIfAborted();
       asks.set(network, (asks.get(network) ?? 0) + 1);
       const wait = expectedWait(comparison);
       if (wait > mostWait && !makeRoom(comparison)) {
@@ -159,7 +158,7 @@ export function createComparisonQueue({
           if (!remove(job)) return;
           onEnd(outcome, performance.now() - since);
           settle();
-          reject(outcome === 'left' ? new ClientGoneError() : tooMany(mostWait));
+          reject(outcome === 'left' ? signal?.reason : tooMany(mostWait));
         };
         const onAbort = () => giveUp('left');
         // Others came first in the meantime.

@@ -14,7 +14,7 @@ export async function digestFile(
 ): Promise<Digest> {
   const digester = new Digester(algorithm);
   for await (const bytes of await driver.read(path)) {
-    if (signal.aborted) throw new RequestGoneError();
+    if (signal.aborted) throw new RequestGoneError(signal.reason);
     digester.update(bytes as Buffer);
   }
   return digester.digest();

@@ -56,7 +56,7 @@ export function createEmbeddedLocks(): Locks {
         entry.waiting = entry.waiting.filter((one) => one !== waiter);
         // Whoever stood behind it may be next.
         grantNext(key, entry);
-        reject(new RequestGoneError());
+        reject(new RequestGoneError(signal.reason));
       };
       const waiter: Waiter = {
         alone,

@@ -62,15 +62,16 @@ export class LockLostError extends Error {
 export class RequestGoneError extends Error {
   readonly code = 'request-gone';
 
-  constructor() {
-    super('the request was given up before it could be carried out');
+  /** @param cause what its signal was aborted with; undefined where only Redis knows that it was given up */
+  constructor(cause?: unknown) {
+    super('the request was given up before it could be carried out', { cause });
   }
 }
 
 /** Lets everything arrive that is there already, and looks whether the request is still wanted. @throws RequestGoneError */
 export async function confirmWanted({ signal }: Requester): Promise<void> {
   await letAllArrive();
-  if (signal.aborted) throw new RequestGoneError();
+  if (signal.aborted) throw new RequestGoneError(signal.reason);
 }
 
 /** Milliseconds in which several must have been looked at: less than any lease. */

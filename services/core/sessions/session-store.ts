@@ -9,6 +9,8 @@ export interface UploadSession {
   repository: RepositoryName;
   /** Account the session belongs to; empty for an anonymous caller or an open registry. */
   subject: string;
+  /** Whence a caller without an account came, by which its uploads are counted. */
+  network?: string | undefined;
   /** The digest that is computed while bytes arrive. */
   algorithm: DigestAlgorithm;
   startedAt: Date;

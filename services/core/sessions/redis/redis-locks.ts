@@ -147,7 +147,7 @@ export function createRedisLocks({
           throw new LockLostError('Redis lost its memory while the request waited');
         }
         if (held !== undefined) return held;
-        if (requester.signal.aborted) throw new RequestGoneError();
+        if (requester.signal.aborted) throw new RequestGoneError(requester.signal.reason);
         if (performance.now() >= giveUpAt) {
           throw new LockBusyError('other requests change it at the moment');
         }

@@ -73,7 +73,7 @@ export function createRedisSessionStore({
       if (answer[0] === 'gone') throw new RequestGoneError();
       if (answer[0] === 'none') return undefined;
       if (answer[0] === 'yours') return parseSession(id, answer[1]);
-      if (requester.signal.aborted) throw new RequestGoneError();
+      if (requester.signal.aborted) throw new RequestGoneError(requester.signal.reason);
       if (performance.now() >= giveUpAt) {
         throw new SessionBusyError('the upload is in use by another request');
       }
@@ -173,8 +173,8 @@ export function createRedisSessionStore({
 
 /** As the create script takes it: about, fence, offset, digest, proof. */
 function formatSession(session: UploadSession): (string | number)[] {
-  const { repository, subject, algorithm, startedAt } = session;
-  const about = JSON.stringify({ repository, subject, algorithm, startedAt });
+  const { repository, subject, network, algorithm, startedAt } = session;
+  const about = JSON.stringify({ repository, subject, network, algorithm, startedAt });
   return [about, ...formatProgress(session)];
 }
 
@@ -192,6 +192,7 @@ function parseSession(id: UploadId, list: readonly string[]): UploadSession {
   const about = JSON.parse(get('about')) as {
     repository: RepositoryName;
     subject: string;
+    network?: string;
     algorithm: DigestAlgorithm;
     startedAt: string;
   };
