@@ -144,6 +144,15 @@ describe('uploads that are begun and not finished', () => {
     await isRefused('ann');
   });
 
+  test('are counted for the network that began them by a core that is started later', async () => {
+    const from = (network: string) => uploads.start(app, '', 'sha256', network);
+    for (let n = 0; n < 3; n += 1) await from('203.0.113.7');
+    open();
+    await uploads.census();
+    await assert.rejects(from('203.0.113.7'), refusal);
+    await from('203.0.113.8');
+  });
+
   test('of a network that is full are looked at once for all repositories that it asks for', async () => {
     const sessions = createEmbeddedSessionStore();
     let looks = 0;

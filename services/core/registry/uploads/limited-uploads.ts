@@ -1,8 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { BudgetState } from '#libs/limits/budget.ts';
-import type { DigestAlgorithm } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadSession } from '../../sessions/session-store.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
 import { inParallel } from '../in-parallel.ts';
@@ -24,17 +22,8 @@ const recountEvery = 10_000;
  */
 export interface LimitedUploads extends UploadService {
   readonly limit: UploadLimit;
-  /**
-   * As {@link UploadService.start}.
-   * @param network of the client that asks, by which one without an account is counted as well
-   * @throws RegistryError TOOMANYREQUESTS
-   */
-  start(
-    repository: RepositoryName,
-    subject: string,
-    algorithm?: DigestAlgorithm,
-    network?: string,
-  ): Promise<UploadSession>;
+  /** As {@link UploadService.start}. @throws RegistryError TOOMANYREQUESTS */
+  start(...about: Parameters<UploadService['start']>): Promise<UploadSession>;
   /** Counts what the tree holds from before this core was started, or from other cores. */
   census(signal?: AbortSignal): Promise<void>;
   /**
@@ -154,7 +143,7 @@ export function limitUploads({
           retryAfter,
         });
       }
-      const session = await uploads.start(repository, subject, algorithm);
+      const session = await uploads.start(repository, subject, algorithm, network);
       const startedAt = session.startedAt.getTime();
       open.add({ ...owner, id: session.id, startedAt, empty: true });
       return session;
@@ -195,9 +184,9 @@ export function limitUploads({
         const session = await recoverSession(driver, repository, id).catch(() => undefined);
         // What another registry began is its own purge's, and ours in the end.
         if (session === undefined) continue;
-        const { subject, startedAt, offset } = session;
+        const { subject, network, startedAt, offset } = session;
         const empty = offset === 0;
-        open.add({ id, repository, subject, startedAt: startedAt.getTime(), empty });
+        open.add({ id, repository, subject, network, startedAt: startedAt.getTime(), empty });
       }
     },
 

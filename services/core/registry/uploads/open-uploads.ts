@@ -7,7 +7,7 @@ export interface UploadOwner {
   repository: RepositoryName;
   /** Empty for an anonymous client, which is counted by the repository and by its network. */
   subject: string;
-  /** Of an anonymous client; undefined where it is not known, as of one that began at another core. */
+  /** Of an anonymous client; undefined where it is not known, as of one that an earlier version began. */
   network?: string | undefined;
 }
 

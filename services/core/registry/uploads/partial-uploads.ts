@@ -1,14 +1,15 @@
-import { LRUCache } from 'lru-cache';
 import type { UploadId } from '#libs/oci/upload-id.ts';
-import type { SessionLock } from '../../sessions/session-store.ts';
+import type { SessionLock, UploadSession } from '../../sessions/session-store.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
 import { ifPresent } from '../../storage/driver.ts';
 import { PartialUpload } from './partial-upload.ts';
+import { createSharedCache } from './shared-cache.ts';
 import { takeOver } from './upload-holder.ts';
 
 /**
- * How many are remembered between two requests; one that was forgotten is taken over from ourselves, and read again. Small
- * ones, which many can have many of, are remembered apart, so that they drive out no large one.
+ * How many are remembered between two requests; one that was forgotten is taken over from ourselves, and read again.
+ * Accounts and networks share them. Small ones, which many can have many of, are remembered apart, so that they drive out
+ * no large one.
  */
 const maxRemembered = 10_000;
 
@@ -45,14 +46,15 @@ export function createPartialUploads(
   driver: StorageDriver,
   { onTakenOver = () => {} }: Options = {},
 ): PartialUploads {
-  const large = new LRUCache<UploadId, PartialUpload>({ max: maxRemembered });
-  const smallOnes = new LRUCache<UploadId, PartialUpload>({ max: maxRemembered });
+  const large = createSharedCache<UploadId, PartialUpload>(maxRemembered);
+  const smallOnes = createSharedCache<UploadId, PartialUpload>(maxRemembered);
   const inUse = new Map<UploadId, Set<PartialUpload>>();
 
   const remembered = (id: UploadId) => large.get(id) ?? smallOnes.get(id);
 
-  function remember(id: UploadId, partial: PartialUpload): void {
-    (partial.size < small ? smallOnes : large).set(id, partial);
+  function remember({ id, subject, network }: UploadSession, partial: PartialUpload): void {
+    const party = subject === '' ? `from ${network}` : `by ${subject}`;
+    (partial.size < small ? smallOnes : large).set(id, party, partial);
   }
 
   function forget(id: UploadId): void {
@@ -95,7 +97,7 @@ export function createPartialUploads(
       } finally {
         // However it ended: nothing stays open between two requests.
         await partial.close().catch(() => {});
-        if (partial.usable) remember(id, partial);
+        if (partial.usable) remember(lock.session, partial);
       }
     },
     isInUse: (id) => inUse.has(id),

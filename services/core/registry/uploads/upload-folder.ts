@@ -154,12 +154,14 @@ export async function recoverSession(
   }
 }
 
-function parseOwner(text: string): Pick<UploadSession, 'subject' | 'algorithm'> | undefined {
+function parseOwner(
+  text: string,
+): Pick<UploadSession, 'subject' | 'network' | 'algorithm'> | undefined {
   try {
-    const { subject, algorithm } = JSON.parse(text) as Record<string, unknown>;
+    const { subject, network, algorithm } = JSON.parse(text) as Record<string, unknown>;
     if (typeof subject !== 'string') return undefined;
     if (algorithm !== 'sha256' && algorithm !== 'sha512') return undefined;
-    return { subject, algorithm };
+    return { subject, network: typeof network === 'string' ? network : undefined, algorithm };
   } catch {
     return undefined;
   }

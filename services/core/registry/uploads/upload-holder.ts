@@ -18,7 +18,7 @@ export async function writeSessionFiles(
   driver: StorageDriver,
   session: UploadSession,
 ): Promise<void> {
-  const { repository, id, subject, algorithm, startedAt } = session;
+  const { repository, id, subject, network, algorithm, startedAt } = session;
   // First, and in the original's form: its purge removes an upload by this file's age.
   await writeVolatile(
     driver,
@@ -28,7 +28,7 @@ export async function writeSessionFiles(
   await writeVolatile(
     driver,
     paths.uploadFile(repository, id, { kind: 'session', fence: 0 }),
-    JSON.stringify({ subject, algorithm, key: randomBytes(32).toString('base64url') }),
+    JSON.stringify({ subject, network, algorithm, key: randomBytes(32).toString('base64url') }),
   );
 }
 

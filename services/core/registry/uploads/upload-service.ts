@@ -36,11 +36,13 @@ export interface UploadService extends UploadUpkeep {
   /**
    * Opens a session; it outlives this process when it resolves.
    * @param algorithm what is computed while bytes arrive; another digest at the end costs a re-read
+   * @param network of the client; kept where it has no account
    */
   start(
     repository: RepositoryName,
     subject: string,
     algorithm?: DigestAlgorithm,
+    network?: string,
   ): Promise<UploadSession>;
   /** A session as it was recorded last. @throws RegistryError BLOB_UPLOAD_UNKNOWN */
   find(key: UploadKey): Promise<UploadSession>;
@@ -164,11 +166,12 @@ export function createUploadService({
   return {
     chunkMinLength: driver.chunkMinLength ?? 0,
 
-    async start(repository, subject, algorithm = 'sha256') {
+    async start(repository, subject, algorithm = 'sha256', network) {
       const session: UploadSession = {
         id: createUploadId(),
         repository,
         subject,
+        network: subject === '' ? network : undefined,
         algorithm,
         startedAt: now(),
         fence: 0,
