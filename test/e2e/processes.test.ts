@@ -109,6 +109,24 @@ describe('starting and stopping', () => {
     }
   });
 
+  test('health tells of each process without which nobody is served', async () => {
+    const stack = await startConfigured({ users: { admin: 'a password' } });
+    const health = () => run(launcher, ['health', join(stack.dir, 'config.yml')]);
+    try {
+      assert.equal((await health()).stdout, 'gateway is ready\n');
+      for (const service of ['core', 'auth']) {
+        const [pid = 0] = await servicePids(stack.child.pid ?? 0, service);
+        process.kill(pid, 'SIGSTOP');
+        const { code, stderr } = await health();
+        process.kill(pid, 'SIGCONT');
+        assert.equal(code, 1);
+        assert.match(stderr, new RegExp(`^portcullis: ${service} does not answer`));
+      }
+    } finally {
+      await stack.remove();
+    }
+  });
+
   test('a child that is started again acts on what the others act on, whatever the file says by now', async () => {
     const stack = await startConfigured({
       users: { admin: 'a password' },
@@ -218,15 +236,16 @@ describe('starting and stopping', () => {
     assert.equal((await run('pgrep', ['-f', config])).stdout, '');
   });
 
-  test('a changed configuration is named as not in force when files are reloaded', async () => {
+  test('a changed configuration is named as not in force when it is edited, and when files are reloaded', async () => {
     const stack = await startConfigured({ users: { admin: 'x' } });
+    const warnings = () =>
+      stack.output().split('changed, effective after a restart: catalog').length - 1;
     try {
       const config = join(stack.dir, 'config.yml');
       await writeFile(config, `${await readFile(config, 'utf8')}catalog: { maxentries: 5 }\n`);
+      await waitFor('the warning', () => warnings() === 1);
       stack.child.kill('SIGHUP');
-      await waitFor('the warning', () =>
-        stack.output().includes('changed, effective after a restart: catalog'),
-      );
+      await waitFor('the second warning', () => warnings() === 2);
     } finally {
       await stack.remove();
     }

@@ -6,6 +6,7 @@ import { namedByEnvironment } from '#libs/config/named-by-environment.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { requestText } from '#libs/http/request-text.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
+import type { InternalAddress } from '#libs/internal/address.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { findRunning } from '../find-configuration.ts';
 import { configurationOf } from '../running-process.ts';
@@ -21,7 +22,7 @@ export interface HealthOptions {
 }
 
 /**
- * Asks what runs here whether it is ready. With `alive`, as an image's health check, it asks only whether it answers, and is
+ * Asks what runs here whether it is ready: of a gateway also the processes that it reaches on this machine. With `alive`, as an image's health check, it asks only whether it answers, and is
  * content where nothing serves: a container may run another command, and what is not ready may be so for a reason.
  * @returns the exit code
  */
@@ -38,17 +39,41 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
   const { service, sockets } = running ?? { service: 'gateway', sockets: undefined };
   const path = named ?? (running === undefined ? undefined : configurationOf(running));
   const settings = toSettings(await loadConfiguration(path), { sockets });
-  const { status, body } = await ask(service, settings, alive ? '/healthz' : '/readyz').catch(
-    (error: unknown) => {
-      throw new Error(`${service} does not answer: ${(error as Error).message}`, { cause: error });
-    },
+  if (alive) {
+    await ask(service, settings, '/healthz');
+    process.stdout.write(`${service} answers\n`);
+    return 0;
+  }
+  const answers = await Promise.allSettled(
+    dependencies(service, settings).map((one) => ask(one, settings, '/readyz')),
   );
-  if (status !== 200) throw new Error(`${service} is not ready: ${reasonIn(body)}`);
-  process.stdout.write(`${service} ${alive ? 'answers' : 'is ready'}\n`);
+  const faults = answers.flatMap((one) => (one.status === 'rejected' ? [one.reason.message] : []));
+  if (faults.length > 0) throw new Error(faults.join('; '));
+  process.stdout.write(`${service} is ready\n`);
   return 0;
 }
 
-async function ask(service: ServiceName, settings: Settings, path: string) {
+/** The processes on this machine without which it serves nobody, and itself. */
+function dependencies(service: ServiceName, { auth, internal }: Settings): ServiceName[] {
+  if (service !== 'gateway') return [service];
+  const isHere = (addresses: readonly InternalAddress[]) =>
+    addresses.every(({ kind }) => kind === 'unix');
+  return [
+    ...(auth !== undefined && isHere(internal.auths) ? (['auth'] as const) : []),
+    ...(isHere(internal.cores) ? (['core'] as const) : []),
+    service,
+  ];
+}
+
+/** @throws Error if it does not answer, or says that it is not well */
+async function ask(service: ServiceName, settings: Settings, path: string): Promise<void> {
+  const { status, body } = await request(service, settings, path).catch((error: unknown) => {
+    throw new Error(`${service} does not answer: ${(error as Error).message}`, { cause: error });
+  });
+  if (status !== 200) throw new Error(`${service} is not ready: ${reasonIn(body)}`);
+}
+
+async function request(service: ServiceName, settings: Settings, path: string) {
   const { http, internal } = settings;
   const gateway = service === 'gateway';
   const address = gateway ? http.listen : internal[service].listen;

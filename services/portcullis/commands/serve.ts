@@ -3,6 +3,7 @@ import { changedKeys } from '#libs/config/compare-configurations.ts';
 import { type LoadedConfiguration, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings } from '#libs/config/load-settings.ts';
 import type { Configuration } from '#libs/config/schema/configuration.ts';
+import { watchFile } from '#libs/files/watch-file.ts';
 import type { LogFormat } from '#libs/log/format-line.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
 import { chooseUser } from '#libs/process/choose-user.ts';
@@ -59,6 +60,14 @@ export async function supervise(
     drainTimeout: settings.http.drainTimeout,
   });
 
+  const tellChanges = createChangeReport(loaded, log);
+  // Whoever edits it learns at once what is not taken; that the file was read is told by those that take something.
+  const quiet = log.child({}, { level: 'silent' });
+  const watch =
+    loaded.path === undefined
+      ? undefined
+      : watchFile(loaded.path, () => tellChanges({ once: true }), quiet);
+
   let asked = 0;
   const told = new Promise<NodeJS.Signals>((resolve) => {
     const stop = (signal: NodeJS.Signals) => {
@@ -73,7 +82,7 @@ export async function supervise(
     process.on('SIGHUP', (signal) => {
       if (process.stdin.isTTY) return stop(signal);
       supervisor.reload();
-      void warnOfChanges(loaded, log);
+      void tellChanges();
     });
   });
   process.on('exit', () => supervisor.kill());
@@ -92,6 +101,7 @@ export async function supervise(
     throw error;
   }
   const signal = await Promise.race([told, supervisor.failed.then(() => undefined)]);
+  watch?.close();
   log.info({ why: signal ?? 'a process cannot go on' }, 'stopping: draining requests');
   // Ctrl-C is somebody who waits for the prompt; a service manager's signal is one that others may choose after.
   await supervisor.stop(signal === 'SIGTERM' && ready ? settings.http.drainDelay : 0);
@@ -109,14 +119,32 @@ function withoutLive(configuration: Configuration): Configuration {
   return { ...configuration, portcullis: { ...configuration.portcullis, acl: [], groups: {} } };
 }
 
-/** Users, rules, keys and certificates are taken while it runs; the rest of the configuration is not. */
-async function warnOfChanges(running: LoadedConfiguration, log: Logger): Promise<void> {
-  try {
-    const { configuration } = await loadConfiguration(running.path);
-    const changed = changedKeys(withoutLive(running.configuration), withoutLive(configuration));
-    if (changed.length === 0) return;
-    log.warn(`changed, effective after a restart: ${changed.join(', ')}`);
-  } catch (error) {
-    log.error({ err: error }, 'the changed configuration is invalid; a restart would fail');
-  }
+/**
+ * Tells what differs between the configuration that runs and the one in its file. Users, rules, keys and certificates are
+ * taken while it runs; the rest is not.
+ * @returns a function that looks; `once` keeps it from repeating what it said last
+ */
+function createChangeReport(
+  running: LoadedConfiguration,
+  log: Logger,
+): (options?: { once: boolean }) => Promise<void> {
+  let said = '';
+  return async ({ once } = { once: false }) => {
+    let names = '';
+    try {
+      const { configuration } = await loadConfiguration(running.path);
+      names = changedKeys(withoutLive(running.configuration), withoutLive(configuration)).join(', ');
+    } catch (error) {
+      said = '';
+      log.error(
+        { why: (error as Error).message },
+        'the changed configuration is invalid; a restart would fail',
+      );
+      return;
+    }
+    if (names !== '' && !(once && names === said)) {
+      log.warn(`changed, effective after a restart: ${names}`);
+    }
+    said = names;
+  };
 }
