@@ -9,6 +9,7 @@ describe('a file that is no configuration of ours is one clear sentence', () => 
       '{ distSpecVersion: 1.1.0, storage: { rootDirectory: /x } }',
       /configuration of zot; docs\/mi/,
     ],
+    ['{ version: "3.8", services: { registry: {} } }', /configuration of docker compose;/],
     ['{ hostname: x, harbor_admin_password: y }', /configuration of Harbor; docs\/migration\.md/],
     ['{ storage: inmemory }', /version: is missing; a config\.yml begins with version: 0\.1/],
     ['{ version: 0.2, storage: inmemory }', /version: must be 0\.1/],

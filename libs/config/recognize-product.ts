@@ -4,11 +4,11 @@ type Tree = Readonly<Record<string, unknown>>;
 const products: readonly [name: string, hasKeys: (tree: Tree) => boolean][] = [
   ['zot', (tree) => 'distSpecVersion' in tree],
   ['Harbor', (tree) => 'harbor_admin_password' in tree || 'harbor_db' in tree],
+  ['docker compose', (tree) => 'services' in tree && !('storage' in tree)],
   ['docker_auth', (tree) => 'token' in tree && 'server' in tree && !('storage' in tree)],
 ];
 
 /** Whose configuration a file is that is not one of a registry like the original; undefined if nobody's we know. */
 export function recognizeProduct(tree: Tree): string | undefined {
-  if ('version' in tree) return undefined;
   return products.find(([, hasKeys]) => hasKeys(tree))?.[0];
 }

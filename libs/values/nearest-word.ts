@@ -1,13 +1,19 @@
 /** Letters that a word may be away from the one that was meant. */
 const near = 2;
 
-/** The word that was perhaps meant: `pull` for `pul`; undefined if none is near. */
+/** Letters of which a beginning that is left in the middle still tells the word. */
+const telling = 4;
+
+/** The word that was perhaps meant: `pull` for `pul`, `rootdirectory` for `rootdir`; undefined if none is near. */
 export function nearestWord(text: string, words: readonly string[]): string | undefined {
+  const given = text.slice(0, 40).toLowerCase().trim();
   const [found] = words
-    .map((word) => ({ word, away: distance(text.slice(0, 40).toLowerCase().trim(), word) }))
+    .map((word) => ({ word, away: distance(given, word) }))
     .filter(({ word, away }) => away <= Math.min(near, word.length - 1))
     .sort((a, b) => a.away - b.away);
-  return found?.word;
+  if (found !== undefined || given.length < telling) return found?.word;
+  const begun = words.filter((word) => word.startsWith(given));
+  return begun.length === 1 ? begun[0] : undefined;
 }
 
 /** Letters to insert, remove or replace to make one text of the other (Levenshtein). */

@@ -6,7 +6,7 @@ import { describeTrouble, watchRoom } from './health/watch-room.ts';
 import { measureWrites, type WriteObstacle, writeObstacles } from './measure-writes.ts';
 import { keepOwnership, type Ownership } from './ownership/keep-ownership.ts';
 import { createLivenessProbe } from './ownership/liveness.ts';
-import { createOwner } from './ownership/owner.ts';
+import { createOwner, type OwnerTimes } from './ownership/owner.ts';
 import { paths } from './registry/paths.ts';
 import type { StorageDriver } from './storage/driver.ts';
 import { guardWrites } from './storage/guarded.ts';
@@ -21,6 +21,8 @@ export interface WritesOptions {
   readiness: Readiness;
   metrics: Metrics | undefined;
   log: Logger;
+  /** How long another owner is waited for. */
+  times?: OwnerTimes;
 }
 
 /** The right to write to the tree, and whether it can be used. */
@@ -36,7 +38,8 @@ export interface Writes {
  * takes nothing. `/readyz` stays 200 and says why writes are refused: where there is one core, a balancer must send it
  * the reads, and one that replaces another is waited for before that one is told to go.
  */
-export function openWrites({ driver, shared, readiness, metrics, log }: WritesOptions): Writes {
+export function openWrites(options: WritesOptions): Writes {
+  const { driver, shared, readiness, metrics, log, times } = options;
   const room = watchRoom({ driver, probePath: () => paths.writeProbe(randomUUID()), log });
   const { failed } = room;
   const prepare = async () => {
@@ -52,6 +55,7 @@ export function openWrites({ driver, shared, readiness, metrics, log }: WritesOp
     probeLiveness: createLivenessProbe(driver),
     shared,
     prepare,
+    ...(times === undefined ? {} : { times }),
   });
   const ownership = keepOwnership(owner, log);
 

@@ -14,13 +14,14 @@ const renewBefore = 30 * 24 * 60 * 60 * 1000;
 
 /**
  * Makes sure that a folder has a CA and a site certificate for the names. A CA is never replaced; the
- * site certificate is when a name is missing or it soon expires.
+ * site certificate is when a name is missing or it soon expires, by one that keeps the names it had.
  * @param names DNS names and IP addresses
+ * @returns what was made, and the names that the site certificate is for
  */
 export async function ensureCertificates(
   folder: string,
   names: readonly string[],
-): Promise<{ ca: 'made' | 'kept'; site: 'made' | 'kept' }> {
+): Promise<{ ca: 'made' | 'kept'; site: 'made' | 'kept'; names: readonly string[] }> {
   for (const name of names) assertName(name);
   const hasCa = await exists(join(folder, 'ca.key'));
   if (!hasCa) await script('create-ca.sh', [folder]);
@@ -28,17 +29,28 @@ export async function ensureCertificates(
     ['ca.crt', 'site.crt'].map((name) => readCertificate(join(folder, name))),
   );
   if (ca && site && isGood(site, ca, names) && (await exists(join(folder, 'site.key')))) {
-    return { ca: hasCa ? 'kept' : 'made', site: 'kept' };
+    return { ca: hasCa ? 'kept' : 'made', site: 'kept', names: namesOf(site) };
   }
-  await script('create-site.sh', [folder, ...names]);
-  return { ca: hasCa ? 'kept' : 'made', site: 'made' };
+  const before = ca && site?.verify(ca.publicKey) ? namesOf(site) : [];
+  const all = [...new Set([...names, ...before])];
+  await script('create-site.sh', [folder, ...all]);
+  return { ca: hasCa ? 'kept' : 'made', site: 'made', names: all };
+}
+
+/** The names and addresses that a certificate is for, of those that {@link assertName} takes. */
+function namesOf({ subjectAltName = '' }: X509Certificate): string[] {
+  return [...subjectAltName.matchAll(/(?:DNS|IP Address):([^",\s]+)/g)].flatMap(([, name = '']) =>
+    isName(name) ? [name] : [],
+  );
 }
 
 /** What stands in the certificate must not be more than a name: openssl reads it from a file. */
 function assertName(name: string): void {
-  if (isIP(name) !== 0 || /^(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(name))
-    return;
-  throw new Error(`"${name}" is neither a host name nor an address`);
+  if (!isName(name)) throw new Error(`"${name}" is neither a host name nor an address`);
+}
+
+function isName(text: string): boolean {
+  return isIP(text) !== 0 || /^(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(text);
 }
 
 function isGood(

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import bcrypt from 'bcryptjs';
 import {
   accountIn,
@@ -67,7 +68,11 @@ export async function formatUser(name: string, password: string, cost: number): 
 }
 
 function assertUsable(name: string, password: string): void {
-  if (!isAccountName(name)) throw new Error(`"${name}" cannot be a user name`);
+  if (!isAccountName(name)) {
+    throw new Error(
+      `"${name}" cannot be a user name: it must not be empty, nor hold a colon, a blank at its ends or a line break`,
+    );
+  }
   if (password === '') throw new Error('the password is empty');
   if (Buffer.byteLength(password) > maxPassword) {
     throw new Error(`the password is longer than the ${maxPassword} bytes that bcrypt reads`);
@@ -84,6 +89,13 @@ export async function removeUser(path: string, name: string): Promise<void> {
     const isLast = parseHtpasswd(join(lines)).accounts.size === 0;
     return join(isLast ? [...lines, noAccounts] : lines);
   });
+}
+
+/** @throws Error if a file's folder is not there: a path that was misspelt would make one where nobody looks */
+export async function assertFolderOf(file: string): Promise<void> {
+  const path = dirname(file);
+  if ((await stat(path).catch(() => undefined))?.isDirectory() === true) return;
+  throw new Error(`the folder ${path} does not exist`);
 }
 
 async function read(path: string): Promise<string> {

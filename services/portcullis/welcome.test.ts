@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { addressFor, welcome } from './welcome.ts';
+import { addressFor, nameToShow, welcome } from './welcome.ts';
 
 test('clients call it by its name and port, in brackets where it is an address of IPv6', () => {
   const call = (address: string, name: string, prefix = '') =>
@@ -9,6 +9,13 @@ test('clients call it by its name and port, in brackets where it is an address o
   assert.equal(call('https://0.0.0.0:443', 'a.test'), 'a.test https://a.test');
   assert.equal(call('http://[::]:5000', '::1', '/p'), '[::1]:5000 http://[::1]:5000/p');
   assert.equal(call('/run/a.sock', 'a.test'), '/run/a.sock /run/a.sock');
+});
+
+test('the name that is shown is one that image names may begin with, where there is one', () => {
+  assert.equal(nameToShow([]), 'localhost');
+  assert.equal(nameToShow(['::1']), 'localhost');
+  assert.equal(nameToShow(['2001:db8::1', 'a.test', 'b.test']), 'a.test');
+  assert.equal(nameToShow(['2001:db8::1']), '2001:db8::1');
 });
 
 describe('what is shown of a registry that is ready', () => {

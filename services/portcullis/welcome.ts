@@ -30,6 +30,13 @@ export function addressFor(
   return { host, url: `${protocol}//${host}${prefix}` };
 }
 
+/** Of the names of a registry, the one to show: many clients refuse an image's name that begins with an address of IPv6. */
+export function nameToShow(names: readonly string[]): string {
+  const usual = names.find((name) => isIP(name) !== 6);
+  const [first = 'localhost'] = names;
+  return usual ?? (first === '::1' ? 'localhost' : first);
+}
+
 /** What a new user needs to know to push a first image. */
 export function welcome({ url, host, config, ca, users, startedInMs }: WelcomeFacts): string {
   const name = users !== undefined && 'name' in users ? users.name : 'admin';

@@ -54,7 +54,6 @@ describe('a core that is killed while many work', () => {
     const driver = await createFilesystemDriver(core.root, { readOnly: true });
     const { findings } = await checkTree(driver, {
       hash: true,
-      repair: false,
       uploadsBefore: new Date(Date.now() + 60_000),
     });
     const bad = findings.filter(

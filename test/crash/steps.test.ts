@@ -58,7 +58,6 @@ describe('a core whose storage is interrupted at a step', () => {
     const driver = await createFilesystemDriver(core.root, { readOnly: true });
     const { findings } = await checkTree(driver, {
       hash: true,
-      repair: false,
       uploadsBefore: new Date(Date.now() + 60_000),
     });
     assert.deepEqual(

@@ -108,12 +108,16 @@ describe('a tree that docker-registry left, with everything that collects in yea
     await mkdir(torn, { recursive: true });
     await writeFile(join(torn, 'link'), `sha256:${'2'.repeat(64)}`);
     await truncate(join(torn, 'link'), 0);
+    await start();
+  });
+
+  async function start() {
     stack = await startConfigured({
       sections: () => ({
         storage: { filesystem: { rootdirectory: root }, delete: { enabled: true } },
       }),
     });
-  });
+  }
 
   after(async () => {
     await stack?.remove();
@@ -146,7 +150,10 @@ describe('a tree that docker-registry left, with everything that collects in yea
     };
     const first = await check();
     assert.deepEqual([first.code, first.findings.map(({ kind }) => kind)], [4, ['torn-link']]);
+    await stack?.stop();
     assert.equal((await check('--repair')).code, 0);
+    await stack?.remove();
+    await start();
     assert.deepEqual(await check(), { code: 0, findings: [] });
   });
 

@@ -109,24 +109,6 @@ describe('starting and stopping', () => {
     }
   });
 
-  test('health tells of each process without which nobody is served', async () => {
-    const stack = await startConfigured({ users: { admin: 'a password' } });
-    const health = () => run(launcher, ['health', join(stack.dir, 'config.yml')]);
-    try {
-      assert.equal((await health()).stdout, 'gateway is ready\n');
-      for (const service of ['core', 'auth']) {
-        const [pid = 0] = await servicePids(stack.child.pid ?? 0, service);
-        process.kill(pid, 'SIGSTOP');
-        const { code, stderr } = await health();
-        process.kill(pid, 'SIGCONT');
-        assert.equal(code, 1);
-        assert.match(stderr, new RegExp(`^portcullis: ${service} does not answer`));
-      }
-    } finally {
-      await stack.remove();
-    }
-  });
-
   test('a child that is started again acts on what the others act on, whatever the file says by now', async () => {
     const stack = await startConfigured({
       users: { admin: 'a password' },
@@ -403,16 +385,5 @@ describe('starting and stopping', () => {
     const full = await run('bash', ['-c', `${launcher} --help > /dev/full`]);
     assert.equal(full.code, 1);
     assert.match(full.stderr, /^portcullis: the output cannot be written: .*ENOSPC.*\n$/);
-  });
-
-  test('a CA is never overwritten, and a second key is never made', async () => {
-    const certificates = join(dir, 'kept');
-    await mustRun(launcher, ['certs', certificates, 'a.example', '192.0.2.1']);
-    const ca = await readFile(join(certificates, 'ca.crt'), 'utf8');
-    assert.match(await mustRun(launcher, ['certs', certificates, 'b.example']), /kept: .*ca\.crt/);
-    assert.equal(await readFile(join(certificates, 'ca.crt'), 'utf8'), ca);
-    const state = join(dir, 'state');
-    await mustRun(launcher, ['keys', 'create', '--state', state]);
-    assert.equal((await run(launcher, ['keys', 'create', '--state', state])).code, 1);
   });
 });

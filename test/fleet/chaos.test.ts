@@ -164,7 +164,6 @@ describe('a fleet under fire', () => {
     const driver = await createFilesystemDriver(fleet.root, { readOnly: true });
     const { findings } = await checkTree(driver, {
       hash: true,
-      repair: false,
       uploadsBefore: new Date(Date.now() + 60_000),
     });
     assert.deepEqual(

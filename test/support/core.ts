@@ -14,6 +14,7 @@ import type { ReferenceRules } from '../../services/core/registry/references.ts'
 import { createRegistry } from '../../services/core/registry/registry.ts';
 import { createEmbeddedSessionStore } from '../../services/core/sessions/embedded.ts';
 import { createEmbeddedLocks } from '../../services/core/sessions/embedded-locks.ts';
+import type { Locks } from '../../services/core/sessions/locks.ts';
 import type { StorageDriver } from '../../services/core/storage/driver.ts';
 import { exchange, type Received, type Sent } from './exchange.ts';
 import type { Fixture, ImageFixture } from './images.ts';
@@ -54,6 +55,8 @@ export interface Core {
   /** Requests whose clients left before they had an answer. */
   left(): number;
   health: Health;
+  /** What its requests wait for each other by. */
+  locks: Locks;
   /** Messages of everything logged as a warning or worse. */
   problems(): string[];
   close(): Promise<void>;
@@ -66,7 +69,7 @@ const limits = coreLimitsSchema.parse({});
 export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> {
   const { log, messages } = createRecordingLog();
   const health = createHealth({ checks: setup.checks ?? [], log });
-  const sessions = createEmbeddedSessionStore();
+  const [sessions, locks] = [createEmbeddedSessionStore(), createEmbeddedLocks()];
   const rules = setup.rules === undefined ? {} : { rules: setup.rules };
   const app = createCoreApp({
     readiness: createReadiness(),
@@ -76,7 +79,7 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
     registry: createRegistry({
       driver: withChunkMinLength(driver, setup.chunkMinLength),
       sessions,
-      locks: createEmbeddedLocks(),
+      locks,
       maxUploads: setup.maxUploads ?? limits.uploads,
       ...rules,
     }),
@@ -116,6 +119,7 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
     running: () => running,
     left: () => left,
     health,
+    locks,
     problems: () => messages().filter((message) => !message.startsWith('info:')),
     send: (method, path, sent = {}) => exchange({ agent, port, method, path }, sent),
     close,

@@ -190,7 +190,7 @@ const expectation = z.strictObject({
   type: z.string().default('repository'),
   repository: z.string(),
   action: z
-    .union([z.string(), z.array(z.string())])
+    .union([z.string(), z.array(z.string())], 'is not an action or a list of actions')
     .transform((value) => [value].flat())
     .refine((list) => list.length > 0, 'names no action')
     .superRefine((list, ctx) => {
@@ -208,7 +208,7 @@ const expectation = z.strictObject({
       z.union([z.string(), z.array(z.string())]).transform((value) => [value].flat()),
     )
     .default({}),
-  at: z.coerce.date().optional(),
+  at: z.coerce.date('is not a time such as 2030-01-31T12:00:00Z').optional(),
   expect: z.enum(['allowed', 'denied']),
 });
 

@@ -7,6 +7,7 @@ import { UsageError } from '#libs/process/usage-error.ts';
 import { readIfPresent } from '../read-if-present.ts';
 import { readRobotUse } from '../robots/robot-store.ts';
 import {
+  assertFitsSomething,
   assertRobotName,
   createRobotSecret,
   formatRobots,
@@ -39,6 +40,7 @@ export async function createRobot(
   assertRobotName(name);
   const access = parseRobotAccess(options.access ?? []);
   if (access.length === 0) throw new UsageError('name what it may do: --access SCOPE');
+  for (const one of access) assertFitsSomething(one);
   const expires = parseExpiry(options.expires);
   const { comment, replace = false } = options;
   const path = stateFiles.robots(await stateOf(target, 'unless configured'));

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import {
+  assertFitsSomething,
   createRobotSecret,
   formatRobots,
   hashSecret,
@@ -35,7 +36,14 @@ test('what makes no sense is named, and never half taken', () => {
 });
 
 test('access is of the usual form', () => {
-  for (const scope of ['repository:a/*:pull', 'repository:**:*', 'registry:catalog:*']) {
+  for (const scope of [
+    'repository:a/*:pull',
+    'repository:**:*',
+    'repository:*-app/v?.x:pull',
+    'repository:[a-f]*:pull',
+    'repository:/^team-/:pull',
+    'registry:catalog:*',
+  ]) {
     assert.equal(parseRobotAccess([scope]).length, 1);
   }
   for (const scope of [
@@ -48,6 +56,17 @@ test('access is of the usual form', () => {
     'repository:[:pull\n',
   ]) {
     assert.throws(() => parseRobotAccess([scope]), Error, scope);
+  }
+});
+
+test('access that no repository can fit is not given, and can still be read', () => {
+  const judge = (scope: string) => parseRobotAccess([scope]).forEach(assertFitsSomething);
+  for (const name of ['a/*', '**', '*-app/v?.x', '[A-f]*', '/^Team/', 'team/${account}']) {
+    judge(`repository:${name}:pull`);
+  }
+  judge('registry:catalog:*');
+  for (const name of ['A/*', 'a//b', 'a/', 'a..b', '*/-']) {
+    assert.throws(() => judge(`repository:${name}:pull`), /fits no repository/, name);
   }
 });
 

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
 import { type Access, formatScope, parseScopes } from '#libs/access/scope.ts';
 import { parseYaml } from '#libs/config/parse-yaml.ts';
+import { isRepositoryName } from '#libs/oci/reference.ts';
 import { compilePattern } from '#libs/policy/pattern.ts';
 
 /** An account for a machine: it may do what it was made for, until it expires. */
@@ -73,7 +74,7 @@ export function formatRobots(robots: ReadonlyMap<string, Robot>): string {
 export function assertRobotName(name: string): void {
   if (/^[a-z0-9][a-z0-9._-]{0,62}$/.test(name)) return;
   throw new Error(
-    `"${name}" is not a robot name: use lower-case letters, digits, and . _ - between them`,
+    `"${name}" is not a robot name: use at most 63 lower-case letters, digits and . _ -, beginning with a letter or digit`,
   );
 }
 
@@ -100,6 +101,18 @@ export function parseRobotAccess(scopes: readonly string[]): Access[] {
     compilePattern(access.name, { inNames: true });
     return access;
   });
+}
+
+/**
+ * Judges access that is about to be given, where its pattern is of plain characters, `*` and `?`.
+ * @throws Error naming what no repository can fit
+ */
+export function assertFitsSomething({ type, name }: Access): void {
+  if (type !== 'repository' || /[[\]{}$\\]/.test(name) || /^\/.*\/$/.test(name)) return;
+  if (isRepositoryName(name.replace(/[*?]/g, 'a'))) return;
+  throw new Error(
+    `"${name}" fits no repository: names are lower-case letters and digits, with . _ or - inside parts, and / between them`,
+  );
 }
 
 /** A new secret, and the form in which it is kept. It is random, so it needs no slow hash. */

@@ -1,5 +1,5 @@
 import { type CheckReport, checkTree } from '../registry/fsck/check-tree.ts';
-import { openStorage } from './open-storage.ts';
+import { openForRepair, openStorage } from './open-storage.ts';
 import { counted, createProgressLine, formatBytes } from './progress.ts';
 
 /** A day: an upload without a date is not young by then. */
@@ -17,12 +17,14 @@ export interface FsckOptions {
 /** What is wrong with the tree. @returns the exit code: 4 if something is, and was not repaired */
 export async function fsck(options: FsckOptions): Promise<number> {
   const { config, repair = false, quick = false, json = false } = options;
-  const { driver, settings } = await openStorage(config, { readOnly: !repair });
+  const { driver, settings, locks, close } = repair
+    ? await openForRepair(config)
+    : await openToLook(config);
   const progress = createProgressLine({ quiet: json });
   try {
     const age = Math.max(uploadAge, settings.uploadPurging?.age ?? 0);
     const report = await checkTree(driver, {
-      repair,
+      repair: locks,
       hash: !quick,
       uploadsBefore: new Date(Date.now() - age),
       onProgress: (at) => progress.show(at),
@@ -32,8 +34,13 @@ export async function fsck(options: FsckOptions): Promise<number> {
     return report.findings.every(({ repaired }) => repaired) ? 0 : 4;
   } finally {
     progress.clear();
-    await driver.close();
+    await close();
   }
+}
+
+async function openToLook(config: string | undefined) {
+  const { driver, settings } = await openStorage(config, { readOnly: true });
+  return { driver, settings, locks: undefined, close: () => driver.close() };
 }
 
 function describe({ findings, summary }: CheckReport): string {

@@ -92,7 +92,7 @@ describe('the manifests of a repository', () => {
         assert.equal(code, unknown.code);
       });
       const now = () => new Date(Date.now() + 3_600_000);
-      const options = { repair: false, hash: false, uploadsBefore: new Date(0), now };
+      const options = { hash: false, uploadsBefore: new Date(0), now };
       assert.deepEqual((await checkTree(driver, options)).findings, [], `ended at step ${stop}`);
     }
   });

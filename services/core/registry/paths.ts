@@ -49,8 +49,6 @@ function linkFolder(digest: Digest): string {
 export const paths = {
   root: root as StoragePath,
   owner: at('/_portcullis/owner'),
-  /** Where a link is looked at that was taken out of its place. */
-  aside: (id: string) => at(`/_portcullis/tmp/${id}`),
   claims: at('/_portcullis/owners'),
   claim: (number: number) => at(`/_portcullis/owners/${number}`),
   releasedClaim: (number: number) => at(`/_portcullis/owners/${number}.released`),

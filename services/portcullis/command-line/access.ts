@@ -2,7 +2,7 @@ import { type Command, Option } from '@commander-js/extra-typings';
 import { findConfiguration, findState } from '../find-configuration.ts';
 import { withExamples } from './command-tree.ts';
 import { finish } from './finish.ts';
-import { collect, configOption, duration, jsonOption, stateOption } from './options.ts';
+import { collect, configOption, duration, jsonOption, path, stateOption } from './options.ts';
 
 /** Who may do what, and by whose keys and certificates. */
 export function defineAccess(program: Command): void {
@@ -162,9 +162,9 @@ function defineCertificates(program: Command): void {
       .helpGroup('Access:')
       .summary('a CA, and a certificate for names')
       .description(
-        'Makes a CA in the folder, unless there is one, and a site certificate for these names.',
+        'Makes a CA in the folder, unless there is one, and a site certificate for these names and those that it is for already.',
       )
-      .argument('<dir>', 'the folder')
+      .argument('<dir>', 'the folder', path)
       .argument('<names...>', 'names and addresses by which clients call the registry')
       .action(async (dir, names) => {
         const { certs } = await import('../commands/certs.ts');

@@ -120,7 +120,7 @@ function defineRobot(program: Command): void {
       .description(
         'Makes an account for a machine, robot+NAME, that may do just what --access says, and prints its secret on standard output, once.',
       )
-      .argument('<name>', 'lower-case letters, digits, and . _ - between them')
+      .argument('<name>', 'lower-case letters, digits and . _ -, beginning with a letter or digit')
       .option(
         '--access <scope>',
         'repository:NAME:ACTIONS, where NAME may hold * and ** as in rules, or registry:catalog:*; may be given several times',

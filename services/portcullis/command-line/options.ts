@@ -29,7 +29,9 @@ export function path(text: string): string {
 }
 
 export const configOption = () =>
-  new Option('--config <file>', 'the configuration of the registry that this is about');
+  new Option('--config <file>', 'the configuration of the registry that this is about').argParser(
+    path,
+  );
 
 export const stateOption = () =>
   new Option(

@@ -3,7 +3,7 @@ import type { ServiceName } from '#libs/values/service-name.ts';
 import { oneOf } from '../find-configuration.ts';
 import { withExamples } from './command-tree.ts';
 import { finish } from './finish.ts';
-import { collect, configOption, port } from './options.ts';
+import { collect, configOption, path, port } from './options.ts';
 
 /** What serves, and what looks at it. */
 export function defineServing(program: Command): void {
@@ -37,7 +37,7 @@ export function defineServing(program: Command): void {
       .description(
         'Serves with a config.yml of the original registry, with our own settings under "portcullis". Without a file REGISTRY_CONFIGURATION_PATH, /etc/docker/registry/config.yml or /etc/distribution/config.yml is taken, else the built-in configuration. REGISTRY_* variables change single settings. "serve" may be left out before a file.',
       )
-      .argument('[config]', 'the configuration file')
+      .argument('[config]', 'the configuration file', path)
       .addOption(configOption())
       .action(async (config, options) => {
         const { serve } = await import('../commands/serve.ts');
@@ -61,7 +61,7 @@ export function defineServing(program: Command): void {
         .description(
           `Runs ${summary}, as for a container of its own. All services read the same configuration.`,
         )
-        .argument('[config]', 'the configuration file')
+        .argument('[config]', 'the configuration file', path)
         .addOption(configOption())
         .action(async (config, options) => {
           const { serveOne } = await import('../commands/serve-one.ts');
@@ -79,7 +79,7 @@ export function defineServing(program: Command): void {
       .description(
         'Asks what runs here whether it is ready. Without a configuration it finds out what runs, and with which one. Exit code 1 if it is not ready or nothing runs.',
       )
-      .argument('[config]', 'the configuration of what runs')
+      .argument('[config]', 'the configuration of what runs', path)
       .addOption(configOption())
       .option(
         '--alive',
@@ -107,13 +107,13 @@ export function defineServing(program: Command): void {
       .description(
         'Prints the configuration in effect, as a file that means the same, and on standard error what of it is unknown, not supported or wrong. Exit code 1 where serve would not start.',
       )
-      .argument('[config]', 'the configuration file')
+      .argument('[config]', 'the configuration file', path)
       .addOption(configOption())
       .option('--explain', 'say what each key means')
-      .action(async (path, options) => {
+      .action(async (given, options) => {
         const { configCheck } = await import('../commands/config-check.ts');
         const explain = options.explain === true;
-        finish(await configCheck({ config: oneOf(path, options.config), explain }));
+        finish(await configCheck({ config: oneOf(given, options.config), explain }));
       }),
     'portcullis config check config.yml',
     'portcullis config check --explain config.yml > complete.yml',

@@ -47,7 +47,10 @@ export function defineStorage(program: Command): void {
         "Looks through the storage, ours or the original registry's, while it is served: links that lead nowhere, blobs whose bytes are not what their digest says, uploads that nobody will finish. Exit code 4 if something is wrong and was not repaired.",
       )
       .argument('[config]', 'the configuration file')
-      .option('--repair', 'make right what can be without losing anything')
+      .option(
+        '--repair',
+        'make right what can be without losing anything; the registry must be stopped, read-only, or share a Redis',
+      )
       .option('--quick', 'do not read the blobs')
       .addOption(jsonOption())
       .addOption(configOption())

@@ -4,10 +4,10 @@ import { ensureCertificates } from '../certificates.ts';
 /** A CA, unless there is one, and a site certificate for the names. @returns the exit code */
 export async function certs(folder: string, names: readonly string[]): Promise<number> {
   const dir = resolve(folder);
-  const { ca, site } = await ensureCertificates(dir, names);
+  const { ca, site, names: all } = await ensureCertificates(dir, names);
   process.stdout.write(
     `${ca === 'made' ? 'made' : 'kept'}: ${dir}/ca.crt (give it to your clients)\n` +
-      `${site === 'made' ? 'made' : 'kept'}: ${dir}/site.crt, ${dir}/site.key\n`,
+      `${site === 'made' ? 'made' : 'kept'}: ${dir}/site.crt, ${dir}/site.key (for ${all.join(', ')})\n`,
   );
   return 0;
 }

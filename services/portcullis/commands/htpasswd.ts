@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import bcrypt from 'bcryptjs';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
-import { formatUser, removeUser, replaceUser } from '../htpasswd-file.ts';
+import { assertFolderOf, formatUser, removeUser, replaceUser } from '../htpasswd-file.ts';
 import { readPassword } from '../read-password.ts';
 
 const usage =
@@ -36,7 +36,8 @@ export async function htpasswd(
   const names = values.n === true ? positionals : positionals.slice(1);
   const [name = '', given, ...more] = names;
   const wanted = values.b === true ? 2 : 1;
-  if (names.length !== wanted || more.length > 0 || name === '') throw new UsageError(usage);
+  if (names.length !== wanted || more.length > 0) throw new UsageError(usage);
+  if (name === '') throw new UsageError('the name of the user is empty');
   const [file = ''] = positionals;
   if (values.D === true) return await remove(file, name);
   const password = async () => given ?? (await readPassword());
@@ -50,7 +51,8 @@ export async function htpasswd(
     return 0;
   }
   const anew = values.c === true;
-  if (!anew) await readFile(file).catch(explain(file));
+  if (anew) await assertFolderOf(file);
+  else await readFile(file).catch(explain(file));
   const done = await replaceUser(file, line, anew);
   process.stderr.write(`${done} password for user ${name}\n`);
   return 0;

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { access, rm, writeFile } from 'node:fs/promises';
+import { access, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -13,7 +13,7 @@ import { assertAddressesFree } from '../assert-startable.ts';
 import { ensureCertificates } from '../certificates.ts';
 import { setPassword } from '../htpasswd-file.ts';
 import { starterConfiguration } from '../starter-configuration.ts';
-import { addressFor, welcome } from '../welcome.ts';
+import { addressFor, nameToShow, welcome } from '../welcome.ts';
 import { supervise } from './serve.ts';
 
 export interface QuickstartOptions {
@@ -30,6 +30,9 @@ export interface QuickstartOptions {
 export async function quickstart(options: QuickstartOptions): Promise<number> {
   if (options.dir.trim() === '') throw new UsageError('--dir is empty; name a folder');
   const dir = resolve(options.dir);
+  if ((await stat(dir).catch(() => undefined))?.isDirectory() === false) {
+    throw new UsageError(`${dir} is not a folder; name one with --dir`);
+  }
   const hosts = (options.host ?? []).filter((name) => name !== '');
   const { port } = options;
   const config = join(dir, 'config.yml');
@@ -74,7 +77,7 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
     if (auth !== undefined) password = await ensureFirstUser(auth.htpasswd);
     if (starter !== undefined) await writeFile(config, starter, { mode: 0o644, flag: 'wx' });
     const code = await supervise(config, (address, startedInMs) => {
-      const names = addressFor(address, hosts[0] ?? 'localhost', settings.http.prefix);
+      const names = addressFor(address, nameToShow(hosts), settings.http.prefix);
       const made = password === undefined ? undefined : { name: 'admin', password };
       const users = made ?? (auth === undefined ? undefined : { file: auth.htpasswd });
       shown = true;

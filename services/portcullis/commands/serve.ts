@@ -133,7 +133,9 @@ function createChangeReport(
     let names = '';
     try {
       const { configuration } = await loadConfiguration(running.path);
-      names = changedKeys(withoutLive(running.configuration), withoutLive(configuration)).join(', ');
+      names = changedKeys(withoutLive(running.configuration), withoutLive(configuration)).join(
+        ', ',
+      );
     } catch (error) {
       said = '';
       log.error(

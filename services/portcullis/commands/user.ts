@@ -1,5 +1,3 @@
-import { stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
 import { costOf, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
@@ -7,7 +5,7 @@ import { readText } from '#libs/files/read-text.ts';
 import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { formatTable } from '#libs/process/format-table.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
-import { removeUser, setPassword } from '../htpasswd-file.ts';
+import { assertFolderOf, removeUser, setPassword } from '../htpasswd-file.ts';
 import { readPassword } from '../read-password.ts';
 
 /** The htpasswd file itself, or a configuration that names it. */
@@ -23,7 +21,7 @@ export async function changeUser(
   target: UsersTarget,
 ): Promise<number> {
   const file = await findFile(target);
-  await assertFolder(dirname(file));
+  await assertFolderOf(file);
   const password = action === 'remove' ? '' : await readPassword();
   await switchToControllerOf(file);
   if (action === 'add') await setPassword(file, name, password, 'add');
@@ -53,12 +51,6 @@ export async function listUsers(
     process.stdout.write(formatTable(['USER', 'PASSWORD'], rows));
   }
   return 0;
-}
-
-/** @throws Error if there is none: a path that was misspelt would make one where nobody looks */
-async function assertFolder(path: string): Promise<void> {
-  if ((await stat(path).catch(() => undefined))?.isDirectory() === true) return;
-  throw new Error(`the folder ${path} does not exist`);
 }
 
 async function findFile({ file, config }: UsersTarget): Promise<string> {

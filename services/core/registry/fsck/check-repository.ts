@@ -11,7 +11,7 @@ import { createReferrersIndex } from '../referrers-index.ts';
 import { readAll, writeLink } from '../small-files.ts';
 import { removeStaleTag } from '../tag-store.ts';
 import type { NamedBlobs, Report, TreeSummary } from './finding.ts';
-import { readLinkState, takeAway } from './links.ts';
+import { readLinkState } from './read-link-state.ts';
 
 export interface CheckContext {
   driver: StorageDriver;
@@ -72,7 +72,7 @@ async function checkLinks(
         subject: digest,
         message,
         isStillSo,
-        repair: (step) => takeAway(driver, path, step, async (link) => link === 'torn'),
+        repair: (step) => driver.remove(path, step),
       });
       continue;
     }
@@ -88,13 +88,7 @@ async function checkLinks(
       message: `the ${kind} is linked, but its bytes are not stored`,
       isStillSo: async () =>
         (await readLinkState(driver, path)) === state && !(await hasBytes(context, state)),
-      repair: (step) =>
-        takeAway(
-          driver,
-          path,
-          step,
-          async (link) => link === state && !(await hasBytes(context, state)),
-        ),
+      repair: (step) => driver.remove(path, step),
     });
   }
   return sound;
@@ -232,8 +226,8 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
       message: `the tag points at ${state}, which the repository does not have`,
       isStillSo: async () => (await isSame()) && (await isDangling()),
       async repair(step) {
-        await takeAway(driver, path, step, async (link) => link === state && (await isDangling()));
-        await removeStaleTag(driver, repository, tag);
+        await driver.remove(path, step);
+        await removeStaleTag(driver, repository, tag, step);
       },
     });
   }
@@ -273,8 +267,7 @@ async function checkReferrers(context: CheckContext, repository: RepositoryName)
         subject: digest,
         message: `it is listed among the referrers of ${subject}, but is not here`,
         isStillSo: isStale,
-        repair: (step) =>
-          takeAway(driver, paths.referrer(repository, subject, digest), step, isStale),
+        repair: (step) => driver.remove(paths.referrer(repository, subject, digest), step),
       });
     }
   }

@@ -1,18 +1,32 @@
 import { type Digest, digestParts, isDigest } from '#libs/oci/digest.ts';
-import { ifPresent, type StorageDriver, type VisibleStep } from '../../storage/driver.ts';
+import type { RepositoryName } from '#libs/oci/reference.ts';
+import { LockBusyError, LockLostError, type Locks } from '../../sessions/locks.ts';
+import {
+  ifPresent,
+  type StorageDriver,
+  type StorageInfo,
+  type StoragePath,
+} from '../../storage/driver.ts';
 import { walkRepositories } from '../catalog.ts';
 import { digestFile } from '../digest-file.ts';
 import { createTrash, keyOf, type Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import { walkUploads } from '../uploads/walk-uploads.ts';
 import { type CheckContext, checkRepository } from './check-repository.ts';
-import { type Finding, NotSoAnyMore, type SuspectedFinding, type TreeSummary } from './finding.ts';
+import {
+  ChangedMeanwhile,
+  type Finding,
+  type SuspectedFinding,
+  type TreeSummary,
+} from './finding.ts';
 
 export interface CheckOptions {
   /** Whether every blob is read and compared with its digest. */
   hash: boolean;
-  /** Whether what can be made right safely is. */
-  repair: boolean;
+  /**
+   * Makes right what can be, under these locks: those of all who write to the tree meanwhile. Undefined: only looks.
+   */
+  repair?: Locks | undefined;
   /** Uploads opened before are orphans. */
   uploadsBefore: Date;
   onProgress?: (progress: CheckProgress) => void;
@@ -36,7 +50,7 @@ const mostRounds = 5;
 
 /**
  * Looks through a tree, ours or the original registry's, while it is served (docs/fsck.md). What looks
- * wrong is looked at again at the end, so that a push in the middle is no finding.
+ * wrong is looked at again at the end, so that a push in the middle is no finding, and once more before it is repaired.
  */
 export async function checkTree(
   driver: StorageDriver,
@@ -84,29 +98,42 @@ async function checkOnce(driver: StorageDriver, options: CheckOptions): Promise<
   for (const [index, { isStillSo, repair, ...finding }] of suspicions.entries()) {
     options.onProgress?.({ phase: 'looking again', done: index + 1, total: suspicions.length });
     if (!(await isStillSo())) continue;
-    const repaired = options.repair && repair !== undefined;
-    if (repaired && !(await repairIfStill(isStillSo, repair))) continue;
+    let repaired = false;
+    if (options.repair !== undefined && repair !== undefined) {
+      const done = await repairAlone(options.repair, finding.repository, { isStillSo, repair });
+      if (done === 'not so any more') continue;
+      repaired = done === 'repaired';
+    }
     report.findings.push({ ...finding, repaired, repairable: repair !== undefined });
   }
   return report;
 }
 
-/** @returns false if there is nothing to repair any more */
-async function repairIfStill(
-  isStillSo: () => Promise<boolean>,
-  repair: (step: VisibleStep) => Promise<void>,
-): Promise<boolean> {
-  const confirm = async () => {
-    if (!(await isStillSo())) throw new NotSoAnyMore();
-  };
-  try {
-    await repair({ confirm });
-    return true;
-  } catch (error) {
-    if (error instanceof NotSoAnyMore) return false;
-    throw error;
+/** Keeps everybody else out of the repository, looks once more, and repairs. */
+async function repairAlone(
+  locks: Locks,
+  repository: RepositoryName | undefined,
+  { isStillSo, repair }: Required<Pick<SuspectedFinding, 'isStillSo' | 'repair'>>,
+): Promise<'repaired' | 'not so any more' | 'busy'> {
+  for (let attempt = 1; attempt <= mostAttempts; attempt += 1) {
+    try {
+      using held = repository === undefined ? undefined : await locks.exclusive(repository);
+      if (!(await isStillSo())) return 'not so any more';
+      await repair({ confirm: async () => await held?.confirm() });
+      return 'repaired';
+    } catch (error) {
+      const isPassing =
+        error instanceof ChangedMeanwhile ||
+        error instanceof LockBusyError ||
+        error instanceof LockLostError;
+      if (!isPassing) throw error;
+    }
   }
+  return 'busy';
 }
+
+/** Attempts at one repair, where others are at the same place. */
+const mostAttempts = 3;
 
 async function countTrash(trash: Trash): Promise<number> {
   const items = new Set<string>();
@@ -155,29 +182,45 @@ async function checkBlobs(context: CheckContext, options: CheckOptions): Promise
       count(summary.blobs, info.size);
       if (!named.has(digest)) count(summary.unreferenced, info.size);
       if (!options.hash || !(await isDamaged(driver, digest))) continue;
+      let seen: StorageInfo | undefined;
       report({
         kind: 'damaged-blob',
         subject: digest,
         message: `the ${info.size} bytes stored under this digest have another one; push the content again`,
-        isStillSo: () => isDamaged(driver, digest),
+        async isStillSo() {
+          seen = await ifPresent(driver.stat(paths.blob(digest)));
+          return seen !== undefined && (await isDamaged(driver, digest));
+        },
         // Out of the way, not away: so that it can be pushed again, and looked at.
-        repair: () => moveAside(driver, digest),
+        repair: () => moveAside(driver, digest, seen),
       });
     }
     options.onProgress?.({ phase: 'blobs', done: index + 1, total: prefixes.length });
   }
 }
 
-/** What was pushed anew at this moment goes back. */
-async function moveAside(driver: StorageDriver, digest: Digest): Promise<void> {
+/**
+ * Moves the file aside that was seen. No lock tells of a push of the same content into some repository: a file that is not
+ * the same as before it was read stays, or goes back at once.
+ */
+async function moveAside(
+  driver: StorageDriver,
+  digest: Digest,
+  seen: StorageInfo | undefined,
+): Promise<void> {
   const [place, aside] = [paths.blob(digest), paths.damaged(digest)];
+  const isSeen = async (path: StoragePath) => isSameFile(await ifPresent(driver.stat(path)), seen);
+  if (!(await isSeen(place))) throw new ChangedMeanwhile();
   const isTaken = await ifPresent(driver.move(place, aside).then(() => true));
-  if (isTaken === undefined) throw new NotSoAnyMore();
-  const { algorithm } = digestParts(digest);
-  const isGood = (await digestFile(driver, aside, algorithm)) === digest;
-  if (!isGood) return;
+  if (isTaken === undefined) throw new ChangedMeanwhile();
+  if (await isSeen(aside)) return;
   if ((await ifPresent(driver.stat(place))) === undefined) await driver.move(aside, place);
-  throw new NotSoAnyMore();
+  throw new ChangedMeanwhile();
+}
+
+function isSameFile(one: StorageInfo | undefined, other: StorageInfo | undefined): boolean {
+  if (one === undefined || other === undefined) return false;
+  return one.size === other.size && one.modified.getTime() === other.modified.getTime();
 }
 
 function count(sum: { count: number; bytes: number }, size: number): void {

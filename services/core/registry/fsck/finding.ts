@@ -24,8 +24,8 @@ export interface Finding {
   message: string;
 }
 
-/** It was put right by somebody at the last moment. */
-export class NotSoAnyMore extends Error {}
+/** It is not what was looked at any more. */
+export class ChangedMeanwhile extends Error {}
 
 /** What was seen, until it is certain that it was no moment in the middle of a push. */
 export interface SuspectedFinding extends Finding {
@@ -33,7 +33,7 @@ export interface SuspectedFinding extends Finding {
   isStillSo: () => Promise<boolean>;
   /**
    * Makes it right without losing anything; undefined where only a person can.
-   * @param step looks again directly before, and throws where it is not so any more: somebody may push at this moment
+   * @param step looks at the repository's lock directly before
    */
   repair?: (step: VisibleStep) => Promise<void>;
 }

@@ -59,7 +59,6 @@ describeEachStorage('what was collected', (open) => {
     }
     const { findings } = await checkTree(storage.driver, {
       hash: true,
-      repair: false,
       uploadsBefore: new Date(0),
     });
     assert.deepEqual(findings, []);

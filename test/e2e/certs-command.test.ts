@@ -1,0 +1,32 @@
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { mustRun, run } from '../support/run.ts';
+import { launcher } from '../support/stack.ts';
+
+test('a CA is never overwritten, and a second key is never made', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'portcullis-certs-'));
+  try {
+    const certificates = join(dir, 'kept');
+    await mustRun(launcher, ['certs', certificates, 'a.example', '192.0.2.1']);
+    const ca = await readFile(join(certificates, 'ca.crt'), 'utf8');
+    const again = await mustRun(launcher, ['certs', certificates, 'b.example', '2001:db8::1']);
+    assert.match(again, /kept: .*ca\.crt/);
+    assert.match(again, /for b\.example, 2001:db8::1, a\.example, 192\.0\.2\.1\)/);
+    const site = new X509Certificate(await readFile(join(certificates, 'site.crt')));
+    assert.equal(site.checkHost('a.example'), 'a.example', 'the names before are kept');
+    assert.match(
+      await mustRun(launcher, ['certs', certificates, '2001:db8::1']),
+      /kept: .*site\.crt/,
+    );
+    assert.equal(await readFile(join(certificates, 'ca.crt'), 'utf8'), ca);
+    const state = join(dir, 'state');
+    await mustRun(launcher, ['keys', 'create', '--state', state]);
+    assert.equal((await run(launcher, ['keys', 'create', '--state', state])).code, 1);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+});
