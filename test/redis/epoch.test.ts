@@ -78,6 +78,22 @@ describe('a Redis that may have forgotten locks', () => {
     assert.deepEqual(await granted(locks, keys), keys);
   }
 
+  test('whose clock was set back keeps a lock for no more than a lease', async () => {
+    const deployment = await single();
+    const locks = openAtOurTime(await connect(deployment));
+    await settle(locks, ['a']);
+    const hour = 3_600_000;
+    time += 2 * hour;
+    // As of a process that died: nobody renews it.
+    await locks.exclusive('a');
+    time -= hour;
+    assert.deepEqual(await granted(locks, ['a']), []);
+    time += lease - 1;
+    assert.deepEqual(await granted(locks, ['a']), []);
+    time += 1;
+    assert.deepEqual(await granted(locks, ['a']), ['a']);
+  });
+
   const ways: readonly [what: string, forget: (deployment: RedisDeployment) => Promise<unknown>][] =
     [
       ['that was emptied', ({ servers: [server] }) => server?.cli('flushall') as Promise<string>],

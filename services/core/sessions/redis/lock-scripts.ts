@@ -41,6 +41,8 @@ local epoch, since, began = current(ARGV[6])
 local lock = load()
 if lock.epoch ~= epoch then lock = { holders = {}, queue = {}, epoch = epoch } end
 for other, held in pairs(lock.holders) do
+  -- Where the clock was set back: from now on, it lasts no longer than if it were granted now.
+  held.until_ = math.min(held.until_, time + lease)
   if held.until_ <= time then lock.holders[other] = nil end
 end
 local queue = {}
@@ -50,7 +52,10 @@ for _, waiter in ipairs(lock.queue) do
     waiter.until_ = time + max_wait
     queue[#queue + 1] = waiter
     place = #queue
-  elseif waiter.until_ > time then queue[#queue + 1] = waiter end
+  elseif waiter.until_ > time then
+    waiter.until_ = math.min(waiter.until_, time + math.max(lease, max_wait))
+    queue[#queue + 1] = waiter
+  end
 end
 lock.queue = queue
 if not place then
