@@ -9,5 +9,14 @@ export function namedByEnvironment(
 export function sudoUser(
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): number | undefined {
-  return /^\d+$/.test(env.SUDO_UID ?? '') ? Number(env.SUDO_UID) : undefined;
+  return idIn(env.SUDO_UID);
 }
+
+/** The first group of that user; undefined without sudo. */
+export function sudoGroup(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): number | undefined {
+  return idIn(env.SUDO_GID);
+}
+
+const idIn = (text = '') => (/^\d+$/.test(text) ? Number(text) : undefined);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Settings, UserIds } from '#libs/config/settings.ts';
 import { makeFolders } from '../files/make-folders.ts';
 import { treeFolder } from '../values/storage-tree.ts';
+import { linkerTo } from './controlling-user.ts';
 import { chownFolder, openFolder } from './hand-over.ts';
 import { FolderOwnerError } from './socket-folder.ts';
 
@@ -31,9 +32,18 @@ export async function chooseUser(
     return ids;
   } catch (error) {
     const { message } = error as Error;
-    if (error instanceof FolderOwnerError) throw error;
+    if (error instanceof FolderOwnerError || error instanceof TreeLinkError) throw error;
     warn(`portcullis.user: owners and users cannot be changed here (${message}); serving as root`);
     return undefined;
+  }
+}
+
+/** The storage is somebody's link to what is not theirs: as root it would be served with rights that they do not have. */
+class TreeLinkError extends Error {
+  constructor(root: string, { uid }: UserIds, other: string) {
+    super(
+      `storage.filesystem.rootdirectory: ${root} is reached by a link of user ${uid}, and ${other} is not theirs; name the folder itself, or give both to one user (chown -h)`,
+    );
   }
 }
 
@@ -47,11 +57,12 @@ async function mayChangeUsers(): Promise<boolean> {
   return (BigInt(`0x${effective}`) & needed) === needed;
 }
 
-/** Owner of a storage tree, or of a link that leads to it from where it should be; undefined where nobody wrote any. */
+/** Owner of a storage tree, or of a link on the way to it: what that leads to may be anybody's. Undefined where nobody wrote any. */
 export async function ownerOfTree(root: string): Promise<UserIds | undefined> {
+  const tree = join(root, treeFolder);
   try {
-    const { uid, gid } = await stat(join(root, treeFolder));
-    return (await ownerOfLink(root)) ?? { uid, gid };
+    const { uid, gid } = await stat(tree);
+    return (await linkerTo(tree)) ?? { uid, gid };
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
@@ -59,28 +70,19 @@ export async function ownerOfTree(root: string): Promise<UserIds | undefined> {
   }
 }
 
-/** Who has laid a link on the way to a tree, other than root: what it leads to may be anybody's. */
-async function ownerOfLink(root: string): Promise<UserIds | undefined> {
-  let place = root;
-  for (const name of treeFolder.split('/')) {
-    place = join(place, name);
-    const found = await lstat(place);
-    if (found.isSymbolicLink() && found.uid !== 0) return { uid: found.uid, gid: found.gid };
-  }
-  return undefined;
-}
-
 async function ownerFor(
   root: string | undefined,
   warn: (message: string) => void,
 ): Promise<UserIds | undefined> {
   if (root === undefined) return defaultUser;
+  const linker = await linkerTo(join(root, treeFolder));
   const written = await ownerOfTree(root);
   if (written === undefined) await makeFolders(root);
-  const { uid, gid } = written ?? (await stat(root));
+  const { uid, gid } = written ?? linker ?? (await stat(root));
   if (uid !== 0) {
     const other = written === undefined ? undefined : await findOtherOwner(root, uid);
     if (other === undefined) return { uid, gid };
+    if (linker !== undefined) throw new TreeLinkError(root, linker, other);
     warn(
       `${other} does not belong to ${uid}, who has the tree, so it is served as root; to serve it as that user: chown -R ${uid}:${gid} ${root}`,
     );
@@ -114,7 +116,8 @@ async function findOtherOwner(root: string, uid: number): Promise<string | undef
     const names = await readdir(folder).catch(() => []);
     for (const path of [folder, ...names.slice(0, mostLooked).map((one) => join(folder, one))]) {
       const found = await lstat(path).catch(() => undefined);
-      if (found !== undefined && found.uid !== uid) return path;
+      // Files and sockets of others can be moved to here by whoever has the folder they are in.
+      if (found?.isDirectory() === true && found.uid !== uid) return path;
     }
   }
   return undefined;

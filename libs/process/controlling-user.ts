@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { lstat, readlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { sudoUser } from '#libs/config/named-by-environment.ts';
+import { sudoGroup, sudoUser } from '#libs/config/named-by-environment.ts';
 import type { UserIds } from '#libs/config/settings.ts';
 
 /** Symbolic links followed on the way, as the system does. */
@@ -26,6 +26,14 @@ export async function controllerOf(path: string): Promise<UserIds | undefined> {
   return undefined;
 }
 
+/** Whose is the first symbolic link on the way to a path that is neither root's nor that of the user for whom root acts. */
+export async function linkerTo(path: string): Promise<UserIds | undefined> {
+  for await (const { stats } of stepsTo(path)) {
+    if (stats.isSymbolicLink() && !isTrusted(stats)) return { uid: stats.uid, gid: stats.gid };
+  }
+  return undefined;
+}
+
 /**
  * Whether others than root, and the user for whom it acts, could change what a file says: by its own permissions, or by those of what leads
  * there.
@@ -35,7 +43,7 @@ export async function changeableByOthers(path: string): Promise<string | undefin
   for await (const { place, stats } of stepsTo(path)) {
     if (!isTrusted(stats)) return place;
     if (stats.isSymbolicLink()) continue;
-    const isOfGroup = (stats.mode & bits.group) !== 0 && stats.gid !== 0;
+    const isOfGroup = (stats.mode & bits.group) !== 0 && !isTrustedGroup(stats);
     const isOfAll = (stats.mode & bits.all) !== 0;
     const isSticky = stats.isDirectory() && (stats.mode & bits.sticky) !== 0;
     if ((isOfGroup || isOfAll) && !isSticky) return place;
@@ -44,6 +52,7 @@ export async function changeableByOthers(path: string): Promise<string | undefin
 }
 
 const isTrusted = ({ uid }: Stats) => uid === 0 || uid === sudoUser();
+const isTrustedGroup = ({ gid }: Stats) => gid === 0 || gid === sudoGroup();
 
 /** What is on the way to a path, from the root on: links, and what they lead to. Ends where there is nothing. */
 async function* stepsTo(path: string): AsyncGenerator<{ place: string; stats: Stats }> {

@@ -1,9 +1,10 @@
 import type { UserIds } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { chooseUser, type UserChoice } from './choose-user.ts';
-import { controllerOf } from './controlling-user.ts';
+import { changeableByOthers, controllerOf } from './controlling-user.ts';
 import { chownFile, chownState } from './hand-over.ts';
 import { isSupervised } from './supervisor-channel.ts';
+import { UsageError } from './usage-error.ts';
 
 /** What the user gets besides, where it is root's. */
 interface HandedOver {
@@ -45,9 +46,27 @@ export function switchUser({ uid, gid }: UserIds): void {
   process.setuid?.(uid);
 }
 
-/** Makes root whoever decides where a path leads, so that what it does there is no more than they may do. */
-export async function switchToControllerOf(path: string): Promise<void> {
+/**
+ * Makes root whoever decides where these paths lead, so that what it does there is no more than they may do.
+ * @throws UsageError where that is no single user: root would work for one of them on what is the others'
+ */
+export async function switchToControllerOf(...paths: readonly string[]): Promise<void> {
   if (process.getuid?.() !== 0) return;
-  const user = await controllerOf(path);
+  let user: UserIds | undefined;
+  for (const [index, path] of paths.entries()) {
+    const other = await controllerOf(path);
+    if (index > 0 && other?.uid !== user?.uid) {
+      throw new UsageError(
+        `${paths[0]} and ${path} are not in the hands of the same user: root works in neither; give both to one user (chown -R)`,
+      );
+    }
+    user ??= other;
+    const open = other === undefined ? await changeableByOthers(path) : undefined;
+    // A file itself is left to whom it belongs: it is replaced, whoever may write to it.
+    if (open === undefined || open === path) continue;
+    throw new UsageError(
+      `others than root can change where ${path} leads, by ${open}: take that from them (chmod go-w), or run this as the user who serves`,
+    );
+  }
   if (user !== undefined) switchUser(user);
 }

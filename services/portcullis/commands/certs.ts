@@ -1,9 +1,16 @@
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { makeFolders } from '#libs/files/make-folders.ts';
+import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { ensureCertificates } from '../certificates.ts';
 
 /** A CA, unless there is one, and a site certificate for the names. @returns the exit code */
 export async function certs(folder: string, names: readonly string[]): Promise<number> {
   const dir = resolve(folder);
+  const key = join(dir, 'ca.key');
+  await switchToControllerOf(key);
+  await makeFolders(dir);
+  // Somebody else may have made it in the meantime.
+  await switchToControllerOf(key);
   const { ca, site, names: all } = await ensureCertificates(dir, names);
   process.stdout.write(
     `${ca === 'made' ? 'made' : 'kept'}: ${dir}/ca.crt (give it to your clients)\n` +

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import bcrypt from 'bcryptjs';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { assertFolderOf, formatUser, removeUser, replaceUser } from '../htpasswd-file.ts';
 import { readPassword } from '../read-password.ts';
@@ -39,6 +40,7 @@ export async function htpasswd(
   if (names.length !== wanted || more.length > 0) throw new UsageError(usage);
   if (name === '') throw new UsageError('the name of the user is empty');
   const [file = ''] = positionals;
+  if (values.n !== true) await switchToControllerOf(file);
   if (values.D === true) return await remove(file, name);
   const password = async () => given ?? (await readPassword());
   if (values.v === true) return await verify(file, name, await password());

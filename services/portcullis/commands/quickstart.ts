@@ -64,6 +64,12 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
   const { storage, auth } = settings;
   const ours = join(certificates, 'site.crt');
   const ca = settings.http.tls?.certificate === ours ? join(certificates, 'ca.crt') : undefined;
+  const written = [
+    config,
+    ...(ca === undefined ? [] : [ca]),
+    ...(auth === undefined || (await exists(auth.htpasswd)) ? [] : [auth.htpasswd]),
+  ];
+  await switchToControllerOf(...written);
   using making = await reserve(dir);
   const made = await absentOf(dir, auth === undefined ? [] : [auth.htpasswd]);
   let shown = false;
@@ -72,6 +78,8 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
     await makeFolders(dir).catch((error: Error) => {
       throw new Error(`the folder ${dir} cannot be made: ${error.message}`, { cause: error });
     });
+    // Somebody else may have made it in the meantime.
+    await switchToControllerOf(...written);
     if (storage.driver === 'filesystem') await makeRoot(storage.root);
     if (ca !== undefined) await ensureCertificates(certificates, wantedNames(hosts));
     if (auth !== undefined) password = await ensureFirstUser(auth.htpasswd);
