@@ -4,6 +4,12 @@ import { RegistryError } from '#libs/oci/errors.ts';
 /** Milliseconds: the largest manifest over 300 kbit/s. */
 const longest = 120_000;
 
+/** Whether a request comes with a body, as its headers say. */
+export function hasBody({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
+  const { 'transfer-encoding': encoding, 'content-length': length = '0' } = headers;
+  return encoding !== undefined || Number(length) !== 0;
+}
+
 /**
  * Reads a small body whole.
  * @param limit bytes

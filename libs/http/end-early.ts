@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { hasBody } from './body.ts';
 import { Http2Response } from './http2-messages.ts';
 
 /** How much of an unwanted body is read before the connection goes. */
@@ -16,11 +17,7 @@ export const gatewayDrain: DrainLimits = { bytes: Infinity, time: 30_000 };
 
 /** True while a request's body has not been received whole. */
 export function hasUnreadBody(request: IncomingMessage): boolean {
-  if (request.complete) return false;
-  const length = request.headers['content-length'];
-  return (
-    request.headers['transfer-encoding'] !== undefined || (length !== undefined && length !== '0')
-  );
+  return !request.complete && hasBody(request);
 }
 
 /** To be called before the headers are sent: this connection will serve no other request. */

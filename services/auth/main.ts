@@ -7,6 +7,7 @@ import {
 } from '#libs/auth/invalidation-channel.ts';
 import type { ConfigurationSource } from '#libs/config/load-configuration.ts';
 import { loadInternalTls, peerCheckOf } from '#libs/internal/open-upstream.ts';
+import { measureBudgets } from '#libs/limits/measure-budgets.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
@@ -15,6 +16,7 @@ import { type ProcessContext, type RunningProcess, runProcess } from '#libs/proc
 import { tellSupervisor } from '#libs/process/supervisor-channel.ts';
 import { createTokenRecord } from './api/token-record.ts';
 import { createAuthApp } from './app.ts';
+import { createAuthBudgets } from './budgets.ts';
 import { openAccounts } from './identities/accounts.ts';
 import { createIdentities } from './identities/identities.ts';
 import { createIdentityTokens } from './identities/identity-tokens.ts';
@@ -109,6 +111,8 @@ async function startAuth({
   });
   const identityTokens = createIdentityTokens(secret, auth.issuer, auth.identity.ttl, history);
 
+  const budgets = createAuthBudgets();
+  measureBudgets(Object.values(budgets), processStatus.metrics);
   const app = createAuthApp({
     log,
     readiness,
@@ -133,6 +137,7 @@ async function startAuth({
     checkPeer: peerCheckOf(internal.auth, internal),
     realm: auth.realm,
     record,
+    budgets,
     issue: {
       signing: keys.signing,
       issuer: auth.issuer,

@@ -3,6 +3,7 @@ import type { Middleware } from 'koa';
 import type { RouteMatch } from '#libs/api/match-route.ts';
 import { matchRoute } from '#libs/api/match-route.ts';
 import { createApp } from '#libs/http/app.ts';
+import { hasBody } from '#libs/http/body.ts';
 import { disposeWithAnswer } from '#libs/http/client-gone.ts';
 import { closeAfter } from '#libs/http/end-early.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
@@ -108,6 +109,9 @@ function identifyClient({ proxies, prefix, headers, log, ...options }: GatewayOp
   };
 }
 
+/** How many requests without a body one with a body counts as: so much more of it is in memory, however slowly it comes. */
+const weightWithBody = 4;
+
 /** Takes a share of what is scarce, until the answer is over. @throws RegistryError TOOMANYREQUESTS */
 function admit({ budgets, connections }: GatewayOptions): Step {
   return async (ctx, next) => {
@@ -117,7 +121,8 @@ function admit({ budgets, connections }: GatewayOptions): Step {
       closeAfter(ctx.res);
       throw error;
     }
-    const lease = budgets.requests.tryTake(partiesOf(ctx.state.client), 1);
+    const weight = hasBody(ctx.req) ? weightWithBody : 1;
+    const lease = budgets.requests.tryTake(partiesOf(ctx.state.client), weight);
     if (lease === undefined) throw budgets.requests.refuse();
     disposeWithAnswer(ctx.res, lease);
     await next();
@@ -131,8 +136,7 @@ function admit({ budgets, connections }: GatewayOptions): Step {
  */
 const refuseUnwantedBody: Step = async (ctx, next) => {
   const takesBody = ctx.method === 'POST' || ctx.method === 'PUT' || ctx.method === 'PATCH';
-  const { 'transfer-encoding': encoding, 'content-length': length = '0' } = ctx.req.headers;
-  if (!takesBody && (encoding !== undefined || Number(length) !== 0)) {
+  if (!takesBody && hasBody(ctx.req)) {
     closeAfter(ctx.res);
     throw new RegistryError('REQUEST_INVALID', { message: `${ctx.method} takes no body here` });
   }

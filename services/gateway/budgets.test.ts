@@ -147,6 +147,21 @@ describe('what the edge shares out among networks', () => {
     await waitFor('all to be given back', () => gateway.budgets.requests.used === 0);
   });
 
+  test('requests: one with a body counts as four, for what of it is in memory', async () => {
+    await start({ limits: { requests: 16 } });
+    gateway.core.otherwise(hang);
+    const agent = new Agent({ keepAlive: true });
+    const target = { agent, port: gateway.port, method: 'POST', path: '/v2/a/blobs/uploads/' };
+    const pushes = Array.from({ length: 3 }, () =>
+      exchange(target, { body: Buffer.alloc(10) }).catch(() => undefined),
+    );
+    await waitFor('all of them', () => gateway.budgets.requests.used === 12);
+    assert.equal((await gateway.send('GET', '/v2/')).status, 429);
+    agent.destroy();
+    await Promise.all(pushes);
+    await waitFor('all to be given back', () => gateway.budgets.requests.used === 0);
+  });
+
   test('requests: a proxy that is trusted is not the client', async () => {
     await start({ limits: { requests: 16 }, trustedProxies: ['127.0.0.1'] });
     gateway.core.otherwise(hang);

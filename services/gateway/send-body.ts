@@ -2,6 +2,7 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Stream } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import { hasBody } from '#libs/http/body.ts';
 
 /** Milliseconds for a connection to one of our own. */
 const connectTimeout = 2000;
@@ -12,9 +13,8 @@ const connectTimeout = 2000;
  * @param onSending called when the upstream may see something of the request
  */
 export function sendBody(request: IncomingMessage, onSending: () => void): Stream {
-  const { 'transfer-encoding': encoding, 'content-length': length = '0' } = request.headers;
   // One that came at once is complete already, and has not been read all the same.
-  const hasBody = encoding !== undefined || length !== '0';
+  const isToCome = hasBody(request);
   const pipe = (outgoing: ClientRequest) => {
     const timer = setTimeout(() => {
       outgoing.destroy(new Error('it does not accept the connection'));
@@ -23,7 +23,7 @@ export function sendBody(request: IncomingMessage, onSending: () => void): Strea
       clearTimeout(timer);
       if (outgoing.destroyed) return;
       onSending();
-      if (hasBody) request.pipe(outgoing);
+      if (isToCome) request.pipe(outgoing);
       else outgoing.end();
     };
     outgoing.once('close', () => clearTimeout(timer));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import bcrypt from 'bcryptjs';
@@ -13,6 +14,7 @@ import { listen } from '#libs/http/serve.ts';
 import { createAclPolicy } from '#libs/policy/acl.ts';
 import { createTokenRecord } from '../../services/auth/api/token-record.ts';
 import { createAuthApp } from '../../services/auth/app.ts';
+import { type AuthBudgets, createAuthBudgets } from '../../services/auth/budgets.ts';
 import { type AccountStores, openAccounts } from '../../services/auth/identities/accounts.ts';
 import { createIdentities } from '../../services/auth/identities/identities.ts';
 import { createIdentityTokens } from '../../services/auth/identities/identity-tokens.ts';
@@ -28,6 +30,7 @@ import { openWorkloads } from '../../services/auth/workloads/workloads.ts';
 import { headerText, pathText } from '../support/arbitrary-text.ts';
 import { createRecordingLog } from '../support/recording-log.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 interface TokenAnswer {
   token: string;
@@ -43,6 +46,7 @@ describe('the token service', () => {
   let keys: KeyRing;
   let server: Server;
   let url: string;
+  let budgets: AuthBudgets;
   let revocations: Revocations;
   /** Happens after a login was found right, while that is counted. */
   let whileCounting: (() => Promise<void>) | undefined;
@@ -91,6 +95,7 @@ describe('the token service', () => {
       ],
       {},
     );
+    budgets = createAuthBudgets();
     const app = createAuthApp({
       readiness: createReadiness(),
       log,
@@ -113,6 +118,7 @@ describe('the token service', () => {
       record: createTokenRecord(openAuditLog(undefined, 'auth', log), log),
       checkPeer: trustAnyPeer,
       realm: 'Test',
+      budgets,
       issue: {
         signing: keys.signing,
         issuer: 'portcullis',
@@ -166,6 +172,20 @@ describe('the token service', () => {
   }
 
   const own = { type: 'repository', name: 'bob/app', actions: ['pull', 'push'] };
+
+  test('forms that are on their way are counted, until they are there or their client has left', async () => {
+    const { port } = new URL(url);
+    const socket = connect({ host: '127.0.0.1', port: Number(port) });
+    socket.write(
+      'POST /auth/token HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\ngrant_type=password',
+    );
+    await waitFor('its share', () => budgets.forms.used === 60_000);
+    const form = new URLSearchParams({ grant_type: 'password', username: 'bob' });
+    assert.equal((await fetch(`${url}/auth/token`, { method: 'POST', body: form })).status, 400);
+    assert.equal(budgets.forms.used, 60_000);
+    socket.destroy();
+    await waitFor('it to be given back', () => budgets.forms.used === 0);
+  });
 
   test('Basic credentials and scopes by GET give a token for what is allowed', async () => {
     const scopes = 'scope=repository:bob/app:pull,push&scope=repository:eve/app:pull';

@@ -3,9 +3,12 @@ import { type Access, formatScope, parseScopes } from '#libs/access/scope.ts';
 import type { TokenService } from '#libs/config/auth-settings.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
+import { whileClientWaits } from '#libs/http/client-gone.ts';
+import { partiesOf } from '#libs/limits/parties.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { callerOf } from '#libs/policy/caller.ts';
 import type { Policy } from '#libs/policy/policy.ts';
+import type { AuthBudgets } from '../budgets.ts';
 import { type Grant as Granted, grantAccess } from '../grant.ts';
 import type { Identity } from '../identities/identities.ts';
 import type { IdentityTokens } from '../identities/identity-tokens.ts';
@@ -24,6 +27,9 @@ import { answerOAuthError, OAuthError } from './oauth-error.ts';
 /** Bytes of a token request's form. */
 const maxForm = 64 * 1024;
 
+/** Milliseconds for all of it. */
+const formTimeout = 30_000;
+
 /** Scopes of one request: clients ask for one or two, and more than these would make a token that no header can carry. */
 const maxScopes = { anonymous: 10, account: 100 } as const;
 
@@ -40,6 +46,7 @@ export interface TokenOptions extends LoginOptions {
   policy: () => Policy;
   revocations: Revocations;
   issue: IssueOptions;
+  budgets: AuthBudgets;
 }
 
 type Context = ParameterizedContext<RequestState>;
@@ -67,7 +74,7 @@ export function getToken(options: TokenOptions): Middleware<RequestState> {
  */
 export function postToken(options: TokenOptions): Middleware<RequestState> {
   return async (ctx) => {
-    const form = new URLSearchParams((await readBody(ctx.req, maxForm)).toString('utf8'));
+    const form = await readForm(ctx, options.budgets);
     try {
       ctx.body = await answerForm(ctx, options, form);
     } catch (error) {
@@ -75,6 +82,17 @@ export function postToken(options: TokenOptions): Middleware<RequestState> {
       answerOAuthError(ctx, error);
     }
   };
+}
+
+/** @throws RegistryError */
+async function readForm(ctx: Context, { forms }: AuthBudgets): Promise<URLSearchParams> {
+  const { 'content-length': length } = ctx.req.headers;
+  // What does not say how long it is may be as long as any.
+  const size = Math.min(length === undefined ? maxForm : Number(length), maxForm);
+  const signal = whileClientWaits(ctx.res);
+  using _lease = await forms.take(partiesOf(ctx.state.client), size, { signal });
+  const bytes = await readBody(ctx.req, maxForm, { within: formTimeout });
+  return new URLSearchParams(bytes.toString('utf8'));
 }
 
 /** @throws OAuthError, RegistryError */
