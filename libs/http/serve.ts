@@ -48,8 +48,8 @@ export async function listen(
   }
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error) => reject(explain(error, address, setting)));
-    if ('socket' in address) server.listen(address.socket, resolve);
-    else server.listen({ ...address, reusePort: shared }, resolve);
+    if ('socket' in address) server.listen({ path: address.socket, backlog }, resolve);
+    else server.listen({ ...address, backlog, reusePort: shared }, resolve);
   });
   const bound = server.address();
   return typeof bound === 'object' && bound !== null ? bound.port : 0;
@@ -81,15 +81,21 @@ export async function ensureUnserved(address: ListenAddress): Promise<void> {
 /** Milliseconds of the drain time that are left to those who are told to give up. */
 const timeToGiveUp = 500;
 
+export interface DrainOptions {
+  giveUp?: () => void;
+  last?: () => Promise<void>;
+}
+
 /**
  * Stops accepting, lets running requests end, and closes what is left when the time is over.
  * @param drainTime milliseconds to wait
- * @param giveUp called a moment before, for what runs to be answered rather than cut
+ * @param options.giveUp called a moment before, for what runs to be answered rather than cut
+ * @param options.last resolves when connections may be cut, beginning at the end of the time
  */
 export async function drain(
   server: Server,
   drainTime: number,
-  giveUp: () => void = () => {},
+  { giveUp = () => {}, last = async () => {} }: DrainOptions = {},
 ): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     server.close(() => resolve());
@@ -97,7 +103,7 @@ export async function drain(
   server.closeIdleConnections();
   const timers = [
     setTimeout(giveUp, drainTime - Math.min(timeToGiveUp, drainTime / 4)),
-    setTimeout(() => server.closeAllConnections(), drainTime),
+    setTimeout(() => void last().then(() => server.closeAllConnections()), drainTime),
   ];
   // A connection that turns idle while we wait is closed by its next sweep.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
@@ -119,6 +125,12 @@ async function removeOwnSocket(path: string, setting: string): Promise<void> {
   await rm(path);
 }
 
+/** Errors that tell that nobody listens; with any other one, such as of a full queue, somebody may. */
+const unserved: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ECONNREFUSED', 'ENOTSOCK']);
+
+/** What may wait to be accepted: all that a gateway sends at once. The kernel has a limit of its own. */
+const backlog = 4096;
+
 /** A socket's file outlives its process; only a connection tells whether anybody is there. */
 async function isServed(socket: string): Promise<boolean> {
   return await new Promise((resolve) => {
@@ -127,7 +139,9 @@ async function isServed(socket: string): Promise<boolean> {
       connection.destroy();
       resolve(true);
     });
-    connection.once('error', () => resolve(false));
+    connection.once('error', ({ code = '' }: NodeJS.ErrnoException) =>
+      resolve(!unserved.has(code)),
+    );
   });
 }
 

@@ -18,11 +18,13 @@ describe('a private server that is told to stop', () => {
   let socketPath: string;
   const arrived = () => Promise.withResolvers<void>();
   let waiting = arrived();
+  let changing = arrived();
 
   beforeEach(async () => {
     folder = await createTemporaryFolder();
     socketPath = join(folder.path, 'sockets', 'core.sock');
     waiting = arrived();
+    changing = arrived();
     const app = createApp({
       log: createRecordingLog().log,
       checkPeer: () => true,
@@ -33,6 +35,12 @@ describe('a private server that is told to stop', () => {
         ctx.res.write('begun');
         ctx.respond = false;
         waiting.resolve();
+        return;
+      }
+      if (ctx.path === '/changes') {
+        waiting.resolve();
+        await changing.promise;
+        ctx.status = 201;
         return;
       }
       const signal = whileClientWaits(ctx.res);
@@ -69,6 +77,19 @@ describe('a private server that is told to stop', () => {
     await waiting.promise;
     await server.stop(200);
     assert.equal(await answer, '503 1');
+  });
+
+  test('waits for one that is changing something, and tells what became of it', async () => {
+    const answer = ask('/changes');
+    await waiting.promise;
+    waiting = arrived();
+    const other = ask('/streams');
+    await waiting.promise;
+    const stopped = server.stop(200);
+    assert.equal(await other, 'cut');
+    setTimeout(() => changing.resolve(), 100);
+    await stopped;
+    assert.equal(await answer, '201 undefined');
   });
 
   test('cuts an answer that is on its way then', async () => {

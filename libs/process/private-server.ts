@@ -29,7 +29,8 @@ export interface PrivateServer {
   address: string;
   /**
    * Stops accepting and resolves when everything that ran has ended: by itself within the time, with 503 a moment
-   * before where it waits for its turn, or because its connection was closed.
+   * before where it waits for its turn, or because its connection was closed in the middle of its answer. One that is changing
+   * something is waited for, however long that takes.
    * @param drainTime milliseconds
    */
   stop(drainTime: number): Promise<void>;
@@ -67,8 +68,17 @@ export async function servePrivately(
   return {
     address: 'socket' in address ? address.socket : `${scheme}://${address.host ?? ''}:${port}`,
     async stop(drainTime) {
-      await drain(server, drainTime, () => {
-        for (const response of running.values()) giveUpAnswer(response, stopping());
+      await drain(server, drainTime, {
+        giveUp() {
+          for (const response of running.values()) giveUpAnswer(response, stopping());
+        },
+        async last() {
+          // What did not give up is in the middle of a step, as of a storage that hangs: a client whose connection is cut
+          // would be told that nothing was done.
+          const unanswered = [...running].filter(([, { headersSent }]) => !headersSent);
+          for (const response of running.values()) if (response.headersSent) response.destroy();
+          await Promise.all(unanswered.map(([handling]) => handling));
+        },
       });
       // A request whose connection was closed still records how far it got.
       await Promise.all(running.keys());
