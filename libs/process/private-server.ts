@@ -52,6 +52,8 @@ export async function servePrivately(
 ): Promise<PrivateServer> {
   if ('socket' in address) await ensurePrivateFolder(dirname(address.socket));
   const running = new Map<Promise<void>, ServerResponse>();
+  /** Answers that are not over, also of those whose handling is. */
+  const open = new Set<ServerResponse>();
   const server: Server =
     tls === undefined
       ? createHttpServer(serverOptions)
@@ -61,6 +63,8 @@ export async function servePrivately(
       running.delete(handling),
     );
     running.set(handling, response);
+    open.add(response);
+    response.once('close', () => open.delete(response));
   });
   applyTimeouts(server, { headers: headersTimeout, keepAlive });
   const port = await listen(server, address);
@@ -76,7 +80,7 @@ export async function servePrivately(
           // What did not give up is in the middle of a step, as of a storage that hangs: a client whose connection is cut
           // would be told that nothing was done.
           const unanswered = [...running].filter(([, { headersSent }]) => !headersSent);
-          for (const response of running.values()) if (response.headersSent) response.destroy();
+          for (const response of open) if (response.headersSent) response.destroy();
           await Promise.all(unanswered.map(([handling]) => handling));
         },
       });
