@@ -6,6 +6,7 @@ import { writeOciLayout } from '../support/oci-layout.ts';
 import { mustRun } from '../support/run.ts';
 import { prepareSkopeo, type Skopeo } from '../support/skopeo.ts';
 import { type Stack, startStack } from '../support/stack.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 describe('read-only mode', () => {
   let stack: Stack;
@@ -60,4 +61,28 @@ describe('read-only mode', () => {
       assert.match(await answer.text(), /UNSUPPORTED.*read-only mode/);
     }
   });
+});
+
+test('a filesystem that is read-only for the moment is served, and written to when it takes writes again', async () => {
+  const before = await startConfigured();
+  const { dir, port, url } = before;
+  const root = join(dir, 'registry');
+  const begin = async () =>
+    (await fetch(`${url}/v2/team/app/blobs/uploads/`, { method: 'POST' })).status;
+  assert.equal(await begin(), 202);
+  await before.stop();
+  await mustRun('mount', ['--bind', root, root]);
+  await mustRun('mount', ['-o', 'remount,bind,ro', root]);
+  let stack: Stack | undefined;
+  try {
+    stack = await startStack({ dir, port, args: ['serve', join(dir, 'config.yml')] });
+    assert.equal((await fetch(`${url}/v2/_catalog`)).status, 200);
+    assert.equal(await begin(), 503);
+    await mustRun('mount', ['-o', 'remount,bind,rw', root]);
+    await waitFor('writes', async () => (await begin()) === 202);
+  } finally {
+    await stack?.stop();
+    await mustRun('umount', [root]);
+    await before.remove();
+  }
 });

@@ -8,7 +8,10 @@ import { errorCodes } from './errors.ts';
 /** Files being written by `put` stand here, where the original registry does not walk. */
 export const temporaryFolder = `${treeFolder}/_portcullis/tmp`;
 
-/** Makes the folders of a tree, and looks whether we may write to them. A full disk is no reason to stay away. */
+/**
+ * Makes the folders of a tree, and looks whether we may write to them. A full disk is no reason to stay away, nor is a
+ * filesystem that is read-only where there is a tree, as after an error of the disk: what is there is served.
+ */
 export async function prepareFolders(root: string, modes: Modes): Promise<void> {
   try {
     await makeFolders(join(root, temporaryFolder), modes.folder);
@@ -22,17 +25,22 @@ export async function prepareFolders(root: string, modes: Modes): Promise<void> 
     const { code } = (error ?? {}) as NodeJS.ErrnoException;
     // Not there: the disk was full.
     if (code === undefined || code === 'ENOENT') continue;
-    throw unusable(root, (await explain(root, error)) ?? `${error.message}`, error);
+    const why = await explain(root, error);
+    if (why !== undefined) throw unusable(root, why, error);
   }
 }
 
-/** @returns undefined for what passes when there is room */
+/** @returns undefined for what may pass by itself */
 async function explain(root: string, error: NodeJS.ErrnoException): Promise<string | undefined> {
   if (errorCodes[error.code ?? ''] === 'no-space') return undefined;
   // Making several folders at once says ENOENT of a filesystem that is read-only.
   const probe = await access(root, constants.W_OK).catch((failure: unknown) => failure);
   const { code } = (probe ?? error) as NodeJS.ErrnoException;
-  if (code === 'EROFS') return 'the filesystem is read-only; name a folder that can be written to';
+  if (code === 'EROFS') {
+    const tree = await stat(join(root, treeFolder)).catch(() => undefined);
+    if (tree !== undefined) return undefined;
+    return 'the filesystem is read-only; name a folder that can be written to';
+  }
   const owner = `${process.getuid?.()}:${process.getgid?.()}`;
   return `not writable by this user (${code}): chown -R ${owner} ${root}`;
 }
