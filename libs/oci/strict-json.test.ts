@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { parseStrictJson } from './strict-json.ts';
+import { countValues, parseStrictJson } from './strict-json.ts';
 
 const parse = (text: string) => parseStrictJson(text, { maxDepth: 64 });
 
@@ -25,6 +25,17 @@ test('duplicate keys are refused at any depth and however they are written', () 
   ]) {
     assert.throws(() => parse(text), /duplicate key/, text);
   }
+});
+
+test('duplicate keys are refused behind numbers and blanks of any length', () => {
+  const lengths = fc.integer({ min: 0, max: 60 });
+  fc.assert(
+    fc.property(lengths, lengths, lengths, (digits, before, after) => {
+      const text = `{"a":1${'0'.repeat(digits)},${' '.repeat(before)}"a"${'\n'.repeat(after)}:1}`;
+      assert.throws(() => parse(text), /duplicate key/);
+      assert.equal(countValues(`[${text},${text}]`, 100), 7);
+    }),
+  );
 });
 
 test('equal keys of different objects, and strings like keys, are no duplicates', () => {
