@@ -48,6 +48,10 @@ describe('root that serves as another user', { skip: process.getuid?.() !== 0 },
     await lchown(at('tree/docker/registry/v2'), neighbour, neighbour);
     assert.deepEqual(await ownerOfTree(at('tree')), { uid: neighbour, gid: neighbour });
     assert.equal(await ownerOfTree(at('roots')), undefined);
+    await mkdir(at('whole/docker/registry/v2'), { recursive: true });
+    await symlink(at('whole'), at('link'));
+    await lchown(at('link'), neighbour, neighbour);
+    assert.deepEqual(await ownerOfTree(at('link')), { uid: neighbour, gid: neighbour });
   });
 
   test('gives away what is in a folder of root’s', async () => {

@@ -6,7 +6,12 @@ import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../test/support/temporary-folder.ts';
-import { changeableByOthers, controllerOf } from './controlling-user.ts';
+import {
+  assertNoLinkOfOthers,
+  changeableByOthers,
+  controllerOf,
+  linkerTo,
+} from './controlling-user.ts';
 
 const other = 65_532;
 
@@ -51,6 +56,18 @@ describe('who decides where a path leads', { skip: process.getuid?.() !== 0 }, (
     assert.ok(await isTheirs(at('sticky', 'link', 'passwd')));
     await symlink(at('theirs'), at('ours', 'link'));
     assert.ok(await isTheirs(at('ours', 'link', 'file')));
+  });
+
+  test('is refused where root would make something by their link', async () => {
+    await symlink(at('ours'), at('theirs', 'link'));
+    await lchown(at('theirs', 'link'), other, other);
+    await assert.rejects(
+      assertNoLinkOfOthers(at('theirs', 'link', 'x.sock'), 'http.addr'),
+      /http\.addr: .* a link of user 65532, which root does not follow/,
+    );
+    await assertNoLinkOfOthers(at('theirs', 'x.sock'), 'http.addr');
+    assert.deepEqual(await linkerTo(at('theirs', 'link')), { uid: other, gid: other });
+    assert.equal(await linkerTo(at('theirs')), undefined);
   });
 
   test('is the owner of a file that they may put a link in place of', async () => {

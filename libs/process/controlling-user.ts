@@ -35,6 +35,19 @@ export async function linkerTo(path: string): Promise<UserIds | undefined> {
 }
 
 /**
+ * Makes sure that root makes nothing by a link that somebody else has laid.
+ * @param setting that names the path, for the error
+ * @throws Error with one clear sentence
+ */
+export async function assertNoLinkOfOthers(path: string, setting: string): Promise<void> {
+  const linker = process.getuid?.() === 0 ? await linkerTo(path) : undefined;
+  if (linker === undefined) return;
+  throw new Error(
+    `${setting}: ${path} is reached by a link of user ${linker.uid}, which root does not follow; name the place that it leads to`,
+  );
+}
+
+/**
  * Whether others than root, and the user for whom it acts, could change what a file says: by its own permissions, or by those of what leads
  * there.
  * @returns what it is that they may change; undefined if there is nothing

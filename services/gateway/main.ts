@@ -13,6 +13,7 @@ import type { InternalClient } from '#libs/internal/client.ts';
 import { measureInstances } from '#libs/internal/measure-instances.ts';
 import { openUpstream } from '#libs/internal/open-upstream.ts';
 import { measureBudgets } from '#libs/limits/measure-budgets.ts';
+import { assertNoLinkOfOthers } from '#libs/process/controlling-user.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
 import { type ProcessContext, type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { createGatewayApp } from './app.ts';
@@ -82,6 +83,7 @@ async function startGateway({
   );
   const tls = http.tls === undefined ? undefined : followTls(server as HttpsServer, http.tls, log);
   const shared = settings.workers.gateway > 1;
+  if ('socket' in http.listen) await assertNoLinkOfOthers(http.listen.socket, 'http.addr');
   const port = await listen(server, http.listen, { shared });
   await dropPrivileges(settings, log, { file: settings.audit?.path });
   audit = openAuditLog(settings.audit, 'gateway', log);

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { chmod, chown, lchown, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lchown,
+  mkdir,
+  readdir,
+  readFile,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { stringify } from 'yaml';
@@ -90,11 +100,38 @@ describe('commands about accounts and keys', () => {
       ['user', 'add', '--file', join(auth, 'htpasswd'), 'eve'],
       ['user', 'remove', '--file', join(auth, 'htpasswd'), 'root'],
       ['robot', 'create', 'ci', '--access', 'repository:a:pull', '--state', auth],
+      ['htpasswd', '-B', join(auth, 'htpasswd'), 'eve'],
+      ['htpasswd', '-cB', join(auth, 'htpasswd'), 'eve'],
+      ['htpasswd', '-D', join(auth, 'htpasswd'), 'root'],
     ]) {
       const { code, stderr } = await run(launcher, args, { input: 'a password' });
       assert.equal(code, 1, stderr);
     }
+    assert.equal((await run(launcher, ['certs', auth, 'a.test'])).code, 0);
+    assert.equal((await stat(join(auth, 'ca.key'))).uid, nobody);
     assert.equal(await readFile(secret, 'utf8'), 'root:*\n');
+  });
+
+  test('of root change nothing where several others can change the way', {
+    skip: process.getuid?.() !== 0,
+  }, async () => {
+    await chmod(folder.path, 0o755);
+    const shared = join(folder.path, 'shared');
+    await mkdir(join(shared, 'auth'), { recursive: true });
+    await chown(shared, 0, 65_533);
+    await chmod(shared, 0o2775);
+    const file = join(shared, 'auth', 'htpasswd');
+    for (const args of [
+      ['user', 'add', '--file', file, 'eve'],
+      ['htpasswd', '-cB', file, 'eve'],
+      ['certs', join(shared, 'auth'), 'a.test'],
+      ['quickstart', '--dir', join(shared, 'auth')],
+    ]) {
+      const { code, stderr } = await run(launcher, args, { input: 'a password' });
+      assert.equal(code, 2, stderr);
+      assert.match(stderr, /others than root can change where .* leads, by .*shared: take that/);
+    }
+    assert.deepEqual(await readdir(join(shared, 'auth')), []);
   });
 
   test('list in tables, in JSON, or names alone', async () => {

@@ -175,6 +175,13 @@ test('quickstart of root works as whoever has the folder, and follows no link of
     assert.doesNotMatch(stdout, /is ready/);
     assert.equal(await readFile(secret, 'utf8'), 'precious');
     assert.deepEqual(await readdir(roots), []);
+    // All is root's by now, but one folder in it.
+    await rm(join(theirs, 'auth'));
+    await chown(theirs, 0, 0);
+    const mixed = await run(launcher, args);
+    assert.equal(mixed.code, 2, mixed.stderr);
+    assert.match(mixed.stderr, /are not in the hands of the same user/);
+    assert.equal(await readFile(secret, 'utf8'), 'precious');
   } finally {
     await folder.remove();
   }
@@ -182,10 +189,11 @@ test('quickstart of root works as whoever has the folder, and follows no link of
 
 test('of two quickstarts in one folder the one that fails takes nothing from the other', async () => {
   const folder = await createTemporaryFolder();
-  const dir = join(folder.path, 'data');
+  await symlink('.', join(folder.path, 'link'));
   const port = await freePort();
   const starting: Promise<Stack>[] = [];
   for (let n = 0; n < 4; n += 1) {
+    const dir = join(folder.path, n % 2 === 0 ? 'data' : 'link/data');
     const one = startStack({ dir, port });
     // Looked at below.
     one.catch(() => {});
@@ -198,7 +206,7 @@ test('of two quickstarts in one folder the one that fails takes nothing from the
     const why = outcomes.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []));
     assert.equal(running.length, 1, why.join('\n'));
     for (const path of ['registry', 'auth/htpasswd', 'auth/state', 'certs/site.key']) {
-      assert.ok(await stat(join(dir, path)), path);
+      assert.ok(await stat(join(folder.path, 'data', path)), path);
     }
   } finally {
     for (const stack of running) await stack.stop();

@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { access, rm, stat, writeFile } from 'node:fs/promises';
+import { access, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { parseConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings, usableSettings } from '#libs/config/load-settings.ts';
 import { makeFolders } from '#libs/files/make-folders.ts';
@@ -125,7 +125,9 @@ async function removeAll(made: readonly string[]): Promise<void> {
 async function reserve(dir: string): Promise<Disposable> {
   const server = createServer();
   if (process.platform === 'linux') {
-    const name = createHash('sha256').update(dir).digest('hex');
+    const name = createHash('sha256')
+      .update(await realPlace(dir))
+      .digest('hex');
     await new Promise<void>((resolve, reject) => {
       server.once('error', () =>
         reject(
@@ -137,6 +139,14 @@ async function reserve(dir: string): Promise<Disposable> {
     });
   }
   return { [Symbol.dispose]: () => void server.close() };
+}
+
+/** The one name of a folder that may have several, whether it is there already or not. */
+async function realPlace(path: string): Promise<string> {
+  const found = await realpath(path).catch(() => undefined);
+  if (found !== undefined) return found;
+  const parent = dirname(path);
+  return parent === path ? path : join(await realPlace(parent), basename(path));
 }
 
 async function makeRoot(root: string): Promise<void> {
