@@ -185,9 +185,11 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
     const isSame = async () => (await readLinkState(driver, path)) === state;
     if (state === 'absent') {
       const folder = paths.tag(repository, tag);
-      const history = await ifPresent(driver.stat(paths.tagHistory(repository, tag)));
-      // A push writes it first, and the link behind its locks.
-      if ((history?.modified.getTime() ?? 0) > now().getTime() - pushTakes) continue;
+      // A push writes the history first, and the link behind its locks; a deletion removes them in the other order.
+      const places = [folder, paths.tagHistory(repository, tag)];
+      const infos = await Promise.all(places.map((place) => ifPresent(driver.stat(place))));
+      const changed = Math.max(...infos.map((info) => info?.modified.getTime() ?? 0));
+      if (changed > now().getTime() - pushTakes) continue;
       report({
         kind: 'stale-tag',
         repository,
