@@ -47,6 +47,10 @@ fleet: node_modules/.installed ## several of each process with a real Redis, Clu
 	@exec $(run_node) --test $(test_limits) --test-reporter=spec --test-concurrency=1 \
 		'test/redis/**/*.test.ts' 'test/fleet/**/*.test.ts'
 
+.PHONY: upgrade-test
+upgrade-test: node_modules/.installed ## replaces each process of an earlier version (FROM=commit) while clients work
+	@FROM=$(FROM) exec $(run_node) --test $(test_limits) --test-reporter=spec 'test/upgrade/**/*.test.ts'
+
 .PHONY: clients
 clients: node_modules/.installed ## podman, crane, oras, containerd, cosign of Debian's newest, and docker
 	@exec $(run_node) --test $(test_limits) --test-reporter=spec 'test/clients/**/*.test.ts'

@@ -12,6 +12,7 @@ import {
   hasUnreadBody,
 } from './end-early.ts';
 import { internalHeaders } from './internal-headers.ts';
+import { assertSpoken } from './internal-protocol.ts';
 import { measureRequests } from './measure-requests.ts';
 import type { PeerCheck } from './peer-check.ts';
 import { type ProcessStatus, serveProcessStatus } from './process-status.ts';
@@ -103,6 +104,7 @@ export function createApp({
       if (ctx.state.malformed) {
         throw new RegistryError('REQUEST_INVALID', { message: 'the request target is not a path' });
       }
+      if (ctx.state.trusted) assertSpoken(ctx.req.headers);
       await next();
     } catch (error) {
       showError(ctx, translate === undefined ? error : translate(error));

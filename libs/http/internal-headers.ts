@@ -7,6 +7,8 @@ export const internalHeaders = {
   clientAddress: 'x-portcullis-client',
   /** Names one attempt to have a request carried out, so that it can be given up by this name. */
   attempt: 'x-portcullis-attempt',
+  /** Version of the internal protocol that the sender speaks; in answers too. */
+  protocol: 'x-portcullis-protocol',
   /** Proof that the others come from one of us, where the way does not prove it. */
   signature: 'x-portcullis-hop',
 } as const;

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
+import { internalProtocol } from '#libs/http/internal-protocol.ts';
 import { requestText, type TextResponse } from '#libs/http/request-text.ts';
 import { inOrder } from './choose.ts';
 import type { Instance, Instances } from './instances.ts';
@@ -74,7 +75,10 @@ export function createInternalClient({ instances, signer }: InternalClientOption
 /** The request with all headers that one of ours sends. */
 function signed(options: InternalRequest, signer: RequestSigner | undefined): InternalRequest {
   const { method, path } = options;
-  const headers: Record<string, string> = { [internalHeaders.requestId]: randomUUID() };
+  const headers: Record<string, string> = {
+    [internalHeaders.requestId]: randomUUID(),
+    [internalHeaders.protocol]: String(internalProtocol.newest),
+  };
   Object.assign(headers, options.headers);
   if (signer !== undefined) {
     headers[internalHeaders.signature] = signer.sign({ method, url: path, headers });

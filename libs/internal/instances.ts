@@ -2,6 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { Agent as HttpAgent, type RequestOptions } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { isIP } from 'node:net';
+import { describeUnspoken, protocolOf } from '#libs/http/internal-protocol.ts';
 import { requestText } from '#libs/http/request-text.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import type { InternalAddress } from './address.ts';
@@ -127,10 +128,11 @@ export async function followInstances({
         path: '/readyz',
         timeout: checkTimeout,
       } as const;
-      const { status } = await requestText(asking);
+      const { status, headers } = await requestText(asking);
       failures.set(instance, 0);
       if (instance.down.signal.aborted) instance.down = new AbortController();
-      mark(instance, status === 200, `it answered ${status}`);
+      const unspoken = describeUnspoken(protocolOf(headers));
+      mark(instance, status === 200 && unspoken === undefined, unspoken ?? `it answered ${status}`);
     } catch (error) {
       const count = (failures.get(instance) ?? 0) + 1;
       failures.set(instance, count);

@@ -82,9 +82,15 @@ async function ownerFor(
   if (uid !== 0) {
     const other = written === undefined ? undefined : await findOtherOwner(root, uid);
     if (other === undefined) return { uid, gid };
-    if (linker !== undefined) throw new TreeLinkError(root, linker, other);
+    if (!other.isRoots) {
+      warn(
+        `${other.path} belongs neither to ${uid}, who has the tree, nor to root; it may not be writable`,
+      );
+      return { uid, gid };
+    }
+    if (linker !== undefined) throw new TreeLinkError(root, linker, other.path);
     warn(
-      `${other} does not belong to ${uid}, who has the tree, so it is served as root; to serve it as that user: chown -R ${uid}:${gid} ${root}`,
+      `${other.path} belongs to root, not to ${uid}, who has the tree, so it is served as root; to serve it as that user: chown -R ${uid}:${gid} ${root}`,
     );
     return undefined;
   }
@@ -109,16 +115,25 @@ async function ownerFor(
 /** So many folders of a tree are looked at. */
 const mostLooked = 500;
 
-/** A folder at the top of the tree that is another user's, as after a time with the original as root. */
-async function findOtherOwner(root: string, uid: number): Promise<string | undefined> {
+/**
+ * A folder at the top of the tree that does not belong to whoever has the tree: one of root's, as after a time with the
+ * original as root, before any other one.
+ */
+async function findOtherOwner(
+  root: string,
+  uid: number,
+): Promise<{ path: string; isRoots: boolean } | undefined> {
+  let another: string | undefined;
   for (const name of ['repositories', 'blobs/sha256', '_portcullis']) {
     const folder = join(root, treeFolder, name);
     const names = await readdir(folder).catch(() => []);
     for (const path of [folder, ...names.slice(0, mostLooked).map((one) => join(folder, one))]) {
       const found = await lstat(path).catch(() => undefined);
       // Files and sockets of others can be moved to here by whoever has the folder they are in.
-      if (found?.isDirectory() === true && found.uid !== uid) return path;
+      if (found?.isDirectory() !== true || found.uid === uid) continue;
+      if (found.uid === 0) return { path, isRoots: true };
+      another ??= path;
     }
   }
-  return undefined;
+  return another === undefined ? undefined : { path: another, isRoots: false };
 }

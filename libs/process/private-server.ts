@@ -9,6 +9,8 @@ import { dirname } from 'node:path';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { ensurePrivateFolder } from '#libs/process/socket-folder.ts';
 import { giveUpAnswer } from '../http/client-gone.ts';
+import { internalHeaders } from '../http/internal-headers.ts';
+import { internalProtocol } from '../http/internal-protocol.ts';
 import { applyTimeouts, drain, type ListenAddress, listen, serverOptions } from '../http/serve.ts';
 
 /** Longer than our agents keep a connection (60 s), so that no request meets a closing one. */
@@ -59,6 +61,7 @@ export async function servePrivately(
       ? createHttpServer(serverOptions)
       : createHttpsServer({ ...serverOptions, ...tls });
   server.on('request', (request, response) => {
+    response.setHeader(internalHeaders.protocol, internalProtocol.newest);
     const handling: Promise<void> = handle(request, response).finally(() =>
       running.delete(handling),
     );

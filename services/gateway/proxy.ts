@@ -4,6 +4,7 @@ import httpProxy from 'http-proxy';
 import { whileClientWaits } from '#libs/http/client-gone.ts';
 import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
 import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
+import { internalProtocol } from '#libs/http/internal-protocol.ts';
 import { inOrder } from '#libs/internal/choose.ts';
 import type { Instance } from '#libs/internal/instances.ts';
 import type { Upstream } from '#libs/internal/open-upstream.ts';
@@ -246,6 +247,7 @@ function prepare({ req, state }: GatewayContext, { url, token }: ForwardOptions)
   req.url = url;
   req.headers[internalHeaders.requestId] = state.requestId;
   req.headers[internalHeaders.clientAddress] = state.client;
+  req.headers[internalHeaders.protocol] = String(internalProtocol.newest);
   if (token === null) return;
   if (token === undefined) delete req.headers.authorization;
   else req.headers.authorization = `Bearer ${token}`;

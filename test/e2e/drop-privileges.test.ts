@@ -57,7 +57,7 @@ describe('root that opens, and somebody else who serves', () => {
     }
   });
 
-  test('a tree of several owners is served as root, which is said with the way out', async () => {
+  test('a tree of which something is root’s is served as root, which is said with the way out', async () => {
     const stack = await startConfigured({
       sections: () => ({ portcullis: { user: 'owner' } }),
       prepare: async (dir) => {
@@ -70,12 +70,31 @@ describe('root that opens, and somebody else who serves', () => {
     });
     try {
       const said =
-        /repositories\/old does not belong to 4321.*served as root.*chown -R 4321:4322 /g;
+        /repositories\/old belongs to root, not to 4321.*served as root.*chown -R 4321:4322 /g;
       assert.equal(stack.output().match(said)?.length, 1);
       for (const name of ['old/app', 'new/app']) {
         const opened = await fetch(`${stack.url}/v2/${name}/blobs/uploads/`, { method: 'POST' });
         assert.equal(opened.status, 202);
       }
+    } finally {
+      await stack.remove();
+    }
+  });
+
+  test('a tree of several others is served as its owner', async () => {
+    const stack = await startConfigured({
+      sections: () => ({ portcullis: { user: 'owner' } }),
+      prepare: async (dir) => {
+        const tree = join(dir, 'registry/docker/registry/v2');
+        await chmod(dir, 0o755);
+        await mkdir(join(tree, 'repositories/theirs'), { recursive: true });
+        await mustRun('chown', ['-R', `${uid}:${gid}`, join(dir, 'registry')]);
+        await mustRun('chown', ['4323:4323', join(tree, 'repositories/theirs')]);
+      },
+    });
+    try {
+      assert.match(stack.output(), /serving as 4321:4322/);
+      assert.match(stack.output(), /repositories\/theirs belongs neither to 4321/);
     } finally {
       await stack.remove();
     }

@@ -22,8 +22,11 @@ export interface Member {
   child: ChildProcess;
   /** What it wrote so far, over all its lives. */
   output(): string;
-  /** @param env laid over what it is always started with */
-  start(env?: Record<string, string>): Promise<void>;
+  /**
+   * @param env laid over what it is always started with
+   * @param program another version's launcher, from now on
+   */
+  start(env?: Record<string, string>, program?: string): Promise<void>;
   /** Tells it to stop, and waits. @returns its exit code */
   stop(): Promise<number | null>;
   /** Ends it at once. */
@@ -66,6 +69,8 @@ export interface FleetOptions {
   host?: string;
   /** Laid over `portcullis`. */
   portcullis?: Record<string, unknown>;
+  /** The launcher of all members at first; this version's without it. */
+  program?: string;
 }
 
 export async function startFleet({
@@ -74,6 +79,7 @@ export async function startFleet({
   cores = 3,
   host = 'localhost',
   portcullis = {},
+  program = launcher,
 }: FleetOptions = {}): Promise<Fleet> {
   const dir = await mkdtemp(join(tmpdir(), 'portcullis-fleet-'));
   const cleanups: (() => Promise<unknown>)[] = [];
@@ -137,9 +143,8 @@ export async function startFleet({
         auth: 'PORTCULLIS_AUTH_LISTEN',
         core: 'PORTCULLIS_CORE_LISTEN',
       };
-      const member = createMember(kind, port, config, {
-        [`REGISTRY_${settings[kind]}`]: `127.0.0.1:${port}`,
-      });
+      const env = { [`REGISTRY_${settings[kind]}`]: `127.0.0.1:${port}` };
+      const member = createMember(kind, port, { config, env, program });
       cleanups.push(() => member.kill());
       await member.start();
       return member;
@@ -180,14 +185,14 @@ export async function startFleet({
 function createMember(
   kind: Kind,
   port: number,
-  config: string,
-  env: Record<string, string>,
+  { config, env, program: first }: { config: string; env: Record<string, string>; program: string },
 ): Member {
+  let program = first;
   let output = '';
   const isOver = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null;
 
   function spawnIt(more: Record<string, string>): ChildProcess {
-    const child = spawn(launcher, [kind, config], {
+    const child = spawn(program, [kind, config], {
       env: { ...process.env, ...env, ...more },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -215,7 +220,8 @@ function createMember(
     // Replaced at the start; nobody looks at it before.
     child: undefined as unknown as ChildProcess,
     output: () => output,
-    async start(more = {}) {
+    async start(more = {}, other = program) {
+      program = other;
       const from = output.length;
       const child = spawnIt(more);
       member.child = child;
