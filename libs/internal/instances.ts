@@ -20,6 +20,9 @@ const downAfter = 3;
 /** The same of the only one there is: nobody else could serve its clients, so that it has the time of a short pause. */
 const onlyOneDownAfter = 13;
 
+/** Errors of a connection to which the system says that nobody listens. */
+const takesNoConnections: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT']);
+
 /** One process that serves us. */
 export interface Instance {
   /** `unix:/…` or `address:port`: the same on every machine, so that all choose alike. */
@@ -134,9 +137,12 @@ export async function followInstances({
       const unspoken = describeUnspoken(protocolOf(headers));
       mark(instance, status === 200 && unspoken === undefined, unspoken ?? `it answered ${status}`);
     } catch (error) {
+      const { code = '', message } = error as NodeJS.ErrnoException;
+      mark(instance, false, message);
+      // One that is about to end takes no more connections, and ends what it has; of one that has ended, the system closes them.
+      if (takesNoConnections.has(code)) return;
       const count = (failures.get(instance) ?? 0) + 1;
       failures.set(instance, count);
-      mark(instance, false, (error as Error).message);
       const isOnly = known.size === 1 && known.has(instance.name);
       if (count >= (isOnly ? onlyOneDownAfter : downAfter)) instance.down.abort();
     }

@@ -113,8 +113,8 @@ export class PartialUpload {
     path: StoragePath,
     algorithm: DigestAlgorithm,
   ): Promise<PartialUpload> {
-    const writer = await holder.driver.openWriter(path);
     const digester = new Digester(algorithm);
+    const writer = await holder.driver.openWriter(path);
     return new PartialUpload(holder, { path, writer, algorithm, digester, hashed: 0 });
   }
 

@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
@@ -23,6 +24,8 @@ const attempts = 3;
 
 /** The sessions that clients ask for, wherever they are known. */
 export interface SessionAccess {
+  /** One that was begun here. */
+  add(session: UploadSession): void;
   /** Also one that only storage knows. @throws RegistryError BLOB_UPLOAD_UNKNOWN */
   find(key: UploadKey): Promise<UploadSession>;
   /**
@@ -36,18 +39,33 @@ export interface SessionAccess {
   ): Promise<SessionLock>;
 }
 
+/** What an upload is, for as long as it is: the tree says so, and whoever writes to the session store has no say in it. */
+type Description = Pick<
+  UploadSession,
+  'id' | 'repository' | 'subject' | 'network' | 'algorithm' | 'startedAt'
+>;
+
+/** Descriptions that are remembered; others are read from the tree again. */
+const maxKnown = 10_000;
+
 export function createSessionAccess(driver: StorageDriver, sessions: SessionStore): SessionAccess {
+  const known = new LRUCache<UploadId, Description>({ max: maxKnown });
+
   async function find({ repository, id, subject }: UploadKey): Promise<UploadSession> {
-    let session = await sessions.read(id);
-    if (session === undefined) {
+    let noted = await sessions.read(id);
+    let description = known.get(id);
+    if (noted === undefined || description === undefined) {
       const recovered = await recoverSession(driver, repository, id);
-      if (recovered !== undefined) await sessions.create(recovered);
-      session = recovered;
+      if (recovered === undefined) throw unknownUpload(id);
+      description = describe(recovered);
+      known.set(id, description);
+      if (noted === undefined) await sessions.create(recovered);
+      noted ??= recovered;
     }
-    if (session?.repository !== repository || session.subject !== subject) {
+    if (description.repository !== repository || description.subject !== subject) {
       throw unknownUpload(id);
     }
-    return session;
+    return { ...noted, ...description };
   }
 
   async function acquire(
@@ -56,14 +74,33 @@ export function createSessionAccess(driver: StorageDriver, sessions: SessionStor
     onReleaseRequested: () => void,
   ): Promise<SessionLock> {
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
-      await find(key);
+      const description = describe(await find(key));
       const lock = await sessions.acquire(key.id, { requester, onReleaseRequested });
-      if (lock !== undefined) return lock;
+      if (lock !== undefined) return withDescription(lock, description);
     }
     throw new SessionBusyError('the upload cannot be coordinated at the moment');
   }
 
-  return { find, acquire };
+  return { find, acquire, add: (session) => void known.set(session.id, describe(session)) };
+}
+
+function describe(session: UploadSession): Description {
+  const { id, repository, subject, network, algorithm, startedAt } = session;
+  return { id, repository, subject, network, algorithm, startedAt };
+}
+
+/** The same lock; what its session is comes from elsewhere than the store. */
+function withDescription(lock: SessionLock, description: Description): SessionLock {
+  return {
+    get session() {
+      return { ...lock.session, ...description };
+    },
+    look: () => lock.look(),
+    confirm: () => lock.confirm(),
+    update: (progress) => lock.update(progress),
+    remove: () => lock.remove(),
+    [Symbol.asyncDispose]: () => lock[Symbol.asyncDispose](),
+  };
 }
 
 export function unknownUpload(id: UploadId): RegistryError {

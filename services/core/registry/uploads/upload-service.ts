@@ -97,7 +97,7 @@ export function createUploadService({
   now = () => new Date(),
 }: Dependencies): UploadService {
   const partials = createPartialUploads(driver, { onTakenOver });
-  const { find, acquire } = createSessionAccess(driver, sessions);
+  const { add, find, acquire } = createSessionAccess(driver, sessions);
   const { commit, linkStored, end } = createUploadEnding({ driver, locks, blobs, partials });
 
   /** Runs an action with the session's lock and says in the client's words why it cannot be. */
@@ -182,6 +182,7 @@ export function createUploadService({
       try {
         await writeSessionFiles(driver, session);
         await sessions.create(session);
+        add(session);
       } catch (error) {
         // The client never learns of it.
         await driver.remove(paths.upload(repository, session.id)).catch(() => {});

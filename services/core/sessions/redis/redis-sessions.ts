@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
-import type { RepositoryName } from '#libs/oci/reference.ts';
+import { z } from 'zod';
+import { isDigest } from '#libs/oci/digest.ts';
+import { isRepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import type { RedisConnection } from '#libs/redis/connection.ts';
 import { givenUpKey } from '#libs/redis/give-up.ts';
@@ -173,8 +174,8 @@ export function createRedisSessionStore({
 
 /** As the create script takes it: about, fence, offset, digest, proof. */
 function formatSession(session: UploadSession): (string | number)[] {
-  const { repository, subject, network, algorithm, startedAt } = session;
-  const about = JSON.stringify({ repository, subject, network, algorithm, startedAt });
+  const { repository, subject, algorithm, startedAt } = session;
+  const about = JSON.stringify({ repository, subject, algorithm, startedAt });
   return [about, ...formatProgress(session)];
 }
 
@@ -183,26 +184,35 @@ function formatProgress({ fence, offset, digest, proof }: UploadProgress): (stri
   return [fence, offset, digest ?? '', proof ?? ''];
 }
 
-function parseSession(id: UploadId, list: readonly string[]): UploadSession {
+/** @returns undefined for what is no session of ours, whoever wrote it: storage knows better */
+function parseSession(id: UploadId, list: readonly string[]): UploadSession | undefined {
   const fields = new Map<string, string>();
   for (let index = 0; index < list.length; index += 2) {
     fields.set(list[index] ?? '', list[index + 1] ?? '');
   }
-  const get = (name: string) => fields.get(name) ?? '';
-  const about = JSON.parse(get('about')) as {
-    repository: RepositoryName;
-    subject: string;
-    network?: string;
-    algorithm: DigestAlgorithm;
-    startedAt: string;
-  };
-  return {
-    id,
-    ...about,
-    startedAt: new Date(about.startedAt),
-    fence: Number(get('fence')),
-    offset: Number(get('offset')),
-    digest: get('digest') === '' ? undefined : (get('digest') as Digest),
-    proof: get('proof') === '' ? undefined : get('proof'),
-  };
+  try {
+    const { about, ...progress } = sessionSchema.parse(Object.fromEntries(fields));
+    return { id, ...aboutSchema.parse(JSON.parse(about)), ...progress };
+  } catch {
+    return undefined;
+  }
 }
+
+const aboutSchema = z.object({
+  repository: z.string().refine(isRepositoryName),
+  subject: z.string(),
+  algorithm: z.enum(['sha256', 'sha512']),
+  startedAt: z.coerce.date(),
+});
+
+const count = z.coerce.number().int().min(0);
+const absent = z.literal('').transform(() => undefined);
+
+/** The hash of a session, as {@link formatSession} writes it. */
+const sessionSchema = z.object({
+  about: z.string(),
+  fence: count,
+  offset: count,
+  digest: z.union([absent, z.string().refine(isDigest)]),
+  proof: z.union([absent, z.string()]),
+});
