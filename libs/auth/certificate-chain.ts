@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { type KeyObject, X509Certificate } from 'node:crypto';
 import { limitsOf } from './certificate-extensions.ts';
 import { UntrustedKeyError } from './verify.ts';
 
@@ -36,7 +36,10 @@ export function verifyChain(
       return leaf;
     }
     const next = chain[index + 1];
-    if (next === undefined || !isSigned(certificate, next)) break;
+    if (next === undefined) break;
+    // Nobody vouches for it yet: what it is made of must not decide how long the look takes.
+    assertUsualKey(next.publicKey);
+    if (!isSigned(certificate, next)) break;
   }
   throw new UntrustedKeyError('the certificate of the token is not by a trusted authority');
 }
@@ -52,6 +55,19 @@ function assertUnderstood(certificate: X509Certificate): void {
   const { unfit } = limitsOf(certificate);
   if (unfit === undefined) return;
   throw new UntrustedKeyError(`a certificate of the token is not acceptable: ${unfit}`);
+}
+
+/** Bits of the largest RSA key, and the largest exponent, with which a signature is looked at. */
+const largestRsa = { modulus: 8192, exponent: 2n ** 32n } as const;
+
+/** @throws UntrustedKeyError for a key of a kind or size that no authority uses, and that would cost much */
+function assertUsualKey({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): void {
+  const type = String(asymmetricKeyType);
+  const { modulusLength = 0, publicExponent = 0n } = asymmetricKeyDetails ?? {};
+  const isUsual = type.startsWith('rsa')
+    ? modulusLength <= largestRsa.modulus && publicExponent <= largestRsa.exponent
+    : type === 'ec' || type === 'ed25519';
+  if (!isUsual) throw new UntrustedKeyError('a certificate of the token has an unusual key');
 }
 
 function inTime(certificate: X509Certificate, now: Date): boolean {

@@ -154,8 +154,14 @@ async function readBundle(path: string): Promise<Known> {
   return { byId, roots };
 }
 
+/** Keys of one set; issuers have a handful. */
+const maxKeys = 1000;
+
+/** @throws Error for more than anybody has */
 async function indexJwks(keys: readonly JWK[], log: Logger): Promise<Known> {
   const byId = new Map<string, KeyObject>();
+  if (keys.length > maxKeys) throw new Error(`the key set has more than ${maxKeys} keys`);
+  let invalid = 0;
   for (const jwk of keys) {
     // A symmetric key in a public place is nobody's proof.
     if (jwk.kty === 'oct' || jwk.use === 'enc') continue;
@@ -164,9 +170,11 @@ async function indexJwks(keys: readonly JWK[], log: Logger): Promise<Known> {
       for (const id of await keyIds(key)) byId.set(id, key);
       if (jwk.kid !== undefined) byId.set(jwk.kid, key);
     } catch (error) {
-      log.warn({ err: error, kid: jwk.kid }, 'skipping an invalid key of the key set');
+      invalid += 1;
+      log.debug({ err: error, kid: jwk.kid }, 'skipping an invalid key of the key set');
     }
   }
+  if (invalid > 0) log.warn({ invalid, keys: keys.length }, 'skipping invalid keys of the key set');
   return { byId, roots: [] };
 }
 

@@ -36,8 +36,8 @@ export function internalSettings(
   const cores = addresses(gateway.cores, 'portcullis.gateway.cores', ownCores);
   const auths = addresses(gateway.auth, 'portcullis.gateway.auth', [ownAddress(authListener, tls)]);
   const remote =
-    core.listen ??
-    auth.listen ??
+    (coreListener.isPrivate ? undefined : core.listen) ??
+    (authListener.isPrivate ? undefined : auth.listen) ??
     [...gateway.cores, ...gateway.auth].find((address) => !address.startsWith('unix:'));
   if (remote !== undefined && (secret ?? '').length < 16) {
     throw new Error(

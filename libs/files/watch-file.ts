@@ -46,6 +46,12 @@ export function watchFile(
   /** The state that could not be read, of which that was said. */
   let unread: { state: FileState | undefined } | undefined;
 
+  function sayInvalid(error: unknown): void {
+    const hint = codeOf(error) === 'EACCES' ? '; let this user read it, or restart' : '';
+    const message = `the changed file is invalid; keeping the previous state${hint}`;
+    log.error({ why: (error as Error).message, file: path }, message);
+  }
+
   /** @returns false if the system did not let it be read, which may pass */
   async function attempt(quiet: boolean): Promise<boolean> {
     try {
@@ -53,9 +59,7 @@ export function watchFile(
       log.info({ file: path }, 'file reloaded');
       return true;
     } catch (error) {
-      const hint = codeOf(error) === 'EACCES' ? '; let this user read it, or restart' : '';
-      const message = `the changed file is invalid; keeping the previous state${hint}`;
-      if (!quiet) log.error({ why: (error as Error).message, file: path }, message);
+      if (!quiet) sayInvalid(error);
       return systemErrorOf(error).syscall === undefined;
     }
   }
@@ -100,7 +104,10 @@ export function watchFile(
       if (taken === undefined) {
         // What changed since the caller read it is taken now, without a word.
         const state = await current();
-        await load().catch(() => {});
+        await load().catch((error: unknown) => {
+          // What only root could read was read before this process became somebody else.
+          if (systemErrorOf(error).syscall === undefined) sayInvalid(error);
+        });
         taken = { state };
         return;
       }

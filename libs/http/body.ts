@@ -10,18 +10,27 @@ export function hasBody({ headers }: Pick<IncomingMessage, 'headers'>): boolean 
   return encoding !== undefined || Number(length) !== 0;
 }
 
+export interface ReadBodyOptions {
+  within?: number;
+  signal?: AbortSignal;
+  beyond?: { bytes: number; room: () => Promise<void> };
+}
+
 /**
  * Reads a small body whole.
  * @param limit bytes
  * @param options.within milliseconds it may take to come, however steadily: what is kept for it is kept from others
+ * @param options.signal aborted when the answer is of no more use
+ * @param options.beyond called once when more than so many bytes have come; the rest waits for it
  * @throws RegistryError CONTENT_TOO_LARGE, as soon as it is known; REQUEST_TIMEOUT; REQUEST_INVALID for a body
  *   cut short
  */
 export async function readBody(
   request: IncomingMessage,
   limit: number,
-  { within = longest } = {},
+  { within = longest, signal, beyond }: ReadBodyOptions = {},
 ): Promise<Buffer> {
+  signal?.throwIfAborted();
   const tooLarge = () =>
     new RegistryError('CONTENT_TOO_LARGE', {
       message: `the request body is larger than the ${limit} bytes allowed here`,
@@ -30,21 +39,29 @@ export async function readBody(
   if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
+  let asked = false;
   let timer: NodeJS.Timeout | undefined;
+  let onAbort = () => {};
   const body = new Promise<Buffer>((resolve, reject) => {
-    const refuse = (error: RegistryError) => {
+    const refuse = (error: Error) => {
       request.removeAllListeners('data');
       request.pause();
       reject(error);
     };
+    onAbort = () => refuse(signal?.reason as Error);
+    signal?.addEventListener('abort', onAbort, { once: true });
     timer = setTimeout(() => {
       const message = `the request body did not arrive within ${within / 1000} s`;
       refuse(new RegistryError('REQUEST_TIMEOUT', { message }));
     }, within);
     request.on('data', (chunk: Buffer) => {
       size += chunk.length;
-      if (size <= limit) chunks.push(chunk);
-      else refuse(tooLarge());
+      if (size > limit) return refuse(tooLarge());
+      chunks.push(chunk);
+      if (beyond === undefined || size <= beyond.bytes || asked) return;
+      asked = true;
+      request.pause();
+      beyond.room().then(() => request.resume(), refuse);
     });
     request.once('end', () => resolve(Buffer.concat(chunks)));
     request.once('close', () => {
@@ -54,5 +71,8 @@ export async function readBody(
     });
     request.once('error', (cause) => reject(new RegistryError('REQUEST_INVALID', { cause })));
   });
-  return await body.finally(() => clearTimeout(timer));
+  return await body.finally(() => {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  });
 }

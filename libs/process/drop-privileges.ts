@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import type { UserIds } from '#libs/config/settings.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { chooseUser, type UserChoice } from './choose-user.ts';
@@ -62,8 +63,10 @@ export async function switchToControllerOf(...paths: readonly string[]): Promise
     }
     user ??= other;
     const open = other === undefined ? await changeableByOthers(path) : undefined;
+    if (open === undefined) continue;
     // A file itself is left to whom it belongs: it is replaced, whoever may write to it.
-    if (open === undefined || open === path) continue;
+    const isFile = (await stat(path).catch(() => undefined))?.isFile() === true;
+    if (open === path && isFile) continue;
     throw new UsageError(
       `others than root can change where ${path} leads, by ${open}: take that from them (chmod go-w), or run this as the user who serves`,
     );

@@ -82,13 +82,14 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
     tellSupervisor({ type: 'failed' });
     process.exit(1);
   }
-  for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) process.off(event, leave);
   const { failed } = running;
   const cannotGoOn = failed?.then(({ message }) => {
     tellSupervisor({ type: 'failed' });
     return message;
   });
   listenForStop({ delay: drainDelay, readiness, log, stop: () => running.stop(), cannotGoOn });
+  // Not before others listen: a signal that nobody listens to for a moment is lost.
+  for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) process.off(event, leave);
   listenForReload(running, log);
   log.info({ address: running.address }, `${name} is ready`);
   tellSupervisor({ type: 'ready', address: running.address });

@@ -51,10 +51,10 @@ function grantOne(
  * `*` lists everything, and only for whom a rule says so; everybody who is logged in may list what it
  * may pull, which `pull` stands for.
  */
-function grantCatalog(policy: Policy, caller: Caller): string[] {
+export function grantCatalog(policy: Policy, caller: Caller, at?: Date): string[] {
   const decide = (action: string) => {
     const wanted = { type: 'registry', name: 'catalog', actions: [action] };
-    const { granted, by } = policy.decide(caller, wanted);
+    const { granted, by } = policy.decide(caller, wanted, at);
     return { may: granted.length > 0, by: by.get(action) ?? 'no rule' };
   };
   const whole = decide('*');

@@ -179,6 +179,8 @@ describe('the token service', () => {
     socket.write(
       'POST /auth/token HTTP/1.1\r\nHost: a\r\nContent-Length: 60000\r\n\r\ngrant_type=password',
     );
+    await waitFor('what most forms need', () => budgets.forms.used === 2048);
+    socket.write('a'.repeat(3000));
     await waitFor('its share', () => budgets.forms.used === 60_000);
     const form = new URLSearchParams({ grant_type: 'password', username: 'bob' });
     assert.equal((await fetch(`${url}/auth/token`, { method: 'POST', body: form })).status, 400);

@@ -4,6 +4,7 @@ import { callerDetailsSchema } from '#libs/auth/claims.ts';
 import type { KeySet } from '#libs/auth/key-set.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
+import { whileClientWaits } from '#libs/http/client-gone.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { callerOf } from '#libs/policy/caller.ts';
 import type { Policy } from '#libs/policy/policy.ts';
@@ -55,7 +56,11 @@ export function postFilter(
 ): Middleware<RequestState> {
   return async (ctx) => {
     const parsed = filterSchema.safeParse(
-      JSON.parse((await readBody(ctx.req, 1024 * 1024)).toString('utf8')),
+      JSON.parse(
+        (await readBody(ctx.req, 1024 * 1024, { signal: whileClientWaits(ctx.res) })).toString(
+          'utf8',
+        ),
+      ),
     );
     if (!parsed.success) throw new RegistryError('REQUEST_INVALID');
     const { subject, details = {}, client, names } = parsed.data;

@@ -27,6 +27,9 @@ import { answerOAuthError, OAuthError } from './oauth-error.ts';
 /** Bytes of a token request's form. */
 const maxForm = 64 * 1024;
 
+/** Bytes of most forms. */
+const usualForm = 2 * 1024;
+
 /** Milliseconds for all of it. */
 const formTimeout = 30_000;
 
@@ -90,8 +93,20 @@ async function readForm(ctx: Context, { forms }: AuthBudgets): Promise<URLSearch
   // What does not say how long it is may be as long as any.
   const size = Math.min(length === undefined ? maxForm : Number(length), maxForm);
   const signal = whileClientWaits(ctx.res);
-  using _lease = await forms.take(partiesOf(ctx.state.client), size, { signal });
-  const bytes = await readBody(ctx.req, maxForm, { within: formTimeout });
+  const parties = partiesOf(ctx.state.client);
+  using _first = await forms.take(parties, Math.min(size, usualForm), { signal });
+  using rest = new DisposableStack();
+  const bytes = await readBody(ctx.req, maxForm, {
+    within: formTimeout,
+    signal,
+    // Not for what was only announced.
+    beyond: {
+      bytes: usualForm,
+      async room() {
+        rest.use(await forms.take(parties, size - usualForm, { signal }));
+      },
+    },
+  });
   return new URLSearchParams(bytes.toString('utf8'));
 }
 

@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
+import type { Access } from '#libs/access/scope.ts';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import type { AuthSettings } from '#libs/config/auth-settings.ts';
 import { parseYaml, YamlError } from '#libs/config/parse-yaml.ts';
@@ -10,6 +11,7 @@ import { type Caller, callerOf } from '#libs/policy/caller.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import type { DecidedBy, Policy } from '#libs/policy/policy.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
+import { grantCatalog } from '../grant.ts';
 import { readIfPresent } from '../read-if-present.ts';
 import { parseRobots, type Robot, robotPrefix } from '../robots/robots-file.ts';
 import { stateFiles } from '../state-files.ts';
@@ -151,7 +153,21 @@ function explain(
       : `it ${verb} ${actions.join(', ')} only`;
     skipped.push({ rule: index, why: mismatch ?? other });
   }
-  return { action, type, repository: name, allowed: decision.granted.length > 0, by, skipped };
+  return {
+    action,
+    type,
+    repository: name,
+    allowed: isAllowed(policy, caller, wanted),
+    by,
+    skipped,
+  };
+}
+
+/** As a token would be given it. */
+function isAllowed(policy: Policy, caller: Caller, wanted: Access, at?: Date): boolean {
+  if (wanted.type !== 'registry') return policy.decide(caller, wanted, at).granted.length > 0;
+  const granted = grantCatalog(policy, caller, at);
+  return granted.includes('*') || wanted.actions.every((action) => granted.includes(action));
 }
 
 function format(answer: Answer, { account }: Caller, { rules = [] }: AuthSettings): string {
@@ -160,7 +176,7 @@ function format(answer: Answer, { account }: Caller, { rules = [] }: AuthSetting
   const what = type === 'repository' ? repository : `${type} ${repository}`;
   const lines = [
     `${who} ${allowed ? 'may' : 'may not'} ${action} ${what}`,
-    `  ${describe(by, rules)}`,
+    `  ${type === 'registry' ? describeCatalog(answer, rules) : describe(by, rules)}`,
     ...skipped.map(({ rule, why }) => `  skipped: acl[${rule}]: ${why}`),
   ];
   return `${lines.join('\n')}\n`;
@@ -173,6 +189,18 @@ function describe(by: DecidedBy, rules: NonNullable<AuthSettings['rules']>): str
   const { match, actions, effect, comment } = rules[by] ?? { match: {}, actions: [] };
   const text = JSON.stringify({ match, actions, ...(effect === undefined ? {} : { effect }) });
   return `because of acl[${by}] ${text}${comment === undefined ? '' : `  # ${comment}`}`;
+}
+
+/** Everybody who is logged in may list what it may pull, and only a rule of the type registry shows the rest. */
+function describeCatalog(
+  { action, allowed, by }: Answer,
+  rules: NonNullable<AuthSettings['rules']>,
+): string {
+  if (allowed && by === 'no rule') return 'because who is logged in may list what it may pull';
+  if (!allowed && by !== 'no rule') {
+    return `because only a rule that names type: registry and the action ${action} shows all repositories`;
+  }
+  return describe(by, rules);
 }
 
 /** @throws Error with one sentence */
@@ -258,8 +286,8 @@ function failuresOf(
 ) {
   return action.flatMap((one) => {
     const wanted = { type, name: repository, actions: [one] };
-    const { granted, by } = policy.decide(caller, wanted, at);
-    const found = granted.length > 0 ? 'allowed' : 'denied';
+    const { by } = policy.decide(caller, wanted, at);
+    const found = isAllowed(policy, caller, wanted, at) ? 'allowed' : 'denied';
     if (found === expect) return [];
     const what = `${account || 'anonymous'} ${one} ${repository}`;
     const why = describe(by.get(one) ?? 'no rule', settings.rules ?? []);

@@ -61,7 +61,7 @@ export function putManifest(
     const { caller, requester } = ctx.state;
     const parties = partiesOf(caller.client, caller.subject);
     using _share = await budgets.manifests.take(parties, costOf(ctx), requester);
-    const bytes = await readBody(ctx.req, maxManifestSize);
+    const bytes = await readBody(ctx.req, maxManifestSize, { signal: ctx.state.requester.signal });
     const pushed = {
       reference,
       bytes,

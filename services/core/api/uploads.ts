@@ -1,9 +1,15 @@
 import type { IncomingMessage } from 'node:http';
 import { covers } from '#libs/access/scope.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
-import { type Digest, digestParts, parseDigest, parseDigestAlgorithm } from '#libs/oci/digest.ts';
+import {
+  type Digest,
+  digestParts,
+  isDigest,
+  parseDigest,
+  parseDigestAlgorithm,
+} from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import { parseRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
+import { isRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { UploadKey } from '../registry/uploads/session-access.ts';
@@ -21,15 +27,15 @@ export function startUpload(registry: Registry): Handler {
   const { uploads } = registry;
   return async (ctx, { name }) => {
     const query = queryOf(ctx);
-    const mount = query.get('mount');
-    if (mount !== null) {
-      const digest = parseDigest(mount);
+    const mount = query.get('mount') ?? '';
+    // What cannot be read cannot be mounted, which is no error.
+    if (isDigest(mount)) {
       // A body that has no use here: behind bytes that nobody takes the end of the connection is not seen.
       if (query.get('digest') === null) ctx.req.resume();
-      if (await mountBlob(ctx, registry, { to: name, digest, query })) {
-        created(ctx, name, digest);
+      if (await mountBlob(ctx, registry, { to: name, digest: mount, query })) {
+        created(ctx, name, mount);
         const from = query.get('from') ?? undefined;
-        ctx.state.audit('mount', { repository: name, digest, from });
+        ctx.state.audit('mount', { repository: name, digest: mount, from });
         return;
       }
     }
@@ -140,8 +146,11 @@ async function mountBlob(
   const named = query.get('from');
   if (named === null)
     return await blobs.mountFromAnywhere(to, digest, mayPull, ctx.state.requester);
-  const from = parseRepositoryName(named);
-  return mayPull(from) && (await blobs.mount(from, to, digest, ctx.state.requester));
+  return (
+    isRepositoryName(named) &&
+    mayPull(named) &&
+    (await blobs.mount(named, to, digest, ctx.state.requester))
+  );
 }
 
 /** Parameters of the URL. Some scripts write `$location?digest=…` also where the location has a query already. */

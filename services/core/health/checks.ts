@@ -107,11 +107,20 @@ function withoutSecrets(url: URL): string {
 /** A URL's user and password travel in a header. */
 function splitCredentials(url: URL): { target: URL; authorization: string | undefined } {
   if (url.username === '' && url.password === '') return { target: url, authorization: undefined };
-  const pair = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
+  const pair = `${decode(url.username)}:${decode(url.password)}`;
   const target = new URL(url);
   target.username = '';
   target.password = '';
   return { target, authorization: `Basic ${Buffer.from(pair).toString('base64')}` };
+}
+
+/** A percent sign that encodes nothing stands for itself. */
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** The innermost word on what went wrong, which names no URL. */

@@ -6,9 +6,15 @@ export function collect(value: string, before: string[] = []): string[] {
   return [...before, value];
 }
 
+/** Milliseconds: nobody means more than a hundred years. */
+const longest = 100 * 365 * 24 * 60 * 60 * 1000;
+
 /** @returns milliseconds. @throws InvalidArgumentError */
 export function duration(text: string): number {
   const parsed = parseDuration(text);
+  if (parsed !== undefined && parsed > longest) {
+    throw new InvalidArgumentError('It is more than a hundred years.');
+  }
   if (parsed === undefined)
     throw new InvalidArgumentError('It is not a duration such as 10s, 5m or 1h30m.');
   return parsed;

@@ -57,12 +57,16 @@ export async function checkTree(
   options: CheckOptions,
 ): Promise<CheckReport> {
   const repaired: CheckReport['findings'] = [];
+  /** Blobs are read in the first round only. */
+  let damaged: CheckReport['findings'] = [];
   // What was moved out of its place may leave links to it, and those tags.
   for (let round = 1; ; round += 1) {
     const report = await checkOnce(driver, { ...options, hash: options.hash && round === 1 });
     const ofRound = report.findings.filter((finding) => finding.repaired);
     const others = report.findings.filter((finding) => !finding.repaired);
     repaired.push(...ofRound);
+    if (round === 1) damaged = others.filter(({ kind }) => kind === 'damaged-blob');
+    else others.push(...damaged);
     if (ofRound.length === 0 || round === mostRounds) {
       return { ...report, findings: [...repaired, ...others] };
     }

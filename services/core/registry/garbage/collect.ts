@@ -161,7 +161,7 @@ async function mark({
     report.repositories += 1;
     report.kept.manifests += marked.keptManifests;
     report.young.layers += marked.youngLayers;
-    await clearRepository(driver, repository, marked, discard, options.dryRun, report);
+    await clearRepository(driver, repository, marked, { ...options, discard, olderThan }, report);
   }
   return needed;
 }
@@ -170,8 +170,7 @@ async function clearRepository(
   driver: StorageDriver,
   repository: RepositoryName,
   { garbage, staleReferrers, staleTags, empty }: MarkedRepository,
-  discard: Discard,
-  dryRun: boolean,
+  { discard, dryRun, olderThan }: { discard: Discard; dryRun: boolean; olderThan: Date },
   report: CollectReport,
 ): Promise<void> {
   for (const { kind, digest } of garbage) {
@@ -183,9 +182,13 @@ async function clearRepository(
   }
   if (!dryRun) {
     for (const { subject, digest } of staleReferrers) {
-      // It may have come meanwhile, by a push that was tried again.
+      // It may have come meanwhile, by a push that was tried again, or be about to: that writes the entry first.
+      const path = paths.referrer(repository, subject, digest);
+      const entry = await ifPresent(driver.stat(path));
       const link = await ifPresent(driver.stat(paths.revisionLink(repository, digest)));
-      if (link === undefined) await driver.remove(paths.referrer(repository, subject, digest));
+      if (link === undefined && entry !== undefined && entry.modified < olderThan) {
+        await driver.remove(path);
+      }
     }
     for (const tag of staleTags) await removeStaleTag(driver, repository, tag);
   }

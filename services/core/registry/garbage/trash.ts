@@ -124,6 +124,8 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
     for (const epoch of newestFirst) {
       const from = trashPath(epoch, item);
       if ((await ifPresent(driver.stat(from))) === undefined) continue;
+      // What came into its place since is newer, and right: this may be what it was pushed again for.
+      if ((await ifPresent(driver.stat(place))) !== undefined) return place;
       try {
         if (item.kind === 'manifest' && !(await bringContents(item.repository, from))) continue;
         // Young again, so that the next collection leaves it to whoever relies on it now.
@@ -142,7 +144,19 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
     return (await ifPresent(driver.stat(place))) === undefined ? undefined : place;
   }
 
+  /** Those who miss the same thing at the same time bring it back once. */
+  const takingBack = new Map<string, Promise<StoragePath | undefined>>();
+
   async function takeBack(item: Discardable, use: Use = 'refer'): Promise<StoragePath | undefined> {
+    const key = `${use} ${keyOf(item)}`;
+    const running = takingBack.get(key);
+    if (running !== undefined) return await running;
+    const taking = bringBack(item, use).finally(() => takingBack.delete(key));
+    takingBack.set(key, taking);
+    return await taking;
+  }
+
+  async function bringBack(item: Discardable, use: Use): Promise<StoragePath | undefined> {
     // Between a look into the trash and one in its place it can be put back by somebody else and taken
     // away once more, so that neither sees it.
     for (let attempt = 1; attempt <= maxLooks; attempt += 1) {

@@ -171,7 +171,8 @@ export function limitUploads({
     async purge(openedBefore, options) {
       const ended = await uploads.purge(openedBefore, options);
       if (!options.dryRun) {
-        for (const { id } of open.before(openedBefore.getTime())) open.remove(id);
+        // One that is in use stays.
+        await lookAtAll(open.before(openedBefore.getTime()));
       }
       return ended;
     },

@@ -51,10 +51,14 @@ export async function takeChunk(
   await using writer = new RepeatedChunkWriter(partial, begin, wanted({ requester, releaseAsked }));
   let received = 0;
   try {
-    for await (const bytes of source(releaseAsked)) {
+    // A stop ends what waits for bytes, however slowly they come.
+    for await (const bytes of source(AbortSignal.any([releaseAsked, requester.signal]))) {
       await writer.write(bytes.subarray(0, length - received));
       received += bytes.length;
       if (received > length) break;
+    }
+    if (received !== length && requester.signal.aborted) {
+      throw new RequestGoneError(requester.signal.reason);
     }
     assertWhole(received, length, releaseAsked);
     await partial.close();
@@ -95,7 +99,7 @@ export function wanted({
   releaseAsked,
 }: Pick<LockedRequest, 'requester' | 'releaseAsked'>): () => void {
   return () => {
-    if (requester.signal.aborted) throw new RequestGoneError();
+    if (requester.signal.aborted) throw new RequestGoneError(requester.signal.reason);
     if (releaseAsked.aborted) throw takenOver();
   };
 }
