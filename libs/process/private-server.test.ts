@@ -8,6 +8,7 @@ import {
   type TemporaryFolder,
 } from '../../test/support/temporary-folder.ts';
 import { createApp } from '../http/app.ts';
+import { readBody } from '../http/body.ts';
 import { whileClientWaits } from '../http/client-gone.ts';
 import { createReadiness } from '../http/readiness.ts';
 import { type PrivateServer, servePrivately } from './private-server.ts';
@@ -35,6 +36,11 @@ describe('a private server that is told to stop', () => {
         ctx.res.write('begun');
         ctx.respond = false;
         waiting.resolve();
+        return;
+      }
+      if (ctx.path === '/reads') {
+        waiting.resolve();
+        await readBody(ctx.req, 1000, { signal: whileClientWaits(ctx.res) });
         return;
       }
       if (ctx.path === '/changes') {
@@ -77,6 +83,20 @@ describe('a private server that is told to stop', () => {
     await waiting.promise;
     await server.stop(200);
     assert.equal(await answer, '503 1');
+  });
+
+  test('waits for no body, however slowly it comes', async () => {
+    const asking = request({ socketPath, path: '/reads', method: 'POST' });
+    asking.setHeader('Content-Length', 1000);
+    const answer = new Promise((resolve) => {
+      asking.once('response', ({ statusCode }) => resolve(statusCode));
+      asking.once('error', () => resolve('cut'));
+    });
+    asking.write('a few bytes');
+    await waiting.promise;
+    await server.stop(200);
+    assert.equal(await answer, 503);
+    asking.destroy();
   });
 
   test('waits for one that is changing something, and tells what became of it', async () => {

@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
@@ -7,6 +8,7 @@ import { ownerOfTree } from '#libs/process/choose-user.ts';
 import { switchUser } from '#libs/process/drop-privileges.ts';
 import { connectRedis } from '#libs/redis/connection.ts';
 import { openWrites } from '../open-writes.ts';
+import type { Ownership } from '../ownership/keep-ownership.ts';
 import { ownerTimes } from '../ownership/owner.ts';
 import { paths } from '../registry/paths.ts';
 import { createCoordination } from '../sessions/create-coordination.ts';
@@ -44,38 +46,74 @@ export async function openStorage(
 /** Milliseconds; who shows no sign of life for as long is dead, so that it can be told from one that lives. */
 const waitForOwner = ownerTimes.stillFor + 1000;
 
-/** Storage that nobody else changes, but cores that respect the same locks. */
+/** Storage in which things may be made right. */
 export interface OpenForRepair extends OpenStorage {
-  locks: Locks;
+  /** Those of the cores. The first one that is asked for takes the storage as well. */
+  locks: Pick<Locks, 'exclusive'>;
   close(): Promise<void>;
 }
 
 /**
- * Opens the storage to change what is there. Without `redis:` that is for the tree's only writer, as a core is: one that
- * serves must be stopped, or serve read-only. With it the cores and this process keep to the same locks.
- * @throws Error with one clear sentence
+ * Opens the storage to change what is there, once a lock is asked for. Without `redis:` it is for its only writer, as a core
+ * is: one that serves must be stopped, or serve read-only. With it the cores and this process keep to the same locks.
+ * @throws Error with one clear sentence; from `exclusive` as well
  */
 export async function openForRepair(config: string | undefined): Promise<OpenForRepair> {
   const { driver, settings } = await openStorage(config, { readOnly: false });
   const log = createLogger({ ...settings.log, level: 'warn', process: 'fsck' }, process.stderr);
-  const shared = settings.redis !== undefined;
   const redis = settings.redis && (await connectRedis(settings.redis, log));
   const coordination = createCoordination(redis, log);
-  const writes = openWrites({
+  const closing = [
+    () => driver.close(),
+    async () => await redis?.close(),
+    () => coordination.close(),
+  ];
+
+  async function own(): Promise<Ownership> {
+    const writes = openWrites({
+      driver,
+      shared: redis !== undefined,
+      readiness: createReadiness(),
+      metrics: undefined,
+      log,
+      times: { ...ownerTimes, waitFor: waitForOwner },
+    });
+    closing.push(() => writes.close());
+    await becomeSoleWriter(writes.ownership);
+    return writes.ownership;
+  }
+
+  let owning: Promise<Ownership> | undefined;
+  return {
     driver,
-    shared,
-    readiness: createReadiness(),
-    metrics: undefined,
-    log,
-    times: { ...ownerTimes, waitFor: waitForOwner },
-  });
-  const close = async () => {
-    await writes.close();
-    await coordination.close();
-    await redis?.close();
-    await driver.close();
+    settings,
+    locks: {
+      async exclusive(key) {
+        owning ??= own();
+        const ownership = await owning;
+        const held = await coordination.locks.exclusive(key);
+        const look = async () => {
+          await ownership.assertOwned();
+          await held.look();
+        };
+        return {
+          look,
+          async confirm() {
+            await ownership.assertOwned();
+            await held.confirm();
+          },
+          [Symbol.dispose]: () => held[Symbol.dispose](),
+        };
+      },
+    },
+    async close() {
+      for (const close of closing.reverse()) await close();
+    },
   };
-  const { looked, owned, ended, reason } = writes.ownership;
+}
+
+/** @throws Error if somebody else owns the storage, or it cannot be known who does */
+async function becomeSoleWriter({ looked, owned, ended, reason }: Ownership): Promise<void> {
   await looked;
   if (reason() !== undefined) {
     process.stderr.write(
@@ -83,16 +121,12 @@ export async function openForRepair(config: string | undefined): Promise<OpenFor
     );
   }
   // Its own timers keep no process alive.
-  const alive = setInterval(() => {}, 1000);
-  const why = await Promise.race([owned, ended]);
-  clearInterval(alive);
-  if (why !== undefined) {
-    await close();
-    throw new Error(
-      `${why.message}. To repair beside it, let it serve read-only (storage.maintenance.readonly)`,
-    );
-  }
-  return { driver: writes.driver, settings, locks: coordination.locks, close };
+  const deadline = sleep(waitForOwner + 2000).then(() => new Error(reason()));
+  const why = await Promise.race([owned, ended, deadline]);
+  if (why === undefined) return;
+  throw new Error(
+    `nothing can be repaired: ${why.message}. Beside a registry that serves read-only (storage.maintenance.readonly) it can`,
+  );
 }
 
 function noRegistry(storage: Settings['storage']): Error {

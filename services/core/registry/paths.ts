@@ -69,6 +69,7 @@ export const paths = {
     return at(`/blobs/${algorithm}/${hex.slice(0, 2)}/${hex}`);
   },
   blob: (digest: Digest) => `${paths.blobFolder(digest)}/data` as StoragePath,
+  allDamaged: at('/_portcullis/damaged'),
   damaged: (digest: Digest) => at(`/_portcullis/damaged/${linkFolder(digest)}`),
 
   trash: at('/_portcullis/trash'),

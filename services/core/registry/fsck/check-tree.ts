@@ -6,9 +6,11 @@ import {
   type StorageDriver,
   type StorageInfo,
   type StoragePath,
+  type VisibleStep,
 } from '../../storage/driver.ts';
 import { walkRepositories } from '../catalog.ts';
 import { digestFile } from '../digest-file.ts';
+import { digestsIn } from '../digests-in.ts';
 import { createTrash, keyOf, type Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import { walkUploads } from '../uploads/walk-uploads.ts';
@@ -26,7 +28,7 @@ export interface CheckOptions {
   /**
    * Makes right what can be, under these locks: those of all who write to the tree meanwhile. Undefined: only looks.
    */
-  repair?: Locks | undefined;
+  repair?: Pick<Locks, 'exclusive'> | undefined;
   /** Uploads opened before are orphans. */
   uploadsBefore: Date;
   onProgress?: (progress: CheckProgress) => void;
@@ -91,6 +93,7 @@ async function checkOnce(driver: StorageDriver, options: CheckOptions): Promise<
     named: new Set(),
     now: options.now ?? (() => new Date()),
   };
+  if (options.hash) await checkPutAside(context);
   for await (const repository of walkRepositories(driver, '')) {
     await checkRepository(context, repository);
     options.onProgress?.({ phase: 'repositories', done: context.summary.repositories });
@@ -115,15 +118,15 @@ async function checkOnce(driver: StorageDriver, options: CheckOptions): Promise<
 
 /** Keeps everybody else out of the repository, looks once more, and repairs. */
 async function repairAlone(
-  locks: Locks,
+  locks: Pick<Locks, 'exclusive'>,
   repository: RepositoryName | undefined,
   { isStillSo, repair }: Required<Pick<SuspectedFinding, 'isStillSo' | 'repair'>>,
 ): Promise<'repaired' | 'not so any more' | 'busy'> {
   for (let attempt = 1; attempt <= mostAttempts; attempt += 1) {
     try {
-      using held = repository === undefined ? undefined : await locks.exclusive(repository);
+      using held = await locks.exclusive(repository ?? ofBlobs);
       if (!(await isStillSo())) return 'not so any more';
-      await repair({ confirm: async () => await held?.confirm() });
+      await repair({ confirm: () => held.confirm() });
       return 'repaired';
     } catch (error) {
       const isPassing =
@@ -135,6 +138,9 @@ async function repairAlone(
   }
   return 'busy';
 }
+
+/** The lock for what is of no repository. */
+const ofBlobs = 'repair of blobs';
 
 /** Attempts at one repair, where others are at the same place. */
 const mostAttempts = 3;
@@ -196,10 +202,32 @@ async function checkBlobs(context: CheckContext, options: CheckOptions): Promise
           return seen !== undefined && (await isDamaged(driver, digest));
         },
         // Out of the way, not away: so that it can be pushed again, and looked at.
-        repair: () => moveAside(driver, digest, seen),
+        repair: (step) => moveAside(driver, digest, seen, step),
       });
     }
     options.onProgress?.({ phase: 'blobs', done: index + 1, total: prefixes.length });
+  }
+}
+
+/** Blobs that were put aside and are right after all, as if a repair had ended in the middle. */
+async function checkPutAside({ driver, report }: CheckContext): Promise<void> {
+  for await (const digest of digestsIn(driver, paths.allDamaged)) {
+    const [place, aside] = [paths.blob(digest), paths.damaged(digest)];
+    const { algorithm } = digestParts(digest);
+    const isMissing = async () =>
+      (await ifPresent(driver.stat(place))) === undefined &&
+      (await ifPresent(digestFile(driver, aside, algorithm))) === digest;
+    if (!(await isMissing())) continue;
+    report({
+      kind: 'misplaced-blob',
+      subject: digest,
+      message: 'its bytes are right, but were put aside as damaged',
+      isStillSo: isMissing,
+      async repair({ confirm }) {
+        await confirm?.();
+        await driver.move(aside, place);
+      },
+    });
   }
 }
 
@@ -211,9 +239,11 @@ async function moveAside(
   driver: StorageDriver,
   digest: Digest,
   seen: StorageInfo | undefined,
+  { confirm }: VisibleStep,
 ): Promise<void> {
   const [place, aside] = [paths.blob(digest), paths.damaged(digest)];
   const isSeen = async (path: StoragePath) => isSameFile(await ifPresent(driver.stat(path)), seen);
+  await confirm?.();
   if (!(await isSeen(place))) throw new ChangedMeanwhile();
   const isTaken = await ifPresent(driver.move(place, aside).then(() => true));
   if (isTaken === undefined) throw new ChangedMeanwhile();

@@ -4,10 +4,11 @@ import type { Digest } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
 import { type Core, pushImage, pushManifest, startCore } from '../../../../test/support/core.ts';
 import { describeEachStorage, type OpenStorage } from '../../../../test/support/each-storage.ts';
-import { type Fixture, makeImage, makeIndex } from '../../../../test/support/images.ts';
+import { type Fixture, makeImage, makeIndex, makeLayer } from '../../../../test/support/images.ts';
 import { createSteppingDriver } from '../../../../test/support/stepping-driver.ts';
 import { checkTree } from '../fsck/check-tree.ts';
 import { paths } from '../paths.ts';
+import { readAll } from '../small-files.ts';
 import { collectGarbage } from './collect.ts';
 import { createTrash } from './trash.ts';
 
@@ -45,6 +46,26 @@ describeEachStorage('what was collected', (open) => {
       () => true,
       () => false,
     );
+
+  test('an older copy never comes over what was pushed, taken away and brought back since', async () => {
+    const { driver } = storage;
+    const trash = createTrash(driver);
+    const { descriptor, bytes } = makeLayer(1000);
+    const item = { kind: 'blob', digest: descriptor.digest } as const;
+    const place = paths.blob(descriptor.digest);
+    await driver.put(place, Buffer.from('damaged'));
+    await trash.discard('000000000000001-00000000', item);
+    await driver.put(place, bytes);
+    await trash.discard('000000000000002-00000000', item);
+    // Also of another core, which knows nothing of those here.
+    const others = createTrash(driver);
+    const missed = Array.from({ length: 12 }, (_, n) => (n % 2 === 0 ? trash : others));
+    for (const found of await Promise.all(missed.map((one) => one.recover(item)))) {
+      assert.equal(found, place);
+    }
+    await trash.recover(item);
+    assert.deepEqual(await readAll(driver, place), bytes);
+  });
 
   test('a manifest comes back from the trash with all that it needs, in their places', async () => {
     const images = [makeImage(), makeImage('docker')];
