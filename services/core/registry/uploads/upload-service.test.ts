@@ -5,7 +5,6 @@ import { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { digestOf } from '#libs/oci/digest.ts';
-import { RegistryError } from '#libs/oci/errors.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
 import { createUploadId } from '#libs/oci/upload-id.ts';
 import { openRegistry } from '../../../../test/support/open-registry.ts';
@@ -201,25 +200,6 @@ describe('an upload', () => {
     await uploads.append(key, chunk());
     await uploads.complete(key, digest);
     await assertStored(bytes);
-  });
-
-  test('waits for no more bytes once its request is given up, as by a stop, and keeps those that came', async () => {
-    const stopping = new RegistryError('UNAVAILABLE', { message: 'this server is stopping' });
-    for (const end of ['append', 'complete'] as const) {
-      const key = await start();
-      const { chunk, taken } = hangingChunkOf(bytes.subarray(0, 4000));
-      const giving = new AbortController();
-      const requester = { id: '', signal: giving.signal };
-      const answer =
-        end === 'append'
-          ? uploads.append(key, chunk, requester)
-          : uploads.complete(key, digest, chunk, requester);
-      await taken;
-      giving.abort(stopping);
-      await assert.rejects(answer, { code: 'request-gone', cause: stopping });
-      assert.equal((await uploads.status(key)).offset, 4000);
-      await uploads.cancel(key);
-    }
   });
 
   test('is not made a blob whose client left in the middle', async () => {
