@@ -1,3 +1,5 @@
+import { isAccountName, isBcryptHash } from '#libs/values/account.ts';
+
 /** One account of the file and its bcrypt hash. */
 export type Accounts = ReadonlyMap<string, string>;
 
@@ -7,22 +9,8 @@ export interface ParsedHtpasswd {
   problems: string[];
 }
 
-const bcryptHash = /^\$2[aby]\$(?<cost>0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
-
 /** log2 of bcrypt's rounds for new passwords: about 60 ms a login on a common machine. */
 export const defaultCost = 10;
-
-/** Longest account name, in characters. */
-export const maxAccountLength = 255;
-
-export function isBcryptHash(text: string): boolean {
-  return bcryptHash.test(text);
-}
-
-/** log2 of the work of a hash; 10 for what is no hash. */
-export function costOf(hash: string): number {
-  return Number(bcryptHash.exec(hash)?.groups?.cost ?? 10);
-}
 
 /**
  * Reads the file that `htpasswd -B` writes: `name:hash` on each line. Blank lines and lines that
@@ -86,11 +74,4 @@ export function describeSuspectFile(text: string): string | undefined {
   if (accounts.size > 0 || isMeant) return undefined;
   if (problems.length > 0) return `it has no account that can be used: ${problems[0]}`;
   return `it is empty; "${noAccounts}" in it says that this is meant`;
-}
-
-/** True for a name that may log in: no colon, no control characters, not too long. */
-export function isAccountName(name: string): boolean {
-  if (name.length === 0 || name.length > maxAccountLength) return false;
-  // A line that begins with # is a comment, and blanks around a name would be cut.
-  return /^[^:\p{Cc}]+$/u.test(name) && !name.startsWith('#') && name.trim() === name;
 }

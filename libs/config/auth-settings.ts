@@ -1,5 +1,6 @@
 import { dirname, join, resolve } from 'node:path';
 import type { AccessRule } from '#libs/policy/rule-schema.ts';
+import { isAccountName, isBcryptHash } from '#libs/values/account.ts';
 import type { Configuration } from './schema/configuration.ts';
 
 /** A registry that tokens are made for. */
@@ -14,6 +15,8 @@ export interface TokenService {
 export interface AuthSettings {
   realm: string;
   htpasswd: string;
+  /** Users of the configuration itself, by name. */
+  users: ConfiguredUsers;
   state: string;
   issuer: string;
   /** The one that this registry's own tokens are for. */
@@ -32,6 +35,15 @@ export interface AuthSettings {
   rehash: 'auto' | 'on' | 'off';
   workloads: WorkloadSettings[];
 }
+
+/** A user whose hash stands in the configuration. */
+export interface ConfiguredUser {
+  /** Of bcrypt. */
+  hash: string;
+  labels: Record<string, string[]>;
+}
+
+export type ConfiguredUsers = ReadonlyMap<string, ConfiguredUser>;
 
 /** Failed logins, and token requests without a login, in `window` milliseconds; 0 is no limit. */
 export interface LimitSettings {
@@ -60,6 +72,7 @@ export function authSettings({ auth, portcullis }: Configuration): AuthSettings 
   return {
     realm: auth.htpasswd.realm,
     htpasswd,
+    users: configuredUsers(portcullis.users),
     state: resolve(portcullis.auth.state ?? join(dirname(htpasswd), 'portcullis-state')),
     issuer: portcullis.token.issuer,
     service: portcullis.token.service,
@@ -84,4 +97,24 @@ export function authSettings({ auth, portcullis }: Configuration): AuthSettings 
       jwks: jwks === undefined || /^https?:/i.test(jwks) ? jwks : resolve(jwks),
     })),
   };
+}
+
+/** @throws Error with one clear sentence for a user who could not log in as docker_auth has it, or whom anybody could be */
+function configuredUsers(given: Configuration['portcullis']['users']): ConfiguredUsers {
+  const users = new Map<string, ConfiguredUser>();
+  for (const [name, { password, labels }] of Object.entries(given)) {
+    // Clients that do not log in: what they may do, rules say.
+    if (name === '' && password === undefined) continue;
+    const key = `portcullis.users.${name}`;
+    if (!isAccountName(name)) throw new Error(`${key}: is not a user name`);
+    const hash = password?.reveal().trim();
+    if (hash === undefined) {
+      throw new Error(
+        `${key}: has no password, so anybody could log in; give it a bcrypt hash (htpasswd -nB ${name})`,
+      );
+    }
+    if (!isBcryptHash(hash)) throw new Error(`${key}.password: is not a bcrypt hash`);
+    users.set(name, { hash, labels });
+  }
+  return users;
 }

@@ -31,3 +31,13 @@ export async function readBytes(path: string, setting?: string): Promise<Buffer>
     throw new Error(`${where}: ${describeUnreadable(cause)}`, { cause });
   }
 }
+
+/** The text of a file; undefined if there is none. */
+export async function readIfPresent(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}

@@ -114,7 +114,8 @@ async function settingsFor(
   const settings = toSettings(await parseConfiguration(configuration), place);
   if (rules === undefined || settings.auth === undefined) return { settings, isRestart };
   const { auth } = toSettings(await parseConfiguration(rules), place);
-  const inForce = { rules: auth?.rules, groups: auth?.groups ?? settings.auth.groups };
+  const { groups, users } = auth ?? settings.auth;
+  const inForce = { rules: auth?.rules, groups, users };
   return { settings: { ...settings, auth: { ...settings.auth, ...inForce } }, isRestart };
 }
 

@@ -17,7 +17,7 @@ import { tellSupervisor } from '#libs/process/supervisor-channel.ts';
 import { createTokenRecord } from './api/token-record.ts';
 import { createAuthApp } from './app.ts';
 import { createAuthBudgets } from './budgets.ts';
-import { openAccounts } from './identities/accounts.ts';
+import { type AccountStores, openAccounts } from './identities/accounts.ts';
 import { createIdentities } from './identities/identities.ts';
 import { createIdentityTokens } from './identities/identity-tokens.ts';
 import { openSecretHistory } from './identities/secret-history.ts';
@@ -63,7 +63,11 @@ async function startAuth({
     tellAll();
   };
   const warn = (message: string) => log.warn(message);
-  const policy = followPolicy(createPolicy(auth, warn), settings.configPath, log, onRules);
+  let opened: AccountStores | undefined;
+  const policy = followPolicy(createPolicy(auth, warn), settings.configPath, log, {
+    onRules,
+    onUsers: async (users) => await opened?.users.configure(users),
+  });
   if (isRestart) await policy.reload();
   const keys = openKeyRing({
     stateFolder,
@@ -91,6 +95,7 @@ async function startAuth({
     tellAll,
     log,
   );
+  opened = accounts;
   redis?.subscribe(
     invalidationChannel,
     () => void Promise.all([accounts.look(), revocations.look()]),

@@ -5,11 +5,11 @@ import type { Accounts } from '#libs/auth/htpasswd.ts';
 import { parseYaml } from '#libs/config/parse-yaml.ts';
 import { editFile } from '#libs/files/edit-file.ts';
 import { makeFolders } from '#libs/files/make-folders.ts';
+import { readIfPresent } from '#libs/files/read-text.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { longestTokenLife, uploadGrace } from '#libs/values/lifetimes.ts';
 import type { SecretHistory } from './identities/secret-history.ts';
-import { readIfPresent } from './read-if-present.ts';
 import { lookEvery, stateFiles } from './state-files.ts';
 
 /** Seconds an entry is kept: as long as a token from before can matter. */

@@ -1,4 +1,5 @@
 import type { Stats } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
@@ -78,7 +79,9 @@ function filesOf(settings: Settings, services: readonly ServiceName[]): NamedFil
     for (const path of paths) files.push({ key, path });
   };
   if (services.includes('auth') && auth !== undefined) {
-    add('auth.htpasswd.path', auth.htpasswd);
+    // Where the configuration has users of its own, it may have no others.
+    if (auth.users.size === 0 || existsSync(auth.htpasswd))
+      add('auth.htpasswd.path', auth.htpasswd);
     for (const { name, jwks } of auth.workloads) add(`portcullis.workloads: ${name}`, jwks);
   }
   if (services.some((service) => service !== 'auth')) {

@@ -1,14 +1,9 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import bcrypt from 'bcryptjs';
-import {
-  accountIn,
-  defaultCost,
-  isAccountName,
-  noAccounts,
-  parseHtpasswd,
-} from '#libs/auth/htpasswd.ts';
+import { accountIn, defaultCost, noAccounts, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { editFile } from '#libs/files/edit-file.ts';
+import { isAccountName } from '#libs/values/account.ts';
 
 /** Bytes of a password that bcrypt reads; a longer one would be cut without a word. */
 const maxPassword = 72;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ruleListSchema } from '#libs/policy/rule-schema.ts';
-import { count, duration, flag, notEmpty, text, textList } from '../../values/schema.ts';
+import { count, duration, flag, notEmpty, secret, text, textList } from '../../values/schema.ts';
 import { coreLimitsSchema, gatewayLimitsSchema } from './limits.ts';
 
 /** An OIDC issuer whose tokens log in. */
@@ -22,6 +22,18 @@ const workload = z.strictObject({
 
 /** What a workload may have. */
 export const workloadKeys: readonly string[] = Object.keys(workload.shape);
+
+/** One of docker_auth's `users`; nothing at all stands for an anonymous client there. */
+const configuredUser = z.preprocess(
+  (value) => value ?? {},
+  z.strictObject({
+    password: secret.optional().describe('Its bcrypt hash.'),
+    labels: z
+      .record(z.string(), textList)
+      .default({})
+      .describe('What rules may look at by match.labels.'),
+  }),
+);
 
 /** Processes of one service; `auto` is one for each CPU. */
 const workers = z
@@ -48,6 +60,12 @@ export const portcullisSchema = z.object({
     .record(z.string(), z.array(text))
     .default({})
     .describe('Groups of accounts, which rules name as @group.'),
+  users: z
+    .record(z.string(), configuredUser)
+    .default({})
+    .describe(
+      'Users as docker_auth has them, beside those of the htpasswd file, which count first; changes are taken without a restart.',
+    ),
   /** Without it every user may do everything. */
   acl: notEmpty(
     ruleListSchema.optional(),

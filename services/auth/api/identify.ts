@@ -1,10 +1,10 @@
 import type { ParameterizedContext } from 'koa';
 import { formatBasicChallenge } from '#libs/auth/challenge.ts';
 import { parseAuthorization } from '#libs/auth/credentials.ts';
-import { maxAccountLength } from '#libs/auth/htpasswd.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { whileClientWaits } from '#libs/http/client-gone.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import { maxAccountLength } from '#libs/values/account.ts';
 import type { Identities, Identity, LoginContext, LoginResult } from '../identities/identities.ts';
 import type { LoginLimits } from '../limits/login-limits.ts';
 import { OAuthError } from './oauth-error.ts';

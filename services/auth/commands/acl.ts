@@ -5,14 +5,13 @@ import type { Access } from '#libs/access/scope.ts';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import type { AuthSettings } from '#libs/config/auth-settings.ts';
 import { parseYaml, YamlError } from '#libs/config/parse-yaml.ts';
-import { readText } from '#libs/files/read-text.ts';
+import { readIfPresent, readText } from '#libs/files/read-text.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import { type Caller, callerOf } from '#libs/policy/caller.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import type { DecidedBy, Policy } from '#libs/policy/policy.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { grantCatalog } from '../grant.ts';
-import { readIfPresent } from '../read-if-present.ts';
 import { parseRobots, type Robot, robotPrefix } from '../robots/robots-file.ts';
 import { stateFiles } from '../state-files.ts';
 import { authOf } from './state-of.ts';
@@ -88,7 +87,9 @@ async function callerFor(
   settings: AuthSettings,
 ): Promise<Caller> {
   const access = await accessOfRobot(account, settings);
-  return callerOf(account, { client: ip, service: settings.service, labels, access });
+  const known = Object.keys(labels).length > 0 ? labels : settings.users.get(account)?.labels;
+  const { service } = settings;
+  return callerOf(account, { client: ip, service, labels: known ?? {}, access });
 }
 
 /** What a robot was made for; undefined for everybody else. */
@@ -111,7 +112,8 @@ async function describeAbsent(
   try {
     const exists = account.startsWith(robotPrefix)
       ? (await robotsOf(settings)).has(account.slice(robotPrefix.length))
-      : parseHtpasswd((await readIfPresent(settings.htpasswd)) ?? '').accounts.has(account);
+      : settings.users.has(account) ||
+        parseHtpasswd((await readIfPresent(settings.htpasswd)) ?? '').accounts.has(account);
     return exists
       ? undefined
       : `note: there is no account "${account}", so nobody can log in as it`;

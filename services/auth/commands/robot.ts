@@ -2,9 +2,9 @@ import { dirname } from 'node:path';
 import { formatScope } from '#libs/access/scope.ts';
 import { editFile } from '#libs/files/edit-file.ts';
 import { makeFolders } from '#libs/files/make-folders.ts';
+import { readIfPresent } from '#libs/files/read-text.ts';
 import { formatTable } from '#libs/process/format-table.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
-import { readIfPresent } from '../read-if-present.ts';
 import { readRobotUse } from '../robots/robot-store.ts';
 import {
   assertFitsSomething,

@@ -1,5 +1,5 @@
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
-import { readIfPresent } from '../read-if-present.ts';
+import { readIfPresent } from '#libs/files/read-text.ts';
 import { voidTokens } from '../revocations.ts';
 import { parseRobots, robotPrefix } from '../robots/robots-file.ts';
 import { stateFiles } from '../state-files.ts';

@@ -18,6 +18,7 @@ export interface AccountStores {
 
 interface AccountFiles
   extends Pick<AuthSettings, 'htpasswd' | 'state'>,
+    Partial<Pick<AuthSettings, 'users'>>,
     Pick<HtpasswdOptions, 'rehash' | 'onComparison'> {
   /** The htpasswd file, if it was read already. */
   firstUsers?: string | undefined;
@@ -28,7 +29,7 @@ interface AccountFiles
  * @throws Error with one clear sentence if a file cannot be used
  */
 export async function openAccounts(
-  { htpasswd, state, firstUsers, rehash, onComparison }: AccountFiles,
+  { htpasswd, users: configured, state, firstUsers, rehash, onComparison }: AccountFiles,
   revocations: Revocations,
   onVoid: () => void,
   log: Logger,
@@ -47,6 +48,7 @@ export async function openAccounts(
 
   const users = await openHtpasswd({
     path: htpasswd,
+    configured,
     first: firstUsers,
     log,
     onChange: follow,

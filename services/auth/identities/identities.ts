@@ -1,7 +1,7 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { Access } from '#libs/access/scope.ts';
 import type { CallerDetails } from '#libs/auth/claims.ts';
-import { maxAccountLength } from '#libs/auth/htpasswd.ts';
+import { maxAccountLength } from '#libs/values/account.ts';
 import { networksOf } from '#libs/values/client-networks.ts';
 import type { Admission, LoginLimits } from '../limits/login-limits.ts';
 import type { Revocations } from '../revocations.ts';
@@ -80,7 +80,16 @@ export function createIdentities(options: IdentitiesOptions): Identities {
       return { account, access, details: undefined, secretHash, until: expires?.getTime() };
     }
     const hash = users.accounts().get(account);
-    return hash === undefined ? undefined : { account, details: undefined, secretHash: hash };
+    if (hash === undefined) return undefined;
+    const labels = users.labelsOf(account);
+    const details = labels === undefined ? undefined : detailsOf(labels);
+    return { account, details, secretHash: hash };
+  }
+
+  /** Of the labels, those that rules look at. */
+  function detailsOf(labels: Readonly<Record<string, string[]>>): CallerDetails {
+    const used = Object.entries(labels).filter(([key]) => labelKeys().has(key));
+    return { labels: Object.fromEntries(used) };
   }
 
   /** Has somebody admitted, looks, and counts what came of it. */
@@ -157,11 +166,10 @@ export function createIdentities(options: IdentitiesOptions): Identities {
     labels,
     until,
   }: { account: string } & WorkloadFacts): LoginResult {
-    const used = Object.entries(labels).filter(([key]) => labelKeys().has(key));
     const notBefore = revocations.notBefore(account);
     const issued = Number(labels.iat?.[0] ?? 0);
     if (notBefore !== undefined && issued < notBefore) return { refused: 'the token was revoked' };
-    return { account, details: { labels: Object.fromEntries(used) }, secretHash: undefined, until };
+    return { account, details: detailsOf(labels), secretHash: undefined, until };
   }
 
   async function byIdentityToken(token: string, service: string, context: LoginContext) {

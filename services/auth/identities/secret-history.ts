@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { editFile } from '#libs/files/edit-file.ts';
-import { readIfPresent } from '../read-if-present.ts';
+import { readIfPresent } from '#libs/files/read-text.ts';
 
 /** Forms of one account's secret that are remembered besides the first. */
 const maxForms = 8;

@@ -1,3 +1,4 @@
+import type { ConfiguredUsers } from '#libs/config/auth-settings.ts';
 import { type ConfigurationSource, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
@@ -15,16 +16,22 @@ export interface LivePolicy {
   close(): void;
 }
 
+export interface PolicyListeners {
+  /** Called when other rules are in force, with what they were read from. */
+  onRules(source: ConfigurationSource): void;
+  /** Called with the users of each configuration that is read. */
+  onUsers(users: ConfiguredUsers): Promise<void>;
+}
+
 /**
  * @param first the rules found at the start
  * @param path the configuration file; undefined if there is none to follow
- * @param onChange called when other rules are in force, with what they were read from
  */
 export function followPolicy(
   first: Policy,
   path: string | undefined,
   log: Logger,
-  onChange: (source: ConfigurationSource) => void,
+  { onRules, onUsers }: PolicyListeners,
 ): LivePolicy {
   let policy = first;
   if (path === undefined) return { current: () => policy, reload: async () => {}, close() {} };
@@ -41,11 +48,12 @@ export function followPolicy(
     for (const { level, path: key, message } of loaded.diagnostics) {
       if (level === 'warn' && key.startsWith('portcullis')) log.warn(message);
     }
+    await onUsers(auth.users);
     const next = createPolicy(auth, (message) => log.warn(message));
     if (next.version === policy.version) return;
     policy = next;
     log.info({ version: next.version }, 'access rules reloaded');
-    onChange({ path: loaded.path, text: loaded.text });
+    onRules({ path: loaded.path, text: loaded.text });
   }
 
   const watch = watchFile(path, load, log, lookEvery);

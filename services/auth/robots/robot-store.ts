@@ -3,9 +3,9 @@ import { stringify } from 'yaml';
 import { z } from 'zod';
 import { parseYaml } from '#libs/config/parse-yaml.ts';
 import { editFile } from '#libs/files/edit-file.ts';
+import { readIfPresent } from '#libs/files/read-text.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { readIfPresent } from '../read-if-present.ts';
 import { lookEvery, stateFiles } from '../state-files.ts';
 import { hashSecret, parseRobots, type Robot, robotPrefix } from './robots-file.ts';
 

@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import bcrypt from 'bcryptjs';
-import { costOf } from '#libs/auth/htpasswd.ts';
+import { costOf } from '#libs/values/account.ts';
 
 /** A password to compare with a hash, by as much work as a hash of `cost` takes. */
 export interface Comparison {

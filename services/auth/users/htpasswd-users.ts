@@ -1,10 +1,12 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
-import { type Accounts, costOf, describeSuspectFile, parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import { type Accounts, describeSuspectFile, parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import type { ConfiguredUsers } from '#libs/config/auth-settings.ts';
 import { describeUnreadable } from '#libs/files/read-text.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { costOf } from '#libs/values/account.ts';
 import { lookEvery } from '../state-files.ts';
 import { createBcryptPool } from './bcrypt-pool.ts';
 import { type ComparisonQueueOptions, createComparisonQueue } from './comparison-queue.ts';
@@ -28,10 +30,14 @@ export interface HtpasswdUsers extends UserStore {
   reload(): Promise<void>;
   /** Looks now whether the file changed. */
   look(): Promise<void>;
+  /** Takes other users of the configuration. */
+  configure(users: ConfiguredUsers): Promise<void>;
 }
 
 export interface HtpasswdOptions {
   path: string;
+  /** Users of the configuration, who are there as well; the file may be absent then. */
+  configured?: ConfiguredUsers | undefined;
   /** The file, if it was read already. */
   first?: string | undefined;
   log: Logger;
@@ -61,6 +67,10 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
   /** Passwords that were compared, under a keyed hash of all that decided. */
   const right = new LRUCache<string, true>(remembered);
   const wrong = new LRUCache<string, true>(remembered);
+  /** Of the file. */
+  let written: Accounts = new Map();
+  let configured: ConfiguredUsers = options.configured ?? new Map();
+  /** All of them. */
   let accounts: Accounts = new Map();
   let text = '';
   /** Of every comparison: the highest of the file. */
@@ -68,13 +78,27 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
   let dummyHash = '';
 
   async function load(given?: string): Promise<void> {
-    const read = given ?? (await readFile(path, 'utf8'));
-    const unlikely = accounts.size > 0 ? describeSuspectFile(read) : undefined;
+    const read = given ?? (await readText());
+    const unlikely = written.size > 0 ? describeSuspectFile(read) : undefined;
     if (unlikely !== undefined) throw new Error(unlikely);
     const parsed = parseHtpasswd(read);
     for (const problem of parsed.problems) log.error({ file: path }, problem);
     text = read;
-    accounts = parsed.accounts;
+    written = parsed.accounts;
+    await takeAll();
+  }
+
+  /** One that there is nowhere else is no mistake where the configuration has users. */
+  async function readText(): Promise<string> {
+    return await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT' && configured.size > 0 && written.size === 0) return '';
+      throw error;
+    });
+  }
+
+  async function takeAll(): Promise<void> {
+    const others = [...configured].map(([name, { hash }]) => [name, hash] as const);
+    accounts = new Map([...others, ...written]);
     const before = cost;
     cost = [...accounts.values()].reduce((most, hash) => Math.max(most, costOf(hash)), 4);
     dummyHash = makeDummyHash(cost);
@@ -107,7 +131,7 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
           path,
           pool,
           log,
-          inForce: () => ({ text, accounts, cost }),
+          inForce: () => ({ text, accounts: written, cost }),
           async onWritten(made) {
             await watch.reload();
             for (const { account, password, hash } of made) {
@@ -120,6 +144,12 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
     accounts: () => accounts,
     reload: watch.reload,
     look: watch.look,
+    labelsOf: (account) => (written.has(account) ? undefined : configured.get(account)?.labels),
+
+    async configure(users) {
+      configured = users;
+      await takeAll();
+    },
 
     async verify({ account, password, ...turn }) {
       const fits = Buffer.byteLength(password) <= maxPasswordLength && !password.includes('\0');
@@ -139,7 +169,7 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
         return { right: false, compared: true };
       }
       right.set(key, true);
-      void rehashing?.consider(account, password, own);
+      if (written.has(account)) void rehashing?.consider(account, password, own);
       return { right: true, compared: true };
     },
 

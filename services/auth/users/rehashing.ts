@@ -1,8 +1,9 @@
 import { access, constants, lstat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { type Accounts, accountIn, costOf, defaultCost } from '#libs/auth/htpasswd.ts';
+import { type Accounts, accountIn, defaultCost } from '#libs/auth/htpasswd.ts';
 import { editFile } from '#libs/files/edit-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { costOf } from '#libs/values/account.ts';
 import type { SecretHistory } from '../identities/secret-history.ts';
 import type { BcryptPool } from './bcrypt-pool.ts';
 

@@ -28,5 +28,7 @@ export interface UserStore {
   verify(attempt: PasswordAttempt): Promise<PasswordVerdict>;
   /** The accounts now in force, and their hashes. */
   accounts(): Accounts;
+  /** What rules may look at of an account; undefined for most. */
+  labelsOf(account: string): Readonly<Record<string, string[]>> | undefined;
   close(): Promise<void>;
 }

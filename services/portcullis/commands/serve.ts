@@ -114,9 +114,12 @@ async function removeIfEmpty(folder: string): Promise<void> {
   await rmdir(folder).catch(() => {});
 }
 
-/** Rules and groups are followed by the token service. */
+/** Rules, groups and users are followed by the token service. */
 function withoutLive(configuration: Configuration): Configuration {
-  return { ...configuration, portcullis: { ...configuration.portcullis, acl: [], groups: {} } };
+  return {
+    ...configuration,
+    portcullis: { ...configuration.portcullis, acl: [], groups: {}, users: {} },
+  };
 }
 
 /**

@@ -1,10 +1,12 @@
-import { costOf, parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import type { ConfiguredUsers } from '#libs/config/auth-settings.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { toSettings } from '#libs/config/settings.ts';
-import { readText } from '#libs/files/read-text.ts';
+import { readIfPresent, readText } from '#libs/files/read-text.ts';
 import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { formatTable } from '#libs/process/format-table.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
+import { costOf } from '#libs/values/account.ts';
 import { assertFolderOf, removeUser, setPassword } from '../htpasswd-file.ts';
 import { readPassword } from '../read-password.ts';
 
@@ -20,7 +22,12 @@ export async function changeUser(
   name: string,
   target: UsersTarget,
 ): Promise<number> {
-  const file = await findFile(target);
+  const { file, configured } = await findFile(target);
+  if (action !== 'add' && configured?.has(name) === true && !(await hasUser(file, name))) {
+    throw new Error(
+      `the user "${name}" stands in portcullis.users of the configuration; change it there, or make one of that name by user add, which counts first`,
+    );
+  }
   await assertFolderOf(file);
   const password = action === 'remove' ? '' : await readPassword();
   await switchToControllerOf(file);
@@ -31,14 +38,24 @@ export async function changeUser(
   return 0;
 }
 
+/** Whether the file has a user, where it is there. */
+async function hasUser(file: string, name: string): Promise<boolean> {
+  return parseHtpasswd((await readIfPresent(file)) ?? '').accounts.has(name);
+}
+
 /** The users of the htpasswd file, and lines of it that give nobody access. @returns the exit code */
 export async function listUsers(
   target: UsersTarget,
   { quiet, json }: { quiet: boolean; json: boolean },
 ): Promise<number> {
-  const file = await findFile(target);
-  const { accounts, problems } = parseHtpasswd(await readText(file));
-  const users = [...accounts].map(([name, hash]) => ({ name, hash: 'bcrypt', cost: costOf(hash) }));
+  const { file, configured = new Map() } = await findFile(target);
+  const text = (await readIfPresent(file)) ?? (configured.size > 0 ? '' : await readText(file));
+  const { accounts, problems } = parseHtpasswd(text);
+  const all = new Map([
+    ...[...configured].map(([name, { hash }]) => [name, hash] as const),
+    ...accounts,
+  ]);
+  const users = [...all].map(([name, hash]) => ({ name, hash: 'bcrypt', cost: costOf(hash) }));
   if (json) {
     process.stdout.write(`${JSON.stringify({ file, users, problems })}\n`);
     return 0;
@@ -53,11 +70,15 @@ export async function listUsers(
   return 0;
 }
 
-async function findFile({ file, config }: UsersTarget): Promise<string> {
-  if (file !== undefined) return file;
+/** The file, and the users of the configuration that names it. */
+async function findFile({
+  file,
+  config,
+}: UsersTarget): Promise<{ file: string; configured?: ConfiguredUsers }> {
+  if (file !== undefined) return { file };
   const { auth } = toSettings(await loadConfiguration(config));
   if (auth === undefined) {
     throw new UsageError('the configuration has no auth.htpasswd; name the file with --file');
   }
-  return auth.htpasswd;
+  return { file: auth.htpasswd, configured: auth.users };
 }
