@@ -26,6 +26,10 @@ describe('a configuration is judged before anything of it is acted on', () => {
     [withRule('{ match: { time: { days: mon-fry } }, actions: [pull] }'), /acl\[0\]: time\.days/],
     [withRule('{ match: { time: { zone: Europe/Nowhere } }, actions: [pull] }'), /time\.zone/],
     [
+      withRule('{ match: { time: { hours: 08:00-08:00 } }, actions: [pull] }'),
+      /time\.hours.*begins when it ends/,
+    ],
+    [
       withRule('{ effect: deny, actions: [] }'),
       /acl\[0\]: actions: must not be empty in a deny rule/,
     ],

@@ -32,7 +32,7 @@ export interface InternalClient {
 
 export interface InternalClientOptions {
   instances: Instances;
-  /** Undefined for internal that need no proof of who asks. */
+  /** Undefined for links that need no proof of who asks. */
   signer: RequestSigner | undefined;
 }
 

@@ -61,5 +61,10 @@ function parseHours(text: string): { from: number; to: number } {
   if (match === null || a > 23 || b > 59 || d > 59 || c * 60 + d > 1440) {
     throw new Error(`time.hours: "${text}" is not of the form 08:00-18:00`);
   }
-  return { from: a * 60 + b, to: c * 60 + d };
+  const [from, to] = [a * 60 + b, c * 60 + d];
+  if (from === to)
+    throw new Error(
+      `time.hours: "${text}" begins when it ends; leave hours away for the whole day`,
+    );
+  return { from, to };
 }

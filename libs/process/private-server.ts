@@ -19,7 +19,7 @@ const keepAlive = 75_000;
 export interface PrivateServerOptions {
   /** A Unix socket in a folder that only our user can enter, or an address for other machines. */
   listen: ListenAddress;
-  /** PEM; without it internal between machines are plain. */
+  /** PEM; without it links between machines are plain. */
   tls?: { cert: string; key: string } | undefined;
   /** Milliseconds for a request's headers. */
   headersTimeout: number;

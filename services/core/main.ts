@@ -125,6 +125,9 @@ async function startCore({
     ...(writes === undefined ? {} : { failed: writes.ownership.ended }),
     async stop() {
       await server.stop(settings.http.drainTimeout);
+      // These need nothing that may fail below.
+      refusals.close();
+      await audit.close();
       tokenVerifier?.close();
       authUpstream?.close();
       health.close();
@@ -133,8 +136,6 @@ async function startCore({
       await redis?.close();
       await writes?.close();
       await storage.close();
-      refusals.close();
-      await audit.close();
     },
     async reload() {
       audit.reopen();

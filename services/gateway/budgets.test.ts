@@ -123,6 +123,9 @@ describe('what the edge shares out among networks', () => {
       const alive = flood.filter(({ socket }) => !socket.destroyed && socket.readable).length;
       return alive <= 18;
     });
+    // Those that were admitted stay.
+    const alive = flood.filter(({ socket }) => !socket.destroyed && socket.readable).length;
+    assert.ok(alive >= 12, `${alive} are left`);
   });
 
   test('requests: who has too many in flight is refused, also over one connection of HTTP/2', async () => {

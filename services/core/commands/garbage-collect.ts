@@ -1,5 +1,5 @@
 import { formatDuration } from '#libs/values/duration.ts';
-import { type CollectReport, collectGarbage } from '../registry/garbage/collect.ts';
+import { type CollectReport, collectGarbage, epochLength } from '../registry/garbage/collect.ts';
 import { openStorage } from './open-storage.ts';
 import { counted, createProgressLine, formatBytes } from './progress.ts';
 
@@ -82,7 +82,7 @@ function describe(
     );
   }
   if (trash.since !== undefined) {
-    const next = new Date(trash.since.getTime() + grace).toISOString();
+    const next = new Date(trash.since.getTime() + grace + epochLength).toISOString();
     lines.push(`in the trash: ${counted(trash.items, 'item')}; the oldest can go from ${next} on`);
   }
   return `${lines.join('\n')}\n`;

@@ -53,7 +53,7 @@ export interface CollectReport {
 }
 
 /** Milliseconds in which items come into one epoch: its name tells when the first came, and so the last at most. */
-const epochLength = 60_000;
+export const epochLength = 60_000;
 
 /**
  * Collects garbage while the registry serves (docs/garbage-collection.md). Candidates are moved to the
