@@ -75,28 +75,42 @@ describe('a measured driver', () => {
   test('has the abilities of what it measures, and no others', async () => {
     const metrics = metricsOfTest();
     const { touch: _, ...bare } = createMemoryDriver();
-    const able: StorageDriver & { redirectUrl(): string } = {
+    const able: StorageDriver = {
       ...bare,
       chunkMinLength: 5,
       async prune() {},
       async touch() {},
       async clearLeftovers() {},
-      redirectUrl: () => 'https://elsewhere',
+      localPath: (path) => `/srv${path}`,
     };
     const plain = measureStorage(bare, metricsOfTest());
-    for (const name of ['prune', 'touch', 'clearLeftovers', 'chunkMinLength', 'redirectUrl']) {
+    for (const name of ['prune', 'touch', 'clearLeftovers', 'chunkMinLength', 'localPath']) {
       assert.equal(name in plain, false, name);
     }
     assert.equal(plain.prune, undefined);
-    const driver = measureStorage(able, metrics) as typeof able;
+    const driver = measureStorage(able, metrics);
     assert.equal(driver.chunkMinLength, 5);
-    assert.equal(driver.redirectUrl(), 'https://elsewhere');
+    assert.equal(driver.localPath?.(file), `/srv${file}`);
     await driver.prune?.(file);
     await driver.touch?.(file);
     await driver.clearLeftovers?.(0);
     const scraped = parseExposition(await metrics.expose());
     assert.equal(scraped.value(`${duration}_count`, { operation: 'prune' }), 1);
     assert.equal(scraped.value(`${duration}_count`, { operation: 'touch' }), 1);
+  });
+
+  test('of a filesystem has all that there is of it', async () => {
+    await using folder = await createTemporaryFolder();
+    const driver = await createFilesystemDriver(folder.path);
+    const members = Object.getOwnPropertyNames(Object.getPrototypeOf(driver)).filter(
+      (name) => name !== 'constructor' && !name.startsWith('#'),
+    );
+    const measured = measureStorage(driver, metricsOfTest());
+    assert.deepEqual(
+      members.filter((name) => !(name in measured)),
+      [],
+    );
+    await driver.close();
   });
 
   test('that measures nothing is the driver itself', () => {

@@ -4,8 +4,16 @@ import { type StorageDriver, StorageError, type StorageWriter } from './driver.t
 /** Seconds; from a look into memory to a storage that is in trouble. */
 const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30];
 
-/** Members whose time says nothing of the storage. */
-const notMeasured: ReadonlySet<string | symbol> = new Set(['close', 'then']);
+/** What a driver does, as far as it takes time. */
+const operations = [
+  ...['stat', 'read', 'readWhole', 'put', 'openWriter', 'list', 'move', 'rename', 'syncName'],
+  ...['remove', 'clearLeftovers', 'prune', 'touch', 'belongsToThisMachine'],
+] as const;
+
+/** What takes none, or says nothing of the storage by its time. */
+const others = ['localPath', 'close'] as const;
+
+const isOperation = (name: string) => operations.some((one) => one === name);
 
 interface Measures {
   durations: Histogram<'operation'>;
@@ -28,48 +36,48 @@ export function measureStorage(driver: StorageDriver, metrics: Metrics | undefin
       ['operation', 'code'],
     ),
   };
-  return measureMembers(driver, measures);
+  const whole: Record<string, unknown> = { name: driver.name };
+  if (driver.chunkMinLength !== undefined) whole.chunkMinLength = driver.chunkMinLength;
+  for (const name of [...operations, ...others]) {
+    // An ability that it does not have stays absent.
+    if (driver[name] === undefined) continue;
+    const act = (driver[name] as (...args: unknown[]) => Promise<unknown>).bind(driver);
+    whole[name] = isOperation(name) ? measured(name, act, measures) : act;
+  }
+  const { openWriter, ...rest } = whole as unknown as StorageDriver;
+  return {
+    ...rest,
+    openWriter: async (...args) => measureWriter(await openWriter(...args), measures),
+  };
 }
 
-/** Whatever the object can do, members unknown here too; those that give a promise are measured. */
-function measureMembers<T extends StorageDriver | StorageWriter>(target: T, measures: Measures): T {
-  const wrapped = new Map<string | symbol, unknown>();
-  return new Proxy(target, {
-    get(_, name) {
-      const member: unknown = Reflect.get(target, name, target);
-      if (typeof member !== 'function') return member;
-      let method = wrapped.get(name);
-      if (method === undefined) {
-        const call = (...args: unknown[]) => Reflect.apply(member, target, args) as unknown;
-        method = notMeasured.has(name) ? call : measured(String(name), call, measures);
-        wrapped.set(name, method);
-      }
-      return method;
+function measureWriter(writer: StorageWriter, measures: Measures): StorageWriter {
+  return {
+    get size() {
+      return writer.size;
     },
-  });
+    write: measured('write', (bytes) => writer.write(bytes), measures),
+    sync: measured('sync', () => writer.sync(), measures),
+    close: () => writer.close(),
+  };
 }
 
-function measured(
+/** @param act what is measured, as an operation of this name */
+function measured<Args extends unknown[], Result>(
   operation: string,
-  call: (...args: unknown[]) => unknown,
-  measures: Measures,
-): (...args: unknown[]) => unknown {
-  return (...args) => {
+  act: (...args: Args) => Promise<Result>,
+  { durations, errors }: Measures,
+): (...args: Args) => Promise<Result> {
+  return async (...args) => {
     const started = performance.now();
-    const result = call(...args);
-    if (!(result instanceof Promise)) return result;
-    return result.then(
-      (value: unknown) => {
-        measures.durations.observe({ operation }, (performance.now() - started) / 1000);
-        if (operation !== 'openWriter') return value;
-        return measureMembers(value as StorageWriter, measures);
-      },
-      (error: unknown) => {
-        measures.durations.observe({ operation }, (performance.now() - started) / 1000);
-        const code = error instanceof StorageError ? error.code : 'failed';
-        measures.errors.inc({ operation, code });
-        throw error;
-      },
-    );
+    try {
+      return await act(...args);
+    } catch (error) {
+      const code = error instanceof StorageError ? error.code : 'failed';
+      errors.inc({ operation, code });
+      throw error;
+    } finally {
+      durations.observe({ operation }, (performance.now() - started) / 1000);
+    }
   };
 }
