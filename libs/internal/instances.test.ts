@@ -34,3 +34,30 @@ test('whoever waits for a single one that answers nothing any more is told, and 
     server.close();
   }
 });
+
+test('one that takes no more connections gets no requests, and is left those that it has', async () => {
+  const server = createServer((_, response) => void response.end());
+  const port = await listen(server, { host: '127.0.0.1', port: 0 });
+  const { log, messages } = createRecordingLog();
+  const tcp = { kind: 'tcp', host: '127.0.0.1', tls: false } as const;
+  const addresses = [
+    { ...tcp, port },
+    // Nobody listens there.
+    { ...tcp, port: 1 },
+  ];
+  const instances = await followInstances({ addresses, kind: 'core', log });
+  try {
+    const stopping = instances.all().find(({ name }) => name.endsWith(':1'));
+    assert.ok(stopping !== undefined);
+    stopping.inFlight = 1;
+    await waitFor('it to get no requests', () => !stopping.ready);
+    assert.ok(messages().some((message) => message.includes('gets no requests for now')));
+    // As many checks as one that answers nothing has.
+    await new Promise((resolve) => setTimeout(resolve, 4500));
+    assert.equal(stopping.down.signal.aborted, false);
+  } finally {
+    instances.close();
+    server.closeAllConnections();
+    server.close();
+  }
+});
