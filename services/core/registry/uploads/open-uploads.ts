@@ -126,10 +126,19 @@ export function createOpenUploads(most: number): OpenUploads {
   };
 }
 
-/** By what one is counted alone: its account, or without one its network. */
-function keysOf({ subject, network }: UploadOwner): string[] {
-  if (subject !== '') return [`by ${subject}`];
-  return network === undefined ? [] : [`from ${network}`];
+/** Whose an upload is among others: its account's, or without one its network's. Undefined where that is not known. */
+export function partyOf({
+  subject,
+  network,
+}: Pick<UploadOwner, 'subject' | 'network'>): string | undefined {
+  if (subject !== '') return `by ${subject}`;
+  return network === undefined ? undefined : `from ${network}`;
+}
+
+/** By what one is counted alone. */
+function keysOf(owner: UploadOwner): string[] {
+  const party = partyOf(owner);
+  return party === undefined ? [] : [party];
 }
 
 /** All that one counts in. */

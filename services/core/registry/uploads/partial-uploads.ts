@@ -2,6 +2,7 @@ import type { UploadId } from '#libs/oci/upload-id.ts';
 import type { SessionLock, UploadSession } from '../../sessions/session-store.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
 import { ifPresent } from '../../storage/driver.ts';
+import { partyOf } from './open-uploads.ts';
 import { PartialUpload } from './partial-upload.ts';
 import { createSharedCache } from './shared-cache.ts';
 import { takeOver } from './upload-holder.ts';
@@ -52,9 +53,9 @@ export function createPartialUploads(
 
   const remembered = (id: UploadId) => large.get(id) ?? smallOnes.get(id);
 
-  function remember({ id, subject, network }: UploadSession, partial: PartialUpload): void {
-    const party = subject === '' ? `from ${network}` : `by ${subject}`;
-    (partial.size < small ? smallOnes : large).set(id, party, partial);
+  function remember(session: UploadSession, partial: PartialUpload): void {
+    const cache = partial.size < small ? smallOnes : large;
+    cache.set(session.id, partyOf(session) ?? 'unknown', partial);
   }
 
   function forget(id: UploadId): void {
