@@ -121,8 +121,13 @@ async function becomeSoleWriter({ looked, owned, ended, reason }: Ownership): Pr
     );
   }
   // Its own timers keep no process alive.
-  const deadline = sleep(waitForOwner + 2000).then(() => new Error(reason()));
+  const decided = new AbortController();
+  const deadline = sleep(waitForOwner + 2000, undefined, { signal: decided.signal }).then(
+    () => new Error(reason()),
+    () => undefined,
+  );
   const why = await Promise.race([owned, ended, deadline]);
+  decided.abort();
   if (why === undefined) return;
   throw new Error(
     `nothing can be repaired: ${why.message}. Beside a registry that serves read-only (storage.maintenance.readonly) it can`,

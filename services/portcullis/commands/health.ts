@@ -7,6 +7,7 @@ import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { requestText } from '#libs/http/request-text.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
 import type { InternalAddress } from '#libs/internal/address.ts';
+import type { InternalListener } from '#libs/internal/open-upstream.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { findRunning } from '../find-configuration.ts';
 import { configurationOf } from '../running-process.ts';
@@ -56,11 +57,12 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
 /** The processes on this machine without which it serves nobody, and itself. */
 function dependencies(service: ServiceName, { auth, internal }: Settings): ServiceName[] {
   if (service !== 'gateway') return [service];
-  const isHere = (addresses: readonly InternalAddress[]) =>
-    addresses.every(({ kind }) => kind === 'unix');
+  const isHere = (addresses: readonly InternalAddress[], { listen }: InternalListener) =>
+    'socket' in listen &&
+    addresses.some((one) => one.kind === 'unix' && one.socket === listen.socket);
   return [
-    ...(auth !== undefined && isHere(internal.auths) ? (['auth'] as const) : []),
-    ...(isHere(internal.cores) ? (['core'] as const) : []),
+    ...(auth !== undefined && isHere(internal.auths, internal.auth) ? (['auth'] as const) : []),
+    ...(isHere(internal.cores, internal.core) ? (['core'] as const) : []),
     service,
   ];
 }
