@@ -65,7 +65,7 @@ for (const [kind, start] of [
 
     async function assertWhole(core: Registry): Promise<void> {
       await core.uploads.complete(key, digest, undefined, by());
-      assert.equal((await core.blobs.stat(app, digest)).size, content.length);
+      assert.equal((await core.blobs.get(app, digest)).size, content.length);
       await core.blobs.remove(app, digest);
     }
 
@@ -153,7 +153,7 @@ for (const [kind, start] of [
         // Counted, and then the core is gone before it compares.
         await sendAndRefuse((requester) => first.uploads.append(key, again(), requester));
         await registry.uploads.complete(key, digest, again(), by());
-        assert.equal((await registry.blobs.stat(app, digest)).size, content.length);
+        assert.equal((await registry.blobs.get(app, digest)).size, content.length);
         await registry.blobs.remove(app, digest);
       }
     });

@@ -17,7 +17,8 @@ const octets = 'application/octet-stream';
 /** GET and HEAD of a blob, whole or in ranges (distribution-spec, "Pulling blobs"). */
 export function getBlob({ blobs }: Registry, budgets: Pick<CoreBudgets, 'downloads'>): Handler {
   return async (ctx, { name, digest }) => {
-    const { size } = await blobs.stat(name, digest);
+    const blob = await blobs.get(name, digest);
+    const { size } = blob;
     describeContent(ctx, digest);
     ctx.set('Cache-Control', cacheControl);
     ctx.set('Accept-Ranges', 'bytes');
@@ -38,7 +39,7 @@ export function getBlob({ blobs }: Registry, budgets: Pick<CoreBudgets, 'downloa
     }
     const [first, ...others] = ranges ?? [];
     const pieceSize = await takeBuffers(ctx, budgets.downloads, size);
-    const open = (range?: ByteRange) => blobs.open(name, digest, range, { pieceSize });
+    const open = (range?: ByteRange) => blob.open(range, { pieceSize });
     if (others.length > 0) {
       await sendParts(ctx, multipart(ranges ?? [], { type: octets, size }), open);
       return;

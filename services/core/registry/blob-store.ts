@@ -8,6 +8,7 @@ import {
   type ReadOptions,
   type ReadRange,
   type StorageDriver,
+  type StoragePath,
   type VisibleStep,
 } from '../storage/driver.ts';
 import { assertCondition, type Condition } from './condition.ts';
@@ -16,10 +17,13 @@ import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
 
-export interface BlobInfo {
+/** A blob that a repository has. */
+export interface StoredBlob {
   digest: Digest;
   /** Bytes. */
   size: number;
+  /** @throws RegistryError BLOB_UNKNOWN if its bytes are gone by now */
+  open(range?: ReadRange, options?: ReadOptions): Promise<Readable>;
 }
 
 /**
@@ -28,14 +32,7 @@ export interface BlobInfo {
  */
 export interface BlobStore {
   /** @throws RegistryError BLOB_UNKNOWN unless the repository has the blob and its bytes are there */
-  stat(repository: RepositoryName, digest: Digest): Promise<BlobInfo>;
-  /** @throws RegistryError BLOB_UNKNOWN */
-  open(
-    repository: RepositoryName,
-    digest: Digest,
-    range?: ReadRange,
-    options?: ReadOptions,
-  ): Promise<Readable>;
+  get(repository: RepositoryName, digest: Digest): Promise<StoredBlob>;
   /** True if the bytes are there, also if they have to come back from the trash, whichever repositories have them. */
   areBytesThere(digest: Digest): Promise<boolean>;
   /** True if the repository has the blob and its bytes are there. */
@@ -95,14 +92,6 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
     return { ...found, target };
   }
 
-  async function get(repository: RepositoryName, digest: Digest) {
-    const found = await find(repository, digest, 'read');
-    if (found === undefined) {
-      throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
-    }
-    return found;
-  }
-
   async function linkLayer(
     to: RepositoryName,
     digest: Digest,
@@ -125,18 +114,25 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
   }
 
   return {
-    async stat(repository, digest) {
-      return { digest, size: (await get(repository, digest)).size };
-    },
-
-    async open(repository, digest, range, options) {
-      // A collection may take the bytes away between the two steps; then they come back.
-      for (let attempt = 1; attempt <= 3; attempt += 1) {
-        const { path } = await get(repository, digest);
-        const stream = await ifPresent(driver.read(path, range, options));
-        if (stream !== undefined) return stream;
-      }
-      throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
+    async get(repository, digest) {
+      const unknown = () =>
+        new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
+      const first = await find(repository, digest, 'read');
+      if (first === undefined) throw unknown();
+      return {
+        digest,
+        size: first.size,
+        async open(range, options) {
+          let found: { path: StoragePath } | undefined = first;
+          // A collection may have taken the bytes away since; then they come back.
+          for (let attempt = 1; attempt <= 3 && found !== undefined; attempt += 1) {
+            const stream = await ifPresent(driver.read(found.path, range, options));
+            if (stream !== undefined) return stream;
+            found = await find(repository, digest, 'read');
+          }
+          throw unknown();
+        },
+      };
     },
 
     areBytesThere: async (digest) => (await findBytes(driver, trash, digest)) !== undefined,

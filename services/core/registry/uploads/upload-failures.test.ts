@@ -52,7 +52,7 @@ describe('an upload whose storage fails', () => {
   }
 
   async function assertComplete(): Promise<void> {
-    assert.equal((await registry.blobs.stat(app, digest)).size, bytes.length);
+    assert.equal((await registry.blobs.get(app, digest)).size, bytes.length);
     assert.ok((await readAll(driver, paths.blob(digest))).equals(bytes));
     const left = (await folder.files()).filter((file) => /_uploads|tmp/.test(file));
     assert.deepEqual(left, []);

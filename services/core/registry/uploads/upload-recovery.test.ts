@@ -74,7 +74,7 @@ describe('an upload that a core left behind', () => {
   }
 
   async function assertComplete({ blobs }: Registry): Promise<void> {
-    assert.equal((await blobs.stat(app, digest)).size, bytes.length);
+    assert.equal((await blobs.get(app, digest)).size, bytes.length);
     assert.ok((await readAll(driver, paths.blob(digest))).equals(bytes));
     const left = (await folder.files()).filter((file) => file.includes('/_uploads/'));
     assert.deepEqual(left, []);
@@ -107,7 +107,7 @@ describe('an upload that a core left behind', () => {
     await uploads.append(key, chunkOf(middle));
     assert.ok(pieces < 40, `${pieces} pieces were read in all`);
     await uploads.complete(key, digest, chunkOf(tail));
-    assert.equal((await blobs.stat(app, digest)).size, bytes.length);
+    assert.equal((await blobs.get(app, digest)).size, bytes.length);
   });
 
   test('of an earlier version has the bytes that its name says: its client sends the rest again', async () => {

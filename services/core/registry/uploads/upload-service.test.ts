@@ -53,7 +53,7 @@ describe('an upload', () => {
   }
 
   async function assertStored(content: Buffer, wanted = digestOf(content)): Promise<void> {
-    const { size } = await registry.blobs.stat(app, wanted);
+    const { size } = await registry.blobs.get(app, wanted);
     assert.equal(size, content.length);
     assert.ok((await readAll(driver, paths.blob(wanted))).equals(content));
   }
