@@ -311,6 +311,29 @@ describe('tokens of another server', () => {
     assert.equal(why(await verify(await sign(next, { jwk: await keys(next) }))), 'ok');
   });
 
+  test('a set of more keys than anybody has is refused whole', async () => {
+    const many = join(folder.path, 'many.json');
+    await writeFile(many, JSON.stringify({ keys: Array(1001).fill({ kty: 'x' }) }));
+    await assert.rejects(verifierFor({ jwks: many }), /more than 1000 keys/);
+  });
+
+  test('a chain with a key that costs much to look at is refused before it is', async () => {
+    const at = (file: string) => join(folder.path, file);
+    await mustRun('openssl', [
+      ...['genpkey', '-algorithm', 'RSA', '-pkeyopt', 'rsa_keygen_bits:2048'],
+      ...['-pkeyopt', 'rsa_keygen_pubexp:8589934593', '-out', at('slow.key')],
+    ]);
+    await mustRun('openssl', [
+      ...['req', '-x509', '-new', '-key', at('slow.key'), '-subj', '/CN=slow', '-days', '2'],
+      ...['-addext', 'basicConstraints=critical,CA:TRUE', '-out', at('slow.crt')],
+    ]);
+    await certify('below-slow', 'slow');
+    const chain = await Promise.all(
+      ['below-slow', 'slow'].map(async (name) => der(await readFile(at(`${name}.crt`), 'utf8'))),
+    );
+    assert.throws(() => verifyChain(chain, []), /unusual key/);
+  });
+
   test('a file that is none is named', async () => {
     const empty = join(folder.path, 'empty.pem');
     await writeFile(empty, 'nothing');

@@ -46,6 +46,23 @@ describe('portcullis acl', () => {
     assert.match(pull.stdout, /skipped: acl\[1\]: it denies push only/);
   });
 
+  test('explain and test judge the catalog as a token is given it', async () => {
+    const catalog = ['--type', 'registry', '--repository', 'catalog', '--ip', '10.0.0.7'];
+    const listing = await explain(...catalog, '--account', 'bob', '--action', 'pull');
+    assert.equal(listing.code, 0, 'who is logged in lists what it may pull');
+    const whole = await explain(...catalog, '--account', 'bob', '--action', '*');
+    assert.equal(whole.code, 3, 'an untyped * shows nobody everything');
+    assert.match(whole.stdout, /only a rule that names type: registry/);
+    const table = join(folder.path, 'catalog.yml');
+    const entry = { type: 'registry', repository: 'catalog', ip: '10.0.0.7', account: 'bob' };
+    const expectations = [
+      { ...entry, action: 'pull', expect: 'allowed' },
+      { ...entry, action: '*', expect: 'denied' },
+    ];
+    await writeFile(table, stringify(expectations));
+    assert.equal((await acl('test', table)).code, 0);
+  });
+
   test('explain says when nothing is about it', async () => {
     const { code, stdout } = await explain('--repository', 'a', '--action', 'pull');
     assert.equal(code, 3);

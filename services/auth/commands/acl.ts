@@ -1,11 +1,9 @@
 import { isIP } from 'node:net';
-import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
 import type { Access } from '#libs/access/scope.ts';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import type { AuthSettings } from '#libs/config/auth-settings.ts';
-import { parseYaml, YamlError } from '#libs/config/parse-yaml.ts';
-import { readIfPresent, readText } from '#libs/files/read-text.ts';
+import { readIfPresent } from '#libs/files/read-text.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import { type Caller, callerOf } from '#libs/policy/caller.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
@@ -17,7 +15,7 @@ import { stateFiles } from '../state-files.ts';
 import { authOf } from './state-of.ts';
 
 /** The answer is no, or an expectation does not hold. */
-const no = 3;
+export const no = 3;
 
 /** What is asked about one or several actions. */
 export interface AccessQuestion {
@@ -66,7 +64,7 @@ export async function explainAccess(
   return answers.every(({ allowed }) => allowed) ? 0 : no;
 }
 
-function warn(message: string): void {
+export function warn(message: string): void {
   process.stderr.write(`${message}\n`);
 }
 
@@ -82,7 +80,7 @@ function assertResource(type: string, name: string): void {
 }
 
 /** Whom the service would see: of a robot also what it was made for. */
-async function callerFor(
+export async function callerFor(
   { account, ip, labels }: { account: string; ip: string; labels: Record<string, string[]> },
   settings: AuthSettings,
 ): Promise<Caller> {
@@ -166,7 +164,7 @@ function explain(
 }
 
 /** As a token would be given it. */
-function isAllowed(policy: Policy, caller: Caller, wanted: Access, at?: Date): boolean {
+export function isAllowed(policy: Policy, caller: Caller, wanted: Access, at?: Date): boolean {
   if (wanted.type !== 'registry') return policy.decide(caller, wanted, at).granted.length > 0;
   const granted = grantCatalog(policy, caller, at);
   return granted.includes('*') || wanted.actions.every((action) => granted.includes(action));
@@ -184,7 +182,7 @@ function format(answer: Answer, { account }: Caller, { rules = [] }: AuthSetting
   return `${lines.join('\n')}\n`;
 }
 
-function describe(by: DecidedBy, rules: NonNullable<AuthSettings['rules']>): string {
+export function describe(by: DecidedBy, rules: NonNullable<AuthSettings['rules']>): string {
   if (by === 'no rule') return 'because no rule matches';
   if (by === 'every user') return 'because there are no rules: who can log in may do everything';
   if (by === 'robot') return 'because of what the robot was made for';
@@ -203,98 +201,6 @@ function describeCatalog(
     return `because only a rule that names type: registry and the action ${action} shows all repositories`;
   }
   return describe(by, rules);
-}
-
-/** @throws Error with one sentence */
-function parseTable(file: string, text: string): unknown {
-  try {
-    return parseYaml(text);
-  } catch (error) {
-    if (!(error instanceof YamlError)) throw error;
-    throw new Error(`${file}: line ${error.line ?? 1}: ${error.message}`, { cause: error });
-  }
-}
-
-const expectation = z.strictObject({
-  account: z.string().default(''),
-  type: z.string().default('repository'),
-  repository: z.string(),
-  action: z
-    .union([z.string(), z.array(z.string())], 'is not an action or a list of actions')
-    .transform((value) => [value].flat())
-    .refine((list) => list.length > 0, 'names no action')
-    .superRefine((list, ctx) => {
-      for (const message of list.map(describeInvalidAction)) {
-        if (message !== undefined) ctx.addIssue({ code: 'custom', message });
-      }
-    }),
-  ip: z
-    .string()
-    .default('')
-    .refine((text) => text === '' || isIP(text) !== 0, 'is not an IP address'),
-  labels: z
-    .record(
-      z.string(),
-      z.union([z.string(), z.array(z.string())]).transform((value) => [value].flat()),
-    )
-    .default({}),
-  at: z.coerce.date('is not a time such as 2030-01-31T12:00:00Z').optional(),
-  expect: z.enum(['allowed', 'denied']),
-});
-
-/** Compares a table of expectations with the rules. @returns the exit code: 3 if one does not hold */
-export async function testRules(file: string, { config, json }: AclOptions): Promise<number> {
-  const settings = await authOf(config);
-  const policy = createPolicy(settings, warn);
-  const parsed = z.array(expectation).safeParse(parseTable(file, await readText(file)));
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const [index, ...path] = issue?.path ?? [];
-    if (index === undefined) throw new Error(`${file}: is not a list of expectations`);
-    throw new Error(`${file}: entry ${[index, ...path].join('.')}: ${issue?.message}`);
-  }
-  const failed = [];
-  for (const [index, entry] of parsed.data.entries()) {
-    if (entry.type === 'repository' && !isRepositoryName(entry.repository)) {
-      throw new Error(`${file}: entry ${index}: "${entry.repository}" is not a repository name`);
-    }
-    for (const failure of failuresOf(entry, await callerFor(entry, settings), policy, settings)) {
-      failed.push({ entry: index, ...failure });
-    }
-  }
-  const count = parsed.data.length;
-  if (count === 0) throw new Error(`${file}: has no expectation`);
-  if (json) process.stdout.write(`${JSON.stringify({ expectations: count, failed })}\n`);
-  else {
-    for (const { entry, what, expected, found, why } of failed) {
-      process.stdout.write(
-        `entry ${entry}: ${what}: expected ${expected}, found ${found}\n  ${why}\n`,
-      );
-    }
-    process.stdout.write(
-      failed.length === 0
-        ? `all ${count} expectations hold\n`
-        : `${failed.length} of ${count} expectations failed\n`,
-    );
-  }
-  return failed.length === 0 ? 0 : no;
-}
-
-function failuresOf(
-  { account, type, repository, action, at, expect }: z.infer<typeof expectation>,
-  caller: Caller,
-  policy: Policy,
-  settings: AuthSettings,
-) {
-  return action.flatMap((one) => {
-    const wanted = { type, name: repository, actions: [one] };
-    const { by } = policy.decide(caller, wanted, at);
-    const found = isAllowed(policy, caller, wanted, at) ? 'allowed' : 'denied';
-    if (found === expect) return [];
-    const what = `${account || 'anonymous'} ${one} ${repository}`;
-    const why = describe(by.get(one) ?? 'no rule', settings.rules ?? []);
-    return [{ what, expected: expect, found, why }];
-  });
 }
 
 function parseLabels(given: readonly string[]): Record<string, string[]> {

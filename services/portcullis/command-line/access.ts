@@ -55,7 +55,7 @@ function defineAcl(program: Command): void {
       .addOption(jsonOption())
       .addOption(configOption())
       .action(async (file, { config, json = false }) => {
-        const { testRules } = await import('../../auth/commands/acl.ts');
+        const { testRules } = await import('../../auth/commands/acl-test.ts');
         finish(await testRules(file, { config: await findConfiguration(config), json }));
       }),
     'portcullis acl test expectations.yml',
