@@ -47,20 +47,24 @@ describe('portcullis acl', () => {
   });
 
   test('explain and test judge the catalog as a token is given it', async () => {
-    const catalog = ['--type', 'registry', '--repository', 'catalog', '--ip', '10.0.0.7'];
-    const listing = await explain(...catalog, '--account', 'bob', '--action', 'pull');
-    assert.equal(listing.code, 0, 'who is logged in lists what it may pull');
-    const whole = await explain(...catalog, '--account', 'bob', '--action', '*');
-    assert.equal(whole.code, 3, 'an untyped * shows nobody everything');
-    assert.match(whole.stdout, /only a rule that names type: registry/);
+    const path = join(folder.path, 'catalog-config.yml');
+    // It fits the name of the catalog, and is not about it.
+    await configure(path, { acl: [{ match: { account: 'bob', name: 'cat*' }, actions: ['*'] }] });
+    const ask = ['acl', 'explain', '--type', 'registry', '--repository', 'catalog'];
+    const asBob = (action: string) =>
+      run(launcher, [...ask, '--account', 'bob', '--action', action, '--config', path]);
+    assert.equal((await asBob('pull')).code, 0, 'who is logged in lists what it may pull');
+    const whole = await asBob('*');
+    assert.equal(whole.code, 3);
+    assert.match(whole.stdout, /acl\[0\] is neither about the catalog nor about everything/);
     const table = join(folder.path, 'catalog.yml');
-    const entry = { type: 'registry', repository: 'catalog', ip: '10.0.0.7', account: 'bob' };
+    const entry = { type: 'registry', repository: 'catalog', account: 'bob' };
     const expectations = [
       { ...entry, action: 'pull', expect: 'allowed' },
       { ...entry, action: '*', expect: 'denied' },
     ];
     await writeFile(table, stringify(expectations));
-    assert.equal((await acl('test', table)).code, 0);
+    assert.equal((await run(launcher, ['acl', 'test', table, '--config', path])).code, 0);
   });
 
   test('explain says when nothing is about it', async () => {

@@ -191,14 +191,14 @@ export function describe(by: DecidedBy, rules: NonNullable<AuthSettings['rules']
   return `because of acl[${by}] ${text}${comment === undefined ? '' : `  # ${comment}`}`;
 }
 
-/** Everybody who is logged in may list what it may pull, and only a rule of the type registry shows the rest. */
+/** Everybody who is logged in may list what it may pull; what shows the rest is {@link Policy.showsAll}'s to say. */
 function describeCatalog(
-  { action, allowed, by }: Answer,
+  { allowed, by }: Answer,
   rules: NonNullable<AuthSettings['rules']>,
 ): string {
   if (allowed && by === 'no rule') return 'because who is logged in may list what it may pull';
   if (!allowed && by !== 'no rule') {
-    return `because only a rule that names type: registry and the action ${action} shows all repositories`;
+    return `because acl[${by}] is neither about the catalog nor about everything, or a rule above it may refuse a pull: it shows no list of all`;
   }
   return describe(by, rules);
 }
