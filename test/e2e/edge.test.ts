@@ -50,8 +50,8 @@ describe('the edge', () => {
     ['chunked', 'Transfer-Encoding: chunked\r\n'],
   ] as const) {
     test(`a refused body ${how} is answered, stops within 1 MiB and never reaches the core`, async () => {
-      const client = await rawClient(stack.port);
       const path = await startUpload();
+      const client = await rawClient(stack.port);
       client.send(`PATCH ${path} HTTP/1.1\r\nHost: x\r\n${framing}\r\n`);
       if (how === 'chunked') client.send('40000000\r\n');
       const answer = await client.until(/\r\n\r\n.*\n$/s);
@@ -80,8 +80,8 @@ describe('the edge', () => {
   });
 
   test('an upload that outlives every timeout but the idle one is taken', async () => {
-    const client = await rawClient(stack.port);
     const path = await startUpload();
+    const client = await rawClient(stack.port);
     client.send(
       `PATCH ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic}\r\nContent-Length: 8\r\n\r\n`,
     );
@@ -94,8 +94,8 @@ describe('the edge', () => {
   });
 
   test('an upload that stands still is given up, and goes on later from where it was', async () => {
-    const client = await rawClient(stack.port);
     const path = await startUpload();
+    const client = await rawClient(stack.port);
     client.send(
       `PATCH ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: ${basic}\r\nContent-Length: 8\r\n\r\nabcd`,
     );

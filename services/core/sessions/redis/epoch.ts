@@ -68,11 +68,6 @@ function epochKeyOfSlot(slot: number): string {
   return `portcullis:epoch:{${tagOf(slot)}}`;
 }
 
-/** The slot of a key; 0 where there are none. */
-export function slotOf(key: string, isCluster: boolean): number {
-  return isCluster ? calculateSlot(key) : 0;
-}
-
 /** The key of the epoch that another key is of: of a Cluster's servers each keeps those of its slots. */
 export function epochKeyFor(key: string, isCluster: boolean): string {
   return isCluster ? epochKeyOfSlot(calculateSlot(key)) : 'portcullis:epoch';
@@ -84,13 +79,11 @@ const batch = 32;
 /**
  * Begins the epochs that have to begin, of all servers: so that the time in which nothing is granted runs for
  * all at once, and not for each lock from when it is first wanted.
- * @param onBegin called with the slot from which on they are about to begin
  * @throws RedisAwayError
  */
 export async function beginEpochs(
   redis: RedisConnection,
   now: () => number | string,
-  onBegin: (slot: number) => void = () => {},
 ): Promise<void> {
   const begin = (key: string) => redis.run(beginEpochScript, [key, key], [now(), randomUUID()]);
   if (!redis.isCluster) {
@@ -98,7 +91,6 @@ export async function beginEpochs(
     return;
   }
   for (let slot = 0; slot < slots; slot += batch) {
-    onBegin(slot);
     const keys = Array.from({ length: batch }, (_, index) => epochKeyOfSlot(slot + index));
     await Promise.all(keys.map(begin));
   }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisConnection } from '#libs/redis/connection.ts';
 import { givenUpKey } from '#libs/redis/give-up.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
@@ -13,7 +14,7 @@ import {
   RequestGoneError,
   unattended,
 } from '../locks.ts';
-import { beginEpochs, epochKeyFor, slotOf } from './epoch.ts';
+import { beginEpochs, epochKeyFor } from './epoch.ts';
 import { acquireLockScript, confirmLockScript, releaseLockScript } from './lock-scripts.ts';
 import { type Wake, wakeChannel } from './wake.ts';
 
@@ -35,6 +36,9 @@ export const lockLease = 10_000;
 
 /** Milliseconds without asking after which one who waits loses its place. */
 const placeKept = 2000;
+
+/** Milliseconds after which epochs are begun that Redis did not answer about. */
+const beginAgainAfter = 500;
 
 interface Lease {
   key: string;
@@ -67,30 +71,27 @@ export function createRedisLocks({
 
   let beginning = false;
   let isToBeginAgain = false;
-  /** The slot up to which they have begun, while they do. */
-  let begunUpTo = 0;
+  let closed = false;
 
   /** Has the new epoch begin everywhere, where Redis may have forgotten locks of ours. */
-  async function beginAll(slot: number): Promise<void> {
-    // What was begun already was forgotten meanwhile; the others are still to come.
-    if (beginning && slot >= begunUpTo) return;
+  async function beginAll(): Promise<void> {
     isToBeginAgain = true;
     if (beginning) return;
     beginning = true;
-    try {
-      while (isToBeginAgain) {
-        isToBeginAgain = false;
-        await beginEpochs(redis, redisTime, (slot) => {
-          begunUpTo = slot;
-        });
+    // What was begun already in this round may have been forgotten meanwhile: another round shows.
+    while (isToBeginAgain && !closed) {
+      isToBeginAgain = false;
+      try {
+        await beginEpochs(redis, redisTime);
+      } catch {
+        // Redis is away: it is asked again, lest each lock waits a lease from when it is first wanted.
+        isToBeginAgain = true;
+        await sleep(beginAgainAfter, undefined, { ref: false });
       }
-    } catch {
-      // Redis is away: whoever asks for a lock first begins it.
-    } finally {
-      beginning = false;
     }
+    beginning = false;
   }
-  void beginAll(0);
+  void beginAll();
 
   async function ask(
     { key, token, requester }: Pick<Lease, 'key' | 'token' | 'requester'>,
@@ -104,7 +105,7 @@ export function createRedisLocks({
     const keys = keysOf(key, requester);
     const answer = await redis.run(acquireLockScript, keys, args);
     const [outcome, epoch, began] = answer as [number, string, number];
-    if (began === 1) void beginAll(slotOf(keys[0] ?? '', redis.isCluster));
+    if (began === 1) void beginAll();
     if (outcome === -2) throw new RequestGoneError();
     if (outcome !== 1) return { held: undefined, epoch };
     return { held: hold({ key, token, epoch, requester, endsAt: askedAt + lease }), epoch };
@@ -185,6 +186,7 @@ export function createRedisLocks({
       return (await ask({ key, token: randomUUID(), requester: unattended }, 'x', 0)).held;
     },
     async close() {
+      closed = true;
       clearInterval(timer);
       for (const mine of leases) release(mine.key, mine.token);
       leases.clear();
