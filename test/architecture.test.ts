@@ -100,6 +100,16 @@ const forbidden: readonly [from: RegExp, to: RegExp, why: string][] = [
     'koa stays at the edges',
   ],
   [/^(?!libs\/metrics\/)/, /^prom-client$/, 'metrics are declared through libs/metrics'],
+  [
+    /^libs\/(?!config\/|process\/run-process)/,
+    /^libs\/config\/(?:settings|configuration|load-settings)\.ts/,
+    'libraries take the options of a section, not the whole configuration',
+  ],
+  [
+    /^libs\/config\/sections\//,
+    /^libs\/config\/(?!sections\/|support-row)/,
+    'a section does not know the whole',
+  ],
   [/^(?:libs|services)\//, /^test\//, 'the product does not know its tests'],
 ];
 

@@ -111,7 +111,7 @@ export const o: IService = { apiVersion: 'v1', kind: 'Service', spec: { prots: [
       loaded.diagnostics.filter(({ level }) => level !== 'note'),
       [],
     );
-    const { http, internal, debug } = toSettings(loaded);
+    const { http, drainDelay, internal, debug } = toSettings(loaded);
     const ports = { gateway: http.listen, core: internal.core.listen, auth: internal.auth.listen };
     for (const [name, listen] of Object.entries(ports)) {
       const [container] = find('Deployment', `portcullis-${name}`).spec.template.spec.containers;
@@ -119,7 +119,7 @@ export const o: IService = { apiVersion: 'v1', kind: 'Service', spec: { prots: [
       assert.ok('port' in listen && numbers.includes(listen.port), name);
       assert.ok(numbers.includes(debug.shared?.port), name);
       const grace = find('Deployment', `portcullis-${name}`).spec.template.spec;
-      const needed = (http.drainDelay + http.drainTimeout) / 1000;
+      const needed = (drainDelay + http.drainTimeout) / 1000;
       assert.ok(grace.terminationGracePeriodSeconds > needed, name);
     }
     for (const { body } of ofKind('Service').filter(({ name }) => /core|auth/.test(name))) {
@@ -197,13 +197,13 @@ test('compose.yml is understood, with the two of each that its configuration nam
   const loaded = await loadConfiguration(join(root, 'compose/config.yml'), {
     REGISTRY_HTTP_SECRET: 'x'.repeat(64),
   });
-  const { internal, http } = toSettings(loaded);
+  const { internal, http, drainDelay } = toSettings(loaded);
   for (const address of [...internal.cores, ...internal.auths]) {
     assert.ok(address.kind === 'tcp' && services[address.host] !== undefined);
   }
   for (const name of ['gateway-1', 'auth-1', 'core-1']) {
     const grace = parseDuration(services[name].stop_grace_period) ?? 0;
-    assert.ok(grace > http.drainDelay + http.drainTimeout, name);
+    assert.ok(grace > drainDelay + http.drainTimeout, name);
   }
   for (const [name, service] of Object.entries<{ mem_limit?: string }>(services)) {
     assert.ok(service.mem_limit, name);

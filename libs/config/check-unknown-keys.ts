@@ -1,6 +1,6 @@
 import { nearestWord } from '../values/nearest-word.ts';
-import { portcullisSchema } from './schema/portcullis.ts';
-import type { UnknownKey } from './schema/walk.ts';
+import { portcullisSchema } from './sections/portcullis.ts';
+import type { UnknownKey } from './walk-schema.ts';
 
 const section = 'portcullis';
 

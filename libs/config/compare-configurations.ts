@@ -1,5 +1,5 @@
 import { Secret } from '../values/secret.ts';
-import type { Configuration } from './schema/configuration.ts';
+import type { Configuration } from './configuration.ts';
 
 /** The keys in which two configurations differ, secrets included: `log.level`; a list counts as a whole. */
 export function changedKeys(before: Configuration, now: Configuration): string[] {

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
 import { ruleKeys } from '../policy/rule-schema.ts';
 import { nearestWord } from '../values/nearest-word.ts';
-import { workloadKeys } from './schema/portcullis.ts';
+import { workloadKeys } from './sections/workloads.ts';
 
 type Issue = z.core.$ZodIssue;
 

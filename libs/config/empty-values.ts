@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { describeSchema, joinPath, metaOf } from './schema/walk.ts';
+import { describeSchema, joinPath, metaOf } from './walk-schema.ts';
 
 /**
  * Settles what is written and left empty (`key:`, `key: ""`, an empty variable), in place: such a key counts as not

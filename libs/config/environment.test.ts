@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { configurationSchema } from './configuration.ts';
 import { applyEnvironment } from './environment.ts';
-import { configurationSchema } from './schema/configuration.ts';
 
 type Tree = Record<string, unknown>;
 

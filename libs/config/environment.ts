@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { parseYaml } from './parse-yaml.ts';
-import { describeSchema } from './schema/walk.ts';
+import { describeSchema } from './walk-schema.ts';
 
 /** Variables that begin with the prefix and are no settings. */
 const notSettings = new Set(['REGISTRY_CONFIGURATION_PATH']);

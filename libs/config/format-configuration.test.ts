@@ -9,10 +9,10 @@ import { type ZodType, z } from 'zod';
 import { createTemporaryFolder } from '../../test/support/temporary-folder.ts';
 import { formatDuration } from '../values/duration.ts';
 import { changedKeys } from './compare-configurations.ts';
+import { configurationSchema } from './configuration.ts';
 import { formatConfiguration } from './format-configuration.ts';
 import { loadConfiguration } from './load-configuration.ts';
-import { configurationSchema } from './schema/configuration.ts';
-import { describeSchema, metaOf } from './schema/walk.ts';
+import { describeSchema, metaOf } from './walk-schema.ts';
 
 async function load(text: string) {
   await using folder = await createTemporaryFolder();

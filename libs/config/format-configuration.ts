@@ -2,8 +2,8 @@ import { Document, isMap, isScalar, isSeq } from 'yaml';
 import type { z } from 'zod';
 import { formatDuration } from '../values/duration.ts';
 import { redactByName, redactUrls } from '../values/secret.ts';
-import { type Configuration, configurationSchema } from './schema/configuration.ts';
-import { describeSchema, metaOf } from './schema/walk.ts';
+import { type Configuration, configurationSchema } from './configuration.ts';
+import { describeSchema, metaOf } from './walk-schema.ts';
 
 /**
  * The configuration as a config.yml that means the same, with every default written out. Only secrets are missing:

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { readText } from '../files/read-text.ts';
-import { nearestWord } from '../values/nearest-word.ts';
 import { Secret } from '../values/secret.ts';
 import { checkUnknownKeys } from './check-unknown-keys.ts';
+import { type Configuration, configurationSchema } from './configuration.ts';
 import { describeIssue } from './describe-issue.ts';
 import { settleEmptyValues } from './empty-values.ts';
 import { applyEnvironment } from './environment.ts';
@@ -10,11 +10,11 @@ import { replaceFormerNames } from './former-names.ts';
 import { namedByEnvironment } from './named-by-environment.ts';
 import { parseYaml, YamlError } from './parse-yaml.ts';
 import { recognizeProduct } from './recognize-product.ts';
-import { authSchema } from './schema/auth.ts';
-import { type Configuration, configurationSchema } from './schema/configuration.ts';
-import { storageDrivers, storageSchema } from './schema/storage.ts';
-import { unknownKeys } from './schema/walk.ts';
-import { checkSupport, type Diagnostic } from './support.ts';
+import { checkMethod } from './sections/auth.ts';
+import { checkDriver, storageDrivers } from './sections/storage.ts';
+import { checkSupport } from './support.ts';
+import type { Diagnostic } from './support-row.ts';
+import { unknownKeys } from './walk-schema.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -112,7 +112,8 @@ async function configure(
       ),
     );
   }
-  const problems = checkDrivers(result.data, tree);
+  const { storage, auth } = result.data;
+  const problems = [...checkDriver(storage, tree.storage), ...checkMethod(auth, tree.auth)];
   if (problems.length > 0) throw new ConfigurationError(problems.map((text) => where + text));
   const fileSecret = await readSecretFile(result.data);
   const unknown = checkUnknownKeys(unknownKeys(tree, configurationSchema));
@@ -159,16 +160,6 @@ function parseTree(text: string, path: string): Record<string, unknown> {
   return tree as Record<string, unknown>;
 }
 
-/** @returns what to add to a message about methods of which none is known */
-function meantMethod(auth: unknown): string {
-  const known = Object.keys(authSchema.shape);
-  for (const key of Object.keys(Object(auth))) {
-    const near = known.includes(key) ? undefined : nearestWord(key, known);
-    if (near !== undefined) return `; ${key}: did you mean ${near}?`;
-  }
-  return '';
-}
-
 /** `storage: inmemory` and `auth: htpasswd` stand for the section of that name. */
 function expandBareNames(tree: Record<string, unknown>): void {
   for (const key of ['storage', 'auth']) {
@@ -185,35 +176,6 @@ function expandBareNames(tree: Record<string, unknown>): void {
     // `filesystem:` with nothing below it is that driver with its defaults.
     if (Object.hasOwn(drivers, name) && drivers[name] === null) drivers[name] = {};
   }
-}
-
-/** @param written the configuration as it was written */
-function checkDrivers(
-  { storage, auth }: Configuration,
-  written: Readonly<Record<string, unknown>>,
-): string[] {
-  const names = Object.keys(storageDrivers) as (keyof typeof storageDrivers)[];
-  const chosen = names.filter((name) => storage[name] !== undefined);
-  const problems: string[] = [];
-  if (chosen.length === 0) {
-    const meant = Object.keys(Object(written.storage)).flatMap((key) => {
-      const near = Object.hasOwn(storageSchema.shape, key) ? undefined : nearestWord(key, names);
-      return near === undefined ? [] : [`; ${key}: did you mean ${near}?`];
-    });
-    problems.push(`storage: name one driver, such as filesystem${meant.join('')}`);
-  }
-  if (chosen.length > 1) {
-    problems.push(`storage: several drivers are named (${chosen.join(', ')}); keep one`);
-  }
-  if (auth !== undefined) {
-    const methods = Object.keys(auth);
-    if (methods.length !== 1) {
-      problems.push(
-        `auth: name exactly one method, such as htpasswd (found: ${methods.join(', ') || 'none'})${meantMethod(written.auth)}`,
-      );
-    }
-  }
-  return problems;
 }
 
 /** What a file holds stands for `http.secret`, unless that is given. */

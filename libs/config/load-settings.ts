@@ -1,18 +1,16 @@
 import { createPolicy } from '#libs/policy/create-policy.ts';
-import { compilePattern } from '#libs/policy/pattern.ts';
-import { createNetworks } from '#libs/values/networks.ts';
 import {
   ConfigurationError,
   type LoadedConfiguration,
   loadConfiguration,
 } from './load-configuration.ts';
+import { warnOfGarbageCollection } from './sections/garbage-collection.ts';
+import { assertNetworks } from './sections/gateway.ts';
+import { checkWorkloads } from './sections/workloads.ts';
 import { type Place, type Settings, toSettings } from './settings.ts';
 
 /** sun_path of unix(7), without the byte that ends it. */
 const maxSocketPath = 107;
-
-/** Milliseconds that the trash must keep things where collections run by themselves: longer than the end of a push takes. */
-const shortestGrace = 10 * 60_000;
 
 /** What there is to say of a configuration before anything of it is acted on. */
 export interface ConfigurationCheck {
@@ -47,12 +45,7 @@ export function checkConfiguration(loaded: LoadedConfiguration, place?: Place): 
   const settings = attempt(() => toSettings(loaded, place));
   if (settings === undefined) return check;
   const { auth, http } = settings;
-  for (const { name, issuer, jwks } of auth?.workloads ?? []) {
-    if (jwks !== undefined || /^https?:\/\/[^/]/i.test(issuer)) continue;
-    check.problems.push(
-      `portcullis.workloads: ${name}: the issuer "${issuer}" is not a URL such as https://gitlab.example.com; its keys cannot be found without jwks`,
-    );
-  }
+  check.problems.push(...checkWorkloads(auth?.workloads ?? []));
   const socketPaths = [
     ['portcullis.sockets', settings.sockets.core],
     ['portcullis.sockets', settings.sockets.auth],
@@ -71,17 +64,8 @@ export function checkConfiguration(loaded: LoadedConfiguration, place?: Place): 
       check.problems.push('http.debug.addr: is the same address as http.addr; use another port');
     }
   }
-  attempt(() => createNetworks(http.trustedProxies, 'portcullis.gateway.trustedproxies'));
-  const { proxyProtocol } = http;
-  if (typeof proxyProtocol !== 'boolean') {
-    attempt(() => createNetworks(proxyProtocol, 'portcullis.gateway.proxyprotocol'));
-  }
-  const { interval, grace } = settings.garbage;
-  if (interval !== undefined && grace < shortestGrace) {
-    check.warnings.push(
-      `portcullis.gc.grace: with portcullis.gc.interval garbage is collected while clients push; with less than 10m for the trash a slow push can lose layers`,
-    );
-  }
+  attempt(() => assertNetworks(settings.gateway));
+  check.warnings.push(...warnOfGarbageCollection(settings.garbage));
   const { portcullis } = loaded.configuration;
   // Also where the registry is open, or others make the tokens: nobody writes a rule that is to do nothing.
   attempt(() =>
@@ -101,22 +85,7 @@ export function checkConfiguration(loaded: LoadedConfiguration, place?: Place): 
       );
     }
   }
-  for (const { name, claims } of portcullis.workloads) {
-    for (const [key, text] of Object.entries(claims)) {
-      attempt(() => compileClaim(name, key, text));
-    }
-  }
   return { ...check, settings };
-}
-
-function compileClaim(name: string, key: string, text: string): void {
-  try {
-    compilePattern(text, { inNames: false });
-  } catch (error) {
-    throw new Error(`portcullis.workloads: ${name}: ${key}: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
 }
 
 /**

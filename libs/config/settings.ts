@@ -2,73 +2,56 @@ import { resolve } from 'node:path';
 import type { AuditDestination } from '#libs/audit/audit-log.ts';
 import type { ExternalIssuer } from '#libs/auth/external-issuer-keys.ts';
 import type { InternalSettings } from '#libs/internal/open-upstream.ts';
-import type { LogFormat } from '#libs/log/format-line.ts';
 import type { RedisSettings } from '#libs/redis/redis-settings.ts';
-import { parseAddress } from '../values/listen-address.ts';
-import { type AuthSettings, authSettings } from './auth-settings.ts';
-import { type DebugSettings, debugSettings } from './debug-settings.ts';
-import { externalIssuerSettings } from './external-issuer-settings.ts';
-import { type HealthSettings, healthSettings } from './health-settings.ts';
-import { type HttpSettings, httpSettings } from './http-settings.ts';
-import { internalSettings } from './internal-settings.ts';
 import type { LoadedConfiguration } from './load-configuration.ts';
-import { redisSettings } from './redis-settings.ts';
-import type { Configuration } from './schema/configuration.ts';
-import { type SocketPaths, socketPaths } from './socket-paths.ts';
-import { type WorkerCounts, workerCounts } from './worker-counts.ts';
+import { auditSettings } from './sections/audit.ts';
+import { type AuthSettings, authSettings } from './sections/auth.ts';
+import type { CoreLimits } from './sections/core.ts';
+import { type DebugSettings, debugSettings } from './sections/debug.ts';
+import { externalIssuerSettings } from './sections/external-issuer.ts';
+import {
+  type GarbageCollectionSettings,
+  garbageCollectionSettings,
+} from './sections/garbage-collection.ts';
+import { type GatewaySettings, gatewaySettings } from './sections/gateway.ts';
+import { type HealthSettings, healthSettings } from './sections/health.ts';
+import { type HttpSettings, httpSettings } from './sections/http.ts';
+import { internalSettings } from './sections/internal-links.ts';
+import { type LogSettings, logSettings } from './sections/log.ts';
+import { type PageSizes, pageSizes } from './sections/pages.ts';
+import { redisSettings } from './sections/redis.ts';
+import { type SocketPaths, socketPaths } from './sections/socket-paths.ts';
+import { type StorageSettings, storageRoot, storageSettings } from './sections/storage.ts';
+import { type UserSetting, userSetting } from './sections/user.ts';
+import { type ReferenceSettings, referenceSettings } from './sections/validation.ts';
+import { type WorkerCounts, workerCounts } from './sections/workers.ts';
 
 /** What the processes act on: the configuration with its defaults, paths absolute, times in ms. */
-export interface Settings {
+export interface Settings extends StorageSettings {
   /** The file it came from; undefined for the built-in configuration. */
   configPath: string | undefined;
-  log: {
-    level: 'error' | 'warn' | 'info' | 'debug';
-    format: LogFormat;
-    fields: Record<string, unknown>;
-    access: boolean;
-  };
+  log: LogSettings;
   http: HttpSettings;
+  gateway: GatewaySettings;
+  core: { limits: CoreLimits };
   /** Our own token service; without it and without `externalIssuer` there is no authentication at all. */
   auth: AuthSettings | undefined;
   /** Tokens of another server. */
   externalIssuer: ExternalIssuer | undefined;
-  storage: { driver: 'filesystem'; root: string } | { driver: 'inmemory' };
-  deleteEnabled: boolean;
-  /** Nothing is written, and no other core is in the way. */
-  readOnly: boolean;
-  /** Abandoned uploads: how old, how often; undefined leaves them. */
-  uploadPurging: { age: number; interval: number; dryRun: boolean } | undefined;
-  /** Collection of garbage, times in ms; without an interval only the command collects. */
-  garbage: { interval: number | undefined; delay: number; grace: number; untagged: boolean };
-  /** What a manifest refers to and must find in its repository. */
-  references: {
-    blobs: boolean;
-    children: 'all' | 'none' | { os: string; architecture: string }[];
-  };
+  garbage: GarbageCollectionSettings;
+  references: ReferenceSettings;
   health: HealthSettings;
   debug: DebugSettings;
-  pageSize: { catalog: number; tags: number };
+  pageSize: PageSizes;
   /** What several cores agree by; undefined: one core alone. */
   redis: RedisSettings | undefined;
   workers: WorkerCounts;
-  limits: BudgetSettings;
+  /** Time a stopping process goes on as before, having said that it is no longer ready. */
+  drainDelay: number;
   sockets: SocketPaths;
   internal: InternalSettings;
   audit: AuditDestination | undefined;
-  /** Who serves where root starts; undefined: whoever starts it. */
-  user: 'owner' | UserIds | undefined;
-}
-
-/** What may be spent at once; docs/configuration.md tells each. */
-export interface BudgetSettings {
-  core: Configuration['portcullis']['core']['limits'];
-  gateway: Configuration['portcullis']['gateway']['limits'];
-}
-
-/** A user and a group of the system, by number. */
-export interface UserIds {
-  uid: number;
-  gid: number;
+  user: UserSetting;
 }
 
 /** Which process it is that acts on them. */
@@ -87,80 +70,45 @@ export function toSettings(
   { configuration, path, fileSecret }: LoadedConfiguration,
   { worker = 1, sockets: told }: Place = {},
 ): Settings {
-  const { log, http, storage, portcullis, catalog, tags } = configuration;
-  const listen = http.net === 'unix' ? { socket: resolve(http.addr) } : parseAddress(http.addr);
-  const root = resolve(storage.filesystem?.rootdirectory ?? '/var/lib/registry');
-  const workers = workerCounts(configuration, listen);
+  const { log, loglevel, http, storage, portcullis, catalog, tags } = configuration;
+  const httpPart = httpSettings(http);
+  const redis = redisSettings(configuration.redis);
+  const workers = workerCounts(
+    { gateway: portcullis.gateway.workers, core: portcullis.core.workers },
+    { listen: httpPart.listen, hasRedis: redis !== undefined },
+  );
   const sockets = socketPaths({
     told,
     configured: portcullis.sockets,
-    identity: [path === undefined ? '' : resolve(path), http.addr, root],
+    identity: [path === undefined ? '' : resolve(path), http.addr, storageRoot(storage.filesystem)],
     cores: workers.core,
     worker,
   });
   return {
     configPath: path,
-    log: {
-      level: configuration.loglevel ?? log.level,
-      format: log.formatter,
-      fields: log.fields,
-      access: !log.accesslog.disabled,
-    },
-    http: httpSettings(configuration, listen),
-    auth: authSettings(configuration),
+    log: logSettings(log, loglevel),
+    http: httpPart,
+    gateway: gatewaySettings(portcullis.gateway),
+    core: { limits: portcullis.core.limits },
+    auth: authSettings(configuration.auth, portcullis),
     externalIssuer: externalIssuerSettings(configuration.auth?.token),
-    storage: storage.filesystem ? { driver: 'filesystem', root } : { driver: 'inmemory' },
-    deleteEnabled: storage.delete.enabled,
-    readOnly: storage.maintenance.readonly.enabled,
-    uploadPurging: purgingSettings(storage.maintenance.uploadpurging),
-    garbage: { ...portcullis.gc, interval: portcullis.gc.interval || undefined },
+    ...storageSettings(storage),
+    garbage: garbageCollectionSettings(portcullis.gc),
     references: referenceSettings(configuration.validation),
-    health: healthSettings(configuration),
-    debug: debugSettings(configuration),
-    pageSize: {
-      catalog: catalog?.maxentries || portcullis.pagesize,
-      tags: tags?.maxtags || portcullis.pagesize,
-    },
-    redis: redisSettings(configuration.redis),
+    health: healthSettings(configuration.health),
+    debug: debugSettings(http.debug, { auth: portcullis.auth.debug, core: portcullis.core.debug }),
+    pageSize: pageSizes(catalog, tags, portcullis.pagesize),
+    redis,
     workers,
-    limits: { core: portcullis.core.limits, gateway: portcullis.gateway.limits },
+    drainDelay: portcullis.draindelay,
     sockets,
-    internal: internalSettings(configuration, { fileSecret, sockets, cores: workers.core, worker }),
+    internal: internalSettings(portcullis, {
+      secret: http.secret ?? fileSecret,
+      sockets,
+      cores: workers.core,
+      worker,
+    }),
     audit: auditSettings(portcullis.audit),
-    user: userSettings(portcullis.user),
+    user: userSetting(portcullis.user),
   };
-}
-
-function auditSettings(audit: string | undefined): AuditDestination | undefined {
-  if (audit === undefined) return undefined;
-  if (audit === 'stdout' || audit === 'stderr') return { path: undefined, stream: audit };
-  return { path: resolve(audit), stream: undefined };
-}
-
-function userSettings(user: string | undefined): Settings['user'] {
-  if (user === undefined || user === 'owner') return user;
-  const [uid, gid] = user.split(':').map(Number);
-  return { uid: uid ?? 0, gid: gid ?? 0 };
-}
-
-function purgingSettings({
-  enabled,
-  age,
-  interval,
-  dryrun,
-}: LoadedConfiguration['configuration']['storage']['maintenance']['uploadpurging']) {
-  return enabled ? { age, interval, dryRun: dryrun } : undefined;
-}
-
-function referenceSettings(
-  validation: LoadedConfiguration['configuration']['validation'],
-): Settings['references'] {
-  if (validation?.disabled === true) return { blobs: false, children: 'none' };
-  const { platforms = 'all', platformlist = [] } = validation?.manifests?.indexes ?? {};
-  if (platforms !== 'list') return { blobs: true, children: platforms };
-  const children = platformlist.map(({ os = '', architecture = '' }) => ({ os, architecture }));
-  if (children.length === 0) {
-    throw new Error('validation.manifests.indexes: platforms is "list", but platformlist is empty');
-  }
-  return { blobs: true, children };
 }

@@ -1,6 +1,8 @@
 import { lstat, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Settings, UserIds } from '#libs/config/settings.ts';
+import type { SocketPaths } from '#libs/config/sections/socket-paths.ts';
+import type { StorageSettings } from '#libs/config/sections/storage.ts';
+import type { UserIds, UserSetting } from '#libs/config/sections/user.ts';
 import { makeFolders } from '../files/make-folders.ts';
 import { treeFolder } from '../values/storage-tree.ts';
 import { linkerTo } from './controlling-user.ts';
@@ -10,7 +12,12 @@ import { FolderOwnerError } from './socket-folder.ts';
 /** Who serves a new tree: "nonroot" of many base images. */
 const defaultUser: UserIds = { uid: 65_532, gid: 65_532 };
 
-export type UserChoice = Pick<Settings, 'user' | 'storage' | 'sockets'>;
+/** What decides about the user who serves. */
+export interface UserChoice {
+  user: UserSetting;
+  storage: StorageSettings['storage'];
+  sockets: SocketPaths;
+}
 
 /**
  * Whom this process is to serve as, having been started as root: `portcullis.user` (docs/adr/0009). Hands

@@ -2,7 +2,7 @@ import type { Stats } from 'node:fs';
 import { lstat, readlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { sudoGroup, sudoUser } from '#libs/config/named-by-environment.ts';
-import type { UserIds } from '#libs/config/settings.ts';
+import type { UserIds } from '#libs/config/sections/user.ts';
 
 /** Symbolic links followed on the way, as the system does. */
 const maxLinks = 40;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { AuthSettings } from '#libs/config/auth-settings.ts';
+import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import type { Settings } from '#libs/config/settings.ts';
 import { planDebug } from './debug-plan.ts';
 

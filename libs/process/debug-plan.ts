@@ -1,6 +1,8 @@
-import type { Settings } from '#libs/config/settings.ts';
+import type { DebugSettings } from '#libs/config/sections/debug.ts';
+import type { SocketPaths } from '#libs/config/sections/socket-paths.ts';
 import type { Peer } from '#libs/http/aggregate-status.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
+import type { InternalListener } from '#libs/internal/open-upstream.ts';
 import type { ServiceName } from '../values/service-name.ts';
 import { workerName } from '../values/worker-name.ts';
 
@@ -15,6 +17,15 @@ export interface DebugPlan {
   peers: Peer[];
 }
 
+/** What the configuration says of the processes. */
+interface PlanOptions {
+  debug: DebugSettings;
+  /** Our own token service, if there is one. */
+  auth: object | undefined;
+  sockets: SocketPaths;
+  internal: Readonly<Record<'auth' | 'core', InternalListener>>;
+}
+
 /**
  * Of several processes with one configuration, under one supervisor, the gateway takes `http.debug.addr` and
  * speaks for those that have no address of their own and serve on this machine only. A process that runs
@@ -23,7 +34,7 @@ export interface DebugPlan {
  */
 export function planDebug(
   { service, worker }: { service: ServiceName; worker: number },
-  { debug, auth, sockets, internal }: Pick<Settings, 'debug' | 'auth' | 'sockets' | 'internal'>,
+  { debug, auth, sockets, internal }: PlanOptions,
   supervised: boolean,
 ): DebugPlan {
   const { shared, own, metricsPath } = debug;

@@ -1,5 +1,5 @@
 import { stat } from 'node:fs/promises';
-import type { UserIds } from '#libs/config/settings.ts';
+import type { UserIds } from '#libs/config/sections/user.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { chooseUser, type UserChoice } from './choose-user.ts';
 import { changeableByOthers, controllerOf } from './controlling-user.ts';

@@ -1,7 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lchown, lstat, mkdir, open, readdir, readlink } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
-import type { UserIds } from '#libs/config/settings.ts';
+import type { UserIds } from '#libs/config/sections/user.ts';
 import { makeFolders } from '../files/make-folders.ts';
 import { FolderOwnerError } from './socket-folder.ts';
 

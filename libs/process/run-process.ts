@@ -70,7 +70,7 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
     const { settings, isRestart } = await settingsFor(service, config, place);
     log = createLogger({ ...settings.log, process: name });
     endOnExceptions(log);
-    drainDelay = settings.http.drainDelay;
+    drainDelay = settings.drainDelay;
     let started = false;
     readiness.require(() => (started ? undefined : 'starting'));
     const processStatus = await openDebug({ service, worker, settings, log, readiness });

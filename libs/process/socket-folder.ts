@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Settings } from '#libs/config/settings.ts';
+import type { SocketPaths } from '#libs/config/sections/socket-paths.ts';
+import type { InternalSettings } from '#libs/internal/open-upstream.ts';
 import { makeFolders } from '../files/make-folders.ts';
 import type { ServiceName } from '../values/service-name.ts';
 
@@ -50,7 +51,11 @@ const clientsOf: Readonly<Record<'core' | 'auth', readonly ServiceName[]>> = {
  * @throws Error saying what to set, if they would look for sockets in a folder that nobody else knows
  */
 export function assertAgreedSockets(
-  { sockets, internal, auth }: Pick<Settings, 'sockets' | 'internal' | 'auth'>,
+  {
+    sockets,
+    internal,
+    auth,
+  }: { sockets: SocketPaths; internal: InternalSettings; auth: object | undefined },
   started: readonly ServiceName[],
 ): void {
   if (sockets.isAgreed) return;

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type JWTHeaderParameters, SignJWT } from 'jose';
 import type { Access } from '#libs/access/scope.ts';
 import type { CallerDetails } from '#libs/auth/claims.ts';
-import type { TokenService } from '#libs/config/auth-settings.ts';
+import type { TokenService } from '#libs/config/sections/tokens.ts';
 import type { SigningKey } from './keys/signing-key.ts';
 
 export interface IssuedToken {

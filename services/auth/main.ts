@@ -153,7 +153,7 @@ async function startAuth({
   const server = await servePrivately(app.callback(), {
     listen: internal.auth.listen,
     tls,
-    headersTimeout: settings.http.headersTimeout,
+    headersTimeout: settings.gateway.headersTimeout,
   });
 
   return {

@@ -1,4 +1,4 @@
-import type { BudgetSettings } from '#libs/config/settings.ts';
+import type { CoreLimits } from '#libs/config/sections/core.ts';
 import { type Budget, createBudget } from '#libs/limits/budget.ts';
 
 /** What a core shares out among those who ask; each is the requests' own, for as long as they are served. */
@@ -15,7 +15,7 @@ export interface CoreBudgets {
 const maxWait = 10_000;
 
 export function createCoreBudgets(
-  limits: Pick<BudgetSettings['core'], 'manifests' | 'downloads' | 'listings'>,
+  limits: Pick<CoreLimits, 'manifests' | 'downloads' | 'listings'>,
 ): CoreBudgets {
   const budget = (name: keyof CoreBudgets, message: string) =>
     createBudget({ name, capacity: limits[name], maxWait, message });

@@ -1,4 +1,4 @@
-import type { Settings } from '#libs/config/settings.ts';
+import type { GarbageCollectionSettings } from '#libs/config/sections/garbage-collection.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import type { LeaderLease } from './leader-lease.ts';
 import { setLongInterval } from './long-interval.ts';
@@ -9,7 +9,7 @@ import type { StorageDriver } from './storage/driver.ts';
 /** `portcullis.gc`: collects garbage every interval, on the leader; never, if there is none. */
 export function collectRegularly(
   driver: StorageDriver,
-  { interval, ...options }: Settings['garbage'],
+  { interval, ...options }: GarbageCollectionSettings,
   lease: LeaderLease,
   log: Logger,
   measures: CollectionMeasures,

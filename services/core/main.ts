@@ -79,7 +79,7 @@ async function startCore({
     sessions,
     locks,
     rules: settings.references,
-    maxUploads: settings.limits.core.uploads,
+    maxUploads: settings.core.limits.uploads,
     onUploadTakenOver: countTakeovers(metrics),
   });
   const measures = measureCollections(metrics);
@@ -89,7 +89,7 @@ async function startCore({
       : once(writes.ownership.owned, () =>
           keepUp({ driver, registry, locks, measures, settings, log }),
         );
-  const budgets = createCoreBudgets(settings.limits.core);
+  const budgets = createCoreBudgets(settings.core.limits);
   measureBudgets([...Object.values(budgets), registry.uploads.limit], metrics);
   const audit = openAuditLog(settings.audit, 'core', log);
   const refusals = createRefusalRecord(() => audit, log);
@@ -108,14 +108,14 @@ async function startCore({
     deleteEnabled: settings.deleteEnabled,
     pageSize: settings.pageSize,
     budgets,
-    maxDescriptors: settings.limits.core.descriptors,
+    maxDescriptors: settings.core.limits.descriptors,
     secret: internal.secret,
     pullFilter: authUpstream === undefined ? undefined : createPullFilter(authUpstream.client),
   });
   const server = await servePrivately(app.callback(), {
     listen: internal.core.listen,
     tls,
-    headersTimeout: settings.http.headersTimeout,
+    headersTimeout: settings.gateway.headersTimeout,
   });
   // Most trees are ours at once; whoever waits for us to be ready meets no refusal then.
   await Promise.race([writes?.ownership.looked, sleep(firstLook, undefined, { ref: false })]);
@@ -177,7 +177,7 @@ function keepUp({ driver, registry, locks, measures, settings, log }: UpkeepOpti
     uploadPurging === undefined
       ? undefined
       : purgeRegularly(registry.uploads, uploadPurging, lease, log);
-  const expiring = expireUploads(registry.uploads, settings.limits.core.emptyuploads, log);
+  const expiring = expireUploads(registry.uploads, settings.core.limits.emptyuploads, log);
   const collecting = collectRegularly(driver, garbage, lease, log, measures);
   return {
     close() {

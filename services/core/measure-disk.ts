@@ -1,6 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Settings } from '#libs/config/settings.ts';
+import type { StorageSettings } from '#libs/config/sections/storage.ts';
 import type { Metrics } from '#libs/metrics/metrics.ts';
 
 /** Milliseconds a filesystem may take to tell; one that hangs must not take the other metrics with it. */
@@ -12,7 +12,10 @@ interface Room {
 }
 
 /** How full the filesystem of the storage is, looked up at each scrape. */
-export function measureDisk(storage: Settings['storage'], metrics: Metrics | undefined): void {
+export function measureDisk(
+  storage: StorageSettings['storage'],
+  metrics: Metrics | undefined,
+): void {
   if (metrics === undefined || storage.driver !== 'filesystem') return;
   const { root } = storage;
   let looking: Promise<Room | undefined> | undefined;

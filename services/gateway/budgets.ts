@@ -1,4 +1,4 @@
-import type { BudgetSettings } from '#libs/config/settings.ts';
+import type { GatewayLimits } from '#libs/config/sections/gateway.ts';
 import { type Budget, createBudget } from '#libs/limits/budget.ts';
 
 /** What a gateway shares out among the networks its clients come from. */
@@ -8,7 +8,7 @@ export interface GatewayBudgets {
   requests: Budget;
 }
 
-export function createGatewayBudgets(limits: BudgetSettings['gateway']): GatewayBudgets {
+export function createGatewayBudgets(limits: GatewayLimits): GatewayBudgets {
   const budget = (name: keyof GatewayBudgets, message: string) =>
     createBudget({ name, capacity: limits[name], maxWait: 0, message });
   return {

@@ -34,9 +34,9 @@ async function startGateway({
   readiness,
   processStatus,
 }: ProcessContext): Promise<RunningProcess> {
-  const { http, auth, internal } = settings;
-  const proxies = createTrustedProxies(http.trustedProxies);
-  const proxy = createProxy({ prefix: http.prefix, idle: http.idleTimeout });
+  const { http, gateway, auth, internal } = settings;
+  const proxies = createTrustedProxies(gateway.trustedProxies);
+  const proxy = createProxy({ prefix: http.prefix, idle: gateway.idleTimeout });
   const coreUpstream = await openUpstream('core', internal, log);
   const authUpstream = auth === undefined ? undefined : await openUpstream('auth', internal, log);
   const auths = authUpstream === undefined ? {} : { auth: authUpstream.instances };
@@ -56,7 +56,7 @@ async function startGateway({
     log.warn('no auth is configured: everyone who can reach this registry may do everything');
   }
 
-  const budgets = createGatewayBudgets(settings.limits.gateway);
+  const budgets = createGatewayBudgets(settings.gateway.limits);
   measureBudgets(Object.values(budgets), processStatus.metrics);
   const connections = createClientConnections(budgets.connections);
   const app = createGatewayApp({
@@ -78,7 +78,7 @@ async function startGateway({
   const handle = app.callback();
   const tlsOptions = http.tls === undefined ? undefined : await loadTls(http.tls);
   const server = createGatewayServer(
-    { ...http, tls: tlsOptions, connections, log },
+    { ...http, ...gateway, tls: tlsOptions, connections, log },
     (request, response) => void handle(request, response),
   );
   const tls = http.tls === undefined ? undefined : followTls(server as HttpsServer, http.tls, log);

@@ -118,8 +118,8 @@ test('what is usual fits into the ten seconds that docker gives', async () => {
     { path: 'config.yml', text: 'version: 0.1\nstorage: inmemory\n' },
     {},
   );
-  const { drainDelay, drainTimeout } = toSettings(loaded).http;
+  const { drainDelay, http } = toSettings(loaded);
   // Our own gateways look once a second, and wait two for an answer.
   assert.ok(drainDelay > 3000);
-  assert.ok(drainDelay + drainTimeout < 10_000);
+  assert.ok(drainDelay + http.drainTimeout < 10_000);
 });

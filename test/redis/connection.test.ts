@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { redisSettings } from '#libs/config/redis-settings.ts';
+import { redisSettings } from '#libs/config/sections/redis.ts';
 import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
 import { Secret } from '#libs/values/secret.ts';

@@ -1,7 +1,7 @@
 import type { z } from 'zod';
-import { configurationSchema } from '#libs/config/schema/configuration.ts';
-import { describeSchema, metaOf } from '#libs/config/schema/walk.ts';
+import { configurationSchema } from '#libs/config/configuration.ts';
 import { supportTable } from '#libs/config/support.ts';
+import { describeSchema, metaOf } from '#libs/config/walk-schema.ts';
 import { formatDuration } from '#libs/values/duration.ts';
 
 interface Row {

@@ -1,6 +1,6 @@
 import { Agent, createServer } from 'node:http';
 import type { Verifier } from '#libs/auth/verify.ts';
-import { coreLimitsSchema } from '#libs/config/schema/limits.ts';
+import { coreLimitsSchema } from '#libs/config/sections/core.ts';
 import { trustAnyPeer } from '#libs/http/peer-check.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';

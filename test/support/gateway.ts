@@ -1,6 +1,6 @@
 import { Agent, type Server } from 'node:http';
 import type { Verifier } from '#libs/auth/verify.ts';
-import { gatewayLimitsSchema } from '#libs/config/schema/limits.ts';
+import { gatewayLimitsSchema } from '#libs/config/sections/gateway.ts';
 import { createReadiness, type Readiness } from '#libs/http/readiness.ts';
 import { drain, listen } from '#libs/http/serve.ts';
 import type { InternalSettings } from '#libs/internal/open-upstream.ts';

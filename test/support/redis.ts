@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { redisSettings } from '#libs/config/redis-settings.ts';
+import { redisSettings } from '#libs/config/sections/redis.ts';
 import type { RedisSettings } from '#libs/redis/redis-settings.ts';
 import { freePort } from './free-port.ts';
 import { mustRun, run } from './run.ts';

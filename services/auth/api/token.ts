@@ -1,6 +1,6 @@
 import type { Middleware, ParameterizedContext } from 'koa';
 import { type Access, formatScope, parseScopes } from '#libs/access/scope.ts';
-import type { TokenService } from '#libs/config/auth-settings.ts';
+import type { TokenService } from '#libs/config/sections/tokens.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
 import { whileClientWaits } from '#libs/http/client-gone.ts';

@@ -1,8 +1,8 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
-import type { AuthSettings } from '#libs/config/auth-settings.ts';
 import { parseYaml, YamlError } from '#libs/config/parse-yaml.ts';
+import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import { readText } from '#libs/files/read-text.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import type { Caller } from '#libs/policy/caller.ts';

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { describeInvalidAction } from '#libs/access/actions.ts';
 import type { Access } from '#libs/access/scope.ts';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
-import type { AuthSettings } from '#libs/config/auth-settings.ts';
+import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import { type Caller, callerOf } from '#libs/policy/caller.ts';

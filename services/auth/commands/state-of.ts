@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { AuthSettings } from '#libs/config/auth-settings.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
+import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 

@@ -1,4 +1,4 @@
-import type { AuthSettings } from '#libs/config/auth-settings.ts';
+import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import type { Revocations } from '../revocations.ts';
 import { openRobots, type RobotStore } from '../robots/robot-store.ts';

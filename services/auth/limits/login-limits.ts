@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LimitSettings } from '#libs/config/auth-settings.ts';
+import type { LimitSettings } from '#libs/config/sections/auth.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { networksOf } from '#libs/values/client-networks.ts';
 import type { AttemptCounter, Budget, Refusal, Reservation } from './attempt-counter.ts';

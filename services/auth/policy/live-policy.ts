@@ -1,5 +1,5 @@
-import type { ConfiguredUsers } from '#libs/config/auth-settings.ts';
 import { type ConfigurationSource, loadConfiguration } from '#libs/config/load-configuration.ts';
+import type { ConfiguredUsers } from '#libs/config/sections/users.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';

@@ -2,7 +2,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { type Accounts, describeSuspectFile, parseHtpasswd } from '#libs/auth/htpasswd.ts';
-import type { ConfiguredUsers } from '#libs/config/auth-settings.ts';
+import type { ConfiguredUsers } from '#libs/config/sections/users.ts';
 import { describeUnreadable } from '#libs/files/read-text.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';

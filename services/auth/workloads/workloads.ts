@@ -8,7 +8,7 @@ import {
 } from 'jose';
 import { z } from 'zod';
 import { fetchSmall, type JwksSource, openJwksSource } from '#libs/auth/jwks-source.ts';
-import type { WorkloadSettings } from '#libs/config/auth-settings.ts';
+import type { WorkloadSettings } from '#libs/config/sections/workloads.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { compilePattern, type Pattern } from '#libs/policy/pattern.ts';
 import { redactUrls } from '#libs/values/secret.ts';

@@ -1,6 +1,8 @@
 import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
+import type { StorageSettings } from '#libs/config/sections/storage.ts';
+import type { UserSetting } from '#libs/config/sections/user.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { createLogger } from '#libs/log/logger.ts';
@@ -134,7 +136,7 @@ async function becomeSoleWriter({ looked, owned, ended, reason }: Ownership): Pr
   );
 }
 
-function noRegistry(storage: Settings['storage']): Error {
+function noRegistry(storage: StorageSettings['storage']): Error {
   const where = storage.driver === 'filesystem' ? storage.root : storage.driver;
   return new Error(`${where} holds no registry; is storage.filesystem.rootdirectory right?`);
 }
@@ -143,7 +145,7 @@ function noRegistry(storage: Settings['storage']): Error {
  * Run as root, a command works as the owner of the storage: what root makes, the registry that runs as
  * somebody else could not move or remove.
  */
-async function becomeOwner(root: string, user: Settings['user']): Promise<void> {
+async function becomeOwner(root: string, user: UserSetting): Promise<void> {
   if (process.getuid?.() !== 0) return;
   const owner = typeof user === 'object' ? user : await ownerOfTree(root);
   if (owner === undefined || owner.uid === 0) return;

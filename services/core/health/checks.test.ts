@@ -4,7 +4,7 @@ import { createServer as createHttpServer, type IncomingHttpHeaders } from 'node
 import { createServer as createTcpServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import type { HealthSettings } from '#libs/config/health-settings.ts';
+import type { HealthSettings } from '#libs/config/sections/health.ts';
 import { freePort } from '../../../test/support/free-port.ts';
 import {
   createTemporaryFolder,

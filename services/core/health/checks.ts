@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
-import type { HealthSettings, HttpProbe, Watch } from '#libs/config/health-settings.ts';
+import type { HealthSettings, HttpProbe, Watch } from '#libs/config/sections/health.ts';
 import { paths } from '../registry/paths.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import type { HealthCheck } from './watch-check.ts';

@@ -1,4 +1,4 @@
-import type { Watch } from '#libs/config/health-settings.ts';
+import type { Watch } from '#libs/config/sections/health.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { setLongInterval } from '../long-interval.ts';
 

@@ -1,4 +1,4 @@
-import type { Settings } from '#libs/config/settings.ts';
+import type { StorageSettings } from '#libs/config/sections/storage.ts';
 import type { StorageDriver } from './driver.ts';
 import { createFilesystemDriver } from './filesystem/filesystem.ts';
 import { createMemoryDriver } from './memory.ts';
@@ -7,7 +7,7 @@ import { createMemoryDriver } from './memory.ts';
 export async function createDriver({
   storage,
   readOnly,
-}: Pick<Settings, 'storage' | 'readOnly'>): Promise<StorageDriver> {
+}: Pick<StorageSettings, 'storage' | 'readOnly'>): Promise<StorageDriver> {
   switch (storage.driver) {
     case 'filesystem':
       return await createFilesystemDriver(storage.root, { readOnly });

@@ -86,7 +86,7 @@ async function request(service: ServiceName, settings: Settings, path: string) {
     const agent = new AgentOver(() => open(address, { tls, header }));
     return await requestText({ target: {}, agent, method: 'GET', path, timeout: timeout });
   };
-  if (!gateway || http.proxyProtocol === false) return await attempt('');
+  if (!gateway || settings.gateway.proxyProtocol === false) return await attempt('');
   // From here we may count as a proxy or not.
   return await attempt('').catch(async () => await attempt('PROXY UNKNOWN\r\n'));
 }

@@ -1,8 +1,8 @@
 import { rmdir } from 'node:fs/promises';
 import { changedKeys } from '#libs/config/compare-configurations.ts';
+import type { Configuration } from '#libs/config/configuration.ts';
 import { type LoadedConfiguration, loadConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings } from '#libs/config/load-settings.ts';
-import type { Configuration } from '#libs/config/schema/configuration.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { LogFormat } from '#libs/log/format-line.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
@@ -104,7 +104,7 @@ export async function supervise(
   watch?.close();
   log.info({ why: signal ?? 'a process cannot go on' }, 'stopping: draining requests');
   // Ctrl-C is somebody who waits for the prompt; a service manager's signal is one that others may choose after.
-  await supervisor.stop(signal === 'SIGTERM' && ready ? settings.http.drainDelay : 0);
+  await supervisor.stop(signal === 'SIGTERM' && ready ? settings.drainDelay : 0);
   await removeIfEmpty(settings.sockets.folder);
   return signal === undefined || asked > 1 ? 1 : 0;
 }

@@ -1,6 +1,6 @@
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
-import type { ConfiguredUsers } from '#libs/config/auth-settings.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
+import type { ConfiguredUsers } from '#libs/config/sections/users.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { readIfPresent, readText } from '#libs/files/read-text.ts';
 import { switchToControllerOf } from '#libs/process/drop-privileges.ts';

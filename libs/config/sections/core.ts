@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { count, duration } from '../../values/schema.ts';
+import { count, duration, text } from '../../values/schema.ts';
+import { workersSchema } from './workers.ts';
 
 const MiB = 1024 * 1024;
 
@@ -23,10 +24,15 @@ export const coreLimitsSchema = z.object({
     .describe('How long an upload without a byte stays.'),
 });
 
-/** The same of a gateway. */
-export const gatewayLimitsSchema = z.object({
-  connections: count(16, 1_000_000).default(10_000).describe('Connections of clients.'),
-  requests: count(16, 1_000_000)
-    .default(10_000)
-    .describe('Requests that are served at the same time.'),
+/** What a core may spend at once; see docs/reliability.md. */
+export type CoreLimits = z.infer<typeof coreLimitsSchema>;
+
+/** `portcullis.core`: the storage core. */
+export const coreSchema = z.object({
+  listen: text
+    .optional()
+    .describe('Address of the core for other machines, such as :5001; without it a Unix socket.'),
+  debug: text.optional().describe('Address for its own health checks and metrics.'),
+  workers: workersSchema.describe('How many cores run, with redis; auto is one for each CPU.'),
+  limits: coreLimitsSchema.prefault({}),
 });

@@ -1,14 +1,39 @@
 import { resolve } from 'node:path';
+import { z } from 'zod';
 import { type InternalAddress, parseInternalAddress } from '#libs/internal/address.ts';
 import type { InternalListener, InternalSettings } from '#libs/internal/open-upstream.ts';
-import { parseAddress } from '../values/listen-address.ts';
-import type { Secret } from '../values/secret.ts';
-import type { Configuration } from './schema/configuration.ts';
+import { parseAddress } from '../../values/listen-address.ts';
+import { notEmpty, text, textList } from '../../values/schema.ts';
+import type { Secret } from '../../values/secret.ts';
+
+const plain = 'without a certificate everything is sent in the clear';
+
+/** `portcullis.internal`: TLS and the shared secret of the links between our own processes on several machines. */
+export const internalSchema = z.object({
+  secretfile: text.optional().describe('File that holds what http.secret would.'),
+  certificate: notEmpty(text.optional(), plain).describe(
+    'File with the certificate of our own processes, for links between machines (PEM).',
+  ),
+  key: notEmpty(text.optional(), plain).describe('File with its private key (PEM).'),
+  rootcas: textList
+    .default([])
+    .describe(
+      'Files of the authorities that may sign the certificates of the others; without it those of the system.',
+    ),
+});
+
+/** Where our processes listen and look for each other, as it was written. */
+interface Links {
+  gateway: { cores: readonly string[]; auth: readonly string[] };
+  core: { listen?: string | undefined };
+  auth: { listen?: string | undefined };
+  internal: z.infer<typeof internalSchema>;
+}
 
 /** What the internal links depend on besides. */
 interface Here {
-  /** Of a file, where `http.secret` is not given. */
-  fileSecret: Secret | undefined;
+  /** `http.secret`, or what stands for it. */
+  secret: Secret | undefined;
   sockets: { auth: string; core: string; cores: readonly string[] };
   /** How many cores run here. */
   cores: number;
@@ -18,13 +43,12 @@ interface Here {
 
 /** @throws Error with one clear sentence */
 export function internalSettings(
-  { portcullis, http }: Configuration,
+  { gateway, core, auth, internal }: Links,
   here: Here,
 ): InternalSettings {
-  const { gateway, core, auth, internal } = portcullis;
   const { sockets } = here;
   // A file's last line end is no part of it, however it came here.
-  const secret = (http.secret ?? here.fileSecret)?.reveal().trim();
+  const secret = here.secret?.reveal().trim();
   const coreListener = listener(core.listen, 'portcullis.core.listen', sockets.core);
   const authListener = listener(auth.listen, 'portcullis.auth.listen', sockets.auth);
   const tls = internal.certificate !== undefined;

@@ -3,10 +3,10 @@ import { chmod, mkdir, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
-import { createTemporaryFolder } from '../../test/support/temporary-folder.ts';
-import { assertAgreedSockets } from '../process/socket-folder.ts';
-import { parseConfiguration } from './load-configuration.ts';
-import { toSettings } from './settings.ts';
+import { createTemporaryFolder } from '../../../test/support/temporary-folder.ts';
+import { assertAgreedSockets } from '../../process/socket-folder.ts';
+import { parseConfiguration } from '../load-configuration.ts';
+import { toSettings } from '../settings.ts';
 import { chooseSocketFolder } from './socket-paths.ts';
 
 const uid = process.getuid?.() ?? 0;

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { SettingMeta, ValueKind } from '../../values/schema.ts';
+import type { SettingMeta, ValueKind } from '../values/schema.ts';
 
 /** How a node of the schema is built, as far as overrides, checks and printing need to know. */
 export type SchemaNode =

@@ -1,6 +1,27 @@
 import { resolve } from 'node:path';
+import { z } from 'zod';
 import type { ExternalIssuer } from '#libs/auth/external-issuer-keys.ts';
-import type { Configuration } from './schema/configuration.ts';
+import { flag, text, textList } from '../../values/schema.ts';
+
+/** `auth.token`: tokens that another server makes. */
+export const externalIssuerSchema = z.object({
+  realm: text.optional().describe('Address of the token server, as clients reach it.'),
+  service: text.optional().describe('Audience that a token must have.'),
+  issuer: text.optional().describe('Issuer that a token must have.'),
+  rootcertbundle: text
+    .optional()
+    .describe('File of certificates and public keys (PEM) that sign tokens.'),
+  jwks: text
+    .optional()
+    .describe('File or URL of a JWK Set (RFC 7517) with the keys that sign tokens.'),
+  autoredirect: flag
+    .optional()
+    .describe('Whether clients get tokens at this host, on autoredirectpath.'),
+  autoredirectpath: text.optional().describe('Path of the token server at this host.'),
+  signingalgorithms: textList
+    .optional()
+    .describe('Signature algorithms that count; without it all that use a public key.'),
+});
 
 /** What public keys can prove; `none` and symmetric ones never count. */
 const algorithms = [
@@ -10,7 +31,7 @@ const algorithms = [
 
 /** @throws Error with one clear sentence */
 export function externalIssuerSettings(
-  token: NonNullable<Configuration['auth']>['token'],
+  token: z.infer<typeof externalIssuerSchema> | undefined,
 ): ExternalIssuer | undefined {
   if (token === undefined) return undefined;
   const { realm, service, issuer, rootcertbundle, jwks, autoredirect, autoredirectpath } = token;

@@ -2,7 +2,12 @@ import { createHash, randomBytes } from 'node:crypto';
 import { accessSync, constants, lstatSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { text } from '#libs/values/schema.ts';
 import { workerName } from '#libs/values/worker-name.ts';
+
+export const socketsSchema = text
+  .optional()
+  .describe('Folder of the Unix sockets between our processes; only our user may enter it.');
 
 /** Where the Unix sockets between our processes are. */
 export interface SocketPaths {

@@ -1,6 +1,68 @@
-import { parseAddress } from '../values/listen-address.ts';
-import type { Secret } from '../values/secret.ts';
-import type { Configuration } from './schema/configuration.ts';
+import { z } from 'zod';
+import { parseAddress } from '../../values/listen-address.ts';
+import { count, duration, flag, secretList, text } from '../../values/schema.ts';
+import type { Secret } from '../../values/secret.ts';
+
+/** As in the original, 0 is its usual time. */
+const timeout = duration('1ms', '24h', { orZero: true });
+
+const threshold = count(0, 1_000_000)
+  .default(0)
+  .describe('How many failures in a row count; 0 is 1, as in the original.');
+const interval = duration('10ms', '8760h', { orZero: true })
+  .default(10_000)
+  .describe('How often it is looked at; 0 is 10s, as in the original.');
+
+export const healthSchema = z.object({
+  storagedriver: z
+    .object({
+      enabled: flag
+        .default(false)
+        .describe(
+          'Whether the storage is asked regularly, and a failure makes a process not ready.',
+        ),
+      interval,
+      threshold: count(0, 1_000_000).default(3).describe('How many failures in a row count.'),
+    })
+    .optional(),
+  file: z
+    .array(
+      z.object({
+        file: text.describe('File whose presence makes the processes unhealthy.'),
+        interval,
+        threshold,
+      }),
+    )
+    .optional(),
+  http: z
+    .array(
+      z.object({
+        uri: text.describe('Address that is asked with HEAD.'),
+        headers: z.record(z.string(), secretList).optional().describe('Headers of the request.'),
+        statuscode: count(0, 599)
+          .optional()
+          .describe('Status that it must answer; 0 is 200, as in the original.'),
+        timeout: timeout
+          .optional()
+          .describe('How long an answer may take; 0 is the interval, at most a minute.'),
+        interval,
+        threshold,
+      }),
+    )
+    .optional(),
+  tcp: z
+    .array(
+      z.object({
+        addr: text.describe('Host and port that must accept a connection.'),
+        timeout: timeout
+          .optional()
+          .describe('How long that may take; 0 is the interval, at most a minute.'),
+        interval,
+        threshold,
+      }),
+    )
+    .optional(),
+});
 
 /** How often to look, in ms, and after how many failures in a row it counts as failed. */
 export interface Watch {
@@ -29,8 +91,12 @@ export interface HttpProbe {
 const usualInterval = 10_000;
 
 /** @throws Error with one clear sentence for a URL or an address that is none */
-export function healthSettings({ health }: Configuration): HealthSettings {
-  const { storagedriver, file = [], http = [], tcp = [] } = health;
+export function healthSettings({
+  storagedriver,
+  file = [],
+  http = [],
+  tcp = [],
+}: z.infer<typeof healthSchema>): HealthSettings {
   return {
     storage: storagedriver?.enabled ? watch(storagedriver) : undefined,
     files: file.map((one) => ({ ...watch(one), file: one.file })),

@@ -1,0 +1,71 @@
+import { resolve } from 'node:path';
+import { z } from 'zod';
+import { compilePattern } from '#libs/policy/pattern.ts';
+import { notEmpty, text } from '../../values/schema.ts';
+
+/** An OIDC issuer whose tokens log in. */
+const workloadSchema = z.strictObject({
+  name: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,30}$/, 'must be small letters, digits and -')
+    .describe('Stands before the subject in the account, such as gitlab:project_path:….'),
+  issuer: text.describe('URL of the OIDC issuer.'),
+  audience: text.describe('Audience that its tokens must have.'),
+  jwks: text
+    .optional()
+    .describe('File or URL of its keys; without it they are discovered at the issuer.'),
+  claims: notEmpty(
+    z.record(z.string(), text).default({}),
+    'without it every token of the issuer for this audience logs in',
+  ).describe('Claims that a token must have, each with a pattern.'),
+});
+
+/** What a workload may have. */
+export const workloadKeys: readonly string[] = Object.keys(workloadSchema.shape);
+
+/** CI jobs and pods that log in with a token of their OIDC issuer. */
+export const workloadsSchema = z
+  .array(workloadSchema)
+  .refine((list) => new Set(list.map(({ name }) => name)).size === list.length, {
+    message: 'two have the same name',
+  })
+  .default([]);
+
+/** An OIDC issuer whose tokens log in. */
+export interface WorkloadSettings {
+  name: string;
+  issuer: string;
+  audience: string;
+  /** Path or address; undefined: discovered at the issuer. */
+  jwks: string | undefined;
+  /** Claims that a token must have, each with a pattern. */
+  claims: Record<string, string>;
+}
+
+export function workloadSettings(workloads: z.infer<typeof workloadsSchema>): WorkloadSettings[] {
+  return workloads.map(({ jwks, ...rest }) => ({
+    ...rest,
+    jwks: jwks === undefined || /^https?:/i.test(jwks) ? jwks : resolve(jwks),
+  }));
+}
+
+/** What of them cannot work, a sentence each. */
+export function checkWorkloads(workloads: readonly WorkloadSettings[]): string[] {
+  return workloads.flatMap(({ name, issuer, jwks, claims }) => {
+    const key = `portcullis.workloads: ${name}`;
+    const problems: string[] = [];
+    if (jwks === undefined && !/^https?:\/\/[^/]/i.test(issuer)) {
+      problems.push(
+        `${key}: the issuer "${issuer}" is not a URL such as https://gitlab.example.com; its keys cannot be found without jwks`,
+      );
+    }
+    for (const [claim, pattern] of Object.entries(claims)) {
+      try {
+        compilePattern(pattern, { inNames: false });
+      } catch (error) {
+        problems.push(`${key}: ${claim}: ${(error as Error).message}`);
+      }
+    }
+    return problems;
+  });
+}
