@@ -110,10 +110,10 @@ async function settingsFor(
     assertAgreedSockets(settings, [service]);
     return { settings, isRestart: false };
   }
-  const { configuration, rules, isRestart } = await startInstructions();
+  const { configuration, access, isRestart } = await startInstructions();
   const settings = toSettings(await parseConfiguration(configuration), place);
-  if (rules === undefined || settings.auth === undefined) return { settings, isRestart };
-  const { auth } = toSettings(await parseConfiguration(rules), place);
+  if (access === undefined || settings.auth === undefined) return { settings, isRestart };
+  const { auth } = toSettings(await parseConfiguration(access), place);
   const { groups, users } = auth ?? settings.auth;
   const inForce = { rules: auth?.rules, groups, users };
   return { settings: { ...settings, auth: { ...settings.auth, ...inForce } }, isRestart };

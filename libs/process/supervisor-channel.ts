@@ -13,8 +13,8 @@ export type SupervisorMessage =
 export interface StartInstructions {
   /** What the supervisor was started with, and has checked. */
   configuration: ConfigurationSource;
-  /** What the access rules in force were read from, where they changed since. */
-  rules?: ConfigurationSource | undefined;
+  /** What the users and access rules in force were read from, where they changed since. */
+  access?: ConfigurationSource | undefined;
   /** Whether the process was there before: files may have changed since. */
   isRestart: boolean;
 }
@@ -23,8 +23,8 @@ export interface StartInstructions {
 export type ProcessMessage =
   | { type: 'ready'; address: string }
   | { type: 'failed' }
-  /** Other access rules are in force, which were read from this. */
-  | { type: 'rules'; rules: ConfigurationSource };
+  /** Users and access rules are in force that were read from this. */
+  | { type: 'access'; access: ConfigurationSource };
 
 /** Whether a supervisor started this process; others may have a channel to a child as well. */
 export function isSupervised(): boolean {

@@ -5,7 +5,6 @@ import {
   connectInvalidationChannel,
   invalidationChannel,
 } from '#libs/auth/invalidation-channel.ts';
-import type { ConfigurationSource } from '#libs/config/load-configuration.ts';
 import { loadInternalTls, peerCheckOf } from '#libs/internal/open-upstream.ts';
 import { measureBudgets } from '#libs/limits/measure-budgets.ts';
 import type { Logger } from '#libs/log/logger.ts';
@@ -58,15 +57,16 @@ async function startAuth({
   const firstKeys = await openKeys(stateFolder, severalOfUs, log);
   const secret = await loadIdentitySecret(stateFolder, firstKeys);
   const tellAll = () => redis?.publish(invalidationChannel, '');
-  const onRules = (rules: ConfigurationSource) => {
-    tellSupervisor({ type: 'rules', rules });
-    tellAll();
-  };
   const warn = (message: string) => log.warn(message);
+  let { users } = auth;
   let opened: AccountStores | undefined;
   const policy = followPolicy(createPolicy(auth, warn), settings.configPath, log, {
-    onRules,
-    onUsers: async (users) => await opened?.users.configure(users),
+    onRules: tellAll,
+    async onUsers(configured) {
+      users = configured;
+      await opened?.users.configure(users);
+    },
+    onRead: (access) => tellSupervisor({ type: 'access', access }),
   });
   if (isRestart) await policy.reload();
   const keys = openKeyRing({
@@ -90,7 +90,7 @@ async function startAuth({
   });
   const rehash = auth.rehash === 'off' ? undefined : { mode: auth.rehash, history };
   const accounts = await openAccounts(
-    { ...auth, state: stateFolder, firstUsers, rehash, onComparison: measures.comparison },
+    { ...auth, users, state: stateFolder, firstUsers, rehash, onComparison: measures.comparison },
     revocations,
     tellAll,
     log,

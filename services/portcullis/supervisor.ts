@@ -64,7 +64,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const children = new Map<string, ChildProcess>();
   const failures = new Map<string, number>();
   const launched = new Set<string>();
-  let rules: ConfigurationSource | undefined;
+  let access: ConfigurationSource | undefined;
   /** Those that are ready. */
   const running = new Set<ChildProcess>();
   const failed = Promise.withResolvers<void>();
@@ -93,7 +93,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     children.set(name, child);
-    tell(child, { type: 'start', configuration, rules, isRestart: launched.has(name) });
+    tell(child, { type: 'start', configuration, access, isRestart: launched.has(name) });
     launched.add(name);
     const startedAt = performance.now();
     let ready = false;
@@ -101,7 +101,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       child.on('message', (message: ProcessMessage) => {
         if (message.type === 'failed' && ready) failed.resolve();
         // Whoever else says so has been taken over.
-        if (message.type === 'rules' && service === 'auth') ({ rules } = message);
+        if (message.type === 'access' && service === 'auth') ({ access } = message);
         if (message.type !== 'ready') return;
         ready = true;
         running.add(child);

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import bcrypt from 'bcryptjs';
 import { startConfigured } from '../support/configured-stack.ts';
 import { run } from '../support/run.ts';
-import { launcher } from '../support/stack.ts';
+import { launcher, servicePids } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 test('users as docker_auth has them log in, with their labels, and follow the configuration', async () => {
@@ -60,6 +60,22 @@ test('users as docker_auth has them log in, with their labels, and follow the co
     );
     assert.equal(await push('ann', 'the first', 'red/app'), 401);
     assert.doesNotMatch(stack.output(), /effective after a restart/);
+
+    const restartAuth = async () => {
+      const [before = 0] = await servicePids(stack.child.pid ?? 0, 'auth');
+      process.kill(before, 'SIGKILL');
+      await waitFor('the token service to be started again', async () => {
+        const [now] = await servicePids(stack.child.pid ?? 0, 'auth');
+        return now !== undefined && now !== before && (await push('carol', 'x', 'a/b')) === 401;
+      });
+    };
+    await restartAuth();
+    assert.equal(await push('ann', 'the first', 'red/app'), 401, 'started again');
+    assert.equal(await push('ann', 'the next', 'red/app'), 202, 'started again');
+    await writeFile(config, 'version: [');
+    await restartAuth();
+    assert.equal(await push('ann', 'the first', 'red/app'), 401, 'beside a broken file');
+    assert.equal(await push('ann', 'the next', 'red/app'), 202, 'beside a broken file');
   } finally {
     await stack.remove();
   }

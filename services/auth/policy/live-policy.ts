@@ -17,10 +17,12 @@ export interface LivePolicy {
 }
 
 export interface PolicyListeners {
-  /** Called when other rules are in force, with what they were read from. */
-  onRules(source: ConfigurationSource): void;
+  /** Called when other rules are in force. */
+  onRules(): void;
   /** Called with the users of each configuration that is read. */
   onUsers(users: ConfiguredUsers): Promise<void>;
+  /** Called with what the users and rules in force were read from, when all of it is in force. */
+  onRead(source: ConfigurationSource): void;
 }
 
 /**
@@ -31,7 +33,7 @@ export function followPolicy(
   first: Policy,
   path: string | undefined,
   log: Logger,
-  { onRules, onUsers }: PolicyListeners,
+  { onRules, onUsers, onRead }: PolicyListeners,
 ): LivePolicy {
   let policy = first;
   if (path === undefined) return { current: () => policy, reload: async () => {}, close() {} };
@@ -50,10 +52,12 @@ export function followPolicy(
     }
     await onUsers(auth.users);
     const next = createPolicy(auth, (message) => log.warn(message));
-    if (next.version === policy.version) return;
+    const isOther = next.version !== policy.version;
     policy = next;
+    onRead({ path: loaded.path, text: loaded.text });
+    if (!isOther) return;
     log.info({ version: next.version }, 'access rules reloaded');
-    onRules({ path: loaded.path, text: loaded.text });
+    onRules();
   }
 
   const watch = watchFile(path, load, log, lookEvery);
