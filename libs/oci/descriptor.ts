@@ -22,6 +22,19 @@ const descriptorKeys = [
   'platform',
 ] as const;
 
+/** image-spec, "platform" of an index; `features` is Docker's. */
+const platformKeys = [
+  'architecture',
+  'os',
+  'os.version',
+  'os.features',
+  'variant',
+  'features',
+] as const;
+
+/** As Go's encoding/json folds keys: U+212A, which toLowerCase() knows too, is a k for it, and U+017F an s. */
+const fold = (key: string) => key.toLowerCase().replaceAll('\u017f', 's');
+
 /**
  * Some clients read keys whatever their case, others do not: the same bytes would mean two things.
  * @throws RegistryError MANIFEST_INVALID for a key that is a known one but for its case
@@ -29,7 +42,8 @@ const descriptorKeys = [
 export function assertSpelling(value: object, known: readonly string[], where: string): void {
   for (const key of Object.keys(value)) {
     if (known.includes(key)) continue;
-    const meant = known.find((name) => name.toLowerCase() === key.toLowerCase());
+    const folded = fold(key);
+    const meant = known.find((name) => fold(name) === folded);
     if (meant === undefined) continue;
     throw new RegistryError('MANIFEST_INVALID', {
       message: `manifest invalid: key "${key}" of ${where} must be spelt "${meant}"`,
@@ -58,12 +72,14 @@ export function parseDescriptor(value: unknown, where: string): Descriptor {
   }
   const descriptor: Descriptor = { mediaType, digest, size };
   if (typeof artifactType === 'string') descriptor.artifactType = artifactType;
-  if (isPlatform(platform)) descriptor.platform = platform;
+  if (typeof platform === 'object' && platform !== null) {
+    assertSpelling(platform, platformKeys, `${where}.platform`);
+    if (isPlatform(platform)) descriptor.platform = platform;
+  }
   return descriptor;
 }
 
-function isPlatform(value: unknown): value is NonNullable<Descriptor['platform']> {
-  if (typeof value !== 'object' || value === null) return false;
+function isPlatform(value: object): value is NonNullable<Descriptor['platform']> {
   const { architecture, os } = value as Record<string, unknown>;
   return typeof architecture === 'string' && typeof os === 'string';
 }

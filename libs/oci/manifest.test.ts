@@ -110,6 +110,32 @@ const refused: readonly [what: string, value: unknown, type: string, message: Re
     /key "Digest" of config/,
   ],
   [
+    'a key that Go reads as another (U+017F folds to s)',
+    { ...image, layerſ: [] },
+    types.ociManifest,
+    /key "layerſ" of the manifest must be spelt "layers"/,
+  ],
+  [
+    'a descriptor key that Go reads as another',
+    { ...image, config: { ...descriptor(), digeſt: 'x' } },
+    types.ociManifest,
+    /must be spelt "digest"/,
+  ],
+  [
+    'a platform key in another case',
+    {
+      schemaVersion: 2,
+      manifests: [
+        {
+          ...descriptor(),
+          platform: { os: 'linux', architecture: 'amd64', Architecture: 'arm64' },
+        },
+      ],
+    },
+    types.ociIndex,
+    /key "Architecture" of manifests\[0\]\.platform must be spelt "architecture"/,
+  ],
+  [
     'a duplicate key',
     '{"schemaVersion":2,"layers":[],"layers":[]}',
     types.ociManifest,
