@@ -57,6 +57,14 @@ describe('a budget', () => {
     assert.ok(budget.free > 0);
   });
 
+  test('keeps its last part for those who have nothing yet, however many take all they can', () => {
+    const budget = budgetOf({ capacity: 10_000 });
+    for (let n = 0; n < 40; n += 1) {
+      while (budget.tryTake(from(`10.0.0.${n}`), 1) !== undefined);
+    }
+    for (let n = 0; n < 500; n += 1) assert.ok(budget.tryTake(from(`10.1.${n}.1`), 1), `${n}`);
+  });
+
   test('counts an account over all addresses, and an address over all accounts', () => {
     const budget = budgetOf();
     for (let n = 0; n < 15; n += 1) budget.tryTake(from(`10.0.0.${n}`, 'ann'), 5);

@@ -3,6 +3,9 @@ import type { Parties } from './parties.ts';
 /** From here on it is shared out; before, everybody takes what there is. */
 const plenty = 0.75;
 
+/** The last part is for those who have nothing yet: each of them takes little of it. */
+const reserved = 1 / 16;
+
 /** Who has how much of something. */
 export interface Shares {
   readonly used: number;
@@ -61,8 +64,9 @@ export function createShares(capacity: number): Shares {
         const mine = mineOf(place);
         // One who has nothing yet is never told to wait for a share that is smaller than what it needs.
         if (mine === 0) continue;
+        const left = capacity - used - amount;
         // Never more than is left for others, so that two do not take all there is, nor three.
-        if (mine + amount > Math.min(share, capacity - used - amount)) return false;
+        if (mine + amount > Math.min(share, left) || left < capacity * reserved) return false;
       }
       return true;
     },
