@@ -78,14 +78,23 @@ describe('whoever can write to Redis', () => {
     await uploads.cancel(bobs);
   });
 
-  test('cannot have anything be believed that is no session', async () => {
+  test('cannot have anything be believed that is no session: it is built anew from the tree', async () => {
     for (const nonsense of [null, 7, { algorithm: 'none' }, { repository: '..' }]) {
       const { uploads, key, bobs, about } = await begin();
       await about((known) =>
         typeof nonsense === 'object' ? nonsense && { ...known, ...nonsense } : nonsense,
       );
-      await assert.rejects(uploads.append(key, chunkOf(secret)), { code: 'UNAVAILABLE' });
+      assert.equal(await uploads.append(key, chunkOf(secret)), secret.length);
+      assert.equal((await uploads.status(key)).offset, secret.length);
       assert.equal((await uploads.status(bobs)).offset, secret.length);
     }
+  });
+
+  test('a session as an earlier version wrote it, without what came since, goes on', async () => {
+    const { uploads, key } = await begin();
+    await uploads.append(key, chunkOf(secret));
+    await admin.hdel(`portcullis:upload:{${key.id}}`, 'proof', 'digest');
+    assert.equal(await uploads.append(key, chunkOf(secret)), 2 * secret.length);
+    await uploads.complete(key, digestOf(Buffer.concat([secret, secret])));
   });
 });

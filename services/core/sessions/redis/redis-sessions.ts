@@ -73,13 +73,24 @@ export function createRedisSessionStore({
       ];
       if (answer[0] === 'gone') throw new RequestGoneError();
       if (answer[0] === 'none') return undefined;
-      if (answer[0] === 'yours') return parseSession(id, answer[1]);
+      if (answer[0] === 'yours') {
+        const session = parseSession(id, answer[1]);
+        // Whoever asks next builds it anew from the tree.
+        if (session === undefined) await forget(id, turn);
+        return session;
+      }
       if (requester.signal.aborted) throw new RequestGoneError(requester.signal.reason);
       if (performance.now() >= giveUpAt) {
         throw new SessionBusyError('the upload is in use by another request');
       }
       await wake.next(freed(id), requester.signal);
     }
+  }
+
+  /** @returns 1, or 0 if the turn is over */
+  async function forget(id: UploadId, turn: string): Promise<unknown> {
+    const args = [now(), turn, wakeChannel, freed(id)];
+    return await redis.run(removeScript, [keyOf(id)], args);
   }
 
   /** Keeps the lease alive, and calls back once when somebody waits or the turn is over. */
@@ -102,10 +113,10 @@ export function createRedisSessionStore({
     };
     // While Redis is away the lease runs on; whether anybody took the turn shows afterwards.
     const timer = setInterval(() => void renew().catch(() => {}), lease / 3).unref();
-    const forget = wake.on(wanted(id), ask);
+    const stopListening = wake.on(wanted(id), ask);
     return () => {
       clearInterval(timer);
-      forget();
+      stopListening();
     };
   }
 
@@ -154,8 +165,7 @@ export function createRedisSessionStore({
         },
         async remove() {
           stopRenewing();
-          const args = [now(), turn, wakeChannel, freed(id)];
-          assertDone(await redis.run(removeScript, [keyOf(id)], args));
+          assertDone(await forget(id, turn));
         },
         async [Symbol.asyncDispose]() {
           stopRenewing();
@@ -206,9 +216,9 @@ const aboutSchema = z.object({
 });
 
 const count = z.coerce.number().int().min(0);
-const absent = z.literal('').transform(() => undefined);
+const absent = z.union([z.undefined(), z.literal('')]).transform(() => undefined);
 
-/** The hash of a session, as {@link formatSession} writes it. */
+/** The hash of a session, as {@link formatSession} writes it, or an earlier version did that knew less. */
 const sessionSchema = z.object({
   about: z.string(),
   fence: count,
