@@ -99,9 +99,9 @@ export function createFailingDriver(driver: StorageDriver): FailingDriver {
       check('list', path);
       return await driver.list(path, page);
     },
-    async move(from, to) {
+    async move(from, to, options) {
       check('move', to);
-      await driver.move(from, to);
+      await driver.move(from, to, options);
     },
     async rename(from, to) {
       check('rename', to);

@@ -71,9 +71,9 @@ export function createSteppingDriver(
       await step('list', path);
       return await driver.list(path, page);
     },
-    async move(from, to) {
+    async move(from, to, options) {
       await step('move', from);
-      await driver.move(from, to);
+      await driver.move(from, to, options);
     },
     async rename(from, to) {
       await step('rename', from);

@@ -24,6 +24,11 @@ export interface ReadOptions {
   pieceSize?: number;
 }
 
+export interface MoveOptions {
+  /** False: what is at the target stays, also what comes there in the last moment. */
+  replace?: boolean;
+}
+
 /**
  * Bytes on their way to a path. One writer at a time, which the caller sees to.
  * What `write` has taken survives the end of the process once it resolves; the end of power only
@@ -81,8 +86,11 @@ export interface StorageDriver {
    * An absent directory has no names.
    */
   list(path: StoragePath, page?: { after?: string; limit?: number }): Promise<string[]>;
-  /** Renames a file, replacing what is at the target. @throws StorageError not-found */
-  move(from: StoragePath, to: StoragePath): Promise<void>;
+  /**
+   * Renames a file, replacing what is at the target.
+   * @throws StorageError not-found; exists, where it is not to be replaced, and the file stays where it was
+   */
+  move(from: StoragePath, to: StoragePath, options?: MoveOptions): Promise<void>;
   /**
    * As `move`, but kept over the end of a process only, not over a power loss; the folder of the target
    * must be there. Of several who rename one file at once, one succeeds.

@@ -63,8 +63,10 @@ export function createMemoryDriver(): StorageDriver {
       return later.length > limit ? later.slice(0, limit) : later;
     },
 
-    async move(from: StoragePath, to: StoragePath): Promise<void> {
-      files.set(to, find(from));
+    async move(from: StoragePath, to: StoragePath, { replace = true } = {}): Promise<void> {
+      const file = find(from);
+      if (!replace && files.has(to)) throw new StorageError('exists', to);
+      files.set(to, file);
       files.delete(from);
     },
 

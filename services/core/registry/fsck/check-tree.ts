@@ -4,6 +4,7 @@ import { LockBusyError, LockLostError, type Locks } from '../../sessions/locks.t
 import {
   ifPresent,
   type StorageDriver,
+  StorageError,
   type StorageInfo,
   type StoragePath,
   type VisibleStep,
@@ -225,7 +226,7 @@ async function checkPutAside({ driver, report }: CheckContext): Promise<void> {
       isStillSo: isMissing,
       async repair({ confirm }) {
         await confirm?.();
-        await driver.move(aside, place);
+        await driver.move(aside, place, { replace: false });
       },
     });
   }
@@ -248,7 +249,9 @@ async function moveAside(
   const isTaken = await ifPresent(driver.move(place, aside).then(() => true));
   if (isTaken === undefined) throw new ChangedMeanwhile();
   if (await isSeen(aside)) return;
-  if ((await ifPresent(driver.stat(place))) === undefined) await driver.move(aside, place);
+  await driver.move(aside, place, { replace: false }).catch((error: unknown) => {
+    if (!(error instanceof StorageError && error.code === 'exists')) throw error;
+  });
   throw new ChangedMeanwhile();
 }
 

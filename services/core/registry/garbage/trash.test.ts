@@ -67,6 +67,20 @@ describeEachStorage('what was collected', (open) => {
     assert.deepEqual(await readAll(driver, place), bytes);
   });
 
+  test('an older copy never comes over what is pushed in the moment that it comes back', async () => {
+    const { driver } = storage;
+    const { descriptor, bytes } = makeLayer(1000);
+    const item = { kind: 'blob', digest: descriptor.digest } as const;
+    const place = paths.blob(descriptor.digest);
+    await driver.put(place, Buffer.from('damaged'));
+    await createTrash(driver).discard('000000000000001-00000000', item);
+    const pushedMeanwhile = createSteppingDriver(driver, async ({ operation }) => {
+      if (operation === 'move') await driver.put(place, bytes);
+    });
+    assert.equal(await createTrash(pushedMeanwhile).recover(item), place);
+    assert.deepEqual(await readAll(driver, place), bytes);
+  });
+
   test('a manifest comes back from the trash with all that it needs, in their places', async () => {
     const images = [makeImage(), makeImage('docker')];
     const index = makeIndex(images);

@@ -130,11 +130,12 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
         if (item.kind === 'manifest' && !(await bringContents(item.repository, from))) continue;
         // Young again, so that the next collection leaves it to whoever relies on it now.
         await driver.touch?.(from);
-        await driver.move(from, place);
+        await driver.move(from, place, { replace: false });
         return place;
       } catch (error) {
         const code = error instanceof StorageError ? error.code : undefined;
         if (code === 'not-found') continue;
+        if (code === 'exists') return place;
         // A full disk, or a tree that is another core's, keeps nobody from what is there.
         if (use === 'read' || code === 'read-only') return from;
         throw error;

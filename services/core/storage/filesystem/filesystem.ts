@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
+import { link, open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import {
+  type MoveOptions,
   type ReadOptions,
   type ReadRange,
   type StorageDriver,
@@ -129,9 +130,14 @@ class FilesystemDriver implements StorageDriver {
     }
   }
 
-  async move(from: StoragePath, to: StoragePath): Promise<void> {
+  async move(
+    from: StoragePath,
+    to: StoragePath,
+    { replace = true }: MoveOptions = {},
+  ): Promise<void> {
     const target = this.#toChange(to);
-    await guard(from, () => this.#place(this.#at(from), target));
+    const how = replace ? rename : renameToNew;
+    await guard(from, () => this.#place(this.#at(from), target, undefined, how));
   }
 
   async rename(from: StoragePath, to: StoragePath): Promise<void> {
@@ -196,7 +202,12 @@ class FilesystemDriver implements StorageDriver {
   async close(): Promise<void> {}
 
   /** Renames a synced file to its place, for good. */
-  async #place(from: string, to: string, step?: VisibleStep): Promise<void> {
+  async #place(
+    from: string,
+    to: string,
+    step?: VisibleStep,
+    how: typeof renameToNew = rename,
+  ): Promise<void> {
     const parent = dirname(to);
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -204,7 +215,7 @@ class FilesystemDriver implements StorageDriver {
         await confirmStep(step);
         // Kept over a power loss when the file is in it: an empty one may be gone by then again.
         if (attempt > 1) await makeFolders(parent, this.#modes.folder);
-        await rename(from, to);
+        await how(from, to);
         break;
       } catch (error) {
         // The source is gone, and the look at it fails; or somebody removed a directory that we had made.
@@ -228,6 +239,30 @@ function describe(found: Stats): StorageInfo {
     size: found.isDirectory() ? 0 : found.size,
     modified: found.mtime,
   };
+}
+
+/** What link(2) says where it cannot be, on this filesystem or for a file of somebody else's. */
+const cannotLink = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EACCES'];
+
+/** As rename, but replaces nothing. @throws the error EEXIST */
+async function renameToNew(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to);
+  } catch (error) {
+    if (!cannotLink.includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    // Without links there is a moment between the look and the rename.
+    const isThere = await stat(to).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) throw Object.assign(new Error(`${to} exists`), { code: 'EEXIST' });
+    await rename(from, to);
+    return;
+  }
+  await unlink(from).catch((error: NodeJS.ErrnoException) => {
+    // Somebody else moved it here, or removed it.
+    if (error.code !== 'ENOENT') throw error;
+  });
 }
 
 /** One system call for a file, directly behind the last look at the lock; a folder with all it holds takes several. */
