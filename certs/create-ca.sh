@@ -15,9 +15,10 @@ fi
 
 mkdir -p "$dir"
 umask 077
-settings=$(mktemp)
-trap 'rm -f "$settings"' EXIT
-cat >"$settings" <<'CNF'
+# Nobody else can put a file or a link into it.
+new=$(mktemp -d "$dir/.new.XXXXXX")
+trap 'rm -rf "$new"' EXIT
+cat >"$new/settings" <<'CNF'
 [req]
 distinguished_name = name
 prompt = no
@@ -29,9 +30,9 @@ keyUsage = critical,keyCertSign,cRLSign
 subjectKeyIdentifier = hash
 CNF
 
-openssl ecparam -name prime256v1 -genkey -noout -out "$dir/ca.key.new"
-openssl req -x509 -new -sha256 -days 3650 -key "$dir/ca.key.new" -subj "/CN=$name" \
-  -config "$settings" -extensions ca -out "$dir/ca.crt.new"
-chmod 644 "$dir/ca.crt.new"
-mv "$dir/ca.key.new" "$dir/ca.key"
-mv "$dir/ca.crt.new" "$dir/ca.crt"
+openssl ecparam -name prime256v1 -genkey -noout -out "$new/ca.key"
+openssl req -x509 -new -sha256 -days 3650 -key "$new/ca.key" -subj "/CN=$name" \
+  -config "$new/settings" -extensions ca -out "$new/ca.crt"
+chmod 644 "$new/ca.crt"
+mv "$new/ca.key" "$dir/ca.key"
+mv "$new/ca.crt" "$dir/ca.crt"

@@ -26,10 +26,18 @@ for name in "$@"; do
   names="${names:+$names,}$kind:$name"
 done
 
+for file in site.key site.crt; do
+  if [ -d "$dir/$file" ]; then
+    echo "create-site: $dir/$file is a folder; remove it" >&2
+    exit 1
+  fi
+done
+
 umask 077
-settings=$(mktemp)
-trap 'rm -f "$settings" "$dir/site.csr"' EXIT
-cat >"$settings" <<CNF
+# Nobody else can put a file or a link into it.
+new=$(mktemp -d "$dir/.new.XXXXXX")
+trap 'rm -rf "$new"' EXIT
+cat >"$new/settings" <<CNF
 [site]
 authorityKeyIdentifier = keyid,issuer
 basicConstraints = critical,CA:FALSE
@@ -39,11 +47,11 @@ subjectAltName = $names
 subjectKeyIdentifier = hash
 CNF
 
-openssl ecparam -name prime256v1 -genkey -noout -out "$dir/site.key.new"
-openssl req -new -sha256 -key "$dir/site.key.new" -subj "/CN=Portcullis site" -out "$dir/site.csr"
-openssl x509 -req -sha256 -days 397 -in "$dir/site.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" \
-  -set_serial "0x$(openssl rand -hex 16)" -extfile "$settings" -extensions site \
-  -out "$dir/site.crt.new"
-chmod 644 "$dir/site.crt.new"
-mv "$dir/site.key.new" "$dir/site.key"
-mv "$dir/site.crt.new" "$dir/site.crt"
+openssl ecparam -name prime256v1 -genkey -noout -out "$new/site.key"
+openssl req -new -sha256 -key "$new/site.key" -subj "/CN=Portcullis site" -out "$new/site.csr"
+openssl x509 -req -sha256 -days 397 -in "$new/site.csr" -CA "$dir/ca.crt" -CAkey "$dir/ca.key" \
+  -set_serial "0x$(openssl rand -hex 16)" -extfile "$new/settings" -extensions site \
+  -out "$new/site.crt"
+chmod 644 "$new/site.crt"
+mv "$new/site.key" "$dir/site.key"
+mv "$new/site.crt" "$dir/site.crt"

@@ -1,4 +1,4 @@
-import { type KeyObject, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { limitsOf } from './certificate-extensions.ts';
 import { UntrustedKeyError } from './verify.ts';
 
@@ -7,7 +7,8 @@ const longest = 5;
 
 /**
  * Checks that a chain (RFC 7515 section 4.1.6: leaf first, DER in base64) leads to a trusted certificate, that each is
- * in its time, and that all but the leaf may sign others.
+ * in its time, and that all but the leaf may sign others. It begins at the trusted one: no signature is looked at
+ * with a key that nobody vouches for, and nothing of a chain that leads nowhere.
  * @returns the leaf
  * @throws UntrustedKeyError
  */
@@ -20,54 +21,50 @@ export function verifyChain(
   const chain = x5c.map(parse);
   const [leaf] = chain;
   if (leaf === undefined) throw new UntrustedKeyError('the certificate chain is empty');
-  for (const [index, certificate] of chain.entries()) {
+  const anchor = chain.findIndex((certificate, index) =>
+    isAnchored(certificate, index, roots, now),
+  );
+  // A trusted certificate ends the chain, be it the leaf itself.
+  for (let index = anchor; index >= 0; index -= 1) {
+    const certificate = chain[index] as X509Certificate;
     if (!inTime(certificate, now)) {
       throw new UntrustedKeyError('a certificate of the token is not valid now');
     }
-    // Those between this one and the leaf.
-    if (index > 0) assertMaySign(certificate, index - 1);
-    assertUnderstood(certificate);
-    // A trusted certificate ends the chain, be it the leaf itself.
-    if (roots.some((root) => root.fingerprint256 === certificate.fingerprint256)) return leaf;
-    const root = roots.find((one) => inTime(one, now) && one.ca && isSigned(certificate, one));
-    if (root !== undefined) {
-      assertMaySign(root, index);
-      assertUnderstood(root);
-      return leaf;
-    }
-    const next = chain[index + 1];
-    if (next === undefined) break;
-    // Nobody vouches for it yet: what it is made of must not decide how long the look takes.
-    assertUsualKey(next.publicKey);
-    if (!isSigned(certificate, next)) break;
+    assertFits(certificate, index);
+    const below = chain[index - 1];
+    if (below === undefined) return leaf;
+    if (!isSigned(below, certificate)) break;
   }
   throw new UntrustedKeyError('the certificate of the token is not by a trusted authority');
 }
 
-/** @param below authorities between it and the leaf */
-function assertMaySign(certificate: X509Certificate, below: number): void {
-  const { pathLength } = limitsOf(certificate);
-  if (certificate.ca && (pathLength === undefined || pathLength >= below)) return;
-  throw new UntrustedKeyError('a certificate of the token may not sign others');
+/** Whether a certificate is a trusted one, or signed by one. */
+function isAnchored(
+  certificate: X509Certificate,
+  index: number,
+  roots: readonly X509Certificate[],
+  now: Date,
+): boolean {
+  if (roots.some((root) => root.fingerprint256 === certificate.fingerprint256)) return true;
+  const root = roots.find((one) => inTime(one, now) && one.ca && isSigned(certificate, one));
+  if (root === undefined) return false;
+  assertFits(root, index + 1);
+  return true;
 }
 
-function assertUnderstood(certificate: X509Certificate): void {
-  const { unfit } = limitsOf(certificate);
-  if (unfit === undefined) return;
-  throw new UntrustedKeyError(`a certificate of the token is not acceptable: ${unfit}`);
-}
-
-/** Bits of the largest RSA key, and the largest exponent, with which a signature is looked at. */
-const largestRsa = { modulus: 8192, exponent: 2n ** 32n } as const;
-
-/** @throws UntrustedKeyError for a key of a kind or size that no authority uses, and that would cost much */
-function assertUsualKey({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): void {
-  const type = String(asymmetricKeyType);
-  const { modulusLength = 0, publicExponent = 0n } = asymmetricKeyDetails ?? {};
-  const isUsual = type.startsWith('rsa')
-    ? modulusLength <= largestRsa.modulus && publicExponent <= largestRsa.exponent
-    : type === 'ec' || type === 'ed25519';
-  if (!isUsual) throw new UntrustedKeyError('a certificate of the token has an unusual key');
+/**
+ * @param above its place over the leaf, which is 0
+ * @throws UntrustedKeyError for one that may not stand there
+ */
+function assertFits(certificate: X509Certificate, above: number): void {
+  const { pathLength, unfit } = limitsOf(certificate);
+  const maySign = certificate.ca && (pathLength === undefined || pathLength >= above - 1);
+  if (above > 0 && !maySign) {
+    throw new UntrustedKeyError('a certificate of the token may not sign others');
+  }
+  if (unfit !== undefined) {
+    throw new UntrustedKeyError(`a certificate of the token is not acceptable: ${unfit}`);
+  }
 }
 
 function inTime(certificate: X509Certificate, now: Date): boolean {

@@ -5,6 +5,8 @@ export type Accounts = ReadonlyMap<string, string>;
 
 export interface ParsedHtpasswd {
   accounts: Accounts;
+  /** Users whose line gives them no access: there are no others of their names. */
+  refused: ReadonlySet<string>;
   /** One sentence for each line that gives nobody access. */
   problems: string[];
 }
@@ -18,6 +20,7 @@ export const defaultCost = 10;
  */
 export function parseHtpasswd(text: string): ParsedHtpasswd {
   const accounts = new Map<string, string>();
+  const refused = new Set<string>();
   const problems: string[] = [];
   text.split(/\r?\n/).forEach((line, index) => {
     const entry = line.trim();
@@ -32,14 +35,16 @@ export function parseHtpasswd(text: string): ParsedHtpasswd {
     const hash = entry.slice(colon + 1).split(':', 1)[0] ?? '';
     if (!isBcryptHash(hash)) {
       accounts.delete(name);
+      refused.add(name);
       problems.push(
         `user "${name}" is refused: the hash is not bcrypt; set the password anew with portcullis user passwd`,
       );
       return;
     }
     accounts.set(name, hash);
+    refused.delete(name);
   });
-  return { accounts, problems };
+  return { accounts, refused, problems };
 }
 
 /** Whose line it is; blanks around it do not count. @returns undefined for a comment, and for what is nobody's */

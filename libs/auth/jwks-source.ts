@@ -16,6 +16,8 @@ const timeout = 10_000;
 const firstAnswer = 2000;
 /** Characters of a key set. */
 const maxSize = 1024 * 1024;
+/** Keys of a set; issuers have a handful. */
+const maxKeys = 1000;
 
 const jwksSchema = z.object({ keys: z.array(z.looseObject({ kty: z.string() })) });
 
@@ -123,5 +125,7 @@ export function parseJwks(text: string, location: string): JWK[] {
   const parsed = jwksSchema.safeParse(value);
   if (!parsed.success)
     throw new Error(`${redactUrls(location)} is not a JSON Web Key Set (RFC 7517)`);
+  if (parsed.data.keys.length > maxKeys)
+    throw new Error(`${redactUrls(location)} has more than ${maxKeys} keys`);
   return parsed.data.keys;
 }

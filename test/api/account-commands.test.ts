@@ -201,6 +201,16 @@ describe('commands about accounts and keys', () => {
     const added = await run(launcher, ['user', 'add', ...file, 'eve'], { input: 'a password' });
     assert.equal(added.code, 1);
     assert.equal(await readFile(join(mine, 'htpasswd'), 'utf8'), '# of root\n');
+
+    // Laid while others might write to a folder of root's.
+    const state = join(folder.path, 'closed again');
+    await mkdir(state);
+    await symlink(mine, join(state, 'keys'));
+    await lchown(join(state, 'keys'), 4321, 4321);
+    const created = await portcullis('keys', 'create', '--state', state);
+    assert.equal(created.code, 2, created.stderr);
+    assert.match(created.stderr, /not in the hands of the same user/);
+    assert.deepEqual(await readdir(mine), ['htpasswd']);
   });
 
   test('token revoke refuses an account that does not exist', async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -26,6 +26,25 @@ test('a CA is never overwritten, and a second key is never made', async () => {
     const state = join(dir, 'state');
     await mustRun(launcher, ['keys', 'create', '--state', state]);
     assert.equal((await run(launcher, ['keys', 'create', '--state', state])).code, 1);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+});
+
+test('a link that somebody laid where files are made is not followed, and nothing but the files stays', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'portcullis-certs-'));
+  try {
+    const victim = join(dir, 'victim');
+    const certificates = join(dir, 'certs');
+    await writeFile(victim, 'of somebody');
+    await mkdir(certificates);
+    for (const name of ['ca.key.new', 'ca.crt.new', 'site.key.new', 'site.crt.new', 'site.csr']) {
+      await symlink(victim, join(certificates, name));
+    }
+    await mustRun(launcher, ['certs', certificates, 'a.example']);
+    assert.equal(await readFile(victim, 'utf8'), 'of somebody');
+    const made = (await readdir(certificates)).filter((name) => !/\.(new|csr)$/.test(name));
+    assert.deepEqual(made.sort(), ['ca.crt', 'ca.key', 'site.crt', 'site.key']);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }

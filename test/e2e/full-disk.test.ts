@@ -55,7 +55,8 @@ describe('a disk that runs full', () => {
     const kept = randomBytes(2 * MiB);
     assert.equal((await put(await startUpload(), kept)).status, 201);
 
-    const large = randomBytes(10 * MiB);
+    // Little more than there is room for: of a body that goes on for long after the answer, a client may miss the answer.
+    const large = randomBytes(6.5 * MiB);
     const ballast = join(disk, 'ballast');
     await writeFile(ballast, randomBytes(8 * MiB));
     const upload = await startUpload();

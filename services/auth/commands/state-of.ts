@@ -1,9 +1,10 @@
 import { stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
+import { stateNames } from '../state-files.ts';
 
 /** The token service's settings of a configuration. @throws Error if it has none */
 export async function authOf(config: string | undefined): Promise<AuthSettings> {
@@ -31,7 +32,12 @@ export async function stateOf(
   if (mustExist === 'yes' || (mustExist === 'unless configured' && state !== undefined)) {
     await assertStateFolder(folder);
   }
-  await switchToControllerOf(folder);
+  await switchToControllerOf(
+    folder,
+    ...stateNames.map((name) => join(folder, name)),
+    // What stands in it.
+    join(folder, 'keys', 'x'),
+  );
   return folder;
 }
 

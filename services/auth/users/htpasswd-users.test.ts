@@ -136,6 +136,18 @@ describe('users of an htpasswd file', () => {
     assert.equal(await verify(opened, 'a', 'x'), true);
   });
 
+  test('a user whose line is broken on purpose is not let in by the configuration', async () => {
+    const hash = bcrypt.hashSync('of the configuration', 4);
+    const configured = new Map([['carol', { hash, labels: {} }]]);
+    await writeFile(path, `carol:!${hash}\n`);
+    const opened = await openHtpasswd({ path, configured, log, onChange: async () => {} });
+    users = opened;
+    assert.equal(await verify(opened, 'carol', 'of the configuration'), false);
+    await writeFile(path, '# no accounts\n');
+    await opened.reload();
+    assert.equal(await verify(opened, 'carol', 'of the configuration'), true);
+  });
+
   test('a changed file is taken, and the old password is not', async () => {
     const opened = await open(line('a', 'old'));
     assert.equal(await verify(opened, 'a', 'old'), true);

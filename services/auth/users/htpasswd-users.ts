@@ -69,6 +69,7 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
   const wrong = new LRUCache<string, true>(remembered);
   /** Of the file. */
   let written: Accounts = new Map();
+  let refused: ReadonlySet<string> = new Set();
   let configured: ConfiguredUsers = options.configured ?? new Map();
   /** All of them. */
   let accounts: Accounts = new Map();
@@ -84,7 +85,7 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
     const parsed = parseHtpasswd(read);
     for (const problem of parsed.problems) log.error({ file: path }, problem);
     text = read;
-    written = parsed.accounts;
+    ({ accounts: written, refused } = parsed);
     await takeAll();
   }
 
@@ -97,7 +98,10 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
   }
 
   async function takeAll(): Promise<void> {
-    const others = [...configured].map(([name, { hash }]) => [name, hash] as const);
+    // A line that gives its user no access counts as well: it may have been broken on purpose.
+    const others = [...configured]
+      .filter(([name]) => !refused.has(name))
+      .map(([name, { hash }]) => [name, hash] as const);
     accounts = new Map([...others, ...written]);
     const before = cost;
     cost = [...accounts.values()].reduce((most, hash) => Math.max(most, costOf(hash)), 4);

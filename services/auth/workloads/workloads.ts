@@ -3,7 +3,9 @@ import {
   decodeJwt,
   errors,
   type JSONWebKeySet,
+  type JWK,
   type JWTPayload,
+  type JWTVerifyGetKey,
   jwtVerify,
 } from 'jose';
 import { z } from 'zod';
@@ -47,6 +49,8 @@ const maxAccount = 1000;
 interface OpenWorkload {
   settings: WorkloadSettings;
   source: JwksSource;
+  /** Finds a token's key in the set known last. */
+  findKey(): JWTVerifyGetKey;
   claims: [key: string, pattern: Pattern][];
 }
 
@@ -106,10 +110,25 @@ async function openOne(settings: WorkloadSettings, log: Logger): Promise<OpenWor
       ? { location: issuer, discover: () => discover(issuer) }
       : { location: jwks };
   try {
-    return { settings, claims, source: await openJwksSource({ ...options, log }) };
+    const source = await openJwksSource({ ...options, log });
+    return { settings, claims, source, findKey: followKeys(source) };
   } catch (error) {
     throw new Error(`portcullis.workloads: ${name}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** Made once of each set: that reads all of its keys. */
+function followKeys(source: JwksSource): () => JWTVerifyGetKey {
+  let known: readonly JWK[] | undefined;
+  let find: JWTVerifyGetKey | undefined;
+  return () => {
+    const keys = source.keys();
+    if (find === undefined || keys !== known) {
+      known = keys;
+      find = createLocalJWKSet({ keys } as JSONWebKeySet);
+    }
+    return find;
+  };
 }
 
 /** OpenID Connect Discovery 1.0, section 4. */
@@ -125,12 +144,12 @@ async function discover(issuer: string): Promise<string> {
 }
 
 async function verifyFor(
-  { settings, source, claims }: OpenWorkload,
+  { settings, source, findKey, claims }: OpenWorkload,
   token: string,
 ): Promise<Workload | { refused: string }> {
   const { name, issuer, audience } = settings;
   const check = async () =>
-    await jwtVerify(token, createLocalJWKSet({ keys: source.keys() } as JSONWebKeySet), {
+    await jwtVerify(token, findKey(), {
       issuer,
       audience,
       algorithms,

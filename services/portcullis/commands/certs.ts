@@ -6,11 +6,11 @@ import { ensureCertificates } from '../certificates.ts';
 /** A CA, unless there is one, and a site certificate for the names. @returns the exit code */
 export async function certs(folder: string, names: readonly string[]): Promise<number> {
   const dir = resolve(folder);
-  const key = join(dir, 'ca.key');
-  await switchToControllerOf(key);
+  const files = ['ca.key', 'ca.crt', 'site.key', 'site.crt'].map((name) => join(dir, name));
+  await switchToControllerOf(...files);
   await makeFolders(dir);
   // Somebody else may have made it in the meantime.
-  await switchToControllerOf(key);
+  await switchToControllerOf(...files);
   const { ca, site, names: all } = await ensureCertificates(dir, names);
   process.stdout.write(
     `${ca === 'made' ? 'made' : 'kept'}: ${dir}/ca.crt (give it to your clients)\n` +

@@ -35,6 +35,11 @@ export async function changeUser(
   else if (action === 'passwd') await setPassword(file, name, password, 'change');
   else await removeUser(file, name);
   process.stderr.write(`user "${name}": done\n`);
+  if (action === 'remove' && configured?.has(name) === true) {
+    process.stderr.write(
+      `"${name}" stands in portcullis.users of the configuration as well, and logs in with the password there\n`,
+    );
+  }
   return 0;
 }
 
@@ -50,9 +55,11 @@ export async function listUsers(
 ): Promise<number> {
   const { file, configured = new Map() } = await findFile(target);
   const text = (await readIfPresent(file)) ?? (configured.size > 0 ? '' : await readText(file));
-  const { accounts, problems } = parseHtpasswd(text);
+  const { accounts, refused, problems } = parseHtpasswd(text);
   const all = new Map([
-    ...[...configured].map(([name, { hash }]) => [name, hash] as const),
+    ...[...configured]
+      .filter(([name]) => !refused.has(name))
+      .map(([name, { hash }]) => [name, hash] as const),
     ...accounts,
   ]);
   const users = [...all].map(([name, hash]) => ({ name, hash: 'bcrypt', cost: costOf(hash) }));
