@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { lchown, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, lchown, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -94,5 +94,48 @@ describe('root that serves as another user', { skip: process.getuid?.() !== 0 },
     assert.equal(await ownerOf(at('users/own/state/keys')), 0);
     await assert.rejects(stat(at('users/own/new')), { code: 'ENOENT' });
     await assert.rejects(stat(at('users/own/audit.log')), { code: 'ENOENT' });
+  });
+
+  test('gives nothing away that a group may exchange meanwhile', async () => {
+    await using folder = await createTemporaryFolder();
+    const state = join(folder.path, 'state');
+    await mkdir(join(state, 'keys'), { recursive: true });
+    await writeFile(join(state, 'keys/one.pem'), '');
+    await lchown(state, 0, neighbour);
+    await chmod(state, 0o2770);
+    await chownState(state, ['keys'], ids);
+    for (const path of [state, join(state, 'keys'), join(state, 'keys/one.pem')]) {
+      assert.equal(await ownerOf(path), 0);
+    }
+    await chmod(state, 0o2750);
+    await chownState(state, ['keys'], ids);
+    for (const path of [state, join(state, 'keys'), join(state, 'keys/one.pem')]) {
+      assert.equal(await ownerOf(path), ids.uid);
+    }
+  });
+
+  test('does not stay root for what the owner of a tree has a link in it lead to', async () => {
+    await using folder = await createTemporaryFolder();
+    const at = (name: string) => join(folder.path, name);
+    await mkdir(at('tree/docker/registry/v2/blobs'), { recursive: true });
+    await mkdir(at('roots/app'), { recursive: true });
+    await symlink(at('roots'), at('tree/docker/registry/v2/repositories'));
+    for (const name of [
+      '',
+      '/docker',
+      '/docker/registry',
+      '/docker/registry/v2',
+      '/docker/registry/v2/blobs',
+      '/docker/registry/v2/repositories',
+    ]) {
+      await lchown(at(`tree${name}`), ids.uid, ids.gid);
+    }
+    const storage = { driver: 'filesystem', root: at('tree') } as const;
+    const sockets = { folder: at('sockets') } as never;
+    const choose = async () => await chooseUser({ user: 'owner', storage, sockets }, () => {});
+    assert.deepEqual(await choose(), ids);
+    // A disk that root has mounted elsewhere for it.
+    await lchown(at('tree/docker/registry/v2/repositories'), 0, 0);
+    assert.equal(await choose(), undefined);
   });
 });

@@ -133,6 +133,9 @@ async function findOtherOwner(
   let another: string | undefined;
   for (const name of ['repositories', 'blobs/sha256', '_portcullis']) {
     const folder = join(root, treeFolder, name);
+    // What the owner of the tree has lead elsewhere says nothing about the tree.
+    const itself = await lstat(folder).catch(() => undefined);
+    if (itself?.isSymbolicLink() === true && itself.uid !== 0) continue;
     const names = await readdir(folder).catch(() => []);
     for (const path of [folder, ...names.slice(0, mostLooked).map((one) => join(folder, one))]) {
       const found = await lstat(path).catch(() => undefined);

@@ -47,13 +47,14 @@ export async function chownState(
   await makeFolders(folder, 0o700).catch(() => {});
   const handle = await openFolder(folder);
   try {
-    if (handle === undefined || (await handle.stat()).uid !== 0) return;
+    // Where others may make or exchange what is in it, it is no longer root's to say whose that is.
+    if (handle === undefined || !isRootsFolder(await handle.stat())) return;
     // What a crash left beside a file of ours, a lock or half of another text, is ours, too.
     const isOurs = (name: string) =>
       names.some((one) => name === one || name.startsWith(`${one}.`));
     const strangers = (await readdir(folder)).filter((name) => !isOurs(name));
     if (strangers.length > 0) return;
-    for (const name of names) await giveTree(join(folder, name), { uid, gid });
+    for (const name of names) await giveTree(`${contentOf(handle)}/${name}`, { uid, gid });
     await handle.chown(uid, gid);
   } catch {
     // A read-only mount: it is read as it is.
@@ -66,11 +67,20 @@ export async function chownState(
 async function giveTree(path: string, { uid, gid }: UserIds): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found === undefined || found.uid !== 0 || found.isSymbolicLink()) return;
-  if (found.isDirectory()) {
-    for (const name of await readdir(path)) await lchown(join(path, name), uid, gid);
+  if (!found.isDirectory()) return await lchown(path, uid, gid);
+  const handle = await openFolder(path);
+  if (handle === undefined) return;
+  try {
+    const content = contentOf(handle);
+    for (const name of await readdir(content)) await lchown(`${content}/${name}`, uid, gid);
+    await handle.chown(uid, gid);
+  } finally {
+    await handle.close();
   }
-  await lchown(path, uid, gid);
 }
+
+/** The way to what is in an open folder (proc(5)), wherever that is by now. */
+const contentOf = ({ fd }: FileHandle) => `/proc/self/fd/${fd}`;
 
 /** Gives a file of root's to the user; it is made if it is not there. */
 export async function chownFile(given: string, { uid, gid }: UserIds): Promise<void> {
@@ -130,6 +140,7 @@ async function resolveInRootsHands(path: string, links: number): Promise<string 
   return isRootsFolder(await lstat(current)) ? current : undefined;
 }
 
+/** Whether it is root's, and nobody else may exchange what is in it. */
 function isRootsFolder(found: Stats): boolean {
   const { uid, gid, mode } = found;
   const writable = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== 0);
