@@ -21,6 +21,8 @@ export interface WritesOptions {
   readiness: Readiness;
   metrics: Metrics | undefined;
   log: Logger;
+  /** Whether this is a command, which is over after a while. */
+  isCommand?: boolean;
   /** How long another owner is waited for. */
   times?: OwnerTimes;
 }
@@ -39,7 +41,7 @@ export interface Writes {
  * the reads, and one that replaces another is waited for before that one is told to go.
  */
 export function openWrites(options: WritesOptions): Writes {
-  const { driver, shared, readiness, metrics, log, times } = options;
+  const { driver, shared, isCommand = false, readiness, metrics, log, times } = options;
   const room = watchRoom({ driver, probePath: () => paths.writeProbe(randomUUID()), log });
   const { failed } = room;
   const prepare = async () => {
@@ -54,6 +56,7 @@ export function openWrites(options: WritesOptions): Writes {
     log,
     probeLiveness: createLivenessProbe(driver),
     shared,
+    isCommand,
     prepare,
     ...(times === undefined ? {} : { times }),
   });

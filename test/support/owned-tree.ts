@@ -30,9 +30,10 @@ export class OwnedTree {
   /** How often an owner cleared what others left. */
   prepared = 0;
 
-  candidate(shared = false, driver: StorageDriver = this.driver): Owner {
+  candidate(shared = false, driver: StorageDriver = this.driver, isCommand = false): Owner {
     return createOwner({
       driver,
+      isCommand,
       log: this.#recording.log,
       probeLiveness: async () => this.liveness,
       shared,

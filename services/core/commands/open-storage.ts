@@ -75,6 +75,7 @@ export async function openForRepair(config: string | undefined): Promise<OpenFor
     const writes = openWrites({
       driver,
       shared: redis !== undefined,
+      isCommand: true,
       readiness: createReadiness(),
       metrics: undefined,
       log,

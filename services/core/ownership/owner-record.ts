@@ -12,6 +12,8 @@ export interface OwnerRecord {
   process: string;
   /** The number of its claim; undefined for a core that makes none. */
   claim?: number | undefined;
+  /** Whether it is a command, which goes by itself: it is waited for, however long that takes. */
+  isCommand?: boolean | undefined;
 }
 
 /** The id of all cores that agree in Redis. */
@@ -22,10 +24,18 @@ export async function readRecord(driver: StorageDriver): Promise<OwnerRecord | u
   const bytes = await ifPresent(readAll(driver, paths.owner));
   try {
     const record = JSON.parse(bytes?.toString('utf8') ?? '') as Partial<OwnerRecord>;
-    const { id, counter, host, process: owner, claim } = record;
+    const { id, counter, host, process: owner, claim, isCommand } = record;
     if (typeof id !== 'string' || typeof counter !== 'number') return undefined;
     const claimed = typeof claim === 'number' ? { claim } : {};
-    return { id, counter, host: String(host), process: String(owner ?? ''), ...claimed };
+    const command = isCommand === true ? { isCommand } : {};
+    return {
+      id,
+      counter,
+      host: String(host),
+      process: String(owner ?? ''),
+      ...claimed,
+      ...command,
+    };
   } catch {
     return undefined;
   }

@@ -151,6 +151,24 @@ describe('the owner of a tree', () => {
     assert.ok(owner.ended() !== undefined);
   });
 
+  test('waits for a command that lives, which is over by itself, and then has the tree', async () => {
+    const command = tree.candidate(false, tree.driver, true);
+    await command.step();
+    assert.ok(owns(command));
+    const owner = tree.candidate();
+    for (let second = 0; second < 120; second += 1) {
+      await command.step();
+      await owner.step();
+      assert.equal(owner.ended(), undefined);
+      assert.match(owner.reason() ?? '', /a command on .* owns the storage/);
+      tree.time += 1000;
+    }
+    assert.match(tree.messages().join(), /a command repairs this storage; waiting/);
+    await command.release();
+    await owner.step();
+    assert.ok(owns(owner));
+  });
+
   test('follows another that stands still for 15 s of our clock, and not before', async () => {
     await tree.owning();
     const owner = tree.candidate();

@@ -9,7 +9,7 @@ import type { LivenessProbe } from './liveness.ts';
 import { NotOwnerError } from './not-owner.ts';
 import { type OwnerRecord, sharedId, writeRecord } from './owner-record.ts';
 import { describeProcess } from './process-identity.ts';
-import { inspectTree, isHeld, type TreeState } from './tree-state.ts';
+import { describesClaim, inspectTree, isHeld, type TreeState } from './tree-state.ts';
 import { createOwnerWatch, type WatchTimes } from './watch-owner.ts';
 
 /** Milliseconds. */
@@ -26,6 +26,8 @@ export interface OwnerOptions {
   probeLiveness: LivenessProbe;
   /** Owned together with all cores that agree in Redis; a core without it is kept out. */
   shared?: boolean;
+  /** For a command, which gives the tree back by itself: cores wait for it, however long that takes. */
+  isCommand?: boolean;
   /** Resolves when the tree is ready to be written to; called when it is ours, before anybody writes. */
   prepare?: () => Promise<void>;
   times?: OwnerTimes;
@@ -69,6 +71,7 @@ export function createOwner({
   log,
   probeLiveness,
   shared = false,
+  isCommand = false,
   prepare = async () => {},
   times = ownerTimes,
   now = () => performance.now(),
@@ -102,6 +105,7 @@ export function createOwner({
         log.warn({ host }, 'the previous owner of this storage is dead; taking over');
         return await claimTree(tree, { proved: false });
       case 'give up':
+        if (record?.isCommand === true && describesClaim(tree)) return;
         ended = new Error(
           shared
             ? `the core on ${host} is using this storage without redis:; stop it first`
@@ -112,10 +116,12 @@ export function createOwner({
         if (waitingFor === undefined) {
           log.info(
             { host },
-            'another core owns this storage; waiting for it to go, and refusing writes meanwhile',
+            record?.isCommand === true
+              ? 'a command repairs this storage; waiting for it to end, and refusing writes meanwhile'
+              : 'another core owns this storage; waiting for it to go, and refusing writes meanwhile',
           );
         }
-        waitingFor = host;
+        waitingFor = `${record?.isCommand === true ? 'a command' : 'the core'} on ${host}`;
     }
   }
 
@@ -136,7 +142,8 @@ export function createOwner({
     // One of several that goes does not leave the tree to whoever comes.
     const ours = shared ? '' : await describeProcess(process.pid);
     const counter = shared ? (replaced?.counter ?? 0) : 0;
-    const record = { id, counter, host: hostname(), process: ours, claim: number };
+    const command = isCommand && !shared ? { isCommand } : {};
+    const record = { id, counter, host: hostname(), process: ours, claim: number, ...command };
     const socket = shared ? undefined : await openSocket(number);
     return { number, record, replaced, needsRecord, socket };
   }
@@ -236,7 +243,7 @@ export function createOwner({
     reason() {
       if (owned) return undefined;
       if (ended !== undefined) return ended.message;
-      if (waitingFor !== undefined) return `the core on ${waitingFor} owns the storage, or did`;
+      if (waitingFor !== undefined) return `${waitingFor} owns the storage, or did`;
       return 'it is not certain yet that no other core owns the storage';
     },
 
