@@ -258,14 +258,16 @@ describeEachStorage('looking for damage', (open) => {
 
   test('a blob that lies among the damaged and is right comes back, with what refers to it', async () => {
     const { digest } = layer.descriptor;
-    await storage.driver.move(paths.blob(digest), paths.damaged(digest));
-    const { findings } = await check(true);
-    assert.deepEqual(
-      findings.map(({ kind, repaired }) => [kind, repaired]),
-      [['misplaced-blob', true]],
-    );
-    assert.deepEqual(kinds(await check()), []);
-    assert.equal((await core.send('GET', `/v2/${app}/blobs/${digest}`)).status, 200);
+    for (const hash of [true, false]) {
+      await storage.driver.move(paths.blob(digest), paths.damaged(digest));
+      const { findings } = await check(true, hash);
+      assert.deepEqual(
+        findings.map(({ kind, repaired }) => [kind, repaired]),
+        [['misplaced-blob', true]],
+      );
+      assert.deepEqual(kinds(await check()), []);
+      assert.equal((await core.send('GET', `/v2/${app}/blobs/${digest}`)).status, 200);
+    }
   });
 
   test('one repair is enough, where each thing was wrong because of another', async () => {

@@ -94,7 +94,7 @@ async function checkOnce(driver: StorageDriver, options: CheckOptions): Promise<
     named: new Set(),
     now: options.now ?? (() => new Date()),
   };
-  if (options.hash) await checkPutAside(context);
+  await checkPutAside(context);
   for await (const repository of walkRepositories(driver, '')) {
     await checkRepository(context, repository);
     options.onProgress?.({ phase: 'repositories', done: context.summary.repositories });
