@@ -54,7 +54,9 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
     } catch (error) {
       if (keySet === undefined && looks <= quietLooks) return;
       const known = keySet === undefined ? 'no token can be checked' : 'known keys stay in use';
-      if (!away) log.warn({ err: error }, `auth does not answer; ${known}`);
+      const why = (error as Error).message;
+      if (!away) log.warn({ why }, `auth does not answer; ${known}`);
+      log.debug({ err: error }, 'auth does not answer');
       away = true;
     }
   }

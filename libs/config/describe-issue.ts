@@ -14,8 +14,16 @@ const kinds: Readonly<Record<string, string>> = {
   boolean: 'true or false',
 };
 
-/** What is wrong with a value, in words that need no knowledge of the schema. @param root what was parsed */
-export function describeIssue(issue: Issue, root: unknown): string {
+/**
+ * What is wrong with a value, in words that need no knowledge of the schema.
+ * @param root what was parsed
+ * @param keys those that an unknown one may be a slip of
+ */
+export function describeIssue(
+  issue: Issue,
+  root: unknown,
+  keys: readonly string[] = [...ruleKeys, ...workloadKeys],
+): string {
   const found = kindOf(valueAt(root, issue.path));
   if (issue.code === 'invalid_type') {
     const wanted = kinds[issue.expected];
@@ -24,7 +32,7 @@ export function describeIssue(issue: Issue, root: unknown): string {
   }
   if (issue.code === 'unrecognized_keys') {
     const said = issue.keys.map((key) => {
-      const near = nearestWord(key, [...ruleKeys, ...workloadKeys]);
+      const near = nearestWord(key, keys);
       return near === undefined
         ? `unknown key ${key}`
         : `unknown key ${key}; did you mean ${near}?`;

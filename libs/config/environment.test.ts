@@ -6,7 +6,7 @@ import { applyEnvironment } from './environment.ts';
 type Tree = Record<string, unknown>;
 
 function apply(env: Record<string, string>, tree: Tree = {}): { tree: Tree; warnings: string[] } {
-  return { tree, warnings: applyEnvironment(tree, configurationSchema, env) };
+  return { tree, warnings: applyEnvironment(tree, configurationSchema, env).warnings };
 }
 
 test('a variable sets the key of its name, and the value is YAML', () => {

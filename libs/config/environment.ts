@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { parseYaml } from './parse-yaml.ts';
-import { describeSchema } from './walk-schema.ts';
+import { describeSchema, formatPath } from './walk-schema.ts';
 
 /** Variables that begin with the prefix and are no settings. */
 const notSettings = new Set(['REGISTRY_CONFIGURATION_PATH']);
@@ -20,28 +20,42 @@ type Tree = Record<string, unknown>;
 /**
  * Lays `REGISTRY_A_B_C=value` over a parsed configuration, as distribution does: names are cut at
  * `_`, variables are taken in lexical order, values are YAML.
- * @returns a sentence for each variable that names no setting
+ * @returns a sentence for each variable that names no setting, and which variable set what
  * @throws Error naming the variable whose value cannot be used
  */
 export function applyEnvironment(
   tree: Tree,
   schema: z.ZodType,
   env: Readonly<Record<string, string | undefined>>,
-): string[] {
+): { warnings: string[]; sources: ReadonlyMap<string, string> } {
   const warnings: string[] = [];
+  const sources = new Map<string, string>();
   for (const name of Object.keys(env).sort()) {
     const value = env[name];
     if (value === undefined || !name.startsWith('REGISTRY_') || notSettings.has(name)) continue;
     const segments = name.slice('REGISTRY_'.length).split('_');
     try {
-      set({ container: tree, key: undefined, schema }, segments, value);
+      const path = set({ container: tree, key: undefined, schema }, segments, value);
+      sources.set(formatPath(path), name);
     } catch (error) {
       if (error instanceof NoSuchSetting)
         warnings.push(`${name}: there is no such setting; ignored`);
       else throw new Error(`${name}: ${(error as Error).message}`, { cause: error });
     }
   }
-  return warnings;
+  return { warnings, sources };
+}
+
+/** The variable that set a place, or something that holds it. */
+export function sourceOf(
+  path: readonly PropertyKey[],
+  sources: ReadonlyMap<string, string>,
+): string | undefined {
+  for (let length = path.length; length > 0; length -= 1) {
+    const found = sources.get(formatPath(path.slice(0, length)));
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 class NoSuchSetting extends Error {}
@@ -54,11 +68,12 @@ interface Place {
   schema: z.ZodType | undefined;
 }
 
-function set(place: Place, segments: readonly string[], value: string): void {
+/** @returns the keys that lead to what was set */
+function set(place: Place, segments: readonly string[], value: string): PropertyKey[] {
   const [segment, ...rest] = segments;
   if (segment === undefined) {
     write(place, convert(place.schema, value));
-    return;
+    return [];
   }
   const node = place.schema === undefined ? undefined : describeSchema(place.schema);
   if (node?.kind === 'array') {
@@ -67,15 +82,14 @@ function set(place: Place, segments: readonly string[], value: string): void {
     if (!(index <= list.length)) {
       throw new Error(`index ${segment} leaves a gap: the list has ${list.length} entries`);
     }
-    set({ container: list, key: index, schema: node.element }, rest, value);
-    return;
+    return [index, ...set({ container: list, key: index, schema: node.element }, rest, value)];
   }
   if (node !== undefined && node.kind !== 'object' && node.kind !== 'record') {
     throw new NoSuchSetting();
   }
   const children = open(place, () => ({})) as Tree;
   const { key, schema } = child(children, node, segment);
-  set({ container: children, key, schema }, rest, value);
+  return [key, ...set({ container: children, key, schema }, rest, value)];
 }
 
 function child(

@@ -5,7 +5,7 @@ import { checkUnknownKeys } from './check-unknown-keys.ts';
 import { type Configuration, configurationSchema } from './configuration.ts';
 import { describeIssue } from './describe-issue.ts';
 import { settleEmptyValues } from './empty-values.ts';
-import { applyEnvironment } from './environment.ts';
+import { applyEnvironment, sourceOf } from './environment.ts';
 import { replaceFormerNames } from './former-names.ts';
 import { namedByEnvironment } from './named-by-environment.ts';
 import { parseYaml, YamlError } from './parse-yaml.ts';
@@ -14,7 +14,7 @@ import { checkMethod } from './sections/auth.ts';
 import { checkDriver, storageDrivers } from './sections/storage.ts';
 import { checkSupport } from './support.ts';
 import type { Diagnostic } from './support-row.ts';
-import { unknownKeys } from './walk-schema.ts';
+import { formatPath, unknownKeys } from './walk-schema.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -96,8 +96,11 @@ async function configure(
     throw new ConfigurationError(former.problems.map((text) => where + text));
   }
   let warnings: string[];
+  let sources: ReadonlyMap<string, string>;
   try {
-    warnings = [...former.warnings, ...applyEnvironment(tree, configurationSchema, former.env)];
+    const applied = applyEnvironment(tree, configurationSchema, former.env);
+    warnings = [...former.warnings, ...applied.warnings];
+    sources = applied.sources;
   } catch (error) {
     throw new ConfigurationError([(error as Error).message], { cause: error });
   }
@@ -107,9 +110,11 @@ async function configure(
   const result = configurationSchema.safeParse(tree);
   if (!result.success) {
     throw new ConfigurationError(
-      result.error.issues.map(
-        (issue) => `${where}${formatPath(issue.path)}: ${describeIssue(issue, tree)}`,
-      ),
+      result.error.issues.map((issue) => {
+        const variable = sourceOf(issue.path, sources);
+        const from = variable === undefined ? where : `${variable}: `;
+        return `${from}${formatPath(issue.path)}: ${describeIssue(issue, tree)}`;
+      }),
     );
   }
   const { storage, auth } = result.data;
@@ -193,12 +198,4 @@ async function readSecretFile({ http, portcullis }: Configuration): Promise<Secr
       },
     );
   }
-}
-
-function formatPath(path: readonly PropertyKey[]): string {
-  return path
-    .map((part, index) =>
-      typeof part === 'number' ? `[${part}]` : `${index > 0 ? '.' : ''}${String(part)}`,
-    )
-    .join('');
 }

@@ -108,6 +108,9 @@ export function usableSettings(
   place?: Place,
 ): { loaded: LoadedConfiguration; settings: Settings; warnings: string[] } {
   const { settings, problems, warnings } = checkConfiguration(loaded, place);
-  if (settings === undefined || problems.length > 0) throw new ConfigurationError(problems);
+  if (settings === undefined || problems.length > 0) {
+    const where = loaded.path === undefined ? '' : `${loaded.path}: `;
+    throw new ConfigurationError(problems.map((problem) => where + problem));
+  }
   return { loaded, settings, warnings };
 }

@@ -243,6 +243,41 @@ test('a duration without a unit is told so', async () => {
     settingsOf('portcullis: { gc: { interval: 5 } }'),
     /portcullis\.gc\.interval: .*, not 5; write 5s or 5m, with a unit/,
   );
+  await assert.rejects(
+    settingsOf('portcullis: { token: { ttl: 5 } }'),
+    /portcullis\.token\.ttl: must be from 1m to 24h, not 5; write 5m or 5h, with a unit/,
+  );
+});
+
+test('what a variable set is its mistake, and not that of the file', async () => {
+  const env = { REGISTRY_LOG_LEVEL: 'loud' };
+  await assert.rejects(
+    settingsOf('', env),
+    /^ConfigurationError: REGISTRY_LOG_LEVEL: log\.level: must/,
+  );
+  await assert.rejects(
+    settingsOf('', { REGISTRY_HTTP_HTTP2: '{ disabled: perhaps }' }),
+    /: REGISTRY_HTTP_HTTP2: http\.http2\.disabled: must be true or false/,
+  );
+});
+
+test('a file in which nobody can log in is worth a word', async () => {
+  await using folder = await createTemporaryFolder();
+  const path = join(folder.path, 'htpasswd');
+  const settings = await settingsOf(`auth: { htpasswd: { realm: x, path: ${path} } }`);
+  for (const [text, expected] of [
+    [
+      'bob:$apr1$x$y\n',
+      [/user "bob" is refused/, /no user can log in; make one with: portcullis user add/],
+    ],
+    ['', [/no user can log in/]],
+    [`bob:$2y$05$${'a'.repeat(53)}\n`, []],
+  ] as const) {
+    await writeFile(path, text);
+    const { warnings } = await checkFiles(settings, ['auth']);
+    assert.equal(warnings.length, expected.length, warnings.join());
+    for (const [index, pattern] of expected.entries()) assert.match(warnings[index] ?? '', pattern);
+  }
 });
 
 test('an address of Redis that is refused does not show the password in it', async () => {

@@ -5,6 +5,13 @@ export function namedByEnvironment(
   return env.PORTCULLIS_CONFIG || env.REGISTRY_CONFIGURATION_PATH || undefined;
 }
 
+/** Which of the two variables it is that names a configuration; our own comes first. */
+export function nameOfVariable(
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): string {
+  return env.PORTCULLIS_CONFIG ? 'PORTCULLIS_CONFIG' : 'REGISTRY_CONFIGURATION_PATH';
+}
+
 /** The user for whom root acts, as sudo(8) says; undefined without it. */
 export function sudoUser(
   env: Readonly<Record<string, string | undefined>> = process.env,

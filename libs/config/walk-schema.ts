@@ -87,6 +87,15 @@ export function unknownKeys(value: unknown, schema: z.ZodType, path = ''): Unkno
   });
 }
 
+/** `http.tls`, `health.http[0].uri`. */
+export function formatPath(path: readonly PropertyKey[]): string {
+  return path
+    .map((part, index) =>
+      typeof part === 'number' ? `[${part}]` : `${index > 0 ? '.' : ''}${String(part)}`,
+    )
+    .join('');
+}
+
 /** The path of a key below another path: `http.tls`. */
 export function joinPath(path: string, key: string): string {
   return path === '' ? key : `${path}.${key}`;

@@ -70,6 +70,7 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
     const { settings, isRestart } = await settingsFor(service, config, place);
     log = createLogger({ ...settings.log, process: name });
     endOnExceptions(log);
+    if (!isSupervised()) log.info({ configuration: settings.configPath ?? 'built-in' }, 'starting');
     drainDelay = settings.drainDelay;
     let started = false;
     readiness.require(() => (started ? undefined : 'starting'));

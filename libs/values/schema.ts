@@ -129,13 +129,25 @@ export function duration(least: string, most: string, { orZero = false } = {}) {
         // A sum of fractions is off by less than a nanosecond, which is no millisecond more.
         const ms = exact === 0 ? 0 : Math.ceil(exact - 1e-7);
         if ((ms >= bounds.least && ms <= bounds.most) || (orZero && ms === 0)) return ms;
-        const unit = typeof value === 'number' ? `; write ${value}s or ${value}m, with a unit` : '';
+        const meant = typeof value === 'number' ? withUnits(value, bounds) : [];
+        const unit = meant.length === 0 ? '' : `; write ${meant.join(' or ')}, with a unit`;
         const written = typeof value === 'number' ? value : formatDuration(ms);
         ctx.addIssue({ code: 'custom', message: `${message}, not ${written}${unit}` });
         return z.NEVER;
       }),
     { kind: 'duration', bounds },
   );
+}
+
+/** What a number without a unit may have been meant to be, as far as that is within the bounds. */
+function withUnits(value: number, { least, most }: { least: number; most: number }): string[] {
+  return ['s', 'm', 'h']
+    .map((unit) => `${value}${unit}`)
+    .filter((text) => {
+      const ms = parseDuration(text);
+      return ms !== undefined && ms >= least && ms <= most;
+    })
+    .slice(0, 2);
 }
 
 /** One value or a list of them; `""` is none. */

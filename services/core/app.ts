@@ -94,8 +94,8 @@ function translate(error: unknown): unknown {
   if (error instanceof RequestGoneError && error.cause instanceof RegistryError) return error.cause;
   const answer = describeUnavailable(error);
   if (answer === undefined) return error;
-  // That Redis is away was said when it went.
-  const isLogged = error instanceof RedisAwayError;
+  // That Redis is away, or the storage another core's, was said when it began.
+  const isLogged = error instanceof RedisAwayError || error instanceof NotOwnerError;
   return new RegistryError('UNAVAILABLE', { ...answer, cause: error, isLogged });
 }
 

@@ -2,9 +2,11 @@ import type { Stats } from 'node:fs';
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
+import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { readText } from '#libs/files/read-text.ts';
+import { readIfPresent, readText } from '#libs/files/read-text.ts';
 import { loadTls } from '#libs/http/load-tls.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 
@@ -13,6 +15,8 @@ export interface FileVerdict {
   problems: string[];
   /** A sentence for each file that this user may not read: who starts the service may. */
   unreadable: string[];
+  /** A sentence for each thing that is rarely meant. */
+  warnings: string[];
 }
 
 /**
@@ -23,7 +27,7 @@ export async function checkFiles(
   settings: Settings,
   services: readonly ServiceName[],
 ): Promise<FileVerdict> {
-  const verdict: FileVerdict = { problems: [], unreadable: [] };
+  const verdict: FileVerdict = { problems: [], unreadable: [], warnings: [] };
   const { http } = settings;
   const checks = filesOf(settings, services).map(
     ({ key, path }) =>
@@ -64,8 +68,34 @@ export async function checkFiles(
       verdict[code === 'EACCES' ? 'unreadable' : 'problems'].push(message);
     }
   }
+  if (services.includes('auth') && settings.auth !== undefined) {
+    verdict.warnings.push(...(await warnOfUsers(settings.auth)));
+  }
   return verdict;
 }
+
+/** What of the users is rarely meant: lines that let nobody in, and a file in which nobody is. */
+async function warnOfUsers({ htpasswd, users }: AuthSettings): Promise<string[]> {
+  const text = await readIfPresent(htpasswd).catch(() => undefined);
+  if (text === undefined) return [];
+  const { accounts, problems } = parseHtpasswd(text);
+  const key = `auth.htpasswd.path: ${htpasswd}`;
+  const warnings = problems.slice(0, mostLines).map((problem) => `${key}: ${problem}`);
+  if (problems.length > mostLines) {
+    warnings.push(
+      `${key}: so are ${problems.length - mostLines} more lines; see: portcullis user list`,
+    );
+  }
+  if (accounts.size === 0 && users.size === 0) {
+    warnings.push(
+      `${key}: no user can log in; make one with: portcullis user add --file ${htpasswd} NAME`,
+    );
+  }
+  return warnings;
+}
+
+/** Lines of a file that are told one by one. */
+const mostLines = 5;
 
 interface NamedFile {
   key: string;

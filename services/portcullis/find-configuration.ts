@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { namedByEnvironment } from '#libs/config/named-by-environment.ts';
+import { namedByEnvironment, nameOfVariable } from '#libs/config/named-by-environment.ts';
 import { changeableByOthers } from '#libs/process/controlling-user.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import {
@@ -31,18 +32,40 @@ export async function findConfiguration(named: string | undefined): Promise<stri
   if (named !== undefined) return named;
   const byEnvironment = namedByEnvironment();
   if (byEnvironment !== undefined) {
-    say(`using ${byEnvironment}, which the environment names`);
+    say(`using ${byEnvironment}, which ${nameOfVariable()} names`);
     return byEnvironment;
   }
   const running = await findRunning();
   if (running === undefined) {
     throw new UsageError(
-      'no registry runs in this folder; name the one that is meant by --config FILE or PORTCULLIS_CONFIG',
+      `no registry runs in this folder; name the one that is meant by --config ${exampleHere()} or PORTCULLIS_CONFIG`,
     );
   }
   const path = configurationOf(running);
   say(`using ${path ?? 'the configuration'} of the running registry`);
   return path;
+}
+
+/**
+ * The same for a command that only looks at a configuration: where nothing runs, the one that `serve` would take.
+ * @returns undefined for the places that `serve` looks at
+ * @throws UsageError where several run here
+ */
+export async function findConfigurationToCheck(
+  named: string | undefined,
+): Promise<string | undefined> {
+  if (named !== undefined || namedByEnvironment() !== undefined) {
+    return await findConfiguration(named);
+  }
+  const running = await findRunning();
+  const path = running === undefined ? undefined : configurationOf(running);
+  if (path !== undefined) say(`using ${path} of the running registry`);
+  return path;
+}
+
+/** A configuration that lies here, as `make run` leaves one, for who may have meant it. */
+function exampleHere(): string {
+  return ['data/config.yml', 'config.yml'].find((path) => existsSync(path)) ?? 'FILE';
 }
 
 /**

@@ -55,13 +55,17 @@ function describeUsers(users: WelcomeFacts['users'], config: string): string {
   if (users === undefined) return '';
   if ('file' in users) {
     return `  Users           ${users.file}
-                  (a new password: ./bin/portcullis user passwd --config ${config} admin)
+                  (a new password: ./bin/portcullis user passwd --config ${quoted(config)} admin)
 `;
   }
   return `  User            ${users.name}
   Password        ${users.password}   (shown this once)
 `;
 }
+
+/** As a shell takes it for one word. */
+const quoted = (path: string) =>
+  /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 
 function firstPush(host: string, user: string | undefined): string {
   const login = user === undefined ? '' : `  docker login -u ${user} ${host}\n`;

@@ -108,15 +108,20 @@ describe('portcullis acl', () => {
     ];
     await writeFile(file, stringify(holds));
     const good = await acl('test', file);
-    assert.deepEqual([good.code, good.stdout], [0, 'all 3 expectations hold\n']);
+    assert.deepEqual([good.code, good.stdout], [0, 'all 4 expectations hold\n']);
     await writeFile(file, stringify([...holds, { ...holds[1], expect: 'allowed' }]));
     const bad = await acl('test', file);
     assert.equal(bad.code, 3);
+    assert.match(bad.stdout, /^1 of 5 expectations failed$/m);
     assert.match(bad.stdout, /^entry 3: bob push prod\/app: expected allowed, found denied$/m);
     await writeFile(file, stringify([{ ...holds[1], expect: 'maybe' }]));
     const odd = await acl('test', file);
     assert.equal(odd.code, 1);
-    assert.match(odd.stderr, /entry 0\.expect/);
+    assert.match(odd.stderr, /entry 0: expect: must be one of allowed, denied/);
+    await writeFile(file, stringify([{ acount: 'bob', action: 'push', expect: 'denied' }]));
+    const misspelt = await acl('test', file);
+    assert.match(misspelt.stderr, /entry 0: unknown key acount; did you mean account\?/);
+    assert.match(misspelt.stderr, /entry 0: repository: is missing/);
   });
 
   test('a command line that is not understood is told how it would be', async () => {

@@ -9,6 +9,8 @@ import { launcher } from '../support/stack.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
 import { waitFor } from '../support/wait-for.ts';
 
+const noneNamed = { PORTCULLIS_CONFIG: '', REGISTRY_CONFIGURATION_PATH: '' };
+
 describe('a command that is not told which registry it is about', () => {
   let folder: TemporaryFolder;
   let here: string;
@@ -57,7 +59,7 @@ describe('a command that is not told which registry it is about', () => {
   const list = (env = {}) =>
     run(launcher, ['user', 'list', '--quiet'], {
       cwd: here,
-      env: { PORTCULLIS_CONFIG: '', REGISTRY_CONFIGURATION_PATH: '', ...env },
+      env: { ...noneNamed, ...env },
     });
 
   /** Something that looks like a core of ours, and does nothing. */
@@ -78,6 +80,8 @@ describe('a command that is not told which registry it is about', () => {
       stderr,
       /^portcullis: no registry runs in this folder; name the one.*--config FILE/,
     );
+    await configure(join(here, 'data'), 'ann');
+    assert.match((await list()).stderr, /--config data\/config\.yml or PORTCULLIS_CONFIG/);
   });
 
   test('takes the one that the environment names, our own variable first', async () => {
@@ -89,7 +93,7 @@ describe('a command that is not told which registry it is about', () => {
     assert.deepEqual([second.code, second.stdout], [0, 'theirs\n']);
     const first = await list({ ...env, PORTCULLIS_CONFIG: ours });
     assert.equal(first.stdout, 'ours\n');
-    assert.equal(first.stderr, `using ${ours}, which the environment names\n`);
+    assert.equal(first.stderr, `using ${ours}, which PORTCULLIS_CONFIG names\n`);
   });
 
   test('takes the one that runs in its folder, and says which', async () => {
@@ -102,6 +106,9 @@ describe('a command that is not told which registry it is about', () => {
     });
     assert.equal(found.stdout, 'ann\n');
     assert.equal(found.stderr, `using ${config} of the running registry\n`);
+    const checked = await run(launcher, ['config', 'check'], { cwd: here, env: noneNamed });
+    assert.match(checked.stderr, new RegExp(`^using ${config} of the running registry$`, 'm'));
+    assert.match(checked.stdout, new RegExp(`^# ${config}, `));
     const health = await run(launcher, ['health'], { cwd: folder.path });
     assert.doesNotMatch(health.stderr, /no such file/, 'it was named from its own folder');
   });

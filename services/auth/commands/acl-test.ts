@@ -1,6 +1,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
+import { describeIssue } from '#libs/config/describe-issue.ts';
 import { parseYaml, YamlError } from '#libs/config/parse-yaml.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import { readText } from '#libs/files/read-text.ts';
@@ -52,12 +53,20 @@ const expectation = z.strictObject({
 export async function testRules(file: string, { config, json }: AclOptions): Promise<number> {
   const settings = await authOf(config);
   const policy = createPolicy(settings, warn);
-  const parsed = z.array(expectation).safeParse(parseTable(file, await readText(file)));
+  const table = parseTable(file, await readText(file));
+  const parsed = z.array(expectation).safeParse(table);
   if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    const [index, ...path] = issue?.path ?? [];
-    if (index === undefined) throw new Error(`${file}: is not a list of expectations`);
-    throw new Error(`${file}: entry ${[index, ...path].join('.')}: ${issue?.message}`);
+    const [index] = parsed.error.issues[0]?.path ?? [];
+    if (index === undefined) throw new Error(`${file} is not a list of expectations`);
+    const messages = parsed.error.issues.map(({ path, ...issue }) => {
+      const [entry, ...key] = path;
+      const place = [
+        `${file}: entry ${String(entry)}`,
+        ...(key.length === 0 ? [] : [key.join('.')]),
+      ];
+      return `${place.join(': ')}: ${describeIssue({ ...issue, path }, table, Object.keys(expectation.shape))}`;
+    });
+    throw new Error(messages.join('\n'));
   }
   const failed = [];
   for (const [index, entry] of parsed.data.entries()) {
@@ -68,7 +77,7 @@ export async function testRules(file: string, { config, json }: AclOptions): Pro
       failed.push({ entry: index, ...failure });
     }
   }
-  const count = parsed.data.length;
+  const count = parsed.data.reduce((sum, { action }) => sum + action.length, 0);
   if (count === 0) throw new Error(`${file}: has no expectation`);
   if (json) process.stdout.write(`${JSON.stringify({ expectations: count, failed })}\n`);
   else {

@@ -114,7 +114,7 @@ export function createOwner({
         return;
       case 'wait':
         if (waitingFor === undefined) {
-          log.info(
+          log.warn(
             { host },
             record?.isCommand === true
               ? 'a command repairs this storage; waiting for it to end, and refusing writes meanwhile'

@@ -1,6 +1,6 @@
 import type { Command } from '@commander-js/extra-typings';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import { oneOf } from '../find-configuration.ts';
+import { findConfigurationToCheck, oneOf } from '../find-configuration.ts';
 import { withExamples } from './command-tree.ts';
 import { finish } from './finish.ts';
 import { collect, configOption, path, port } from './options.ts';
@@ -35,7 +35,7 @@ export function defineServing(program: Command): void {
       .helpGroup('Run it:')
       .summary('gateway, token service and core under one supervisor')
       .description(
-        'Serves with a config.yml of the original registry, with our own settings under "portcullis". Without a file REGISTRY_CONFIGURATION_PATH, /etc/docker/registry/config.yml or /etc/distribution/config.yml is taken, else the built-in configuration. REGISTRY_* variables change single settings. "serve" may be left out before a file.',
+        'Serves with a config.yml of the original registry, with our own settings under "portcullis". Without a file the one of PORTCULLIS_CONFIG or REGISTRY_CONFIGURATION_PATH, /etc/docker/registry/config.yml or /etc/distribution/config.yml is taken, else the built-in configuration. REGISTRY_* variables change single settings. "serve" may be left out before a file.',
       )
       .argument('[config]', 'the configuration file', path)
       .addOption(configOption())
@@ -105,7 +105,7 @@ export function defineServing(program: Command): void {
       .command('check')
       .summary('what is in effect, and what is wrong with it')
       .description(
-        'Prints the configuration in effect, as a file that means the same, and on standard error what of it is unknown, not supported or wrong. Exit code 1 where serve would not start.',
+        'Prints the configuration in effect, as a file that means the same, and on standard error what of it is unknown, not supported or wrong. Without a file it is that of the registry that runs in this folder, else the one that serve would take. Exit code 1 where serve would not start.',
       )
       .argument('[config]', 'the configuration file', path)
       .addOption(configOption())
@@ -113,7 +113,8 @@ export function defineServing(program: Command): void {
       .action(async (given, options) => {
         const { configCheck } = await import('../commands/config-check.ts');
         const explain = options.explain === true;
-        finish(await configCheck({ config: oneOf(given, options.config), explain }));
+        const file = await findConfigurationToCheck(oneOf(given, options.config));
+        finish(await configCheck({ config: file, explain }));
       }),
     'portcullis config check config.yml',
     'portcullis config check --explain config.yml > complete.yml',

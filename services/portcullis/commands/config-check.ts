@@ -16,10 +16,13 @@ export interface ConfigCheckOptions {
  */
 export async function configCheck({ config, explain }: ConfigCheckOptions): Promise<number> {
   const loaded = await loadConfiguration(config);
+  if (config === undefined && loaded.path !== undefined) {
+    process.stderr.write(`using ${loaded.path}, which serve would take\n`);
+  }
   const { settings, problems, warnings } = checkConfiguration(loaded);
   const files =
     settings === undefined
-      ? { problems: [], unreadable: [] }
+      ? { problems: [], unreadable: [], warnings: [] }
       : await checkFiles(settings, services);
   process.stdout.write(
     `# ${loaded.path ?? 'built-in configuration'}, with REGISTRY_* applied; put the secrets where *** stands\n`,
@@ -28,7 +31,10 @@ export async function configCheck({ config, explain }: ConfigCheckOptions): Prom
   const notes = loaded.diagnostics.filter(({ level }) => level === 'note');
   const said: [level: string, message: string][] = [
     ...[...problems, ...files.problems].map((message): [string, string] => ['stop', message]),
-    ...[...warnings, ...files.unreadable].map((message): [string, string] => ['warn', message]),
+    ...[...warnings, ...files.unreadable, ...files.warnings].map((message): [string, string] => [
+      'warn',
+      message,
+    ]),
     ...notes.map(({ level, message }): [string, string] => [level, message]),
   ];
   for (const [level, message] of said) process.stderr.write(`${level}: ${message}\n`);

@@ -34,7 +34,9 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
   if (running === undefined && config === undefined) {
     if (alive) return 0;
     if (named === undefined) {
-      throw new Error('no registry runs in this folder; name the one that is meant by its file');
+      throw new Error(
+        'no registry runs in this folder; name the one that is meant by --config FILE or PORTCULLIS_CONFIG',
+      );
     }
   }
   const { service, sockets } = running ?? { service: 'gateway', sockets: undefined };

@@ -41,6 +41,7 @@ export async function supervise(
   const services = only === undefined ? all : [only];
   const log = createLogger({ ...settings.log, process: 'supervisor' });
   surviveRejections(log);
+  log.info({ configuration: loaded.path ?? 'built-in' }, 'starting');
   for (const message of warnings) log.warn(message);
   await assertStartable(loaded, settings, services);
   const workers = { auth: 1, ...settings.workers };
