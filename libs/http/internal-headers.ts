@@ -9,6 +9,8 @@ export const internalHeaders = {
   attempt: 'x-portcullis-attempt',
   /** Version of the internal protocol that the sender speaks; in answers too. */
   protocol: 'x-portcullis-protocol',
+  /** In an answer: nothing of the request was taken, since the process stops. */
+  refused: 'x-portcullis-refused',
   /** Proof that the others come from one of us, where the way does not prove it. */
   signature: 'x-portcullis-hop',
 } as const;

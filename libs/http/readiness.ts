@@ -48,13 +48,19 @@ export function createReadiness(): Readiness {
 export function probes(readiness: Readiness): Middleware {
   return async (ctx, next) => {
     // Not ctx.path: that throws for a target that cannot be read, which others refuse with grace.
-    const path = ctx.req.url?.split('?', 1)[0];
-    const asked = path === '/healthz' || path === '/readyz';
-    if (!asked || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return await next();
+    const path = pathOf(ctx.req.url);
+    if (!isHealthPath(path) || (ctx.method !== 'GET' && ctx.method !== 'HEAD')) return await next();
     const reason = path === '/readyz' ? readiness.reason() : undefined;
     ctx.status = reason === undefined ? 200 : 503;
     ctx.set('Cache-Control', 'no-store');
     const conditions = path === '/readyz' ? readiness.conditions() : [];
     ctx.body = { status: reason ?? 'ok', ...(conditions.length === 0 ? {} : { conditions }) };
   };
+}
+
+const pathOf = (target: string | undefined) => target?.split('?', 1)[0];
+
+/** Whether a request asks how the process is. @param target of its first line */
+export function isHealthPath(target: string | undefined): boolean {
+  return ['/healthz', '/readyz'].includes(pathOf(target) ?? '');
 }

@@ -78,37 +78,20 @@ export async function ensureUnserved(address: ListenAddress): Promise<void> {
   );
 }
 
-/** Milliseconds of the drain time that are left to those who are told to give up. */
-const timeToGiveUp = 500;
-
-export interface DrainOptions {
-  giveUp?: () => void;
-  last?: () => Promise<void>;
-}
-
 /**
  * Stops accepting, lets running requests end, and closes what is left when the time is over.
  * @param drainTime milliseconds to wait
- * @param options.giveUp called a moment before, for what runs to be answered rather than cut
- * @param options.last resolves when connections may be cut, beginning at the end of the time
  */
-export async function drain(
-  server: Server,
-  drainTime: number,
-  { giveUp = () => {}, last = async () => {} }: DrainOptions = {},
-): Promise<void> {
+export async function drain(server: Server, drainTime: number): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     server.close(() => resolve());
   });
   server.closeIdleConnections();
-  const timers = [
-    setTimeout(giveUp, drainTime - Math.min(timeToGiveUp, drainTime / 4)),
-    setTimeout(() => void last().then(() => server.closeAllConnections()), drainTime),
-  ];
+  const timer = setTimeout(() => server.closeAllConnections(), drainTime);
   // A connection that turns idle while we wait is closed by its next sweep.
   const sweep = setInterval(() => server.closeIdleConnections(), 50);
   await closed;
-  for (const timer of timers) clearTimeout(timer);
+  clearTimeout(timer);
   clearInterval(sweep);
 }
 

@@ -139,7 +139,8 @@ export async function followInstances({
     } catch (error) {
       const { code = '', message } = error as NodeJS.ErrnoException;
       mark(instance, false, message);
-      // One that is about to end takes no more connections, and ends what it has; of one that has ended, the system closes them.
+      // Of one that has ended, the system closes the connections; one of an earlier version that is about to end takes no more,
+      // and ends what it has.
       if (takesNoConnections.has(code)) return;
       const count = (failures.get(instance) ?? 0) + 1;
       failures.set(instance, count);

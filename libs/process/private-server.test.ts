@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { request } from 'node:http';
+import { type IncomingMessage, request } from 'node:http';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createRecordingLog } from '../../test/support/recording-log.ts';
@@ -110,6 +110,33 @@ describe('a private server that is told to stop', () => {
     setTimeout(() => changing.resolve(), 100);
     await stopped;
     assert.equal(await answer, '201 undefined');
+  });
+
+  test('says meanwhile that it stops, and takes nothing new', async () => {
+    const answer = ask('/changes');
+    await waiting.promise;
+    const stopped = server.stop(100);
+    for (const delay of [0, 200]) {
+      await new Promise((resolve) => setTimeout(resolve, delay));
+      assert.equal(await ask('/healthz'), '200 undefined');
+      waiting = arrived();
+      let taken = false;
+      void waiting.promise.then(() => {
+        taken = true;
+      });
+      const refused = await new Promise<IncomingMessage>((resolve, reject) => {
+        request({ socketPath, path: '/changes', method: 'POST' }, resolve)
+          .once('error', reject)
+          .end('a body');
+      });
+      assert.deepEqual([refused.statusCode, taken], [503, false]);
+      assert.equal(refused.headers['x-portcullis-refused'], 'stopping');
+      refused.resume();
+    }
+    changing.resolve();
+    await stopped;
+    assert.equal(await answer, '201 undefined');
+    assert.equal(await ask('/healthz'), 'cut');
   });
 
   test('cuts an answer that is on its way then', async () => {

@@ -11,7 +11,12 @@ import { ensurePrivateFolder } from '#libs/process/socket-folder.ts';
 import { giveUpAnswer } from '../http/client-gone.ts';
 import { internalHeaders } from '../http/internal-headers.ts';
 import { internalProtocol } from '../http/internal-protocol.ts';
+import { isHealthPath } from '../http/readiness.ts';
+import { renderError } from '../http/render-error.ts';
 import { applyTimeouts, drain, type ListenAddress, listen, serverOptions } from '../http/serve.ts';
+
+/** Milliseconds of the drain time that are left to those who are told to give up. */
+const timeToGiveUp = 500;
 
 /** Longer than our agents keep a connection (60 s), so that no request meets a closing one. */
 const keepAlive = 75_000;
@@ -30,7 +35,7 @@ export interface PrivateServer {
   /** For the log: `/run/core.sock`, `http://0.0.0.0:5001`. */
   address: string;
   /**
-   * Stops accepting and resolves when everything that ran has ended: by itself within the time, with 503 a moment
+   * Takes no more requests, but for those about its health, and resolves when everything that ran has ended: by itself within the time, with 503 a moment
    * before where it waits for its turn, or because its connection was closed in the middle of its answer. One that is changing
    * something is waited for, however long that takes.
    * @param drainTime milliseconds
@@ -56,18 +61,32 @@ export async function servePrivately(
   const running = new Map<Promise<void>, ServerResponse>();
   /** Answers that are not over, also of those whose handling is. */
   const open = new Set<ServerResponse>();
+  let isStopping = false;
+  const ended = Promise.withResolvers<void>();
+  const look = () => {
+    if (isStopping && running.size === 0 && open.size === 0) ended.resolve();
+  };
   const server: Server =
     tls === undefined
       ? createHttpServer(serverOptions)
       : createHttpsServer({ ...serverOptions, ...tls });
   server.on('request', (request, response) => {
     response.setHeader(internalHeaders.protocol, internalProtocol.newest);
-    const handling: Promise<void> = handle(request, response).finally(() =>
-      running.delete(handling),
-    );
+    if (isStopping) {
+      if (isHealthPath(request.url)) void handle(request, response);
+      else refuse(request, response);
+      return;
+    }
+    const handling: Promise<void> = handle(request, response).finally(() => {
+      running.delete(handling);
+      look();
+    });
     running.set(handling, response);
     open.add(response);
-    response.once('close', () => open.delete(response));
+    response.once('close', () => {
+      open.delete(response);
+      look();
+    });
   });
   applyTimeouts(server, { headers: headersTimeout, keepAlive });
   const port = await listen(server, address);
@@ -75,20 +94,41 @@ export async function servePrivately(
   return {
     address: 'socket' in address ? address.socket : `${scheme}://${address.host ?? ''}:${port}`,
     async stop(drainTime) {
-      await drain(server, drainTime, {
-        giveUp() {
-          for (const response of running.values()) giveUpAnswer(response, stopping());
-        },
-        async last() {
-          // What did not give up is in the middle of a step, as of a storage that hangs: a client whose connection is cut
-          // would be told that nothing was done.
-          const unanswered = [...running].filter(([, { headersSent }]) => !headersSent);
-          for (const response of open) if (response.headersSent) response.destroy();
-          await Promise.all(unanswered.map(([handling]) => handling));
-        },
-      });
-      // A request whose connection was closed still records how far it got.
-      await Promise.all(running.keys());
+      isStopping = true;
+      look();
+      const timers = [
+        setTimeout(giveUp, drainTime - Math.min(timeToGiveUp, drainTime / 4)),
+        setTimeout(() => void cut(), drainTime),
+      ];
+      // It listens until then: whoever asks how it is learns that it stops, and does not take it for dead.
+      await ended.promise;
+      for (const timer of timers) clearTimeout(timer);
+      await drain(server, 0);
     },
   };
+
+  function giveUp(): void {
+    for (const response of running.values()) giveUpAnswer(response, stopping());
+  }
+
+  async function cut(): Promise<void> {
+    // What did not give up is in the middle of a step, as of a storage that hangs: a client whose connection is cut
+    // would be told that nothing was done.
+    const unanswered = [...running].filter(([, { headersSent }]) => !headersSent);
+    for (const response of open) if (response.headersSent) response.destroy();
+    await Promise.all(unanswered.map(([handling]) => handling));
+    server.closeAllConnections();
+  }
+}
+
+/** Tells one of ours to ask another process: nothing of the request is taken. */
+function refuse(request: IncomingMessage, response: ServerResponse): void {
+  request.resume();
+  const { status, headers, body } = renderError(stopping());
+  response.writeHead(status, {
+    ...headers,
+    [internalHeaders.refused]: 'stopping',
+    Connection: 'close',
+  });
+  response.end(body);
 }

@@ -22,6 +22,8 @@ import type { UnansweredRequest } from './give-up.ts';
 const session = () => `/v2/a/blobs/uploads/${createUploadId()}`;
 const MiB = 1024 * 1024;
 
+const refused = answerEarly(503, '{}', { 'X-Portcullis-Refused': 'stopping' });
+
 describe('the way to a core', () => {
   let gateway: Gateway;
 
@@ -104,6 +106,32 @@ describe('the way to a core', () => {
       for (const core of gateway.cores) core.otherwise(answer(503, '{}', { 'Retry-After': '10' }));
       const { status, headers } = await gateway.send('GET', '/v2/a/tags/list');
       assert.deepEqual([status, headers['retry-after']], [503, '10']);
+      assert.equal(seen(), 1);
+    });
+
+    for (const [method, path] of [
+      ['GET', '/v2/a/tags/list'],
+      ['POST', '/v2/a/blobs/uploads/'],
+      ['DELETE', '/v2/a/manifests/latest'],
+    ] as const) {
+      test(`${method} that a core did not take, because it stops, goes to another`, async () => {
+        await start({ cores: 2 });
+        const [stopping, other] = gateway.cores;
+        stopping?.otherwise(refused);
+        other?.otherwise(answer(204));
+        await waitFor('the one that stops to be asked', async () => {
+          assert.equal((await gateway.send(method, path)).status, 204);
+          return stopping?.requests.length === 1;
+        });
+      });
+    }
+
+    test('a body that a core did not take, because it stops, is 503 and not sent in two halves', async () => {
+      await start({ cores: 2 });
+      for (const core of gateway.cores) core.otherwise(refused);
+      const body = Buffer.alloc(MiB, 'x');
+      const { status, codes } = await gateway.send('PATCH', session(), { body });
+      assert.deepEqual([status, ...codes], [503, 'UNAVAILABLE']);
       assert.equal(seen(), 1);
     });
 

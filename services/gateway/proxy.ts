@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import httpProxy from 'http-proxy';
+import { hasBody } from '#libs/http/body.ts';
 import { whileClientWaits } from '#libs/http/client-gone.ts';
 import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
 import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
@@ -66,12 +67,16 @@ interface Exchange {
   /** True once the instance may have seen something of it. */
   sent: boolean;
   stopWatching?: () => void;
+  /** Called when the instance says that it takes nothing of it. */
+  onRefused?: () => void;
 }
 
 /** Why there was no answer, and whether another instance may be asked. */
 interface Failure {
   cause: Error;
   repeatable: boolean;
+  /** Whether the instance has said itself that it took nothing. */
+  refused?: boolean;
 }
 
 export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
@@ -100,6 +105,7 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
   proxy.on('proxyRes', (incoming: IncomingMessage, request, response) => {
     const exchange = exchanges.get(request);
     if (exchange === undefined) response.destroy();
+    else if (incoming.headers[internalHeaders.refused] !== undefined) exchange.onRefused?.();
     else relay(exchange, incoming, request, response);
   });
 
@@ -143,6 +149,17 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
       return await new Promise<Failure | undefined>((resolve) => {
         const over = () => resolve(undefined);
         ctx.res.once('close', over);
+        const isWhole = !hasBody(ctx.req);
+        const fail = (failure: Failure) => {
+          ctx.res.off('close', over);
+          exchange.stopWatching?.();
+          resolve(failure);
+        };
+        exchange.onRefused = () => {
+          fail({ cause: new Error('it is stopping'), repeatable: isWhole, refused: true });
+          ctx.req.unpipe();
+          exchange.outgoing?.destroy();
+        };
         const body = sendBody(ctx.req, () => {
           exchange.sent = true;
         });
@@ -150,9 +167,7 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
         proxy.web(ctx.req, ctx.res, { target: target as never, agent, buffer: body }, (cause) => {
           // After the answer began, what became of the request body no longer matters.
           if (ctx.res.headersSent || ctx.res.destroyed || ctx.req.socket.destroyed) return;
-          ctx.res.off('close', over);
-          exchange.stopWatching?.();
-          resolve({ cause, repeatable: isHarmless(ctx) || !exchange.sent });
+          fail({ cause, repeatable: isHarmless(ctx) || !exchange.sent });
         });
       });
     } finally {
@@ -184,6 +199,7 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
         if ((cause as NodeJS.ErrnoException).code === 'HPE_HEADER_OVERFLOW') break;
         upstream.instances.eject(instance, cause);
         if (failure.repeatable) continue;
+        if (failure.refused === true) break;
         if ((await options.giveUp?.(attempt, instance)) !== false) break;
         ctx.state.log.warn({ err: cause }, `the ${upstreamName} may still carry out the request`);
         ctx.res.destroy();
