@@ -213,7 +213,7 @@ describe('one service alone', () => {
       const config = await configure(await freePort(), { portcullis: { core: { workers: 2 } } });
       const { code, stderr } = await run(launcher, [...command, config]);
       assert.equal(code, 1);
-      assert.match(stderr, /^portcullis: portcullis\.core\.workers: .*Redis.*\n$/);
+      assert.match(stderr, /^portcullis: \S+\.yml: portcullis\.core\.workers: .*Redis.*\n$/);
     });
   }
 });
