@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Access } from '#libs/access/scope.ts';
+import type { Caller } from './caller.ts';
 import { type Groups, resolveGroups } from './groups.ts';
 import { compilePattern, type Pattern } from './pattern.ts';
-import type { DecidedBy, Policy } from './policy.ts';
+import type { CatalogDecision, DecidedBy, Decision, Policy } from './policy.ts';
 import { type CompiledRule, compileRule } from './rule.ts';
 import type { AccessRule } from './rule-schema.ts';
 
@@ -37,42 +38,46 @@ export function createAclPolicy(rules: readonly AccessRule[], groups: Groups): P
   /** The first rule by which a name may be hidden: none behind it says that everything may be seen. */
   const firstRefusing = compiled.findIndex(refusesPull);
 
+  /** Whether one whom a rule grants `*` on the catalog may see every name. */
+  function showsAll(by: DecidedBy): boolean {
+    if (typeof by !== 'number') return true;
+    const about = compiled[by]?.about;
+    if (about === 'the catalog') return true;
+    return about === 'everything' && (firstRefusing < 0 || by < firstRefusing);
+  }
+
+  function decide(caller: Caller, wanted: Access, now = new Date()): Decision {
+    const open = new Set(wanted.actions);
+    const by = new Map<string, DecidedBy>();
+    const granted: string[] = [];
+    // A robot has its own list; what rules deny is denied to it, too.
+    const own = caller.access;
+    for (const rule of compiled) {
+      if (open.size === 0) break;
+      if (own !== undefined && rule.effect === 'allow') continue;
+      if (rule.mismatch(caller, wanted, now) !== undefined) continue;
+      for (const action of open) {
+        // Who is denied one action is denied all of them at once.
+        const denies = lists(rule.actions, action) || action === '*';
+        if (rule.effect === 'deny' && !denies) continue;
+        by.set(action, rule.index);
+        open.delete(action);
+        if (rule.effect === 'allow' && lists(rule.actions, action)) granted.push(action);
+      }
+    }
+    for (const action of open) {
+      const allowed = own !== undefined && robotMay(own, wanted, action);
+      by.set(action, own === undefined ? 'no rule' : 'robot');
+      if (allowed) granted.push(action);
+    }
+    return { granted: wanted.actions.filter((action) => granted.includes(action)), by };
+  }
+
   return {
     version,
-    showsAll(by) {
-      if (typeof by !== 'number') return true;
-      const about = compiled[by]?.about;
-      if (about === 'the catalog') return true;
-      return about === 'everything' && (firstRefusing < 0 || by < firstRefusing);
-    },
     labelKeys: new Set(rules.flatMap(labelKeysOf)),
-
-    decide(caller, wanted, now = new Date()) {
-      const open = new Set(wanted.actions);
-      const by = new Map<string, DecidedBy>();
-      const granted: string[] = [];
-      // A robot has its own list; what rules deny is denied to it, too.
-      const own = caller.access;
-      for (const rule of compiled) {
-        if (open.size === 0) break;
-        if (own !== undefined && rule.effect === 'allow') continue;
-        if (rule.mismatch(caller, wanted, now) !== undefined) continue;
-        for (const action of open) {
-          // Who is denied one action is denied all of them at once.
-          const denies = lists(rule.actions, action) || action === '*';
-          if (rule.effect === 'deny' && !denies) continue;
-          by.set(action, rule.index);
-          open.delete(action);
-          if (rule.effect === 'allow' && lists(rule.actions, action)) granted.push(action);
-        }
-      }
-      for (const action of open) {
-        const allowed = own !== undefined && robotMay(own, wanted, action);
-        by.set(action, own === undefined ? 'no rule' : 'robot');
-        if (allowed) granted.push(action);
-      }
-      return { granted: wanted.actions.filter((action) => granted.includes(action)), by };
-    },
+    decide,
+    decideCatalog: (caller, now) => decideCatalog(caller, { decide, showsAll }, now),
 
     report: (caller, wanted, now = new Date()) =>
       compiled.map(({ index, effect, actions, comment, mismatch }) => ({
@@ -89,18 +94,45 @@ export function createAclPolicy(rules: readonly AccessRule[], groups: Groups): P
 export const everyUserPolicy: Policy = {
   version: 'every-user',
   labelKeys: new Set(),
-  showsAll: () => true,
-  decide(caller, wanted) {
-    const allowed = (action: string) =>
-      caller.access === undefined ? caller.account !== '' : robotMay(caller.access, wanted, action);
-    const by: DecidedBy = caller.access === undefined ? 'every user' : 'robot';
-    return {
-      granted: wanted.actions.filter(allowed),
-      by: new Map(wanted.actions.map((action) => [action, by])),
-    };
-  },
+  decide: decideForEveryUser,
+  decideCatalog: (caller) =>
+    decideCatalog(caller, { decide: decideForEveryUser, showsAll: () => true }),
   report: () => [],
 };
+
+function decideForEveryUser(caller: Caller, wanted: Access): Decision {
+  const allowed = (action: string) =>
+    caller.access === undefined ? caller.account !== '' : robotMay(caller.access, wanted, action);
+  const by: DecidedBy = caller.access === undefined ? 'every user' : 'robot';
+  return {
+    granted: wanted.actions.filter(allowed),
+    by: new Map(wanted.actions.map((action) => [action, by])),
+  };
+}
+
+/** {@link Policy.decideCatalog} over what decides about one action. */
+function decideCatalog(
+  caller: Caller,
+  rules: { decide: Policy['decide']; showsAll(by: DecidedBy): boolean },
+  now?: Date,
+): CatalogDecision {
+  const wanted = { type: 'registry', name: 'catalog' };
+  const [all, own] = ['*', 'pull'].map((action) => {
+    const { granted, by } = rules.decide(caller, { ...wanted, actions: [action] }, now);
+    return { granted: granted.length > 0, by: by.get(action) ?? 'no rule' };
+  }) as [OneDecision, OneDecision];
+  const by = new Map([
+    ['*', all.by],
+    ['pull', own.by],
+  ]);
+  if (all.granted && rules.showsAll(all.by)) return { sees: 'all names', by };
+  return { sees: caller.account !== '' || own.granted ? 'what it may pull' : 'nothing', by };
+}
+
+interface OneDecision {
+  granted: boolean;
+  by: DecidedBy;
+}
 
 /** Those that a rule matches by, and those that stand in its patterns. */
 function labelKeysOf({ match }: AccessRule): string[] {

@@ -11,6 +11,13 @@ export interface Decision {
   by: ReadonlyMap<string, DecidedBy>;
 }
 
+/** How much of the catalog somebody sees. */
+export interface CatalogDecision {
+  sees: 'all names' | 'what it may pull' | 'nothing';
+  /** Who decided about `*` and `pull`, the actions of registry:catalog. */
+  by: ReadonlyMap<string, DecidedBy>;
+}
+
 /** What `acl explain` shows of one rule. */
 export interface RuleReport {
   index: number;
@@ -28,12 +35,12 @@ export interface Policy {
   /** The labels that rules look at. */
   readonly labelKeys: ReadonlySet<string>;
   /**
-   * Whether one who was granted `*` on the catalog may see every name: where the rule that granted it names the
-   * catalog, or is about everything and stands behind none that may refuse somebody a pull.
+   * What a caller may see of the catalog. All of it is shown only where a rule says so that names the catalog, or is
+   * about everything and stands behind none that may refuse somebody a pull; who is logged in may list what it may pull.
    */
-  showsAll(by: DecidedBy): boolean;
+  decideCatalog(caller: Caller, now?: Date): CatalogDecision;
   /**
-   * What of the requested access is granted to a caller. Asking for too much is no error, and what is granted never
+   * What of the requested access to a repository is granted to a caller. Asking for too much is no error, and what is granted never
    * exceeds what was asked.
    */
   decide(caller: Caller, wanted: Access, now?: Date): Decision;

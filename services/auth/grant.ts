@@ -1,7 +1,7 @@
 import type { Access } from '#libs/access/scope.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import type { Caller } from '#libs/policy/caller.ts';
-import type { DecidedBy, Policy } from '#libs/policy/policy.ts';
+import type { CatalogDecision, DecidedBy, Policy } from '#libs/policy/policy.ts';
 
 /** Actions on a repository that mean something to us; others are dropped. */
 const repositoryActions = ['pull', 'push', 'delete', '*'];
@@ -35,7 +35,9 @@ function grantOne(
   { type, name, actions }: Access,
   grant: Grant,
 ): string[] {
-  if (type === 'registry' && name === 'catalog') return grantCatalog(policy, caller);
+  if (type === 'registry' && name === 'catalog') {
+    return [...catalogActions[policy.decideCatalog(caller).sees]];
+  }
   if (type !== 'repository' || !isRepositoryName(name)) return [];
   const known = actions.filter((action) => repositoryActions.includes(action));
   const { granted, by } = policy.decide(caller, { type, name, actions: known });
@@ -47,17 +49,9 @@ function grantOne(
   return granted;
 }
 
-/**
- * `*` lists everything, and only for whom a rule says so; everybody who is logged in may list what it
- * may pull, which `pull` stands for.
- */
-export function grantCatalog(policy: Policy, caller: Caller, at?: Date): string[] {
-  const decide = (action: string) => {
-    const wanted = { type: 'registry', name: 'catalog', actions: [action] };
-    const { granted, by } = policy.decide(caller, wanted, at);
-    return { may: granted.length > 0, by: by.get(action) ?? 'no rule' };
-  };
-  const whole = decide('*');
-  if (whole.may && policy.showsAll(whole.by)) return ['*'];
-  return caller.account !== '' || decide('pull').may ? ['pull'] : [];
-}
+/** Actions of registry:catalog that a token has: `*` lists everything, `pull` what its account may pull. */
+const catalogActions: Readonly<Record<CatalogDecision['sees'], string[]>> = {
+  'all names': ['*'],
+  'what it may pull': ['pull'],
+  nothing: [],
+};

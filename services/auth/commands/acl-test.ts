@@ -9,7 +9,7 @@ import { isRepositoryName } from '#libs/oci/reference.ts';
 import type { Caller } from '#libs/policy/caller.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import type { Policy } from '#libs/policy/policy.ts';
-import { type AclOptions, callerFor, describe, isAllowed, no, warn } from './acl.ts';
+import { type AclOptions, callerFor, decide, describe, no, warn } from './acl.ts';
 import { authOf } from './state-of.ts';
 
 /** @throws Error with one sentence */
@@ -102,12 +102,11 @@ function failuresOf(
   settings: AuthSettings,
 ) {
   return action.flatMap((one) => {
-    const wanted = { type, name: repository, actions: [one] };
-    const { by } = policy.decide(caller, wanted, at);
-    const found = isAllowed(policy, caller, wanted, at) ? 'allowed' : 'denied';
+    const { allowed, by } = decide(policy, caller, { type, name: repository, action: one }, at);
+    const found = allowed ? 'allowed' : 'denied';
     if (found === expect) return [];
     const what = `${account || 'anonymous'} ${one} ${repository}`;
-    const why = describe(by.get(one) ?? 'no rule', settings.rules ?? []);
+    const why = describe(by, settings.rules ?? []);
     return [{ what, expected: expect, found, why }];
   });
 }

@@ -1,6 +1,5 @@
 import { isIP } from 'node:net';
 import { describeInvalidAction } from '#libs/access/actions.ts';
-import type { Access } from '#libs/access/scope.ts';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
@@ -9,7 +8,6 @@ import { type Caller, callerOf } from '#libs/policy/caller.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import type { DecidedBy, Policy } from '#libs/policy/policy.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
-import { grantCatalog } from '../grant.ts';
 import { parseRobots, type Robot, robotPrefix } from '../robots/robots-file.ts';
 import { stateFiles } from '../state-files.ts';
 import { authOf } from './state-of.ts';
@@ -140,8 +138,7 @@ function explain(
   action: string,
 ): Answer {
   const wanted = { type, name, actions: [action] };
-  const decision = policy.decide(caller, wanted);
-  const by = decision.by.get(action) ?? 'no rule';
+  const { allowed, by } = decide(policy, caller, { type, name, action });
   const skipped = [];
   const reports = settings.rules === undefined ? [] : policy.report(caller, wanted);
   for (const { index, mismatch, effect, actions } of reports) {
@@ -157,17 +154,26 @@ function explain(
     action,
     type,
     repository: name,
-    allowed: isAllowed(policy, caller, wanted),
+    allowed,
     by,
     skipped,
   };
 }
 
-/** As a token would be given it. */
-export function isAllowed(policy: Policy, caller: Caller, wanted: Access, at?: Date): boolean {
-  if (wanted.type !== 'registry') return policy.decide(caller, wanted, at).granted.length > 0;
-  const granted = grantCatalog(policy, caller, at);
-  return granted.includes('*') || wanted.actions.every((action) => granted.includes(action));
+/** As a token would be given it, and who decided. */
+export function decide(
+  policy: Policy,
+  caller: Caller,
+  { type, name, action }: { type: string; name: string; action: string },
+  at?: Date,
+): { allowed: boolean; by: DecidedBy } {
+  if (type === 'registry') {
+    const { sees, by } = policy.decideCatalog(caller, at);
+    const allowed = sees === 'all names' || (sees === 'what it may pull' && action === 'pull');
+    return { allowed, by: by.get(action) ?? 'no rule' };
+  }
+  const { granted, by } = policy.decide(caller, { type, name, actions: [action] }, at);
+  return { allowed: granted.length > 0, by: by.get(action) ?? 'no rule' };
 }
 
 function format(answer: Answer, { account }: Caller, { rules = [] }: AuthSettings): string {
@@ -191,14 +197,14 @@ export function describe(by: DecidedBy, rules: NonNullable<AuthSettings['rules']
   return `because of acl[${by}] ${text}${comment === undefined ? '' : `  # ${comment}`}`;
 }
 
-/** Everybody who is logged in may list what it may pull; what shows the rest is {@link Policy.showsAll}'s to say. */
+/** See {@link Policy.decideCatalog}. */
 function describeCatalog(
   { allowed, by }: Answer,
   rules: NonNullable<AuthSettings['rules']>,
 ): string {
   if (allowed && by === 'no rule') return 'because who is logged in may list what it may pull';
   if (!allowed && by !== 'no rule') {
-    return `because acl[${by}] is neither about the catalog nor about everything, or a rule above it may refuse a pull: it shows no list of all`;
+    return `because acl[${by}] shows no list of all names: a rule that does names "catalog" or matches every name, and no rule above it may refuse a pull`;
   }
   return describe(by, rules);
 }

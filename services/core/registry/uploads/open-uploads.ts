@@ -1,3 +1,4 @@
+import { nameOf } from '#libs/limits/parties.ts';
 import { createShares, type Shares } from '#libs/limits/shares.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
@@ -131,8 +132,8 @@ export function partyOf({
   subject,
   network,
 }: Pick<UploadOwner, 'subject' | 'network'>): string | undefined {
-  if (subject !== '') return `by ${subject}`;
-  return network === undefined ? undefined : `from ${network}`;
+  if (subject === '' && network === undefined) return undefined;
+  return nameOf({ subject, networks: [network ?? ''] });
 }
 
 /** By what one is counted alone. */
