@@ -61,22 +61,28 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
     }
   }
 
-  function refresh(): Promise<void> {
+  function askOnce(): Promise<void> {
     asking ??= ask().finally(() => {
       asking = undefined;
     });
     return asking;
   }
 
-  void refresh();
+  /** What was asked before may be answered without what changed since. */
+  async function refresh(): Promise<void> {
+    await asking;
+    await askOnce();
+  }
+
+  void askOnce();
   // As long as there are no keys, it is asked more often.
   const timer = setInterval(() => {
-    if (find === undefined || Date.now() - lastAsked >= pollInterval) void refresh();
+    if (find === undefined || Date.now() - lastAsked >= pollInterval) void askOnce();
   }, firstInterval).unref();
 
   const keys: TrustedKeys = {
     async find(header) {
-      if (find === undefined) await refresh();
+      if (find === undefined) await askOnce();
       const id = header.kid ?? '';
       try {
         if (find === undefined) throw new KeysUnknownError('no token service has answered yet');
@@ -85,8 +91,6 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
         const other = !(error instanceof errors.JWKSNoMatchingKey);
         if (other || Date.now() - lastUnknown < refreshLimit) throw error;
         lastUnknown = Date.now();
-        // What was asked before may be answered without a key that was made since.
-        await asking;
         await refresh();
         if (find === undefined) throw error;
         return { key: await find(header), id };

@@ -121,3 +121,32 @@ test('no variable reaches the prototype', () => {
   apply({ REGISTRY___PROTO___X: 'x', REGISTRY_HTTP_HEADERS___PROTO__: '[x]' });
   assert.equal(Object.hasOwn(Object.prototype, 'x'), false);
 });
+
+test('an entry of a list of texts goes by number as well, beside one text that stands for a list', () => {
+  const { tree, warnings } = apply(
+    {
+      REGISTRY_HTTP_TLS_CLIENTCAS_0: 'a.pem',
+      REGISTRY_HTTP_TLS_CLIENTCAS_1: 'b.pem',
+      REGISTRY_REDIS_ADDRS_1: 'other:6379',
+    },
+    { redis: { addrs: 'one:6379' } },
+  );
+  assert.deepEqual(warnings, []);
+  assert.deepEqual(tree, {
+    http: { tls: { clientcas: ['a.pem', 'b.pem'] } },
+    redis: { addrs: ['one:6379', 'other:6379'] },
+  });
+  assert.throws(
+    () => apply({ REGISTRY_REDIS_ADDRS_2: 'x:1' }),
+    /REGISTRY_REDIS_ADDRS_2: index 2 leaves a gap/,
+  );
+});
+
+test('of a variable that is ignored nothing is left', () => {
+  const { tree, warnings } = apply({
+    REGISTRY_AUTH_LDAP: 'x',
+    REGISTRY_STORAGE_FILESYSTEM_FOO: 'x',
+  });
+  assert.equal(warnings.length, 2);
+  assert.deepEqual(tree, {});
+});

@@ -34,13 +34,17 @@ export function applyEnvironment(
     const value = env[name];
     if (value === undefined || !name.startsWith('REGISTRY_') || notSettings.has(name)) continue;
     const segments = name.slice('REGISTRY_'.length).split('_');
+    const before = structuredClone(tree);
     try {
       const path = set({ container: tree, key: undefined, schema }, segments, value);
       sources.set(formatPath(path), name);
     } catch (error) {
-      if (error instanceof NoSuchSetting)
+      if (error instanceof NoSuchSetting) {
+        // Nor is anything left of the way to it.
+        for (const key of Object.keys(tree)) delete tree[key];
+        Object.assign(tree, before);
         warnings.push(`${name}: there is no such setting; ignored`);
-      else throw new Error(`${name}: ${(error as Error).message}`, { cause: error });
+      } else throw new Error(`${name}: ${(error as Error).message}`, { cause: error });
     }
   }
   return { warnings, sources };
@@ -78,11 +82,11 @@ function set(place: Place, segments: readonly string[], value: string): Property
   const node = place.schema === undefined ? undefined : describeSchema(place.schema);
   if (node?.kind === 'array') {
     const list = open(place, () => []) as unknown[];
-    const index = /^\d+$/.test(segment) ? Number(segment) : Number.NaN;
-    if (!(index <= list.length)) {
-      throw new Error(`index ${segment} leaves a gap: the list has ${list.length} entries`);
-    }
+    const index = entryNumber(segment, list);
     return [index, ...set({ container: list, key: index, schema: node.element }, rest, value)];
+  }
+  if ((node?.kind === 'texts' || node?.kind === 'secrets') && rest.length === 0) {
+    return [setEntry(place, segment, value)];
   }
   if (node !== undefined && node.kind !== 'object' && node.kind !== 'record') {
     throw new NoSuchSetting();
@@ -90,6 +94,23 @@ function set(place: Place, segments: readonly string[], value: string): Property
   const children = open(place, () => ({})) as Tree;
   const { key, schema } = child(children, node, segment);
   return [key, ...set({ container: children, key, schema }, rest, value)];
+}
+
+/** Sets one entry of a list of texts, where one alone may stand for a list of it. @returns its number */
+function setEntry(place: Place, segment: string, value: string): number {
+  const current = place.key === undefined ? undefined : (place.container as Tree)[place.key];
+  const list = current === undefined || current === null ? [] : [current].flat();
+  const index = entryNumber(segment, list);
+  list[index] = value;
+  write(place, list);
+  return index;
+}
+
+/** @throws Error for one that would leave a gap */
+function entryNumber(segment: string, list: readonly unknown[]): number {
+  const index = /^\d+$/.test(segment) ? Number(segment) : Number.NaN;
+  if (index <= list.length) return index;
+  throw new Error(`index ${segment} leaves a gap: the list has ${list.length} entries`);
 }
 
 function child(

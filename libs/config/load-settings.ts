@@ -47,7 +47,7 @@ export function checkConfiguration(loaded: LoadedConfiguration, place?: Place): 
   const { auth, http } = settings;
   check.problems.push(...checkWorkloads(auth?.workloads ?? []));
   const socketPaths = [
-    ['portcullis.sockets', settings.sockets.core],
+    ...settings.sockets.cores.map((path) => ['portcullis.sockets', path] as const),
     ['portcullis.sockets', settings.sockets.auth],
     ['http.addr', 'socket' in http.listen ? http.listen.socket : ''],
   ] as const;

@@ -104,10 +104,18 @@ export function watchFile(
       if (taken === undefined) {
         // What changed since the caller read it is taken now, without a word.
         const state = await current();
-        await load().catch((error: unknown) => {
-          // What only root could read was read before this process became somebody else.
-          if (systemErrorOf(error).syscall === undefined) sayInvalid(error);
-        });
+        const failure = await load().then(
+          () => undefined,
+          (error: unknown) => ({ error, reason: reasonOf(error) }),
+        );
+        if (failure?.reason === 'content') sayInvalid(failure.error);
+        if (failure?.reason === 'passing') {
+          // What could not be read is tried again with the next look.
+          if (unread === undefined) sayInvalid(failure.error);
+          unread = { state };
+          return;
+        }
+        // What only root could read was read before this process became somebody else.
         taken = { state };
         return;
       }
@@ -157,6 +165,13 @@ function isShorter(now: FileState | undefined, before: FileState | undefined): b
 
 function codeOf(error: unknown): string | undefined {
   return systemErrorOf(error).code;
+}
+
+/** Why a file was not loaded: for what is in it, because it may not be seen, or for something that may pass. */
+function reasonOf(error: unknown): 'content' | 'out of sight' | 'passing' {
+  const { syscall, code = '' } = systemErrorOf(error);
+  if (syscall === undefined) return 'content';
+  return ['EACCES', 'ENOENT'].includes(code) ? 'out of sight' : 'passing';
 }
 
 /** What the system said, also where a sentence was made of it. */

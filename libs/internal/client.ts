@@ -26,7 +26,7 @@ export interface InternalClient {
    * @throws Error if nobody gives a whole answer in time
    */
   call(options: InternalRequest): Promise<TextResponse>;
-  /** Asks all instances; those that do not answer are left out. */
+  /** Asks all instances but those that stopped answering altogether; those that do not answer now are left out. */
   callAll(options: InternalRequest): Promise<TextResponse[]>;
 }
 
@@ -65,7 +65,9 @@ export function createInternalClient({ instances, signer }: InternalClientOption
     },
 
     async callAll(options) {
-      const all = instances.all().map((instance) => ask(instance, options));
+      const alive = instances.all().filter(({ down }) => !down.signal.aborted);
+      const asked = alive.length > 0 ? alive : instances.all();
+      const all = asked.map((instance) => ask(instance, options));
       const settled = await Promise.allSettled(all);
       return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     },

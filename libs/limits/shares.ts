@@ -3,8 +3,8 @@ import type { Parties } from './parties.ts';
 /** From here on it is shared out; before, everybody takes what there is. */
 const plenty = 0.75;
 
-/** The last part is for those who have nothing yet: each of them takes little of it. */
-const reserved = 1 / 16;
+/** Of the last part nobody gets more than a little: so there is some for whoever comes, however many have taken all they can. */
+const reserved = { part: 1 / 8, each: 1 / 128 } as const;
 
 /** Who has how much of something. */
 export interface Shares {
@@ -66,7 +66,8 @@ export function createShares(capacity: number): Shares {
         if (mine === 0) continue;
         const left = capacity - used - amount;
         // Never more than is left for others, so that two do not take all there is, nor three.
-        if (mine + amount > Math.min(share, left) || left < capacity * reserved) return false;
+        const most = left < capacity * reserved.part ? capacity * reserved.each : left;
+        if (mine + amount > Math.min(share, most)) return false;
       }
       return true;
     },

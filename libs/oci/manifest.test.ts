@@ -77,6 +77,12 @@ const refused: readonly [what: string, value: unknown, type: string, message: Re
     types.ociManifest,
     /both layers and manifests/,
   ],
+  [
+    'an image that is to come back as an index',
+    { ...image, layers: undefined, manifests: [] },
+    types.ociManifest,
+    /an image has no manifests/,
+  ],
   ['no config', { schemaVersion: 2, layers: [] }, types.ociManifest, /config is not a descriptor/],
   ['layers that are no list', { ...image, layers: {} }, types.ociManifest, /layers is not a list/],
   [

@@ -94,6 +94,8 @@ export function parseManifest(
       manifests: descriptors(document.manifests, 'manifests'),
     };
   }
+  // Without its type it would come back as an index.
+  if (document.manifests !== undefined) fail('an image has no manifests');
   return {
     ...common,
     kind: 'image',

@@ -65,9 +65,9 @@ describe('a private server that is told to stop', () => {
   afterEach(() => folder.remove());
 
   /** Sends a request. @returns status and Retry-After, or why there is no whole answer */
-  function ask(path: string): Promise<string> {
+  function ask(path: string, method = 'GET'): Promise<string> {
     return new Promise((resolve) => {
-      const asking = request({ socketPath, path }, (response) => {
+      const asking = request({ socketPath, path, method }, (response) => {
         const { statusCode, headers } = response;
         response.resume();
         response.once('end', () => resolve(`${statusCode} ${headers['retry-after']}`));
@@ -100,7 +100,7 @@ describe('a private server that is told to stop', () => {
   });
 
   test('waits for one that is changing something, and tells what became of it', async () => {
-    const answer = ask('/changes');
+    const answer = ask('/changes', 'POST');
     await waiting.promise;
     waiting = arrived();
     const other = ask('/streams');
@@ -112,8 +112,16 @@ describe('a private server that is told to stop', () => {
     assert.equal(await answer, '201 undefined');
   });
 
-  test('says meanwhile that it stops, and takes nothing new', async () => {
+  test('does not wait for what only reads, as from a storage that hangs', async () => {
     const answer = ask('/changes');
+    await waiting.promise;
+    await server.stop(100);
+    assert.equal(await answer, 'cut');
+    changing.resolve();
+  });
+
+  test('says meanwhile that it stops, and takes nothing new', async () => {
+    const answer = ask('/changes', 'POST');
     await waiting.promise;
     const stopped = server.stop(100);
     for (const delay of [0, 200]) {

@@ -28,6 +28,8 @@ export interface PrivateServerOptions {
   tls?: { cert: string; key: string } | undefined;
   /** Milliseconds for a request's headers. */
   headersTimeout: number;
+  /** What to change for another address, for the error. */
+  setting?: string;
 }
 
 /** A server for our own processes. */
@@ -55,7 +57,7 @@ function stopping(): RegistryError {
 /** @param handle answers a request, such as an app's callback; resolves when that is over */
 export async function servePrivately(
   handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>,
-  { listen: address, tls, headersTimeout }: PrivateServerOptions,
+  { listen: address, tls, headersTimeout, setting }: PrivateServerOptions,
 ): Promise<PrivateServer> {
   if ('socket' in address) await ensurePrivateFolder(dirname(address.socket));
   const running = new Map<Promise<void>, ServerResponse>();
@@ -89,7 +91,7 @@ export async function servePrivately(
     });
   });
   applyTimeouts(server, { headers: headersTimeout, keepAlive });
-  const port = await listen(server, address);
+  const port = await listen(server, address, setting === undefined ? {} : { setting });
   const scheme = tls === undefined ? 'http' : 'https';
   return {
     address: 'socket' in address ? address.socket : `${scheme}://${address.host ?? ''}:${port}`,
@@ -114,11 +116,22 @@ export async function servePrivately(
   async function cut(): Promise<void> {
     // What did not give up is in the middle of a step, as of a storage that hangs: a client whose connection is cut
     // would be told that nothing was done.
-    const unanswered = [...running].filter(([, { headersSent }]) => !headersSent);
-    for (const response of open) if (response.headersSent) response.destroy();
+    const changes = [...running].filter(([, response]) => !isHarmless(response));
+    const unanswered = changes.filter(([, { headersSent }]) => !headersSent);
+    for (const response of open) {
+      if (response.headersSent || isHarmless(response)) response.destroy();
+    }
     await Promise.all(unanswered.map(([handling]) => handling));
     server.closeAllConnections();
+    // One whose connection was closed still records how far it got.
+    await Promise.all(changes.map(([handling]) => handling));
+    ended.resolve();
   }
+}
+
+/** Whether it answers a request that changes nothing. */
+function isHarmless({ req: { method } }: ServerResponse): boolean {
+  return method === 'GET' || method === 'HEAD';
 }
 
 /** Tells one of ours to ask another process: nothing of the request is taken. */

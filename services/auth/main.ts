@@ -154,6 +154,7 @@ async function startAuth({
     listen: internal.auth.listen,
     tls,
     headersTimeout: settings.gateway.headersTimeout,
+    setting: 'portcullis.auth.listen',
   });
 
   return {

@@ -116,6 +116,7 @@ async function startCore({
     listen: internal.core.listen,
     tls,
     headersTimeout: settings.gateway.headersTimeout,
+    setting: 'portcullis.core.listen',
   });
   // Most trees are ours at once; whoever waits for us to be ready meets no refusal then.
   await Promise.race([writes?.ownership.looked, sleep(firstLook, undefined, { ref: false })]);

@@ -17,6 +17,8 @@ import { watchIdle } from './watch-idle.ts';
 
 /** Instances that are tried for one request. */
 const maxAttempts = 3;
+/** How often a request is sent again that an instance may have seen. */
+const maxRepeats = 1;
 
 export interface ForwardOptions {
   /** The way to the processes that can serve it. */
@@ -190,15 +192,19 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
       // A single one may have closed the very connection that we chose.
       const candidates =
         first === undefined ? [] : [first, ...(others.length > 0 ? others : [first])];
+      let lost = 0;
       for (const instance of candidates.slice(0, maxAttempts)) {
         const attempt = randomUUID();
-        const failure = await run({ ctx, options, instance, attempt, sent: false });
+        const exchange: Exchange = { ctx, options, instance, attempt, sent: false };
+        const failure = await run(exchange);
         if (failure === undefined || ctx.res.closed) return;
         cause = failure.cause;
+        // What ended one process may be the request itself.
+        if (exchange.sent && failure.refused !== true) lost += 1;
         // It is well: what it has to say is too long, and would be from any other one.
         if ((cause as NodeJS.ErrnoException).code === 'HPE_HEADER_OVERFLOW') break;
         upstream.instances.eject(instance, cause);
-        if (failure.repeatable) continue;
+        if (failure.repeatable && lost <= maxRepeats) continue;
         if (failure.refused === true) break;
         if ((await options.giveUp?.(attempt, instance)) !== false) break;
         ctx.state.log.warn({ err: cause }, `the ${upstreamName} may still carry out the request`);

@@ -257,9 +257,7 @@ export function storageDriverContract({ name, create, skip = [] }: StorageDriver
           ['other', 'from'].map((name) => driver.move(at(name), at('new'), { replace: false })),
         );
         assert.deepEqual(outcomes.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
-        await rejectsWith('not-found', () =>
-          driver.move(at('absent'), at('new'), { replace: false }),
-        );
+        await rejectsWith('not-found', () => driver.move(at('x'), at('y'), { replace: false }));
       },
     );
 

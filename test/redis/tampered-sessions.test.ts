@@ -90,6 +90,22 @@ describe('whoever can write to Redis', () => {
     }
   });
 
+  test('nor what is no hash, or has a lease that is none', async () => {
+    for (const spoil of [
+      (name: string) => admin.set(name, 'text'),
+      (name: string) => admin.lpush(name, 'entry'),
+      (name: string) => admin.hset(name, 'lease', 'abc'),
+      (name: string) => admin.hset(name, 'lease', ''),
+    ]) {
+      const { uploads, key } = await begin();
+      await uploads.append(key, chunkOf(secret));
+      const name = `portcullis:upload:{${key.id}}`;
+      if (!String(spoil).includes('hset')) await admin.del(name);
+      await spoil(name);
+      assert.equal(await uploads.append(key, chunkOf(secret)), 2 * secret.length);
+    }
+  });
+
   test('a session as an earlier version wrote it, without what came since, goes on', async () => {
     const { uploads, key } = await begin();
     await uploads.append(key, chunkOf(secret));

@@ -36,7 +36,16 @@ export async function openAccounts(
 ): Promise<AccountStores> {
   let stores: { users: HtpasswdUsers; robots: RobotStore } | undefined;
 
-  async function follow(): Promise<void> {
+  let following: Promise<void> = Promise.resolve();
+
+  /** One at a time, each with what is known then: an older view that came last would take new accounts for removed. */
+  function follow(): Promise<void> {
+    const done = following.then(followNow);
+    following = done.catch(() => {});
+    return done;
+  }
+
+  async function followNow(): Promise<void> {
     // Not before all are known: those that are missing would count as removed.
     if (stores === undefined) return;
     const { users, robots } = stores;

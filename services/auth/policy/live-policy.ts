@@ -50,8 +50,9 @@ export function followPolicy(
     for (const { level, path: key, message } of loaded.diagnostics) {
       if (level === 'warn' && key.startsWith('portcullis')) log.warn(message);
     }
-    await onUsers(auth.users);
     const next = createPolicy(auth, (message) => log.warn(message));
+    // Nothing can be wrong any more: users and rules are in force together, or neither.
+    await onUsers(auth.users);
     const isOther = next.version !== policy.version;
     policy = next;
     onRead({ path: loaded.path, text: loaded.text });

@@ -118,10 +118,9 @@ export async function openForRepair(config: string | undefined): Promise<OpenFor
 /** @throws Error if somebody else owns the storage, or it cannot be known who does */
 async function becomeSoleWriter({ looked, owned, ended, reason }: Ownership): Promise<void> {
   await looked;
-  if (reason() !== undefined) {
-    process.stderr.write(
-      `a registry uses this storage, or did; waiting ${waitForOwner / 1000} s for it to stop\n`,
-    );
+  const why = reason();
+  if (why !== undefined) {
+    process.stderr.write(`${why}; waiting ${waitForOwner / 1000} s for it to stop\n`);
   }
   // Its own timers keep no process alive.
   const decided = new AbortController();
@@ -129,11 +128,11 @@ async function becomeSoleWriter({ looked, owned, ended, reason }: Ownership): Pr
     () => new Error(reason()),
     () => undefined,
   );
-  const why = await Promise.race([owned, ended, deadline]);
+  const refusal = await Promise.race([owned, ended, deadline]);
   decided.abort();
-  if (why === undefined) return;
+  if (refusal === undefined) return;
   throw new Error(
-    `nothing can be repaired: ${why.message}. Beside a registry that serves read-only (storage.maintenance.readonly) it can`,
+    `nothing can be repaired: ${refusal.message}. Beside a registry that serves read-only (storage.maintenance.readonly) it can`,
   );
 }
 

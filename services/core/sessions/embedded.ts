@@ -46,7 +46,7 @@ export function createEmbeddedSessionStore({
         entry.waiting = entry.waiting.filter((waiter) => waiter.turn !== turn);
         reject(why);
       };
-      const onGone = () => leave(new RequestGoneError());
+      const onGone = () => leave(new RequestGoneError(signal.reason));
       const timer = setTimeout(() => {
         leave(new SessionBusyError('the upload is in use by another request'));
       }, drainPeriod);

@@ -7,6 +7,9 @@ import type { RedisScript } from '#libs/redis/connection.ts';
  */
 const prelude = `
 local key = KEYS[1]
+-- What is of another type is nobody's session.
+local kind = redis.call('TYPE', key).ok
+if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', key) end
 local function now()
   if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
   local time = redis.call('TIME')
@@ -43,7 +46,7 @@ export const acquireScript = script(
 if redis.call('EXISTS', KEYS[2]) == 1 then return {'gone'} end
 if redis.call('EXISTS', key) == 0 then return {'none'} end
 local time = now()
-local lease = tonumber(redis.call('HGET', key, 'lease') or '0')
+local lease = tonumber(redis.call('HGET', key, 'lease') or '0') or 0
 -- One that ends later than any that is granted now is of a clock that was set back.
 if lease > time and lease <= time + tonumber(ARGV[3]) then
   redis.call('HSET', key, 'wanted', '1')

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  link,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { platform } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -43,6 +53,15 @@ describe('the filesystem driver', () => {
     await driver.put(file, Buffer.from('text'));
     assert.equal(await readFile(join(folder.path, file), 'utf8'), 'text');
     assert.deepEqual(await folder.files(), ['docker/registry/v2/some/file']);
+  });
+
+  test('a file with two names, as a move leaves it that is cut off, has the one that it is moved to', async () => {
+    const other = '/docker/registry/v2/some/other' as StoragePath;
+    await driver.put(file, Buffer.from('text'));
+    await link(join(folder.path, file), join(folder.path, other));
+    await driver.move(file, other);
+    assert.deepEqual(await folder.files(), ['docker/registry/v2/some/other']);
+    assert.equal(await readFile(join(folder.path, other), 'utf8'), 'text');
   });
 
   test('a root that does not exist yet is made', async () => {

@@ -136,7 +136,7 @@ class FilesystemDriver implements StorageDriver {
     { replace = true }: MoveOptions = {},
   ): Promise<void> {
     const target = this.#toChange(to);
-    const how = replace ? rename : renameToNew;
+    const how = replace ? renameOver : renameToNew;
     await guard(from, () => this.#place(this.#at(from), target, undefined, how));
   }
 
@@ -240,6 +240,19 @@ function describe(found: Stats): StorageInfo {
     modified: found.mtime,
   };
 }
+
+/** As rename, which does nothing between two names of one file: a move that was cut off left both. */
+async function renameOver(from: string, to: string): Promise<void> {
+  const target = await statIfPresent(to);
+  // Hardly ever: a file of ours has one name.
+  const source = target !== undefined && target.nlink > 1 ? await statIfPresent(from) : undefined;
+  if (source !== undefined && source.ino === target?.ino && source.dev === target.dev) {
+    await unlink(to);
+  }
+  await rename(from, to);
+}
+
+const statIfPresent = (path: string) => stat(path).catch(() => undefined);
 
 /** What link(2) says where it cannot be, on this filesystem or for a file of somebody else's. */
 const cannotLink = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EACCES'];
