@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { access, readFile } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { access, lstat, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { sudoUser } from '#libs/config/named-by-environment.ts';
 
 const run = promisify(execFile);
 const scripts = fileURLToPath(new URL('../../certs/', import.meta.url));
@@ -23,6 +25,7 @@ export async function ensureCertificates(
   names: readonly string[],
 ): Promise<{ ca: 'made' | 'kept'; site: 'made' | 'kept'; names: readonly string[] }> {
   for (const name of names) assertName(name);
+  for (const name of ['ca.key', 'ca.crt']) await assertOwn(join(folder, name));
   const hasCa = await exists(join(folder, 'ca.key'));
   if (!hasCa) await script('create-ca.sh', [folder]);
   const [ca, site] = await Promise.all(
@@ -43,6 +46,21 @@ function namesOf({ subjectAltName = '' }: X509Certificate): string[] {
     isName(name) ? [name] : [],
   );
 }
+
+/**
+ * Makes sure that a file of the CA is not somebody else's, who could make certificates for every name.
+ * @throws Error with one clear sentence
+ */
+async function assertOwn(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  const own = process.getuid?.();
+  if (found === undefined || own === undefined || isTrustedOwner(found, own)) return;
+  throw new Error(
+    `${path} belongs to user ${found.uid}, who could make certificates for every name that your clients believe; remove it, or run this as that user`,
+  );
+}
+
+const isTrustedOwner = ({ uid }: Stats, own: number) => [own, 0, sudoUser()].includes(uid);
 
 /** What stands in the certificate must not be more than a name: openssl reads it from a file. */
 function assertName(name: string): void {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -45,6 +45,23 @@ test('a link that somebody laid where files are made is not followed, and nothin
     assert.equal(await readFile(victim, 'utf8'), 'of somebody');
     const made = (await readdir(certificates)).filter((name) => !/\.(new|csr)$/.test(name));
     assert.deepEqual(made.sort(), ['ca.crt', 'ca.key', 'site.crt', 'site.key']);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+});
+
+test('a CA that another user laid is not taken', { skip: process.getuid?.() !== 0 }, async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'portcullis-certs-'));
+  try {
+    const certificates = join(dir, 'certs');
+    await mustRun(launcher, ['certs', certificates, 'a.example']);
+    const names = ['ca.key', 'ca.crt'];
+    for (const name of names) await chown(join(certificates, name), 4321, 4321);
+    const { code, stderr } = await run(launcher, ['certs', certificates, 'b.example']);
+    assert.equal(code, 1);
+    assert.match(stderr, /ca\.key belongs to user 4321, who could make certificates/);
+    for (const name of names) await chown(join(certificates, name), 0, 0);
+    await mustRun(launcher, ['certs', certificates, 'b.example']);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
