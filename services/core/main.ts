@@ -17,15 +17,10 @@ import { measureRedis } from '#libs/redis/measure-redis.ts';
 import { createCoreApp } from './app.ts';
 import { createPullFilter } from './auth-client.ts';
 import { createCoreBudgets } from './budgets.ts';
-import { collectRegularly } from './collect-regularly.ts';
-import { expireUploads } from './expire-uploads.ts';
 import { configuredChecks } from './health/checks.ts';
 import { createHealth } from './health/health.ts';
-import { createLeaderLease } from './leader-lease.ts';
-import { type CollectionMeasures, measureCollections } from './measure-collections.ts';
 import { measureDisk } from './measure-disk.ts';
 import { openWrites } from './open-writes.ts';
-import { purgeRegularly } from './purge-regularly.ts';
 import { createRegistry, type Registry } from './registry/registry.ts';
 import { createCoordination } from './sessions/create-coordination.ts';
 import type { Locks } from './sessions/locks.ts';
@@ -33,6 +28,12 @@ import { countTakeovers, measureSessions } from './sessions/measured.ts';
 import { createDriver } from './storage/create-driver.ts';
 import type { StorageDriver } from './storage/driver.ts';
 import { measureStorage } from './storage/measured.ts';
+import { collectRegularly } from './upkeep/collect-regularly.ts';
+import { expireUploads } from './upkeep/expire-uploads.ts';
+import { createLeaderLease } from './upkeep/leader-lease.ts';
+import { type CollectionMeasures, measureCollections } from './upkeep/measure-collections.ts';
+import { purgeRegularly } from './upkeep/purge-regularly.ts';
+import type { Upkeep } from './upkeep/run-regularly.ts';
 
 /** Milliseconds that a start waits for a first look at the storage, while it serves already. */
 const firstLook = 1000;
@@ -132,7 +133,7 @@ async function startCore({
       tokenVerifier?.close();
       authUpstream?.close();
       health.close();
-      upkeep?.close();
+      await upkeep?.close();
       await coordination.close();
       await redis?.close();
       await writes?.close();
@@ -145,16 +146,16 @@ async function startCore({
 }
 
 /** Starts something when its time has come, unless it was closed before. */
-function once(time: Promise<void>, start: () => { close(): void }): { close(): void } {
-  let started: { close(): void } | undefined;
+function once(time: Promise<void>, start: () => Upkeep): Upkeep {
+  let started: Upkeep | undefined;
   let closed = false;
   void time.then(() => {
     if (!closed) started = start();
   });
   return {
-    close() {
+    async close() {
       closed = true;
-      started?.close();
+      await started?.close();
     },
   };
 }
@@ -169,9 +170,7 @@ interface UpkeepOptions {
 }
 
 /** What is done from time to time, by one core for all. */
-function keepUp({ driver, registry, locks, measures, settings, log }: UpkeepOptions): {
-  close(): void;
-} {
+function keepUp({ driver, registry, locks, measures, settings, log }: UpkeepOptions): Upkeep {
   const { uploadPurging, garbage } = settings;
   const lease = createLeaderLease(locks, 'upkeep');
   const purging =
@@ -181,10 +180,8 @@ function keepUp({ driver, registry, locks, measures, settings, log }: UpkeepOpti
   const expiring = expireUploads(registry.uploads, settings.core.limits.emptyuploads, log);
   const collecting = collectRegularly(driver, garbage, lease, log, measures);
   return {
-    close() {
-      purging?.close();
-      expiring.close();
-      collecting.close();
+    async close() {
+      await Promise.all([purging, expiring, collecting].map((one) => one?.close()));
       lease.release();
     },
   };

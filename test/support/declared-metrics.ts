@@ -9,13 +9,13 @@ import { countRejections } from '#libs/process/survive-rejections.ts';
 import { measureRedis } from '#libs/redis/measure-redis.ts';
 import { measureTokens } from '../../services/auth/api/measure-tokens.ts';
 import { measureLogins } from '../../services/auth/measure-logins.ts';
-import { measureCollections } from '../../services/core/measure-collections.ts';
 import { measureDisk } from '../../services/core/measure-disk.ts';
 import { measureWrites } from '../../services/core/measure-writes.ts';
 import { createEmbeddedSessionStore } from '../../services/core/sessions/embedded.ts';
 import { countTakeovers, measureSessions } from '../../services/core/sessions/measured.ts';
 import { measureStorage } from '../../services/core/storage/measured.ts';
 import { createMemoryDriver } from '../../services/core/storage/memory.ts';
+import { measureCollections } from '../../services/core/upkeep/measure-collections.ts';
 import { parseExposition } from './exposition.ts';
 
 /** The names of everything that our processes measure, from where it is declared. */

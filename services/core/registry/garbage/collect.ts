@@ -27,6 +27,8 @@ export interface CollectOptions {
   /** Called for each thing that is garbage, before it goes. */
   onGarbage?: (item: Discardable, size: number) => void;
   onProgress?: (progress: CollectProgress) => void;
+  /** Ends it between two things, with what it is aborted with. */
+  signal?: AbortSignal;
   now?: () => Date;
 }
 
@@ -115,6 +117,7 @@ interface Step {
 function createDiscard(trash: Trash, options: CollectOptions, now: () => Date): Discard {
   let epoch = createEpoch(now());
   return async (item, size) => {
+    options.signal?.throwIfAborted();
     options.onGarbage?.(item, size);
     if (options.dryRun) return;
     if (now().getTime() - (epochBegan(epoch)?.getTime() ?? 0) > epochLength) {
@@ -156,6 +159,7 @@ async function mark({
     });
     for (const digest of marked.needed) needed.add(digest);
     done += 1;
+    options.signal?.throwIfAborted();
     options.onProgress?.({ phase: 'marking', done });
     if (discard === undefined) continue;
     report.repositories += 1;
@@ -213,6 +217,7 @@ async function sweep({
   for (const algorithm of await driver.list(paths.blobs())) {
     for (const prefix of await driver.list(paths.blobs(algorithm))) {
       for await (const digest of blobsIn(driver, algorithm, prefix)) {
+        options.signal?.throwIfAborted();
         done += 1;
         if (done % 1000 === 0) options.onProgress?.({ phase: 'sweeping', done });
         if (needed.has(digest)) {
@@ -261,6 +266,7 @@ async function empty(
   for (const epoch of due) {
     for await (const item of trash.items(epoch)) {
       const size = await trash.expire(epoch, item);
+      options.signal?.throwIfAborted();
       if (size === undefined) continue;
       report.freed.items += 1;
       report.freed.bytes += size;

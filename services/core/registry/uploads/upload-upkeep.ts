@@ -31,9 +31,9 @@ export interface UploadUpkeep {
    * Ends uploads that were opened before a time, also those that an older registry left. One that
    * another request does not let go of stays for the next time.
    * @returns how many were ended, or would be
-   * @throws what the first of them failed with, when all were looked at
+   * @throws what the first of them failed with, when all were looked at; what the signal was aborted with
    */
-  purge(openedBefore: Date, options: { dryRun: boolean }): Promise<number>;
+  purge(openedBefore: Date, options: { dryRun: boolean; signal?: AbortSignal }): Promise<number>;
 }
 
 interface Dependencies {
@@ -99,10 +99,11 @@ export function createUploadUpkeep({
       return isEnded;
     },
 
-    async purge(openedBefore, { dryRun }) {
+    async purge(openedBefore, { dryRun, signal }) {
       let found = 0;
       const failures: unknown[] = [];
       for await (const { repository, id, openedAt } of walkUploads(driver)) {
+        signal?.throwIfAborted();
         if (openedAt >= openedBefore) continue;
         try {
           if (dryRun || (await purgeOne(repository, id))) found += 1;

@@ -1,4 +1,4 @@
-import { type Held, LockLostError, type Locks } from './sessions/locks.ts';
+import { type Held, LockLostError, type Locks } from '../sessions/locks.ts';
 
 /** Leader election among the cores, for work that one of them does for all, such as the collection of garbage. */
 export interface LeaderLease {

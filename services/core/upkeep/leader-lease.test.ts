@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createEmbeddedLocks } from '../sessions/embedded-locks.ts';
+import { LockLostError, type Locks } from '../sessions/locks.ts';
 import { createLeaderLease } from './leader-lease.ts';
-import { createEmbeddedLocks } from './sessions/embedded-locks.ts';
-import { LockLostError, type Locks } from './sessions/locks.ts';
 
 test('one core is the leader until it goes, then the next that asks', async () => {
   const locks = createEmbeddedLocks();

@@ -1,7 +1,7 @@
 import type { Logger } from '#libs/log/logger.ts';
+import type { UploadService } from '../registry/uploads/upload-service.ts';
 import type { LeaderLease } from './leader-lease.ts';
-import { setLongInterval } from './long-interval.ts';
-import type { UploadService } from './registry/uploads/upload-service.ts';
+import { runRegularly, type Upkeep } from './run-regularly.ts';
 
 export interface PurgeOptions {
   /** Milliseconds an upload may be open. */
@@ -18,21 +18,16 @@ export function purgeRegularly(
   { age, interval, dryRun }: PurgeOptions,
   lease: LeaderLease,
   log: Logger,
-): { close(): void } {
-  let running = false;
-  const purge = async () => {
-    if (running) return;
-    running = true;
-    try {
-      if (!(await lease.isLeader())) return;
-      const found = await uploads.purge(new Date(Date.now() - age), { dryRun });
+): Upkeep {
+  return runRegularly({
+    interval,
+    now: true,
+    lease,
+    log,
+    failure: 'abandoned uploads could not be purged',
+    async work(signal) {
+      const found = await uploads.purge(new Date(Date.now() - age), { dryRun, signal });
       if (found > 0) log.info({ uploads: found, dryRun }, 'abandoned uploads purged');
-    } catch (error) {
-      log.warn({ err: error }, 'abandoned uploads could not be purged');
-    } finally {
-      running = false;
-    }
-  };
-  void purge();
-  return setLongInterval(() => void purge(), interval);
+    },
+  });
 }

@@ -1,20 +1,20 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '#libs/log/logger.ts';
-import type { LimitedUploads } from './registry/uploads/limited-uploads.ts';
+import type { LimitedUploads } from '../registry/uploads/limited-uploads.ts';
+import type { Upkeep } from './run-regularly.ts';
 
 /** Milliseconds between two looks at the uploads that got no byte. */
 const interval = 60_000;
+/** Milliseconds that a stop waits for what runs. */
+const longestEnd = 2000;
 
 /**
  * Counts the uploads that the tree holds, until that succeeds, and ends those that get no byte in time, every minute.
  * @param age milliseconds
  */
-export function expireUploads(
-  uploads: LimitedUploads,
-  age: number,
-  log: Logger,
-): { close(): void } {
+export function expireUploads(uploads: LimitedUploads, age: number, log: Logger): Upkeep {
   const stopping = new AbortController();
-  let running = false;
+  let running: Promise<void> | undefined;
   let isCounted = false;
   const attempt = async (what: string, action: () => Promise<void>) => {
     try {
@@ -29,24 +29,24 @@ export function expireUploads(
       isCounted = true;
     });
   const expire = async () => {
-    if (running) return;
-    running = true;
     if (!isCounted) await count();
     await attempt('ended', async () => {
       const ended = await uploads.expireEmpty(age);
       if (ended > 0) log.info({ uploads: ended }, 'empty uploads expired');
     });
-    running = false;
   };
-  running = true;
-  void count().then(() => {
-    running = false;
-  });
-  const timer = setInterval(() => void expire(), interval).unref();
+  const start = (work: () => Promise<void>) => {
+    running ??= work().finally(() => {
+      running = undefined;
+    });
+  };
+  start(count);
+  const timer = setInterval(() => start(expire), interval).unref();
   return {
-    close() {
+    async close() {
       stopping.abort();
       clearInterval(timer);
+      await Promise.race([running, sleep(longestEnd, undefined, { ref: false })]);
     },
   };
 }

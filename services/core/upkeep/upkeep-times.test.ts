@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
-import { createRecordingLog } from '../../test/support/recording-log.ts';
+import { createRecordingLog } from '../../../test/support/recording-log.ts';
+import { watchCheck } from '../health/watch-check.ts';
 import { collectRegularly } from './collect-regularly.ts';
-import { watchCheck } from './health/watch-check.ts';
 import { purgeRegularly } from './purge-regularly.ts';
 
 const day = 24 * 3_600_000;
