@@ -39,7 +39,7 @@ test('garbage is collected every interval, and a failure is no end of it', async
     const now = parseExposition(await metrics.expose());
     return now.sum('portcullis_garbage_collections_total', { outcome: 'done' }) > 0 && now;
   });
-  regularly.close();
+  await regularly.close();
   assert.ok(scraped.sum('portcullis_garbage_collections_total', { outcome: 'failed' }) > 0);
   assert.equal(scraped.value('portcullis_garbage_collected_total', { kind: 'blobs' }), 1);
   assert.equal(scraped.value('portcullis_garbage_collected_bytes_total'), bytes.length);
@@ -91,7 +91,7 @@ test('without an interval nothing is collected', async () => {
     mock.timers.tick(1000);
     mock.timers.reset();
     await new Promise((resolve) => setTimeout(resolve, 20));
-    regularly.close();
+    await regularly.close();
     return driver.operations().length;
   };
   assert.ok((await looks(1000)) > 0);

@@ -54,7 +54,7 @@ test('what is done each month is done once a month', async () => {
     await Promise.resolve();
     await Promise.resolve();
   }
-  for (const timer of timers) timer.close();
+  for (const timer of timers) void timer.close();
   // Purging begins with a look at the start.
   assert.deepEqual([purging.asked, collecting.asked, looks], [2, 1, 1]);
 });
