@@ -107,7 +107,7 @@ const forbidden: readonly [from: RegExp, to: RegExp, why: string][] = [
   ],
   [
     /^libs\/config\/sections\//,
-    /^libs\/config\/(?!sections\/|support-row)/,
+    /^libs\/config\/(?!sections\/|support-row|from-parts)/,
     'a section does not know the whole',
   ],
   [/^(?:libs|services)\//, /^test\//, 'the product does not know its tests'],

@@ -57,7 +57,7 @@ const builtIn = {
  * Reads config.yml, lays the environment over it and validates the whole.
  * @param given the path asked for; without it that of the environment, the original's places,
  *   and at last the built-in configuration are taken
- * @throws ConfigurationError with every problem found
+ * @throws ConfigurationError with every problem of the first stage that has one: form, driver and method, unknown keys
  */
 export async function loadConfiguration(
   given: string | undefined,

@@ -4,13 +4,12 @@ import {
   type LoadedConfiguration,
   loadConfiguration,
 } from './load-configuration.ts';
+import { checkDebugAddress } from './sections/debug.ts';
 import { warnOfGarbageCollection } from './sections/garbage-collection.ts';
 import { assertNetworks } from './sections/gateway.ts';
+import { checkSocketPaths } from './sections/socket-paths.ts';
 import { checkWorkloads } from './sections/workloads.ts';
 import { type Place, type Settings, toSettings } from './settings.ts';
-
-/** sun_path of unix(7), without the byte that ends it. */
-const maxSocketPath = 107;
 
 /** What there is to say of a configuration before anything of it is acted on. */
 export interface ConfigurationCheck {
@@ -44,28 +43,14 @@ export function checkConfiguration(loaded: LoadedConfiguration, place?: Place): 
   };
   const settings = attempt(() => toSettings(loaded, place));
   if (settings === undefined) return check;
-  const { auth, http } = settings;
-  check.problems.push(...checkWorkloads(auth?.workloads ?? []));
-  const socketPaths = [
-    ...settings.sockets.cores.map((path) => ['portcullis.sockets', path] as const),
-    ['portcullis.sockets', settings.sockets.auth],
-    ['http.addr', 'socket' in http.listen ? http.listen.socket : ''],
-  ] as const;
-  const tooLong = socketPaths.find(([, path]) => Buffer.byteLength(path) > maxSocketPath);
-  if (tooLong !== undefined) {
-    const [key, path] = tooLong;
-    check.problems.push(
-      `${key}: ${path} is longer than the ${maxSocketPath} bytes that the path of a Unix socket may have; name a shorter one`,
-    );
-  }
-  const { shared } = settings.debug;
-  if (shared !== undefined && 'port' in http.listen && shared.port !== 0) {
-    if (shared.port === http.listen.port && shared.host === http.listen.host) {
-      check.problems.push('http.debug.addr: is the same address as http.addr; use another port');
-    }
-  }
-  attempt(() => assertNetworks(settings.gateway));
-  check.warnings.push(...warnOfGarbageCollection(settings.garbage));
+  const { auth, http, sockets, debug, gateway, garbage } = settings;
+  check.problems.push(
+    ...checkWorkloads(auth?.workloads ?? []),
+    ...checkSocketPaths(sockets, http.listen),
+    ...checkDebugAddress(debug, http.listen),
+  );
+  attempt(() => assertNetworks(gateway));
+  check.warnings.push(...warnOfGarbageCollection(garbage));
   const { portcullis } = loaded.configuration;
   // Also where the registry is open, or others make the tokens: nobody writes a rule that is to do nothing.
   attempt(() =>

@@ -291,3 +291,25 @@ test('an address of Redis that is refused does not show the password in it', asy
     }
   }
 });
+
+test('all that is wrong is told at once, whichever sections it is in', async () => {
+  const lines = [
+    'http: { addr: nonsense, host: nope }',
+    'redis: {}',
+    'health: { tcp: [{ addr: bad }] }',
+    'validation: { manifests: { indexes: { platforms: list } } }',
+  ];
+  await assert.rejects(settingsOf(lines.join('\n')), ({ message }) => {
+    const keys = String(message)
+      .split('\n')
+      .map((line) => /^[a-z.]+/.exec(line.replace(/\[\d\]/g, ''))?.[0]);
+    assert.deepEqual(keys, [
+      'http.addr',
+      'http.host',
+      'redis',
+      'validation.manifests.indexes',
+      'health.tcp.addr',
+    ]);
+    return true;
+  });
+});

@@ -3,6 +3,7 @@ import type { AuditDestination } from '#libs/audit/audit-log.ts';
 import type { ExternalIssuer } from '#libs/auth/external-issuer-keys.ts';
 import type { InternalSettings } from '#libs/internal/open-upstream.ts';
 import type { RedisSettings } from '#libs/redis/redis-settings.ts';
+import { fromParts } from './from-parts.ts';
 import type { LoadedConfiguration } from './load-configuration.ts';
 import { auditSettings } from './sections/audit.ts';
 import { type AuthSettings, authSettings } from './sections/auth.ts';
@@ -64,51 +65,64 @@ export interface Place {
 
 /**
  * The typed view of a loaded configuration.
- * @throws Error with one clear sentence for a value that only shows wrong here
+ * @throws Error with a line for each value that only shows wrong here
  */
 export function toSettings(
   { configuration, path, fileSecret }: LoadedConfiguration,
   { worker = 1, sockets: told }: Place = {},
 ): Settings {
-  const { log, loglevel, http, storage, portcullis, catalog, tags } = configuration;
-  const httpPart = httpSettings(http);
-  const redis = redisSettings(configuration.redis);
-  const workers = workerCounts(
-    { gateway: portcullis.gateway.workers, core: portcullis.core.workers },
-    { listen: httpPart.listen, hasRedis: redis !== undefined },
-  );
-  const sockets = socketPaths({
-    told,
-    configured: portcullis.sockets,
-    identity: [path === undefined ? '' : resolve(path), http.addr, storageRoot(storage.filesystem)],
-    cores: workers.core,
-    worker,
-  });
-  return {
-    configPath: path,
-    log: logSettings(log, loglevel),
-    http: httpPart,
-    gateway: gatewaySettings(portcullis.gateway),
-    core: { limits: portcullis.core.limits },
-    auth: authSettings(configuration.auth, portcullis),
-    externalIssuer: externalIssuerSettings(configuration.auth?.token),
-    ...storageSettings(storage),
-    garbage: garbageCollectionSettings(portcullis.gc),
-    references: referenceSettings(configuration.validation),
-    health: healthSettings(configuration.health),
-    debug: debugSettings(http.debug, { auth: portcullis.auth.debug, core: portcullis.core.debug }),
-    pageSize: pageSizes(catalog, tags, portcullis.pagesize),
-    redis,
-    workers,
-    drainDelay: portcullis.draindelay,
-    sockets,
-    internal: internalSettings(portcullis, {
-      secret: http.secret ?? fileSecret,
-      sockets,
-      cores: workers.core,
+  const { log, loglevel, storage, portcullis, catalog, tags } = configuration;
+  return fromParts((part) => {
+    const http = part(() => httpSettings(configuration.http));
+    const redis = part(() => redisSettings(configuration.redis));
+    const workers = part(() =>
+      workerCounts(
+        { gateway: portcullis.gateway.workers, core: portcullis.core.workers },
+        { listen: http?.listen ?? { port: 1 }, hasRedis: configuration.redis !== undefined },
+      ),
+    );
+    const cores = workers?.core ?? 1;
+    const root = storageRoot(storage.filesystem);
+    const sockets = socketPaths({
+      told,
+      configured: portcullis.sockets,
+      identity: [path === undefined ? '' : resolve(path), configuration.http.addr, root],
+      cores,
       worker,
-    }),
-    audit: auditSettings(portcullis.audit),
-    user: userSetting(portcullis.user),
-  };
+    });
+    return {
+      configPath: path,
+      log: logSettings(log, loglevel),
+      http,
+      gateway: part(() => gatewaySettings(portcullis.gateway)),
+      core: { limits: portcullis.core.limits },
+      auth: part(() => authSettings(configuration.auth, portcullis)),
+      externalIssuer: part(() => externalIssuerSettings(configuration.auth?.token)),
+      ...storageSettings(storage),
+      garbage: garbageCollectionSettings(portcullis.gc),
+      references: part(() => referenceSettings(configuration.validation)),
+      health: part(() => healthSettings(configuration.health)),
+      debug: part(() =>
+        debugSettings(configuration.http.debug, {
+          auth: portcullis.auth.debug,
+          core: portcullis.core.debug,
+        }),
+      ),
+      pageSize: pageSizes(catalog, tags, portcullis.pagesize),
+      redis,
+      workers,
+      drainDelay: portcullis.draindelay,
+      sockets,
+      internal: part(() =>
+        internalSettings(portcullis, {
+          secret: configuration.http.secret ?? fileSecret,
+          sockets,
+          cores,
+          worker,
+        }),
+      ),
+      audit: auditSettings(portcullis.audit),
+      user: userSetting(portcullis.user),
+    };
+  });
 }

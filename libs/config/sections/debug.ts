@@ -50,3 +50,13 @@ export function debugSettings(
 function given(addr: string | undefined): addr is string {
   return addr !== undefined && addr !== '';
 }
+
+/** What is wrong with the addresses beside the one that clients come to, a sentence each. */
+export function checkDebugAddress(
+  { shared }: DebugSettings,
+  listen: { socket: string } | { host?: string; port: number },
+): string[] {
+  if (shared === undefined || !('port' in listen) || shared.port === 0) return [];
+  if (shared.port !== listen.port || shared.host !== listen.host) return [];
+  return ['http.debug.addr: is the same address as http.addr; use another port'];
+}

@@ -11,6 +11,7 @@ import {
   text,
   textList,
 } from '../../values/schema.ts';
+import { fromParts } from '../from-parts.ts';
 import type { SupportRow } from '../support-row.ts';
 import { debugSchema } from './debug.ts';
 
@@ -98,17 +99,20 @@ export interface HttpSettings {
   drainTimeout: number;
 }
 
-/** @throws Error with one clear sentence */
+/** @throws Error with a line for each problem */
 export function httpSettings(http: HttpSection): HttpSettings {
-  return {
-    listen: http.net === 'unix' ? { socket: resolve(http.addr) } : parseAddress(http.addr),
+  const { host } = http;
+  return fromParts((part) => ({
+    listen: part(() =>
+      http.net === 'unix' ? { socket: resolve(http.addr) } : parseAddress(http.addr),
+    ),
     prefix: http.prefix.replace(/^\/*/, '/').replace(/\/+$/, ''),
-    publicUrl: http.host === undefined ? undefined : parsePublicUrl(http.host),
-    tls: tlsSettings(http.tls),
+    publicUrl: part(() => (host === undefined ? undefined : parsePublicUrl(host))),
+    tls: part(() => tlsSettings(http.tls)),
     http2: http.http2?.disabled === false,
     headers: http.headers,
     drainTimeout: http.draintimeout,
-  };
+  }));
 }
 
 function tlsSettings(tls: HttpSection['tls']) {

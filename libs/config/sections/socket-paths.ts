@@ -35,6 +35,29 @@ export interface SocketOptions {
   worker: number;
 }
 
+/** Bytes of a socket's path (sun_path of unix(7)), without the byte that ends it. */
+const maxSocketPath = 107;
+
+/**
+ * What is wrong with the paths of sockets, a sentence for the first.
+ * @param listen where clients come to
+ */
+export function checkSocketPaths(
+  { cores, auth }: SocketPaths,
+  listen: { socket: string } | { port: number },
+): string[] {
+  const paths = [
+    ...[...cores, auth].map((path) => ['portcullis.sockets', path] as const),
+    ['http.addr', 'socket' in listen ? listen.socket : ''] as const,
+  ];
+  const tooLong = paths.find(([, path]) => Buffer.byteLength(path) > maxSocketPath);
+  if (tooLong === undefined) return [];
+  const [key, path] = tooLong;
+  return [
+    `${key}: ${path} is longer than the ${maxSocketPath} bytes that the path of a Unix socket may have; name a shorter one`,
+  ];
+}
+
 export function socketPaths(options: SocketOptions): SocketPaths {
   const { folder, isAgreed } = chooseSocketFolder(options);
   const core = (number: number) => join(folder, `${workerName('core', number)}.sock`);
