@@ -4,6 +4,7 @@ import { type FileHandle, lstat, open, realpath, rename, rm, stat } from 'node:f
 import { dirname } from 'node:path';
 import { type FileLock, lockFile } from './file-lock.ts';
 import { makeFolders } from './make-folders.ts';
+import { syncFolder } from './sync-folder.ts';
 
 /**
  * Replaces a small file by what `edit` makes of it, one at a time: a reader sees the old text or the new one, and
@@ -124,14 +125,4 @@ async function replace(
 function isSame(one: FileState | undefined, other: FileState | undefined): boolean {
   if (one === undefined || other === undefined) return one === other;
   return one.ino === other.ino && one.size === other.size && one.mtimeMs === other.mtimeMs;
-}
-
-/** Makes what was renamed or linked in a folder survive a loss of power. */
-export async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }

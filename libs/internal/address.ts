@@ -12,8 +12,8 @@ export type InternalAddress =
  * @throws Error with one clear sentence
  */
 export function parseInternalAddress(text: string, key: string): InternalAddress {
-  const unix = /^unix:(\/.+)$/.exec(text);
-  if (unix?.[1] !== undefined) return { kind: 'unix', socket: unix[1] };
+  const socket = socketIn(text);
+  if (socket !== undefined) return { kind: 'unix', socket };
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isOrigin = url !== undefined && /^https?:$/.test(url.protocol) && url.port !== '';
   if (!isOrigin || url.pathname !== '/' || url.search !== '' || url.username !== '') {
@@ -23,4 +23,9 @@ export function parseInternalAddress(text: string, key: string): InternalAddress
   }
   const host = url.hostname.replace(/^\[(.+)\]$/, '$1');
   return { kind: 'tcp', host, port: Number(url.port), tls: url.protocol === 'https:' };
+}
+
+/** The path of `unix:/run/portcullis/core.sock`; undefined for what is no such address. */
+export function socketIn(text: string): string | undefined {
+  return /^unix:(\/.+)$/.exec(text)?.[1];
 }

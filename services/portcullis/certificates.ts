@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { access, lstat, readFile } from 'node:fs/promises';
+import { lstat, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { sudoUser } from '#libs/config/named-by-environment.ts';
+import { exists } from '#libs/files/exists.ts';
 
 const run = promisify(execFile);
 const scripts = fileURLToPath(new URL('../../certs/', import.meta.url));
@@ -101,11 +102,4 @@ async function script(name: string, args: readonly string[]): Promise<void> {
     const why = stderr?.trim().split('\n').at(-1) || message;
     throw new Error(`the certificate could not be made: ${why}`, { cause: error });
   }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
 }

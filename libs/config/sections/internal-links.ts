@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
-import { type InternalAddress, parseInternalAddress } from '#libs/internal/address.ts';
+import { type InternalAddress, parseInternalAddress, socketIn } from '#libs/internal/address.ts';
 import type { InternalListener, InternalSettings } from '#libs/internal/open-upstream.ts';
 import { parseAddress } from '../../values/listen-address.ts';
 import { notEmpty, text, textList } from '../../values/schema.ts';
@@ -110,7 +110,7 @@ function ownAddress({ listen }: InternalListener, tls: boolean): InternalAddress
 
 function listener(given: string | undefined, key: string, socket: string): InternalListener {
   if (given === undefined) return { listen: { socket }, isPrivate: true };
-  const unix = /^unix:(\/.+)$/.exec(given)?.[1];
+  const unix = socketIn(given);
   if (unix !== undefined) return { listen: { socket: unix }, isPrivate: true };
   return { listen: parseAddress(given, key), isPrivate: false };
 }

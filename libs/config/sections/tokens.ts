@@ -1,9 +1,13 @@
 import { z } from 'zod';
+import { formatDuration } from '../../values/duration.ts';
+import { longestTokenLife } from '../../values/lifetimes.ts';
 import { duration, flag, text } from '../../values/schema.ts';
 
 /** `portcullis.token`: the tokens that we make. */
 export const tokensSchema = z.object({
-  ttl: duration('1m', '24h').default(300_000).describe('How long a token lives.'),
+  ttl: duration('1m', formatDuration(longestTokenLife))
+    .default(300_000)
+    .describe('How long a token lives.'),
   issuer: text.default('portcullis').describe('Issuer of our tokens.'),
   service: text
     .default('portcullis')

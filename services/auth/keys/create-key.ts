@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
-import { link, mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { syncFolder } from '#libs/files/edit-file.ts';
+import { exists } from '#libs/files/exists.ts';
 import { makeFolders } from '#libs/files/make-folders.ts';
+import { syncFolder } from '#libs/files/sync-folder.ts';
 import { fileNameFor, keysFolder } from './signing-key.ts';
 
 const openssl = promisify(execFile);
@@ -105,13 +106,6 @@ async function ensureAuthority(folder: string, work: string): Promise<[string, s
   ]);
   await ensureSecret(certificate, () => stdout);
   return [key, certificate];
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await readFile(path).then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Writes a file whole, unless it is there. */

@@ -1,10 +1,11 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { access, realpath, rm, stat, writeFile } from 'node:fs/promises';
+import { realpath, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { hostname, networkInterfaces } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { parseConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings, usableSettings } from '#libs/config/load-settings.ts';
+import { exists } from '#libs/files/exists.ts';
 import { makeFolders } from '#libs/files/make-folders.ts';
 import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
@@ -172,11 +173,4 @@ async function ensureFirstUser(path: string): Promise<string | undefined> {
   const password = randomBytes(15).toString('base64url');
   await setPassword(path, 'admin', password, 'add');
   return password;
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await access(path).then(
-    () => true,
-    () => false,
-  );
 }

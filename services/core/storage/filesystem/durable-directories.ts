@@ -1,7 +1,7 @@
-import { constants } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LRUCache } from 'lru-cache';
+import { syncFolder } from '#libs/files/sync-folder.ts';
 
 /**
  * Makes directories whose entries survive a power loss. A directory that exists proves nothing: another
@@ -53,16 +53,6 @@ export class DurableDirectories {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
-    await syncDirectory(parent);
-  }
-}
-
-/** Resolves when changes to a directory's entries survive a power loss. */
-export async function syncDirectory(path: string): Promise<void> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_DIRECTORY);
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
+    await syncFolder(parent);
   }
 }

@@ -3,6 +3,7 @@ import type { Stats } from 'node:fs';
 import { link, open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { syncFolder } from '#libs/files/sync-folder.ts';
 import {
   type MoveOptions,
   type ReadOptions,
@@ -15,7 +16,7 @@ import {
   type VisibleStep,
 } from '../driver.ts';
 import { appending, attempts, createFile, creating, makeFolders } from './create-file.ts';
-import { DurableDirectories, syncDirectory } from './durable-directories.ts';
+import { DurableDirectories } from './durable-directories.ts';
 import { confirmStep, guard } from './errors.ts';
 import { ListingCache, pageOf } from './listing-cache.ts';
 import { belongsToThisMachine } from './local-filesystem.ts';
@@ -150,7 +151,7 @@ class FilesystemDriver implements StorageDriver {
     await guard(path, async () => {
       await stat(this.#at(path));
       await this.#directories.ensure(parent);
-      await syncDirectory(parent);
+      await syncFolder(parent);
     });
   }
 
@@ -160,7 +161,7 @@ class FilesystemDriver implements StorageDriver {
       await confirmStep(step);
       await removeAtOnce(target);
       this.#directories.forget(target);
-      await syncDirectory(dirname(target)).catch((error: NodeJS.ErrnoException) => {
+      await syncFolder(dirname(target)).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'ENOENT') throw error;
       });
     });
@@ -229,7 +230,7 @@ class FilesystemDriver implements StorageDriver {
       if (error.code !== 'ENOENT') throw error;
     };
     await this.#directories.ensure(parent).catch(ignoreAbsent);
-    await syncDirectory(parent).catch(ignoreAbsent);
+    await syncFolder(parent).catch(ignoreAbsent);
   }
 }
 
