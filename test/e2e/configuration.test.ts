@@ -61,7 +61,7 @@ describe('config check and serve give one verdict', () => {
     test(lines.replace('\n', ' '), async () => {
       await using folder = await createTemporaryFolder();
       const config = join(folder.path, 'config.yml');
-      await writeFile(join(folder.path, 'htpasswd'), '');
+      await writeFile(join(folder.path, 'htpasswd'), '# no accounts\n');
       const others = [
         `storage: { filesystem: { rootdirectory: ${folder.path}/registry } }`,
         'http: { addr: "127.0.0.1:0" }',
