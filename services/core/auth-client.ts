@@ -8,7 +8,7 @@ const answerSchema = z.object({ allowed: z.string().regex(/^[01]*$/) });
 /** Asks auth which names of a batch a caller may pull (`POST /internal/filter`). */
 export function createPullFilter(auth: InternalClient): PullFilter {
   return {
-    async mayPull({ subject, details, client }, names) {
+    async mayPull({ subject, details, client }, names, signal) {
       try {
         const answer = await auth.call({
           method: 'POST',
@@ -16,10 +16,12 @@ export function createPullFilter(auth: InternalClient): PullFilter {
           headers: { 'content-type': 'application/json' },
           body: JSON.stringify({ subject, details, client, names }),
           timeout: 10_000,
+          signal,
         });
         const { allowed } = answerSchema.parse(JSON.parse(answer.body));
         return [...allowed].map((bit) => bit === '1');
       } catch (cause) {
+        signal.throwIfAborted();
         throw new RegistryError('UNAVAILABLE', {
           message: 'the token service does not answer; try again',
           retryAfter: 2,

@@ -42,7 +42,7 @@ export function listCatalog(options: CatalogOptions): Handler {
     const { caller } = ctx.state;
     const parties = partiesOf(caller.client, caller.subject);
     using _turn = await budgets.listings.take(parties, 1, { signal });
-    const visible = visibleTo(caller, filter);
+    const visible = visibleTo(caller, filter, signal);
     const place = cursors.open(query.get(placeKey) ?? '');
     const start = () => (seesAll(caller) ? page.last : startOf(registry, page.last, visible));
     const from = place ?? (await start());
@@ -71,12 +71,12 @@ function seesAll({ granted }: Caller): boolean {
   return granted === undefined || covers(granted, fullCatalog);
 }
 
-function visibleTo(caller: Caller, filter: PullFilter | undefined): Visible {
+function visibleTo(caller: Caller, filter: PullFilter | undefined, signal: AbortSignal): Visible {
   if (seesAll(caller)) return async (names) => names;
   // Nobody can be asked what another server would grant.
   if (filter === undefined) return async () => [];
   return async (names) => {
-    const allowed = await filter.mayPull(caller, names);
+    const allowed = await filter.mayPull(caller, names, signal);
     return names.filter((_, index) => allowed[index] === true);
   };
 }

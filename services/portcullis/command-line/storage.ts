@@ -2,7 +2,7 @@ import type { Command } from '@commander-js/extra-typings';
 import { findConfiguration, oneOf } from '../find-configuration.ts';
 import { withExamples } from './command-tree.ts';
 import { finish } from './finish.ts';
-import { configOption, duration, jsonOption } from './options.ts';
+import { configOption, duration, jsonOption, path } from './options.ts';
 
 /** What is stored: what is wrong with it, and what nothing needs any more. */
 export function defineStorage(program: Command): void {
@@ -14,7 +14,7 @@ export function defineStorage(program: Command): void {
       .description(
         'Takes away what nothing refers to, while the registry serves. It goes to a trash first, from which whatever is missed comes back; what has been there for longer than the grace is removed for good.',
       )
-      .argument('[config]', 'the configuration file')
+      .argument('[config]', 'the configuration file', path)
       .option('-d, --dry-run', 'only tell what is garbage')
       .option('-m, --delete-untagged', 'also manifests that no tag, no index and no subject keeps')
       .option('-q, --quiet', 'no list of what is garbage')
@@ -46,7 +46,7 @@ export function defineStorage(program: Command): void {
       .description(
         "Looks through the storage, ours or the original registry's, while it is served: links that lead nowhere, blobs whose bytes are not what their digest says, uploads that nobody will finish. Exit code 4 if something is wrong and was not repaired.",
       )
-      .argument('[config]', 'the configuration file')
+      .argument('[config]', 'the configuration file', path)
       .option(
         '--repair',
         'make right what can be without losing anything; the registry must be stopped, read-only, or share a Redis',
