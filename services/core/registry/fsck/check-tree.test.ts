@@ -22,6 +22,7 @@ import {
 import { createSteppingDriver } from '../../../../test/support/stepping-driver.ts';
 import type { StoragePath } from '../../storage/driver.ts';
 import { collectGarbage } from '../garbage/collect.ts';
+import { createTrash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import { type CheckReport, checkTree } from './check-tree.ts';
 
@@ -268,6 +269,26 @@ describeEachStorage('looking for damage', (open) => {
       assert.deepEqual(kinds(await check()), []);
       assert.equal((await core.send('GET', `/v2/${app}/blobs/${digest}`)).status, 200);
     }
+  });
+
+  test('a damaged blob does not come back from the trash, where it is damaged as well', async () => {
+    const { digest } = layer.descriptor;
+    const item = { kind: 'blob', digest } as const;
+    const place = paths.blob(digest);
+    const trash = createTrash(storage.driver);
+    await storage.driver.put(place, Buffer.from('damaged'));
+    await trash.discard('000000000000001-00000000', item);
+    await storage.driver.put(place, Buffer.from('damaged'));
+    const { findings } = await check(true);
+    assert.ok(findings.some(({ kind, repaired }) => kind === 'damaged-blob' && repaired));
+    assert.equal(await trash.holds(item), false);
+    assert.equal((await core.send('GET', `/v2/${app}/blobs/${digest}`)).status, 404);
+
+    await storage.driver.put(place, layer.bytes);
+    await trash.discard('000000000000002-00000000', item);
+    await storage.driver.put(place, Buffer.from('damaged'));
+    await check(true);
+    assert.equal(await trash.holds(item), true, 'a copy that is right stays');
   });
 
   test('one repair is enough, where each thing was wrong because of another', async () => {

@@ -203,7 +203,11 @@ async function checkBlobs(context: CheckContext, options: CheckOptions): Promise
           return seen !== undefined && (await isDamaged(driver, digest));
         },
         // Out of the way, not away: so that it can be pushed again, and looked at.
-        repair: (step) => moveAside(driver, digest, seen, step),
+        async repair(step) {
+          await step.confirm?.();
+          await removeDamagedCopies(driver, context.trash, digest);
+          await moveAside(driver, digest, seen, step);
+        },
       });
     }
     options.onProgress?.({ phase: 'blobs', done: index + 1, total: prefixes.length });
@@ -229,6 +233,19 @@ async function checkPutAside({ driver, report }: CheckContext): Promise<void> {
         await driver.move(aside, place, { replace: false });
       },
     });
+  }
+}
+
+/** What is damaged in the trash as well, as another name of the same file is, would come back from there to whoever misses it. */
+async function removeDamagedCopies(
+  driver: StorageDriver,
+  trash: Trash,
+  digest: Digest,
+): Promise<void> {
+  const { algorithm } = digestParts(digest);
+  for await (const path of trash.copies({ kind: 'blob', digest })) {
+    const found = await ifPresent(digestFile(driver, path, algorithm));
+    if (found !== undefined && found !== digest) await driver.remove(path);
   }
 }
 

@@ -81,6 +81,8 @@ export interface Trash {
   epochs(): Promise<string[]>;
   /** All items of an epoch: what refers to others before these. */
   items(epoch: string): AsyncIterable<Discardable>;
+  /** Where an item lies in the trash, the oldest first. */
+  copies(item: Discardable): AsyncIterable<StoragePath>;
   /** Removes an item for good whose time in the trash is over. @returns its size in bytes; undefined if somebody took it back */
   expire(epoch: string, item: Discardable): Promise<number | undefined>;
 }
@@ -224,6 +226,13 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
         if (!(await trash.holds(item))) return;
       }
       throw new StorageError('failed', folder);
+    },
+
+    async *copies(item) {
+      for (const epoch of await epochs()) {
+        const path = trashPath(epoch, item);
+        if ((await ifPresent(driver.stat(path))) !== undefined) yield path;
+      }
     },
 
     async *items(epoch) {
