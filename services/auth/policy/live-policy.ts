@@ -51,10 +51,10 @@ export function followPolicy(
       if (level === 'warn' && key.startsWith('portcullis')) log.warn(message);
     }
     const next = createPolicy(auth, (message) => log.warn(message));
-    // Nothing can be wrong any more: users and rules are in force together, or neither.
-    await onUsers(auth.users);
     const isOther = next.version !== policy.version;
+    // Together, also where what tokens of former users are worth cannot be noted.
     policy = next;
+    await onUsers(auth.users);
     onRead({ path: loaded.path, text: loaded.text });
     if (!isOther) return;
     log.info({ version: next.version }, 'access rules reloaded');
