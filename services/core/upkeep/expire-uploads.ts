@@ -1,12 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '#libs/log/logger.ts';
 import type { LimitedUploads } from '../registry/uploads/limited-uploads.ts';
-import type { Upkeep } from './run-regularly.ts';
+import { endOf, type Upkeep } from './run-regularly.ts';
 
 /** Milliseconds between two looks at the uploads that got no byte. */
 const interval = 60_000;
-/** Milliseconds that a stop waits for what runs. */
-const longestEnd = 2000;
 
 /**
  * Counts the uploads that the tree holds, until that succeeds, and ends those that get no byte in time, every minute.
@@ -46,7 +43,7 @@ export function expireUploads(uploads: LimitedUploads, age: number, log: Logger)
     async close() {
       stopping.abort();
       clearInterval(timer);
-      await Promise.race([running, sleep(longestEnd, undefined, { ref: false })]);
+      await endOf(running);
     },
   };
 }

@@ -22,6 +22,11 @@ export interface RegularWork {
   work(signal: AbortSignal): Promise<void>;
 }
 
+/** Waits for work that was told to end, unless it hangs. */
+export async function endOf(running: Promise<void> | undefined): Promise<void> {
+  await Promise.race([running, sleep(longestEnd, undefined, { ref: false })]);
+}
+
 /** Something that goes on until it is closed. */
 export interface Upkeep {
   /** Resolves when nothing of it runs any more, or what does hangs. */
@@ -55,7 +60,7 @@ export function runRegularly(options: RegularWork): Upkeep {
     async close() {
       timer.close();
       stopping.abort(new Error('the process stops'));
-      await Promise.race([running, sleep(longestEnd, undefined, { ref: false })]);
+      await endOf(running);
     },
   };
 }

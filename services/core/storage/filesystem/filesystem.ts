@@ -265,11 +265,9 @@ async function renameToNew(from: string, to: string): Promise<void> {
   } catch (error) {
     if (!cannotLink.includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
     // Without links there is a moment between the look and the rename.
-    const isThere = await stat(to).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) throw Object.assign(new Error(`${to} exists`), { code: 'EEXIST' });
+    if ((await statIfPresent(to)) !== undefined) {
+      throw Object.assign(new Error(`${to} exists`), { code: 'EEXIST' });
+    }
     await rename(from, to);
     return;
   }
