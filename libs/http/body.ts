@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { GrowingLease } from '#libs/limits/budget.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 
 /** Milliseconds: the largest manifest over 300 kbit/s. */
@@ -13,7 +14,7 @@ export function hasBody({ headers }: Pick<IncomingMessage, 'headers'>): boolean 
 export interface ReadBodyOptions {
   within?: number;
   signal?: AbortSignal;
-  beyond?: { bytes: number; room: () => Promise<void> };
+  memory?: Pick<GrowingLease, 'amount' | 'growTo'>;
 }
 
 /**
@@ -21,14 +22,14 @@ export interface ReadBodyOptions {
  * @param limit bytes
  * @param options.within milliseconds it may take to come, however steadily: what is kept for it is kept from others
  * @param options.signal aborted when the answer is of no more use
- * @param options.beyond called once when more than so many bytes have come; the rest waits for it
+ * @param options.memory what is taken for it: it grows with what has come, and the rest waits until it has
  * @throws RegistryError CONTENT_TOO_LARGE, as soon as it is known; REQUEST_TIMEOUT; REQUEST_INVALID for a body
- *   cut short
+ *   cut short; TOOMANYREQUESTS where there is no memory for more
  */
 export async function readBody(
   request: IncomingMessage,
   limit: number,
-  { within = longest, signal, beyond }: ReadBodyOptions = {},
+  { within = longest, signal, memory }: ReadBodyOptions = {},
 ): Promise<Buffer> {
   signal?.throwIfAborted();
   const tooLarge = () =>
@@ -36,10 +37,11 @@ export async function readBody(
       message: `the request body is larger than the ${limit} bytes allowed here`,
       detail: { limit },
     });
-  if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge();
+  const announced = Number(request.headers['content-length'] ?? limit);
+  if (announced > limit) throw tooLarge();
   const chunks: Buffer[] = [];
   let size = 0;
-  let asked = false;
+  let room = memory?.amount ?? limit;
   let timer: NodeJS.Timeout | undefined;
   let onAbort = () => {};
   const body = new Promise<Buffer>((resolve, reject) => {
@@ -58,10 +60,10 @@ export async function readBody(
       size += chunk.length;
       if (size > limit) return refuse(tooLarge());
       chunks.push(chunk);
-      if (beyond === undefined || size <= beyond.bytes || asked) return;
-      asked = true;
+      if (memory === undefined || size <= room) return;
+      room = Math.min(announced, 2 * size);
       request.pause();
-      beyond.room().then(() => request.resume(), refuse);
+      memory.growTo(room).then(() => request.resume(), refuse);
     });
     request.once('end', () => resolve(Buffer.concat(chunks)));
     request.once('close', () => {

@@ -109,6 +109,39 @@ describe('a budget', () => {
     assert.equal(budget.used, 0);
   });
 
+  test('gives a growing lease more as it grows, no more than there is, and takes all of it back', async () => {
+    const budget = budgetOf({ maxWait: 0 });
+    {
+      using lease = await budget.takeGrowing(from('a'), 2);
+      await lease.growTo(10);
+      assert.deepEqual([lease.amount, budget.used], [10, 10]);
+      await lease.growTo(5);
+      assert.equal(budget.used, 10);
+      await lease.growTo(75);
+      // Alone as it is, it has all but what is kept for others.
+      await assert.rejects(lease.growTo(90), refusal);
+      assert.equal(budget.used, 75);
+      using _other = await budget.takeGrowing(from('b'), 2);
+    }
+    assert.equal(budget.used, 0);
+    using small = await budget.takeGrowing(from('a'), 70);
+    await small.growTo(75);
+    await small.growTo(75);
+    assert.equal(budget.used, 75);
+  });
+
+  test('takes back what a growing lease was given after its end', async () => {
+    const budget = budgetOf();
+    const others = budget.tryTake(from('a'), 75) as Lease;
+    const lease = await budget.takeGrowing(from('b'), 2);
+    const growth = lease.growTo(50);
+    assert.equal(budget.waiting, 1);
+    others[Symbol.dispose]();
+    lease[Symbol.dispose]();
+    await growth;
+    assert.equal(budget.used, 0);
+  });
+
   test('refuses whoever waited in vain, at once where nobody waits', async () => {
     mock.timers.enable({ apis: ['setTimeout'] });
     try {

@@ -22,6 +22,15 @@ export interface Lease extends Disposable {
   readonly amount: number;
 }
 
+/** A lease that takes more as more is needed: what is only announced keeps nothing from others. */
+export interface GrowingLease extends Lease {
+  /**
+   * Waits until it has so much in all.
+   * @throws as `take`
+   */
+  growTo(amount: number): Promise<void>;
+}
+
 /** How much of a budget is taken. */
 export interface BudgetState {
   readonly name: string;
@@ -50,6 +59,8 @@ export interface Budget extends BudgetState {
    * @throws RegistryError TOOMANYREQUESTS; what the signal was aborted with
    */
   take(parties: Parties, amount: number, options?: TakeOptions): Promise<Lease>;
+  /** Takes so much at first, and more as it grows. @throws as `take` */
+  takeGrowing(parties: Parties, first: number, options?: TakeOptions): Promise<GrowingLease>;
   /** The error of one who is refused; it is counted. */
   refuse(): RegistryError;
 }
@@ -156,6 +167,20 @@ export function createBudget({
     }
   }
 
+  async function take(
+    parties: Parties,
+    amount: number,
+    { signal, maxWait: left = maxWait }: TakeOptions = {},
+  ): Promise<Lease> {
+    signal?.throwIfAborted();
+    // Whoever comes now may have less than those who wait.
+    const lease = tryTake(parties, amount);
+    if (lease !== undefined) return lease;
+    const longest = Math.min(left, maxWait);
+    if (longest <= 0) throw refuse();
+    return await wait(parties, amount, longest, signal);
+  }
+
   return {
     name,
     capacity,
@@ -175,14 +200,29 @@ export function createBudget({
     tryTake,
     refuse,
 
-    async take(parties, amount, { signal, maxWait: left = maxWait } = {}) {
-      signal?.throwIfAborted();
-      // Whoever comes now may have less than those who wait.
-      const lease = tryTake(parties, amount);
-      if (lease !== undefined) return lease;
-      const longest = Math.min(left, maxWait);
-      if (longest <= 0) throw refuse();
-      return await wait(parties, amount, longest, signal);
+    take,
+
+    async takeGrowing(parties, first, options) {
+      const leases = [await take(parties, first, options)];
+      let isOver = false;
+      const amount = () => leases.reduce((sum, lease) => sum + lease.amount, 0);
+      return {
+        get amount() {
+          return amount();
+        },
+        async growTo(wanted) {
+          const more = Math.min(wanted, capacity) - amount();
+          if (more <= 0) return;
+          const lease = await take(parties, more, options);
+          // It may have ended in the moment in which there was more.
+          if (isOver) lease[Symbol.dispose]();
+          else leases.push(lease);
+        },
+        [Symbol.dispose]() {
+          isOver = true;
+          for (const lease of leases) lease[Symbol.dispose]();
+        },
+      };
     },
   };
 }

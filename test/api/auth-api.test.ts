@@ -181,10 +181,12 @@ describe('the token service', () => {
     );
     await waitFor('what most forms need', () => budgets.forms.used === 2048);
     socket.write('a'.repeat(3000));
-    await waitFor('its share', () => budgets.forms.used === 60_000);
+    await waitFor('what came to be counted', () => budgets.forms.used > 3000);
+    const { used } = budgets.forms;
+    assert.ok(used < 7000, `${used} bytes of what was only announced`);
     const form = new URLSearchParams({ grant_type: 'password', username: 'bob' });
     assert.equal((await fetch(`${url}/auth/token`, { method: 'POST', body: form })).status, 400);
-    assert.equal(budgets.forms.used, 60_000);
+    assert.equal(budgets.forms.used, used);
     socket.destroy();
     await waitFor('it to be given back', () => budgets.forms.used === 0);
   });

@@ -209,6 +209,38 @@ describe('a budget for everybody', () => {
       assert.equal((await core.send('HEAD', `/v2/${app}/manifests/v1`)).status, 404);
     });
 
+    test('that are announced, and do not come, keep nothing from others', async () => {
+      const manifests = createSmallBudget({ capacity: 8 * MiB, maxWait: 20 });
+      await start({ budgets: { manifests } });
+      const image = makeImage();
+      for (const blob of image.blobs) await pushBlob(core, app, blob);
+      const path = `/v2/${app}/manifests/v1`;
+      const headers = { 'Content-Type': mediaTypes.ociManifest, 'Content-Length': 4 * MiB };
+      const announced = Array.from({ length: 10 }, () => {
+        const outgoing = request({
+          host: '127.0.0.1',
+          port: core.port,
+          path,
+          method: 'PUT',
+          headers,
+        });
+        outgoing.on('error', () => {});
+        outgoing.write('{');
+        return outgoing;
+      });
+      try {
+        await waitFor('all of them', () => core.running() === announced.length);
+        assert.equal(manifests.refused, 0);
+        assert.equal((await pushManifest(core, app, image, 'v1')).status, 201);
+        assert.ok(manifests.used < MiB, `${manifests.used} bytes`);
+        announced[0]?.write(Buffer.alloc(2 * MiB, ' '));
+        await waitFor('what came to be counted', () => manifests.used > 2 * MiB);
+      } finally {
+        for (const outgoing of announced) outgoing.destroy();
+      }
+      await waitFor('all to be given back', () => manifests.used === 0);
+    });
+
     test('that are too many wait, and are refused when they waited in vain; others have their share', async () => {
       const manifests = createSmallBudget({ capacity: 4 * MiB, maxWait: 20 });
       await start({ verifier: tokens.verifier, budgets: { manifests } });

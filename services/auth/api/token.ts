@@ -94,19 +94,8 @@ async function readForm(ctx: Context, { forms }: AuthBudgets): Promise<URLSearch
   const size = Math.min(length === undefined ? maxForm : Number(length), maxForm);
   const signal = whileClientWaits(ctx.res);
   const parties = partiesOf(ctx.state.client);
-  using _first = await forms.take(parties, Math.min(size, usualForm), { signal });
-  using rest = new DisposableStack();
-  const bytes = await readBody(ctx.req, maxForm, {
-    within: formTimeout,
-    signal,
-    // Not for what was only announced.
-    beyond: {
-      bytes: usualForm,
-      async room() {
-        rest.use(await forms.take(parties, size - usualForm, { signal }));
-      },
-    },
-  });
+  using memory = await forms.takeGrowing(parties, Math.min(size, usualForm), { signal });
+  const bytes = await readBody(ctx.req, maxForm, { within: formTimeout, signal, memory });
   return new URLSearchParams(bytes.toString('utf8'));
 }
 

@@ -8,7 +8,7 @@ import type { CoreBudgets } from '../budgets.ts';
 import type { Registry } from '../registry/registry.ts';
 import { describeContent, isNotModified, writeCondition } from './conditions.ts';
 import { assertDeleteEnabled } from './deletion.ts';
-import type { CoreContext, Handler } from './handler.ts';
+import type { Handler } from './handler.ts';
 import { negotiate } from './negotiate.ts';
 import { warn } from './warnings.ts';
 
@@ -60,8 +60,8 @@ export function putManifest(
     const condition = writeCondition(ctx);
     const { caller, requester } = ctx.state;
     const parties = partiesOf(caller.client, caller.subject);
-    using _share = await budgets.manifests.take(parties, costOf(ctx), requester);
-    const bytes = await readBody(ctx.req, maxManifestSize, { signal: ctx.state.requester.signal });
+    using memory = await budgets.manifests.takeGrowing(parties, leastCost, requester);
+    const bytes = await readBody(ctx.req, maxManifestSize, { signal: requester.signal, memory });
     const pushed = {
       reference,
       bytes,
@@ -91,14 +91,6 @@ export function putManifest(
       if (from !== digest) ctx.state.audit('tag', { repository: name, tag, from, to: digest });
     }
   };
-}
-
-/** Bytes of the budget that a manifest takes; one that does not say how long it is, as many as it may have. */
-function costOf(ctx: CoreContext): number {
-  const length = ctx.get('Content-Length');
-  const announced = length === '' ? maxManifestSize : Number(length);
-  // What is longer is refused when it is read.
-  return Math.max(leastCost, Math.min(announced, maxManifestSize));
 }
 
 /** @throws RegistryError TAG_INVALID, REQUEST_INVALID; before anything is stored */
