@@ -94,17 +94,34 @@ describe('a Redis that may have forgotten locks', () => {
     assert.deepEqual(await granted(locks, ['a']), ['a']);
   });
 
-  const ways: readonly [what: string, forget: (deployment: RedisDeployment) => Promise<unknown>][] =
-    [
-      ['that was emptied', ({ servers: [server] }) => server?.cli('flushall') as Promise<string>],
-      ['that was restarted without data', ({ servers: [server] }) => server?.restart() as never],
-      [
-        'that was set back to what it saved',
-        async ({ servers: [server] }) => {
-          await server?.restart();
-        },
-      ],
+  type Way = [what: string, forget: (deployment: RedisDeployment) => Promise<unknown>];
+
+  /** What somebody else wrote in the place of a key of ours. */
+  function overwritten(key: string, by: string, command: string[]): Way {
+    const what = `whose ${key} was overwritten by ${by}`;
+    return [
+      what,
+      async ({ servers: [server] }) => {
+        await server?.cli('del', key);
+        await server?.cli(...command);
+      },
     ];
+  }
+
+  const ways: readonly Way[] = [
+    ['that was emptied', ({ servers: [server] }) => server?.cli('flushall') as Promise<string>],
+    ['that was restarted without data', ({ servers: [server] }) => server?.restart() as never],
+    [
+      'that was set back to what it saved',
+      async ({ servers: [server] }) => {
+        await server?.restart();
+      },
+    ],
+    ...['portcullis:lock:{a}', 'portcullis:epoch'].flatMap((key) => [
+      overwritten(key, 'a list', ['lpush', key, 'entry']),
+      overwritten(key, 'a text', ['set', key, '{"holders":{"x":1},"queue":[]}']),
+    ]),
+  ];
 
   for (const [what, forget] of ways) {
     test(`${what} grants nothing until all leases are over, and who had one is told`, async () => {
@@ -135,6 +152,14 @@ describe('a Redis that may have forgotten locks', () => {
       assert.deepEqual(await granted(locks, ['b', 'a']), ['b', 'a'], 'once for all of them');
     });
   }
+
+  test('whose epoch began at no time begins a new one', async () => {
+    const deployment = await single();
+    const locks = openAtOurTime(await connect(deployment));
+    await settle(locks, ['a']);
+    await deployment.servers[0]?.cli('hset', 'portcullis:epoch', 'since', 'never');
+    await settle(locks, ['a']);
+  });
 
   test('whose replica took over grants nothing until all leases are over', async () => {
     const deployment = await single();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { Cluster, Redis } from 'ioredis';
 import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
 import type { AttemptCounter } from '../../services/auth/limits/attempt-counter.ts';
 import { openKnownLogins } from '../../services/auth/limits/known-logins.ts';
@@ -59,6 +60,40 @@ for (const [kind, start] of [
       assert.equal(await other.has('bob', '10.0.0.2'), false);
       assert.equal(await other.has('eve', '10.0.0.1'), false);
       assert.equal(await open(1, 'b').has('bob', '10.0.0.1'), false, 'by its secret only');
+    });
+
+    test('keys of another type are counted and known anew', async () => {
+      const [one] = redis.settings.addresses;
+      const admin = kind === 'a Cluster' ? new Cluster([one]) : new Redis({ ...one });
+      try {
+        const counter = createRedisCounter(connection(0), hour);
+        const budget = { key: 'other type', most: 2 };
+        const reserve = async () => (await counter.reserve('other type', [budget])).ok;
+        const [fresh, other] = [open(0), open(1)];
+        for (const spoil of [
+          (name: string) => admin.set(name, 'text'),
+          (name: string) => admin.lpush(name, 'entry'),
+        ]) {
+          assert.deepEqual(
+            [await reserve(), await reserve(), await reserve()],
+            [true, true, false],
+          );
+          await fresh.add(String(spoil), '10.0.0.1');
+          const nodes = admin instanceof Cluster ? admin.nodes('master') : [admin];
+          const names = (await Promise.all(nodes.map((node) => node.keys('portcullis:*')))).flat();
+          const ours = names.filter((name) => /:(?:attempts|known):/.test(name));
+          assert.ok(ours.length > 1);
+          for (const name of ours) {
+            await admin.del(name);
+            await spoil(name);
+          }
+          assert.equal(await reserve(), true);
+          assert.equal(await other.has(String(spoil), '10.0.0.1'), false);
+          for (const name of ours) await admin.del(name);
+        }
+      } finally {
+        admin.disconnect();
+      }
     });
 
     test('of one account so many networks are known, and no more', async () => {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { editFile } from '#libs/files/edit-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import type { RedisConnection, RedisScript } from '#libs/redis/connection.ts';
+import { discardOtherTypesLua } from '#libs/redis/discard-other-types.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
 
 const day = 24 * 60 * 60 * 1000;
@@ -42,13 +43,14 @@ const fileSchema = z.record(z.string(), z.record(z.string(), z.number()));
 /** KEYS: an account's hash of network → day. ARGV: network, day, how many to keep, milliseconds to keep them. */
 const addScript: RedisScript = {
   name: 'portcullis_known_add',
-  lua: `
+  lua: `${discardOtherTypesLua}
+discard_unless(KEYS[1], 'hash')
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('PEXPIRE', KEYS[1], ARGV[4])
 if redis.call('HLEN', KEYS[1]) <= tonumber(ARGV[3]) then return 1 end
 local all, oldest = redis.call('HGETALL', KEYS[1]), nil
 for place = 1, #all, 2 do
-  if not oldest or tonumber(all[place + 1]) < tonumber(all[oldest + 1]) then oldest = place end
+  if not oldest or (tonumber(all[place + 1]) or 0) < (tonumber(all[oldest + 1]) or 0) then oldest = place end
 end
 redis.call('HDEL', KEYS[1], all[oldest])
 return 1
@@ -58,7 +60,10 @@ return 1
 /** KEYS: the same. ARGV: network. Answers the day, or 0. */
 const findScript: RedisScript = {
   name: 'portcullis_known_find',
-  lua: `return tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')`,
+  lua: `${discardOtherTypesLua}
+discard_unless(KEYS[1], 'hash')
+return tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '0')
+`,
 };
 
 export function openKnownLogins(options: KnownLoginsOptions): KnownLogins {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { RedisConnection, RedisScript } from '#libs/redis/connection.ts';
+import { discardOtherTypesLua } from '#libs/redis/discard-other-types.ts';
 import { RedisAwayError } from '#libs/redis/redis-away.ts';
 import type { AttemptCounter, Refusal, Reservation } from './attempt-counter.ts';
 import { createMemoryCounter } from './memory-counter.ts';
@@ -8,7 +9,8 @@ import { createMemoryCounter } from './memory-counter.ts';
  * KEYS: a hash for each budget: its period (p), what it counts in it (c) and counted in the one before (q), and how
  * much of that is under way (r). The time is that of Redis, which is the same for all token services.
  */
-const prelude = `
+const prelude = `${discardOtherTypesLua}
+for _, key in ipairs(KEYS) do discard_unless(key, 'hash') end
 local clock = redis.call('TIME')
 local time = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local window = tonumber(ARGV[1])

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import calculateSlot from 'cluster-key-slot';
 import type { RedisConnection, RedisScript } from '#libs/redis/connection.ts';
+import { discardOtherTypesLua } from '#libs/redis/discard-other-types.ts';
 
 /**
  * An epoch is the time from when a Redis server knows every lock that it granted until it may have
@@ -11,7 +12,8 @@ import type { RedisConnection, RedisScript } from '#libs/redis/connection.ts';
  * Lua that expects `time` and KEYS[2], the epoch's key. `current(id)` gives the id of the epoch and when it
  * began, having begun one by this id if need be; `known(id)` whether an epoch is still the present one.
  */
-export const epochLua = `
+export const epochLua = `${discardOtherTypesLua}
+discard_unless(KEYS[2], 'hash')
 local function server()
   local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
   local replication = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
@@ -20,7 +22,7 @@ end
 local function current(id)
   local here = server()
   local found = redis.call('HMGET', KEYS[2], 'id', 'server', 'since')
-  if found[1] and found[2] == here and tonumber(found[3]) <= time then
+  if found[1] and found[2] == here and (tonumber(found[3]) or math.huge) <= time then
     return found[1], tonumber(found[3]), false
   end
   redis.call('HSET', KEYS[2], 'id', id, 'server', here, 'since', time)

@@ -13,9 +13,22 @@ if ARGV[1] ~= '' then time = tonumber(ARGV[1]) else
   local t = redis.call('TIME')
   time = t[1] * 1000 + math.floor(t[2] / 1000)
 end
+local function is_lock(found)
+  if type(found) ~= 'table' or type(found.holders) ~= 'table' or type(found.queue) ~= 'table' then return false end
+  for _, entries in ipairs({ found.holders, found.queue }) do
+    for _, entry in pairs(entries) do
+      if type(entry) ~= 'table' or type(entry.until_) ~= 'number' then return false end
+    end
+  end
+  return true
+end
 local function load()
-  local raw = redis.call('GET', key)
-  return raw and cjson.decode(raw) or { holders = {}, queue = {} }
+  local raw = redis.call('TYPE', key).ok == 'string' and redis.call('GET', key)
+  local ok, lock = pcall(cjson.decode, raw or '')
+  if ok and is_lock(lock) then return lock, false end
+  -- What is there is no lock of ours: who held it is forgotten, as when Redis loses its memory.
+  if redis.call('DEL', key) == 1 then redis.call('DEL', KEYS[2]) end
+  return { holders = {}, queue = {} }
 end
 local function save(lock, keep)
   if next(lock.holders) == nil and #lock.queue == 0 then redis.call('DEL', key)
@@ -37,8 +50,8 @@ export const acquireLockScript = script(
   `
 if redis.call('EXISTS', KEYS[3]) == 1 then return {-2, '', 0} end
 local token, mode, lease, max_wait = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-local epoch, since, began = current(ARGV[6])
 local lock = load()
+local epoch, since, began = current(ARGV[6])
 if lock.epoch ~= epoch then lock = { holders = {}, queue = {}, epoch = epoch } end
 for other, held in pairs(lock.holders) do
   -- Where the clock was set back: from now on, it lasts no longer than if it were granted now.

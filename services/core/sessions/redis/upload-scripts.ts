@@ -1,15 +1,14 @@
 import type { RedisScript } from '#libs/redis/connection.ts';
+import { discardOtherTypesLua } from '#libs/redis/discard-other-types.ts';
 
 /**
  * The steps of an upload session as Redis runs them, each at once. KEYS[1] is the session's hash, KEYS[2]
  * what a gateway sets when it gives the request up; ARGV[1] is the time in milliseconds, empty for Redis' own.
  * docs/coordination.md tells the protocol.
  */
-const prelude = `
+const prelude = `${discardOtherTypesLua}
 local key = KEYS[1]
--- What is of another type is nobody's session.
-local kind = redis.call('TYPE', key).ok
-if kind ~= 'hash' and kind ~= 'none' then redis.call('DEL', key) end
+discard_unless(key, 'hash')
 local function now()
   if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
   local time = redis.call('TIME')
