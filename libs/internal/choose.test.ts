@@ -3,7 +3,7 @@ import { Agent } from 'node:http';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { inOrder } from './choose.ts';
-import type { Instance } from './instances.ts';
+import type { Instance } from './instance.ts';
 
 const agent = new Agent();
 

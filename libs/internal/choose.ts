@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Instance } from './instances.ts';
+import type { Instance } from './instance.ts';
 
 /**
  * The instances in the order in which they are to be tried: those that are ready first, and among them

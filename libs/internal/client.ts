@@ -3,7 +3,8 @@ import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { internalProtocol } from '#libs/http/internal-protocol.ts';
 import { requestText, type TextResponse } from '#libs/http/request-text.ts';
 import { inOrder } from './choose.ts';
-import type { Instance, Instances } from './instances.ts';
+import type { Instance } from './instance.ts';
+import type { Instances } from './instances.ts';
 import type { RequestSigner } from './signature.ts';
 
 /** A request to whichever instance. */

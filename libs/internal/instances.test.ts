@@ -35,6 +35,40 @@ test('whoever waits for a single one that answers nothing any more is told, and 
   }
 });
 
+test('one that is slow is asked once at a time, and nobody is told to leave it while it answers', async () => {
+  let asking = 0;
+  let most = 0;
+  let answered = 0;
+  const server = createServer((_, response) => {
+    asking += 1;
+    most = Math.max(most, asking);
+    setTimeout(() => {
+      asking -= 1;
+      answered += 1;
+      response.end();
+    }, 1500);
+  });
+  const port = await listen(server, { host: '127.0.0.1', port: 0 });
+  const tcp = { kind: 'tcp', host: '127.0.0.1', tls: false } as const;
+  const addresses = [
+    { ...tcp, port },
+    // Nobody listens there.
+    { ...tcp, port: 1 },
+  ];
+  const { log } = createRecordingLog();
+  const instances = await followInstances({ addresses, kind: 'core', log });
+  try {
+    const slow = instances.all().find(({ name }) => !name.endsWith(':1'));
+    await waitFor('some answers', () => answered >= 4);
+    assert.equal(most, 1);
+    assert.deepEqual([slow?.ready, slow?.down.signal.aborted], [true, false]);
+  } finally {
+    instances.close();
+    server.closeAllConnections();
+    server.close();
+  }
+});
+
 test('one that takes no more connections gets no requests, and is left those that it has', async () => {
   const server = createServer((_, response) => void response.end());
   const port = await listen(server, { host: '127.0.0.1', port: 0 });

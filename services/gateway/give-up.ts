@@ -1,5 +1,5 @@
 import type { RouteMatch } from '#libs/api/match-route.ts';
-import type { Instance } from '#libs/internal/instances.ts';
+import type { Instance } from '#libs/internal/instance.ts';
 import type { RedisConnection } from '#libs/redis/connection.ts';
 import { giveUp } from '#libs/redis/give-up.ts';
 

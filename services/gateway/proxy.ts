@@ -7,7 +7,7 @@ import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end
 import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
 import { internalProtocol } from '#libs/http/internal-protocol.ts';
 import { inOrder } from '#libs/internal/choose.ts';
-import type { Instance } from '#libs/internal/instances.ts';
+import type { Instance } from '#libs/internal/instance.ts';
 import type { Upstream } from '#libs/internal/open-upstream.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { letAllArrive } from '#libs/process/let-all-arrive.ts';
