@@ -9,7 +9,7 @@ import { parseExposition } from '../../test/support/exposition.ts';
 import { type RawClient, rawClient } from '../../test/support/raw-client.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { measureRequests } from './measure-requests.ts';
-import { listen } from './serve.ts';
+import { listen, serverOptions } from './serve.ts';
 
 describe('measuring requests', () => {
   let metrics: Metrics;
@@ -31,7 +31,7 @@ describe('measuring requests', () => {
       else ctx.body = 'text';
     });
     const handle = app.callback();
-    server = createServer((request, response) => void handle(request, response));
+    server = createServer(serverOptions, (request, response) => void handle(request, response));
     const port = await listen(server, { host: '127.0.0.1', port: 0 });
     url = `http://127.0.0.1:${port}`;
     client = await rawClient(port);
@@ -62,7 +62,7 @@ describe('measuring requests', () => {
       ctx.body = 'y'.repeat(3000);
     });
     const handle = app.callback();
-    const edge = createServer((request, response) => void handle(request, response));
+    const edge = createServer(serverOptions, (request, response) => void handle(request, response));
     const port = await listen(edge, { host: '127.0.0.1', port: 0 });
     for (const path of ['/v2/', '/v2/a/blobs/x', '/elsewhere']) {
       await (await fetch(`http://127.0.0.1:${port}${path}`)).text();

@@ -1,8 +1,10 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Context, Middleware } from 'koa';
 import type { Counter, Metrics } from '#libs/metrics/metrics.ts';
 import { whenAnswered } from './client-gone.ts';
-import { countBodies } from './count-bodies.ts';
 import { measureAsDistribution } from './distribution-metrics.ts';
+import { Http1Request, Http1Response } from './http1-messages.ts';
+import { Http2Request, Http2Response } from './http2-messages.ts';
 
 /** Seconds; a layer may take minutes. */
 const buckets = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
@@ -74,11 +76,10 @@ export function measureRequests(
 
   return async (ctx, next) => {
     const started = performance.now();
-    const bodies = countBodies(ctx.req, ctx.res);
     const exchange: Exchange = {
       route: () => routeOf(ctx),
-      received: { bytes: bodies.received, counted: 0 },
-      sent: { bytes: bodies.sent, counted: 0 },
+      received: { bytes: () => receivedBy(ctx.req), counted: 0 },
+      sent: { bytes: () => takenFrom(ctx.res), counted: 0 },
     };
     running.add(exchange);
     whenAnswered(ctx.res, () => {
@@ -91,14 +92,26 @@ export function measureRequests(
       durations.observe({ route, status }, seconds);
       tellDistribution?.({
         ...{ route, method, status, seconds },
-        receivedBytes: bodies.received(),
-        sentBytes: bodies.sent(),
+        receivedBytes: exchange.received.bytes(),
+        sentBytes: exchange.sent.bytes(),
       });
       count(received, route, exchange.received);
       count(sent, route, exchange.sent);
     });
     await next();
   };
+}
+
+/** Bytes of a request's body so far. */
+function receivedBy(request: IncomingMessage): number {
+  const counts = request instanceof Http1Request || request instanceof Http2Request;
+  return counts ? request.received : 0;
+}
+
+/** Bytes of an answer's body that were handed to the connection so far. */
+function takenFrom(response: ServerResponse): number {
+  const counts = response instanceof Http1Response || response instanceof Http2Response;
+  return counts ? response.taken : 0;
 }
 
 function count(counter: Count, route: string, flow: Exchange['received']): void {

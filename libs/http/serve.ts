@@ -1,7 +1,8 @@
 import { lstat, rm, stat } from 'node:fs/promises';
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { connect, createServer, type Server as NetServer } from 'node:net';
 import { dirname } from 'node:path';
+import { Http1Request, Http1Response } from './http1-messages.ts';
 
 /** Where a server listens. */
 export type ListenAddress = { socket: string } | { host?: string; port: number };
@@ -13,8 +14,20 @@ export interface ListenOptions {
   setting?: string;
 }
 
-/** Milliseconds between two looks for connections that are too slow; Node's own would be 30 s. */
-export const serverOptions = { connectionsCheckingInterval: 1000 } as const;
+/** Options of Node's servers of HTTP/1.1, in words that those of HTTP/2 understand as well. */
+interface HttpServerOptions {
+  connectionsCheckingInterval: number;
+  IncomingMessage: typeof IncomingMessage;
+  ServerResponse: typeof ServerResponse;
+}
+
+/** What every HTTP server of ours is made with. */
+export const serverOptions: HttpServerOptions = {
+  /** Milliseconds between two looks for connections that are too slow; Node's own would be 30 s. */
+  connectionsCheckingInterval: 1000,
+  IncomingMessage: Http1Request,
+  ServerResponse: Http1Response,
+};
 
 export interface ServerTimeouts {
   /** Milliseconds for a request's headers to arrive. */

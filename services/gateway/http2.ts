@@ -59,6 +59,8 @@ export function createHttp2Server(options: Http2Options, listener: RequestListen
     allowHTTP1: true,
     // A header may be configured with several values.
     strictSingleValueFields: false,
+    Http1IncomingMessage: serverOptions.IncomingMessage,
+    Http1ServerResponse: serverOptions.ServerResponse,
     Http2ServerRequest: Http2Request,
     Http2ServerResponse: Http2Response as never,
   });

@@ -1,0 +1,33 @@
+import { IncomingMessage, ServerResponse } from 'node:http';
+
+/** A request of HTTP/1.1 that counts its body. */
+export class Http1Request extends IncomingMessage {
+  /** Bytes of the body that came and were read. */
+  received = 0;
+
+  override push(chunk: Buffer | null, ...rest: unknown[]): boolean {
+    this.received += chunk?.length ?? 0;
+    return super.push(chunk, ...(rest as []));
+  }
+}
+
+/** A response of HTTP/1.1 that counts its body. */
+export class Http1Response<
+  Request extends IncomingMessage = IncomingMessage,
+> extends ServerResponse<Request> {
+  /** Bytes that were handed to the connection. */
+  taken = 0;
+
+  override write(chunk: string | Uint8Array, ...rest: unknown[]): boolean {
+    this.taken += Buffer.byteLength(chunk);
+    return super.write(chunk, ...(rest as []));
+  }
+
+  override end(...args: unknown[]): this {
+    const [chunk] = args;
+    if (typeof chunk === 'string' || chunk instanceof Uint8Array) {
+      this.taken += Buffer.byteLength(chunk);
+    }
+    return super.end(...(args as []));
+  }
+}
