@@ -260,7 +260,7 @@ describe('a Redis that may have forgotten locks', () => {
           const digest = await registry.tags.resolve(repository, parseTag(tag));
           if (
             digest !== undefined &&
-            (await registry.manifests.peek(repository, digest)) === undefined
+            (await registry.manifests.read(repository, digest)) === undefined
           )
             dangling += 1;
         }

@@ -6,8 +6,7 @@ import { formatReference, type Reference, type RepositoryName } from '#libs/oci/
 import { parseInTurn } from '../in-turn.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import { findBytes, readLinkOrRecover, type Trash, type Use } from './garbage/trash.ts';
-import { paths } from './paths.ts';
-import { readAll, readLink } from './small-files.ts';
+import { readAll } from './small-files.ts';
 import type { TagStore } from './tag-store.ts';
 
 /** A manifest as it is served: byte for byte what was pushed. */
@@ -28,8 +27,8 @@ export interface ManifestReader {
     reference: Reference,
     beforeRead?: (size: number) => Promise<void>,
   ): Promise<StoredManifest>;
-  /** What is in its place; unlike `get` brings nothing back from the trash. */
-  peek(repository: RepositoryName, digest: Digest): Promise<StoredManifest | undefined>;
+  /** The same by digest, or undefined if the repository has none. */
+  read(repository: RepositoryName, digest: Digest): Promise<StoredManifest | undefined>;
   /** Where the bytes of a manifest of this repository are; undefined if it has none. */
   find(repository: RepositoryName, digest: Digest, use?: Use): ReturnType<typeof findBytes>;
 }
@@ -77,28 +76,29 @@ export function createManifestReader({ driver, trash, tags }: Dependencies): Man
     beforeRead: (size: number) => Promise<void> = async () => {},
   ): Promise<StoredManifest> {
     const digest = await resolve(repository, reference);
+    const stored = await read(repository, digest, beforeRead);
+    if (stored === undefined) throw unknownManifest(repository, reference);
+    return stored;
+  }
+
+  async function read(
+    repository: RepositoryName,
+    digest: Digest,
+    beforeRead: (size: number) => Promise<void> = async () => {},
+  ): Promise<StoredManifest | undefined> {
     // A collection may take the bytes away between the two steps; then they come back.
     for (let attempt = 1; attempt <= 3; attempt += 1) {
       const found = await find(repository, digest, 'read');
-      if (found === undefined) break;
+      if (found === undefined) return undefined;
       await beforeRead(found.size);
       const bytes = await ifPresent(readAll(driver, found.path));
       if (bytes !== undefined)
         return { digest, bytes, mediaType: await mediaTypeOf(digest, bytes) };
     }
-    throw unknownManifest(repository, reference);
+    return undefined;
   }
 
-  async function peek(repository: RepositoryName, digest: Digest) {
-    const target = await readLink(driver, paths.revisionLink(repository, digest));
-    const found = target === undefined ? undefined : await findBytes(driver, trash, target);
-    const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
-    return bytes === undefined
-      ? undefined
-      : { digest, bytes, mediaType: await mediaTypeOf(digest, bytes) };
-  }
-
-  return { get, peek, find };
+  return { get, read, find };
 }
 
 /** The error of one that a repository does not have. */

@@ -60,7 +60,7 @@ export interface TagMove {
   from: Digest | undefined;
 }
 
-export interface ManifestStore extends Pick<ManifestReader, 'get' | 'peek'> {
+export interface ManifestStore extends Pick<ManifestReader, 'get' | 'read'> {
   /**
    * Stores a manifest after checking it and what it refers to; durable when it resolves.
    * @throws RegistryError MANIFEST_INVALID; DIGEST_INVALID if the bytes are not those of a digest
@@ -110,7 +110,7 @@ export function createManifestStore({
   referrers,
   rules,
 }: Dependencies): ManifestStore {
-  const { find, get, peek } = createManifestReader({ driver, trash, tags });
+  const { find, get, read } = createManifestReader({ driver, trash, tags });
 
   async function isThere(
     repository: RepositoryName,
@@ -166,7 +166,7 @@ export function createManifestStore({
 
   return {
     get,
-    peek,
+    read,
 
     async put(repository, pushed, requester = unattended) {
       const { reference, bytes, contentType, moreTags = [], condition } = pushed;
@@ -209,6 +209,9 @@ export function createManifestStore({
         await referrers.add(repository, manifest.subject.digest, digest, shared);
       }
       await writeLink(driver, paths.revisionLink(repository, digest), digest, shared);
+      if (manifest.subject !== undefined) {
+        await referrers.ensure(repository, manifest.subject.digest, digest, shared);
+      }
       const moved: TagMove[] = [];
       for (const tag of wanted) {
         moved.push({ tag, from: await tags.resolve(repository, tag) });

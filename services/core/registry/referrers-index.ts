@@ -1,6 +1,6 @@
 import { type Digest, isDigest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
-import type { StorageDriver, VisibleStep } from '../storage/driver.ts';
+import { ifPresent, type StorageDriver, type VisibleStep } from '../storage/driver.ts';
 import { paths } from './paths.ts';
 import { writeLink } from './small-files.ts';
 
@@ -12,6 +12,15 @@ export interface ReferrersIndex {
     subject: Digest,
     digest: Digest,
     step?: VisibleStep,
+  ): Promise<void>;
+  /** Adds it again if a collection took it for stale before its manifest was there. */
+  ensure: ReferrersIndex['add'];
+  /** Removes an entry whose manifest is gone, unless the manifest comes meanwhile. @param olderThan what is younger stays */
+  removeStale(
+    repository: RepositoryName,
+    subject: Digest,
+    digest: Digest,
+    olderThan: Date,
   ): Promise<void>;
   remove(
     repository: RepositoryName,
@@ -27,10 +36,34 @@ export interface ReferrersIndex {
 const atOnce = 200;
 
 export function createReferrersIndex(driver: StorageDriver): ReferrersIndex {
+  async function add(
+    ...[repository, subject, digest, step]: Parameters<ReferrersIndex['add']>
+  ): Promise<void> {
+    await writeLink(driver, paths.referrer(repository, subject, digest), digest, step);
+  }
+
   return {
-    async add(repository, subject, digest, step) {
-      await writeLink(driver, paths.referrer(repository, subject, digest), digest, step);
+    add,
+
+    async ensure(repository, subject, digest, step) {
+      const path = paths.referrer(repository, subject, digest);
+      if ((await ifPresent(driver.stat(path))) === undefined) {
+        await add(repository, subject, digest, step);
+      }
     },
+
+    // A push writes the entry, then the link, and then sees whether the entry is there: whoever removes it looks for the
+    // link before and after, so that one of the two sees the other.
+    async removeStale(repository, subject, digest, olderThan) {
+      const path = paths.referrer(repository, subject, digest);
+      const hasLink = async () =>
+        (await ifPresent(driver.stat(paths.revisionLink(repository, digest)))) !== undefined;
+      const entry = await ifPresent(driver.stat(path));
+      if (entry === undefined || entry.modified >= olderThan || (await hasLink())) return;
+      await driver.remove(path);
+      if (await hasLink()) await add(repository, subject, digest);
+    },
+
     async remove(repository, subject, digest, step) {
       await driver.remove(paths.referrer(repository, subject, digest), step);
     },

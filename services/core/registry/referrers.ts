@@ -45,7 +45,7 @@ export interface Referrers {
 interface Stores {
   index: ReferrersIndex;
   tags: TagStore;
-  manifests: Pick<ManifestReader, 'peek'>;
+  manifests: Pick<ManifestReader, 'read'>;
 }
 
 /** What one page reads at most; the last manifest may go beyond. */
@@ -100,7 +100,7 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
     // The scheme cuts what is longer than 64 digits (distribution-spec, "Referrers Tag Schema").
     const tag = parseTag(`${algorithm}-${hex.slice(0, 64)}`);
     const digest = await tags.resolve(repository, tag);
-    const stored = digest === undefined ? undefined : await manifests.peek(repository, digest);
+    const stored = digest === undefined ? undefined : await manifests.read(repository, digest);
     if (stored === undefined) return [];
     const found =
       listed.get(stored.digest) ??
@@ -141,7 +141,7 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
         options.signal?.throwIfAborted();
         const isEnough = read.manifests >= mostRead.manifests || read.bytes >= mostRead.bytes;
         if (isEnough) return { descriptors, next: passed };
-        const stored = await manifests.peek(repository, digest);
+        const stored = await manifests.read(repository, digest);
         read = { manifests: read.manifests + 1, bytes: read.bytes + (stored?.bytes.length ?? 0) };
         passed = digest;
         if (stored === undefined) continue;

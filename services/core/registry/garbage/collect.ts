@@ -3,6 +3,7 @@ import type { RepositoryName } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { walkRepositories } from '../catalog.ts';
 import { paths } from '../paths.ts';
+import { createReferrersIndex } from '../referrers-index.ts';
 import { removeStaleTag } from '../tag-store.ts';
 import { type MarkedRepository, markRepository } from './mark.ts';
 import {
@@ -185,14 +186,9 @@ async function clearRepository(
     await driver.prune?.(folder(repository, digest));
   }
   if (!dryRun) {
+    const referrers = createReferrersIndex(driver);
     for (const { subject, digest } of staleReferrers) {
-      // It may have come meanwhile, by a push that was tried again, or be about to: that writes the entry first.
-      const path = paths.referrer(repository, subject, digest);
-      const entry = await ifPresent(driver.stat(path));
-      const link = await ifPresent(driver.stat(paths.revisionLink(repository, digest)));
-      if (link === undefined && entry !== undefined && entry.modified < olderThan) {
-        await driver.remove(path);
-      }
+      await referrers.removeStale(repository, subject, digest, olderThan);
     }
     for (const tag of staleTags) await removeStaleTag(driver, repository, tag);
   }

@@ -7,6 +7,12 @@ import { readAll, readLink } from '../small-files.ts';
 import { namedDigests } from './named-digests.ts';
 import { findBytes, keyOf, readLinkOrRecover, type Trash } from './trash.ts';
 
+/** An entry of the referrers index: a manifest, and what it is about. */
+interface ReferrerEntry {
+  subject: Digest;
+  digest: Digest;
+}
+
 /** What a repository needs of what it has, and what it does not. */
 export interface MarkedRepository {
   /** Blobs that must stay for it: manifests, and what they name. */
@@ -17,7 +23,7 @@ export interface MarkedRepository {
   /** Manifests and layers that nothing keeps, old enough to go. */
   garbage: { kind: 'manifest' | 'layer'; digest: Digest }[];
   /** Entries of the referrers index whose manifest is gone. */
-  staleReferrers: { subject: Digest; digest: Digest }[];
+  staleReferrers: ReferrerEntry[];
   /** Folders of tags that a crash left when they were made or deleted. */
   staleTags: Tag[];
   /** Nothing would be left but folders. */
@@ -46,7 +52,8 @@ export async function markRepository(
   options: MarkOptions,
 ): Promise<MarkedRepository> {
   const revisions = await readRevisions(driver, trash, repository);
-  const kept = await keepManifests(driver, trash, repository, revisions, options);
+  const entries = await readReferrers(driver, repository);
+  const kept = await keepManifests(driver, trash, repository, { ...options, revisions, entries });
   const needed = new Set<Digest>();
   const named = new Set<Digest>();
   for (const { target, names } of kept.values()) {
@@ -88,7 +95,7 @@ export async function markRepository(
     keptManifests: kept.size,
     youngLayers,
     garbage,
-    staleReferrers: await findStaleReferrers(driver, repository, options),
+    staleReferrers: await findStaleReferrers(driver, repository, entries, options),
     staleTags,
     empty:
       kept.size === 0 &&
@@ -123,6 +130,26 @@ async function readRevision(
   return { target, names: namedDigests(bytes ?? Buffer.alloc(0)) };
 }
 
+/** All that the referrers index of a repository lists. */
+async function readReferrers(
+  driver: StorageDriver,
+  repository: RepositoryName,
+): Promise<ReferrerEntry[]> {
+  const entries: ReferrerEntry[] = [];
+  for await (const subject of digestsIn(driver, paths.allReferrers(repository))) {
+    for (const name of await driver.list(paths.referrers(repository, subject))) {
+      const digest = name.replace('-', ':');
+      if (isDigest(digest)) entries.push({ subject, digest });
+    }
+  }
+  return entries;
+}
+
+interface KeepOptions extends MarkOptions {
+  revisions: ReadonlyMap<Digest, Revision>;
+  entries: readonly ReferrerEntry[];
+}
+
 /**
  * The manifests that stay: all, or those that a tag points at, with what they name and what is about
  * them, as far as it goes.
@@ -131,14 +158,18 @@ async function keepManifests(
   driver: StorageDriver,
   trash: Trash,
   repository: RepositoryName,
-  revisions: Map<Digest, Revision>,
-  { untagged, olderThan, trashed }: MarkOptions,
+  { untagged, olderThan, trashed, revisions, entries }: KeepOptions,
 ): Promise<Map<Digest, Revision>> {
   const kept = new Map<Digest, Revision>();
   const about = new Map<Digest, Digest[]>();
+  const addReferrer = (subject: Digest, digest: Digest) =>
+    about.set(subject, [...(about.get(subject) ?? []), digest]);
   for (const [digest, { names }] of revisions) {
-    if (names.subject === undefined) continue;
-    about.set(names.subject, [...(about.get(names.subject) ?? []), digest]);
+    if (names.subject !== undefined) addReferrer(names.subject, digest);
+  }
+  // What went to the trash with its subject comes back with it.
+  for (const { subject, digest } of entries) {
+    if (trashed.has(keyOf({ kind: 'manifest', repository, digest }))) addReferrer(subject, digest);
   }
   /** A manifest by its digest, fetched from the trash if it is there. */
   const find = async (digest: Digest): Promise<Revision | undefined> => {
@@ -178,20 +209,17 @@ async function keepManifests(
 async function findStaleReferrers(
   driver: StorageDriver,
   repository: RepositoryName,
+  entries: readonly ReferrerEntry[],
   { trashed, olderThan }: MarkOptions,
-): Promise<MarkedRepository['staleReferrers']> {
-  const stale: MarkedRepository['staleReferrers'] = [];
-  for await (const subject of digestsIn(driver, paths.allReferrers(repository))) {
-    for (const name of await driver.list(paths.referrers(repository, subject))) {
-      const digest = name.replace('-', ':');
-      if (!isDigest(digest)) continue;
-      // What lies in the trash may come back, and is listed again then.
-      if (trashed.has(keyOf({ kind: 'manifest', repository, digest }))) continue;
-      // A push lists its manifest before it links it.
-      if (await isYoung(driver, paths.referrer(repository, subject, digest), olderThan)) continue;
-      const link = await ifPresent(driver.stat(paths.revisionLink(repository, digest)));
-      if (link === undefined) stale.push({ subject, digest });
-    }
+): Promise<ReferrerEntry[]> {
+  const stale: ReferrerEntry[] = [];
+  for (const { subject, digest } of entries) {
+    // What lies in the trash may come back, and is listed again then.
+    if (trashed.has(keyOf({ kind: 'manifest', repository, digest }))) continue;
+    // A push lists its manifest before it links it.
+    if (await isYoung(driver, paths.referrer(repository, subject, digest), olderThan)) continue;
+    const link = await ifPresent(driver.stat(paths.revisionLink(repository, digest)));
+    if (link === undefined) stale.push({ subject, digest });
   }
   return stale;
 }

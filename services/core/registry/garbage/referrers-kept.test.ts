@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import {
+  type Core,
+  pushBlob,
+  pushImage,
+  pushManifest,
+  startCore,
+} from '../../../../test/support/core.ts';
+import { describeEachStorage, type OpenStorage } from '../../../../test/support/each-storage.ts';
+import {
+  describeJson,
+  type Fixture,
+  type ImageFixture,
+  makeImage,
+  makeLayer,
+  mediaTypes,
+} from '../../../../test/support/images.ts';
+import { createSteppingDriver, type Step } from '../../../../test/support/stepping-driver.ts';
+import { paths } from '../paths.ts';
+import { type CollectOptions, collectGarbage } from './collect.ts';
+
+const app = 'team/app';
+const day = 24 * 60 * 60 * 1000;
+
+describeEachStorage('what is about a manifest', (open) => {
+  let storage: OpenStorage;
+  let core: Core;
+  let clock: number;
+  let image: ImageFixture;
+  let signature: Fixture;
+
+  beforeEach(async () => {
+    storage = await open();
+    core = await startCore({ driver: storage.driver });
+    // Two days after everything was pushed, so that nothing is young.
+    clock = Date.now() + 2 * day;
+    image = makeImage();
+    await pushImage(core, app, image);
+    signature = await pushReferrer(image);
+  });
+
+  afterEach(async () => {
+    await core.close();
+    await storage.close();
+  });
+
+  const collect = (options: Partial<CollectOptions> = {}, driver = storage.driver) =>
+    collectGarbage(driver, {
+      untagged: true,
+      dryRun: false,
+      delay: day,
+      grace: day,
+      now: () => new Date(clock),
+      ...options,
+    });
+
+  async function pushReferrer(subject: Fixture): Promise<Fixture> {
+    const config = makeLayer(10);
+    await pushBlob(core, app, config);
+    const manifest = describeJson(mediaTypes.ociManifest, {
+      schemaVersion: 2,
+      mediaType: mediaTypes.ociManifest,
+      config: config.descriptor,
+      layers: [],
+      subject: subject.descriptor,
+    });
+    assert.equal((await pushManifest(core, app, manifest)).status, 201);
+    return manifest;
+  }
+
+  async function referrersOf({ descriptor }: Fixture): Promise<string[]> {
+    const { text } = await core.send('GET', `/v2/${app}/referrers/${descriptor.digest}`);
+    return (JSON.parse(text).manifests as { digest: string }[]).map(({ digest }) => digest);
+  }
+
+  const tagImage = async () =>
+    assert.equal((await pushManifest(core, app, image, 'v1')).status, 201);
+
+  /** Calls back before steps of a collection. */
+  async function collectWith(before: (step: Step) => Promise<void>): Promise<void> {
+    await collect({}, createSteppingDriver(storage.driver, before));
+  }
+
+  test('is listed again when what it is about comes back', async () => {
+    for (const bringBack of [
+      tagImage,
+      () => core.send('GET', `/v2/${app}/manifests/${image.descriptor.digest}`),
+    ]) {
+      await collect();
+      await bringBack();
+      assert.deepEqual(await referrersOf(image), [signature.descriptor.digest]);
+      await core.send('DELETE', `/v2/${app}/manifests/v1`);
+    }
+  });
+
+  test('comes back by the next collection, and what is about it, though nobody lists it', async () => {
+    const countersignature = await pushReferrer(signature);
+    await collect();
+    await tagImage();
+    clock += 2 * day;
+    await collect();
+    clock += 2 * day;
+    await collect();
+    assert.deepEqual(await referrersOf(image), [signature.descriptor.digest]);
+    assert.deepEqual(await referrersOf(signature), [countersignature.descriptor.digest]);
+  });
+
+  test('goes with it where nobody wants it', async () => {
+    await collect();
+    clock += 2 * day;
+    await collect();
+    clock += 2 * day;
+    await collect();
+    const revisions = await storage.driver.list(paths.revisions(app as never));
+    assert.deepEqual(revisions, []);
+    assert.deepEqual(await referrersOf(image), []);
+  });
+
+  test('is listed, whenever in a collection what it is about is tagged', async () => {
+    for (let at = 1; ; at += 1) {
+      let reached = 0;
+      await collectWith(async ({ number }) => {
+        reached = number;
+        if (number === at) await tagImage();
+      });
+      if (reached < at) break;
+      assert.deepEqual(await referrersOf(image), [signature.descriptor.digest], `step ${at}`);
+      assert.equal((await core.send('DELETE', `/v2/${app}/manifests/v1`)).status, 202);
+      // What is left in the trash is emptied by the next one, so that none takes longer than the last.
+      clock += 2 * day;
+      assert.ok(at < 300);
+    }
+  });
+
+  test('is listed, whenever in a collection it is pushed that finds the entry of an earlier one', async () => {
+    const { digest } = signature.descriptor;
+    const entry = paths.referrer(app as never, image.descriptor.digest, digest);
+    await tagImage();
+    for (let at = 1; ; at += 1) {
+      // As an attempt to delete it leaves it that ended half way.
+      await core.send('DELETE', `/v2/${app}/manifests/${digest}`);
+      await storage.driver.put(entry, Buffer.from(digest));
+      let reached = 0;
+      await collectWith(async ({ number }) => {
+        reached = number;
+        if (number === at) assert.equal((await pushManifest(core, app, signature)).status, 201);
+      });
+      if (reached < at) break;
+      assert.deepEqual(await referrersOf(image), [digest], `step ${at}`);
+      // What is left in the trash is emptied by the next one, so that none takes longer than the last.
+      clock += 2 * day;
+      assert.ok(at < 300);
+    }
+  });
+});
