@@ -10,6 +10,7 @@ import type { SecureContextOptions } from 'node:tls';
 import { applyTimeouts, serverOptions } from '#libs/http/serve.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { createNetworks } from '#libs/values/networks.ts';
+import { beginInTurn, limitPipelining } from './begin-in-turn.ts';
 import type { ClientConnections } from './client-connections.ts';
 import { createHttp2Server } from './http2.ts';
 import { refusePlainHttp } from './plain-on-tls.ts';
@@ -49,12 +50,13 @@ export function createGatewayServer(
 ): Server {
   const { tls, headersTimeout, handshakeTimeout = handshake } = options;
   const answering = new WeakMap<Socket, ServerResponse>();
+  const begin = limitPipelining(beginInTurn(listener));
   const server = createServer({ ...options, handshakeTimeout }, (request, response) => {
     answering.set(request.socket, response);
     response.once('close', () => {
       if (answering.get(request.socket) === response) answering.delete(request.socket);
     });
-    listener(request, response);
+    begin(request, response);
   });
   applyTimeouts(server, { headers: headersTimeout, keepAlive });
   refuseUnread(server, (socket) => answering.get(socket));
