@@ -1,4 +1,5 @@
 import { createLocalJWKSet, errors, type JSONWebKeySet } from 'jose';
+import { internalPaths } from '#libs/api/internal-paths.ts';
 import type { InternalClient } from '#libs/internal/client.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { type KeySet, keySetSchema, mergeKeySets } from './key-set.ts';
@@ -42,7 +43,11 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
     lastAsked = Date.now();
     looks += 1;
     try {
-      const answers = await auth.callAll({ method: 'GET', path: '/internal/trust', timeout: 5000 });
+      const answers = await auth.callAll({
+        method: 'GET',
+        path: internalPaths.keySet,
+        timeout: 5000,
+      });
       const good = answers.filter(({ status }) => status === 200);
       if (good.length === 0) {
         throw new Error(`auth answered ${answers[0]?.status ?? 'nothing'}`);

@@ -67,6 +67,11 @@ function isCutOff(text: string): boolean {
 /** The line of a file whose last account was removed: it is meant, and was not emptied by accident. */
 export const noAccounts = '# no accounts';
 
+/** Whether a file says that it is meant to have no accounts. */
+export function saysNoAccounts(text: string): boolean {
+  return text.split('\n').some((line) => line.trim() === noAccounts);
+}
+
 /**
  * Why a file cannot be what somebody made of one with accounts: it is being written, or was emptied or replaced by
  * accident. {@link noAccounts} in a file without an account says that this is meant; no other comment does.
@@ -75,7 +80,7 @@ export const noAccounts = '# no accounts';
 export function describeSuspectFile(text: string): string | undefined {
   if (isCutOff(text)) return 'its last line is cut off';
   const { accounts, problems } = parseHtpasswd(text);
-  const isMeant = text.split('\n').some((line) => line.trim() === noAccounts);
+  const isMeant = saysNoAccounts(text);
   if (accounts.size > 0 || isMeant) return undefined;
   if (problems.length > 0) return `it has no account that can be used: ${problems[0]}`;
   return `it is empty; "${noAccounts}" in it says that this is meant`;

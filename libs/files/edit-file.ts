@@ -4,6 +4,7 @@ import { type FileHandle, lstat, open, realpath, rename, rm, stat } from 'node:f
 import { dirname } from 'node:path';
 import { type FileLock, lockFile } from './file-lock.ts';
 import { makeFolders } from './make-folders.ts';
+import { isWritableByAll, isWritableByGroup } from './path-trust.ts';
 import { syncFolder } from './sync-folder.ts';
 
 /**
@@ -23,13 +24,11 @@ export async function editFile(
   while (!(await editOnce(target, edit)));
 }
 
-/** Write permission of a group and of everybody. */
-const byOthers = 0o022;
-
 /** Whether others may lay a link at any moment that root would follow. */
 async function mayBeLedAstray(path: string): Promise<boolean> {
   if (process.getuid?.() !== 0) return false;
-  return ((await stat(dirname(path))).mode & byOthers) !== 0;
+  const folder = await stat(dirname(path));
+  return isWritableByAll(folder) || isWritableByGroup(folder);
 }
 
 async function whereItLeads(path: string): Promise<string> {

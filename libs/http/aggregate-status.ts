@@ -1,6 +1,7 @@
 import { Agent } from 'node:http';
+import { internalPaths } from '#libs/api/internal-paths.ts';
 import { mergeExpositions } from '#libs/metrics/merge-expositions.ts';
-import { type FailingChecks, type ProcessStatus, statusPaths } from './process-status.ts';
+import type { FailingChecks, ProcessStatus } from './process-status.ts';
 import { requestText } from './request-text.ts';
 
 /** Another of our processes, for which this one speaks. */
@@ -54,7 +55,7 @@ export function aggregateStatus(
       const others = await Promise.all(
         peers.map(async (peer): Promise<FailingChecks> => {
           try {
-            return JSON.parse(await ask(peer, statusPaths.health)) as FailingChecks;
+            return JSON.parse(await ask(peer, internalPaths.health)) as FailingChecks;
           } catch {
             return { [peer.process]: `${peer.process} does not answer` };
           }
@@ -67,7 +68,7 @@ export function aggregateStatus(
       metrics &&
       (async () => {
         const others = await Promise.all(
-          peers.map((peer) => ask(peer, statusPaths.metrics, maxMetrics).catch(() => undefined)),
+          peers.map((peer) => ask(peer, internalPaths.metrics, maxMetrics).catch(() => undefined)),
         );
         up?.set({ process }, 1);
         peers.forEach((peer, index) => {

@@ -1,4 +1,5 @@
 import type { Middleware } from 'koa';
+import { internalPaths } from '#libs/api/internal-paths.ts';
 import { expositionType } from '#libs/metrics/merge-expositions.ts';
 import type { Metrics } from '#libs/metrics/metrics.ts';
 import type { PeerCheck } from './peer-check.ts';
@@ -24,15 +25,12 @@ export function createProcessStatus(metrics: Metrics | undefined): ProcessStatus
   };
 }
 
-/** Where a process tells its own to our other processes. */
-export const statusPaths = { health: '/internal/health', metrics: '/internal/metrics' } as const;
-
-/** Answers {@link statusPaths}; for our own processes only. */
+/** Answers what {@link internalPaths} has for every process; for our own processes only. */
 export function serveProcessStatus(processStatus: ProcessStatus, checkPeer: PeerCheck): Middleware {
   return async (ctx, next) => {
     const asked = ctx.method === 'GET' && checkPeer(ctx.req) ? ctx.req.url : undefined;
-    if (asked === statusPaths.health) ctx.body = processStatus.failing();
-    else if (asked === statusPaths.metrics && processStatus.metrics !== undefined) {
+    if (asked === internalPaths.health) ctx.body = processStatus.failing();
+    else if (asked === internalPaths.metrics && processStatus.metrics !== undefined) {
       ctx.body = await processStatus.metrics.expose();
       ctx.set('Content-Type', expositionType);
     } else await next();

@@ -1,14 +1,7 @@
 import type { Stats } from 'node:fs';
-import { lstat, readlink } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { sudoGroup, sudoUser } from '#libs/config/named-by-environment.ts';
 import type { UserIds } from '#libs/config/sections/user.ts';
-
-/** Symbolic links followed on the way, as the system does. */
-const maxLinks = 40;
-
-/** Write permission of a group and of everybody, and the bit that lets only owners take things out of a folder. */
-const bits = { group: 0o020, all: 0o002, sticky: 0o1000 } as const;
+import { sudoGroup, sudoUser } from '#libs/config/sudo.ts';
+import { isSticky, isWritableByAll, isWritableByGroup, walkTo } from '#libs/files/path-trust.ts';
 
 /**
  * Who decides where a path leads: the first owner of a folder or symbolic link on the way that is neither root nor the
@@ -17,18 +10,18 @@ const bits = { group: 0o020, all: 0o002, sticky: 0o1000 } as const;
  */
 export async function controllerOf(path: string): Promise<UserIds | undefined> {
   let isOpen = false;
-  for await (const { stats } of stepsTo(path)) {
+  for (const { stats } of (await walkTo(path)).steps) {
     const leads = stats.isDirectory() || stats.isSymbolicLink();
     // Whose a file is, root leaves as it is, unless that user may put a link in its place.
     if (!isTrusted(stats) && (leads || isOpen)) return { uid: stats.uid, gid: stats.gid };
-    if (!stats.isSymbolicLink()) isOpen = (stats.mode & bits.all) !== 0;
+    if (!stats.isSymbolicLink()) isOpen = isWritableByAll(stats);
   }
   return undefined;
 }
 
 /** Whose is the first symbolic link on the way to a path that is neither root's nor that of the user for whom root acts. */
 export async function linkerTo(path: string): Promise<UserIds | undefined> {
-  for await (const { stats } of stepsTo(path)) {
+  for (const { stats } of (await walkTo(path)).steps) {
     if (stats.isSymbolicLink() && !isTrusted(stats)) return { uid: stats.uid, gid: stats.gid };
   }
   return undefined;
@@ -53,41 +46,15 @@ export async function assertNoLinkOfOthers(path: string, setting: string): Promi
  * @returns what it is that they may change; undefined if there is nothing
  */
 export async function changeableByOthers(path: string): Promise<string | undefined> {
-  for await (const { place, stats } of stepsTo(path)) {
+  for (const { place, stats } of (await walkTo(path)).steps) {
     if (!isTrusted(stats)) return place;
     if (stats.isSymbolicLink()) continue;
-    const isOfGroup = (stats.mode & bits.group) !== 0 && !isTrustedGroup(stats);
-    const isOfAll = (stats.mode & bits.all) !== 0;
-    const isSticky = stats.isDirectory() && (stats.mode & bits.sticky) !== 0;
-    if ((isOfGroup || isOfAll) && !isSticky) return place;
+    const isWritable =
+      isWritableByAll(stats) || (isWritableByGroup(stats) && !isTrustedGroup(stats));
+    if (isWritable && !(stats.isDirectory() && isSticky(stats))) return place;
   }
   return undefined;
 }
 
 const isTrusted = ({ uid }: Stats) => uid === 0 || uid === sudoUser();
 const isTrustedGroup = ({ gid }: Stats) => gid === 0 || gid === sudoGroup();
-
-/** What is on the way to a path, from the root on: links, and what they lead to. Ends where there is nothing. */
-async function* stepsTo(path: string): AsyncGenerator<{ place: string; stats: Stats }> {
-  let parts = namesIn(resolve(path));
-  let folder = '/';
-  for (let links = 0; links <= maxLinks; ) {
-    const [name, ...rest] = parts;
-    if (name === undefined) return;
-    const place = join(folder, name);
-    const stats = await lstat(place).catch(() => undefined);
-    if (stats === undefined) return;
-    yield { place, stats };
-    if (stats.isSymbolicLink()) {
-      links += 1;
-      const target = await readlink(place);
-      if (target.startsWith('/')) folder = '/';
-      parts = [...namesIn(target), ...rest];
-    } else {
-      folder = place;
-      parts = rest;
-    }
-  }
-}
-
-const namesIn = (path: string) => path.split('/').filter((name) => name !== '' && name !== '.');

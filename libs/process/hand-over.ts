@@ -1,8 +1,15 @@
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, lchown, lstat, mkdir, open, readdir, readlink } from 'node:fs/promises';
+import { type FileHandle, lchown, lstat, mkdir, open, readdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { UserIds } from '#libs/config/sections/user.ts';
 import { makeFolders } from '../files/make-folders.ts';
+import {
+  isSticky,
+  isWritableByAll,
+  isWritableByGroup,
+  type PathStep,
+  walkTo,
+} from '../files/path-trust.ts';
 import { FolderOwnerError } from './socket-folder.ts';
 
 /*
@@ -112,37 +119,17 @@ export async function openFolder(path: string): Promise<FileHandle | undefined> 
  * @returns undefined if somebody else can
  */
 async function inRootsHands(path: string): Promise<string | undefined> {
-  const folder = await resolveInRootsHands(dirname(resolve(path)), mostLinks);
-  return folder === undefined ? undefined : join(folder, basename(path));
-}
-
-/** Links on a way after which it leads nowhere, as for the kernel. */
-const mostLinks = 40;
-
-async function resolveInRootsHands(path: string, links: number): Promise<string | undefined> {
-  let current = '/';
-  const parts = path.split('/').filter((part) => part !== '');
-  for (const [index, part] of parts.entries()) {
-    if (!isRootsFolder(await lstat(current))) return undefined;
-    const next = join(current, part);
-    const found = await lstat(next).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
-      throw error;
-    });
-    if (found === undefined) return join(current, ...parts.slice(index));
-    if (found.isSymbolicLink()) {
-      if (found.uid !== 0 || links === 0) return undefined;
-      const target = resolve(current, await readlink(next), ...parts.slice(index + 1));
-      return await resolveInRootsHands(target, links - 1);
-    }
-    current = next;
-  }
-  return isRootsFolder(await lstat(current)) ? current : undefined;
+  const { steps, end } = await walkTo(dirname(resolve(path)));
+  const isRoots = ({ stats }: PathStep) =>
+    stats.isSymbolicLink() ? stats.uid === 0 : isRootsFolder(stats);
+  const top = { place: '/', stats: await lstat('/') };
+  return end !== undefined && [top, ...steps].every(isRoots)
+    ? join(end, basename(path))
+    : undefined;
 }
 
 /** Whether it is root's, and nobody else may exchange what is in it. */
 function isRootsFolder(found: Stats): boolean {
-  const { uid, gid, mode } = found;
-  const writable = (mode & 0o002) !== 0 || ((mode & 0o020) !== 0 && gid !== 0);
-  return found.isDirectory() && uid === 0 && (!writable || (mode & 0o1000) !== 0);
+  const writable = isWritableByAll(found) || (isWritableByGroup(found) && found.gid !== 0);
+  return found.isDirectory() && found.uid === 0 && (!writable || isSticky(found));
 }

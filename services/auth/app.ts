@@ -1,5 +1,6 @@
 import Router from '@koa/router';
 import type Koa from 'koa';
+import { internalPaths } from '#libs/api/internal-paths.ts';
 import { createApp, type RequestState } from '#libs/http/app.ts';
 import type { PeerCheck } from '#libs/http/peer-check.ts';
 import type { ProcessStatus } from '#libs/http/process-status.ts';
@@ -26,8 +27,8 @@ const tokenPaths: ReadonlySet<string> = new Set(['/auth/token', '/v2/_token']);
 /** What the others are called in the log and in metrics. */
 const otherRoutes: ReadonlyMap<string, string> = new Map([
   ['/auth/jwks', 'jwks'],
-  ['/internal/trust', 'trust'],
-  ['/internal/filter', 'filter'],
+  [internalPaths.keySet, 'trust'],
+  [internalPaths.pullFilter, 'filter'],
 ]);
 
 /** The token service. The gateway forwards the first three paths only; the rest is for our processes. */
@@ -46,9 +47,9 @@ export function createAuthApp(options: AuthAppOptions): Koa<RequestState> {
     if (!ctx.state.trusted) throw new RegistryError('NOT_FOUND');
     await next();
   });
-  router.get('/internal/trust', getKeySet(keys, revocations, policy));
+  router.get(internalPaths.keySet, getKeySet(keys, revocations, policy));
   router.post(
-    '/internal/filter',
+    internalPaths.pullFilter,
     postFilter(policy, options.issue.services[0].name, options.robots),
   );
   app.use(async (ctx, next) => {

@@ -80,7 +80,7 @@ async function startCore({
     sessions,
     locks,
     rules: settings.references,
-    maxUploads: settings.core.limits.uploads,
+    maxOpenUploads: settings.core.limits.uploads,
     onUploadTakenOver: countTakeovers(metrics),
   });
   const measures = measureCollections(metrics);

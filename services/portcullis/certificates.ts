@@ -6,7 +6,7 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { sudoUser } from '#libs/config/named-by-environment.ts';
+import { sudoUser } from '#libs/config/sudo.ts';
 import { exists } from '#libs/files/exists.ts';
 
 const run = promisify(execFile);

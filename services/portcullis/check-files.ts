@@ -2,7 +2,7 @@ import type { Stats } from 'node:fs';
 import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { noAccounts, parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import { parseHtpasswd, saysNoAccounts } from '#libs/auth/htpasswd.ts';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import type { Settings } from '#libs/config/settings.ts';
@@ -86,7 +86,7 @@ async function warnOfUsers({ htpasswd, users }: AuthSettings): Promise<string[]>
       `${key}: so are ${problems.length - mostLines} more lines; see: portcullis user list`,
     );
   }
-  const isMeant = text.split('\n').some((line) => line.trim() === noAccounts);
+  const isMeant = saysNoAccounts(text);
   if (accounts.size === 0 && users.size === 0 && !isMeant) {
     warnings.push(
       `${key}: no user can log in; make one with: portcullis user add --file ${htpasswd} NAME`,

@@ -262,7 +262,7 @@ describe('a budget for everybody', () => {
   });
 
   test('of uploads: who began too many is told to come back', async () => {
-    await start({ maxUploads: 3 });
+    await start({ maxOpenUploads: 3 });
     let repository = 0;
     const begin = () => core.send('POST', `/v2/team/app${repository++}/blobs/uploads/`);
     for (let count = 0; count < 3; count += 1) assert.equal((await begin()).status, 202);

@@ -41,7 +41,7 @@ export interface CoreSetup {
   pageSize?: { catalog: number; tags: number };
   budgets?: Partial<CoreBudgets>;
   maxDescriptors?: number;
-  maxUploads?: number;
+  maxOpenUploads?: number;
 }
 
 export type { Received, Sent } from './exchange.ts';
@@ -80,7 +80,7 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
       driver: withChunkMinLength(driver, setup.chunkMinLength),
       sessions,
       locks,
-      maxUploads: setup.maxUploads ?? limits.uploads,
+      maxOpenUploads: setup.maxOpenUploads ?? limits.uploads,
       ...rules,
     }),
     verifier: setup.verifier,

@@ -1,7 +1,6 @@
 import type { Middleware } from 'koa';
-import { z } from 'zod';
-import { callerDetailsSchema } from '#libs/auth/claims.ts';
 import type { KeySet } from '#libs/auth/key-set.ts';
+import { type PullFilterAnswer, pullFilterRequestSchema } from '#libs/auth/pull-filter.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
 import { whileClientWaits } from '#libs/http/client-gone.ts';
@@ -22,7 +21,7 @@ export function getJwks(keys: KeyRing): Middleware<RequestState> {
   };
 }
 
-/** GET /internal/trust: the keys and revocations that a verifier needs; for our own processes only. */
+/** The keys and revocations that a verifier needs; for our own processes only. */
 export function getKeySet(
   keys: KeyRing,
   revocations: Revocations,
@@ -37,16 +36,8 @@ export function getKeySet(
   };
 }
 
-const filterSchema = z.object({
-  subject: z.string(),
-  /** What its token says of it besides. */
-  details: callerDetailsSchema.optional(),
-  client: z.string().default(''),
-  names: z.array(z.string()).max(1000),
-});
-
 /**
- * POST /internal/filter: which of these repositories the subject may pull, as a row of 0 and 1.
+ * Which of these repositories the subject may pull, as a row of 0 and 1.
  * @param robots know what a robot may do, which its tokens do not carry
  */
 export function postFilter(
@@ -55,7 +46,7 @@ export function postFilter(
   robots: Pick<RobotStore, 'find'>,
 ): Middleware<RequestState> {
   return async (ctx) => {
-    const parsed = filterSchema.safeParse(
+    const parsed = pullFilterRequestSchema.safeParse(
       JSON.parse(
         (await readBody(ctx.req, 1024 * 1024, { signal: whileClientWaits(ctx.res) })).toString(
           'utf8',
@@ -74,6 +65,6 @@ export function postFilter(
       const wanted = { type: 'repository', name, actions: ['pull'] };
       return rules.decide(caller, wanted).granted.length > 0 ? '1' : '0';
     });
-    ctx.body = { allowed: allowed.join('') };
+    ctx.body = { allowed: allowed.join('') } satisfies PullFilterAnswer;
   };
 }

@@ -34,7 +34,7 @@ export interface RegistryOptions {
   /** What a manifest may lack; nothing without it. */
   rules?: ReferenceRules;
   /** Uploads without a byte that one account, and one repository, may have open; any number without it. */
-  maxUploads?: number;
+  maxOpenUploads?: number;
   /** Called when an upload goes on here that was another core's before, or that of this one's predecessor. */
   onUploadTakenOver?: () => void;
   now?: () => Date;
@@ -45,7 +45,7 @@ export function createRegistry({
   sessions,
   locks,
   rules = strictReferences,
-  maxUploads = Infinity,
+  maxOpenUploads = Infinity,
   onUploadTakenOver,
   now = () => new Date(),
 }: RegistryOptions): Registry {
@@ -77,7 +77,7 @@ export function createRegistry({
         onTakenOver: onUploadTakenOver,
         now,
       }),
-      most: maxUploads,
+      maxOpenUploads,
       now: () => now().getTime(),
     }),
     repositories: (last, walk) => walkRepositories(driver, last, walk),

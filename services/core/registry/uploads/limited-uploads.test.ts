@@ -31,7 +31,7 @@ describe('uploads that are begun and not finished', () => {
     registry = openRegistry(driver, {
       sessions,
       locks: createEmbeddedLocks(),
-      maxUploads: 5,
+      maxOpenUploads: 5,
       now: () => new Date(time),
     });
     uploads = registry.uploads;

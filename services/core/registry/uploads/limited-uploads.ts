@@ -43,17 +43,17 @@ interface Dependencies {
   driver: StorageDriver;
   uploads: UploadService;
   /** Uploads without a byte; ten times as many with. */
-  most: number;
+  maxOpenUploads: number;
   now?: () => number;
 }
 
 export function limitUploads({
   driver,
   uploads,
-  most,
+  maxOpenUploads,
   now = Date.now,
 }: Dependencies): LimitedUploads {
-  const open = createOpenUploads(most);
+  const open = createOpenUploads(maxOpenUploads);
   let refused = 0;
   /** By what is full: an account, a network, a repository. */
   const recounts = new LRUCache<string, { at: number; isRunning: boolean; done: Promise<void> }>({
@@ -122,7 +122,7 @@ export function limitUploads({
 
     limit: {
       name: 'uploads',
-      capacity: most,
+      capacity: maxOpenUploads,
       get used() {
         return open.most();
       },

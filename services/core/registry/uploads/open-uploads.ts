@@ -52,9 +52,9 @@ export interface OpenUploads {
   most(): number;
 }
 
-/** @param most uploads without a byte for each of these; of those with, ten times as many */
-export function createOpenUploads(most: number): OpenUploads {
-  const capacity = most * weights.empty;
+/** @param maxOpenUploads uploads without a byte for each of these; of those with, ten times as many */
+export function createOpenUploads(maxOpenUploads: number): OpenUploads {
+  const capacity = maxOpenUploads * weights.empty;
   const known = new Map<UploadId, OpenUpload>();
   const loads = new Map<string, number>();
   /** What anonymous clients have in a repository. */
