@@ -6,10 +6,12 @@ import type { Requester } from '../../sessions/locks.ts';
 import {
   SessionBusyError,
   type SessionLock,
+  SessionLostError,
   type SessionStore,
   type UploadSession,
 } from '../../sessions/session-store.ts';
-import type { StorageDriver } from '../../storage/driver.ts';
+import { type StorageDriver, StorageError } from '../../storage/driver.ts';
+import type { LockedRequest } from './take-chunk.ts';
 import { recoverSession } from './upload-folder.ts';
 
 /** Which upload is meant, and who asks. */
@@ -29,14 +31,16 @@ export interface SessionAccess {
   /** Also one that only storage knows. @throws RegistryError BLOB_UPLOAD_UNKNOWN */
   find(key: UploadKey): Promise<UploadSession>;
   /**
-   * Waits for the session's lock. A session that the store forgets meanwhile is built again from storage.
-   * @throws RegistryError BLOB_UPLOAD_UNKNOWN; SessionBusyError, RequestGoneError
+   * Runs an action with the session's lock, for which it waits. A session that the store forgets meanwhile is built
+   * again from storage.
+   * @throws RegistryError BLOB_UPLOAD_UNKNOWN, UNAVAILABLE if another request holds the session; RequestGoneError; what
+   *   the action throws
    */
-  acquire(
+  withLock<T>(
     key: UploadKey,
     requester: Requester,
-    onReleaseRequested: () => void,
-  ): Promise<SessionLock>;
+    action: (request: LockedRequest) => Promise<T>,
+  ): Promise<T>;
 }
 
 /** What an upload is, for as long as it is: the tree says so, and whoever writes to the session store has no say in it. */
@@ -81,7 +85,41 @@ export function createSessionAccess(driver: StorageDriver, sessions: SessionStor
     throw new SessionBusyError('the upload cannot be coordinated at the moment');
   }
 
-  return { find, acquire, add: (session) => void known.set(session.id, describe(session)) };
+  async function withLock<T>(
+    key: UploadKey,
+    requester: Requester,
+    action: (request: LockedRequest) => Promise<T>,
+  ): Promise<T> {
+    const release = new AbortController();
+    try {
+      await using lock = await acquire(key, requester, () => release.abort());
+      return await action({ lock, requester, releaseAsked: release.signal });
+    } catch (error) {
+      if (error instanceof SessionBusyError || error instanceof SessionLostError) {
+        const { message } = error;
+        throw new RegistryError('UNAVAILABLE', { message, retryAfter: 2, cause: error });
+      }
+      if (error instanceof StorageError && error.code === 'not-found') {
+        throw await explainMissing(key, error);
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Our file is gone: with its folder, as the original registry's purge does, or taken over by another
+   * core. What is there now is not ours to remove.
+   */
+  async function explainMissing(
+    { repository, id }: UploadKey,
+    cause: StorageError,
+  ): Promise<RegistryError> {
+    if ((await recoverSession(driver, repository, id)) === undefined) return unknownUpload(id);
+    const { message } = new SessionLostError();
+    return new RegistryError('UNAVAILABLE', { message, retryAfter: 1, cause });
+  }
+
+  return { find, withLock, add: (session) => void known.set(session.id, describe(session)) };
 }
 
 function describe(session: UploadSession): Description {

@@ -108,6 +108,14 @@ export async function measureUpload(
   }
 }
 
+/** Nothing stays of a repository that was never pushed to. */
+export async function pruneUploadFolder(
+  driver: StorageDriver,
+  { repository, id }: UploadPlace,
+): Promise<void> {
+  await driver.prune?.(paths.upload(repository, id), paths.repositories);
+}
+
 /** The blob that an upload's bytes were moved to be, also from the trash; undefined if there is none. */
 export async function findStored(
   driver: StorageDriver,

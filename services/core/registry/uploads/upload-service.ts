@@ -1,28 +1,17 @@
 import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
-import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import { createUploadId } from '#libs/oci/upload-id.ts';
 import { type Locks, type Requester, unattended } from '../../sessions/locks.ts';
-import {
-  SessionBusyError,
-  SessionLostError,
-  type SessionStore,
-  type UploadSession,
-} from '../../sessions/session-store.ts';
-import { ifPresent, type StorageDriver, StorageError } from '../../storage/driver.ts';
+import type { SessionStore, UploadSession } from '../../sessions/session-store.ts';
+import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import type { BlobStore } from '../blob-store.ts';
 import { paths } from '../paths.ts';
 import { readLink } from '../small-files.ts';
 import { createPartialUploads } from './partial-uploads.ts';
 import { createSessionAccess, type UploadKey, unknownUpload } from './session-access.ts';
-import { discard, type LockedRequest, takeChunk, type UploadChunk, wanted } from './take-chunk.ts';
+import { discard, takeChunk, type UploadChunk, wanted } from './take-chunk.ts';
 import { createUploadEnding } from './upload-ending.ts';
-import {
-  measureUpload,
-  readUploadFolder,
-  recoverSession,
-  type UploadPlace,
-} from './upload-folder.ts';
+import { measureUpload, pruneUploadFolder, readUploadFolder } from './upload-folder.ts';
 import { writeSessionFiles } from './upload-holder.ts';
 import { createUploadUpkeep, type UploadUpkeep } from './upload-upkeep.ts';
 
@@ -97,43 +86,9 @@ export function createUploadService({
   now = () => new Date(),
 }: Dependencies): UploadService {
   const partials = createPartialUploads(driver, { onTakenOver });
-  const { add, find, acquire } = createSessionAccess(driver, sessions);
+  const access = createSessionAccess(driver, sessions);
+  const { find, withLock } = access;
   const { commit, linkStored, end } = createUploadEnding({ driver, locks, blobs, partials });
-
-  /** Runs an action with the session's lock and says in the client's words why it cannot be. */
-  async function withLock<T>(
-    key: UploadKey,
-    requester: Requester,
-    action: (request: LockedRequest) => Promise<T>,
-  ): Promise<T> {
-    const release = new AbortController();
-    try {
-      await using lock = await acquire(key, requester, () => release.abort());
-      return await action({ lock, requester, releaseAsked: release.signal });
-    } catch (error) {
-      if (error instanceof SessionBusyError || error instanceof SessionLostError) {
-        const { message } = error;
-        throw new RegistryError('UNAVAILABLE', { message, retryAfter: 2, cause: error });
-      }
-      if (error instanceof StorageError && error.code === 'not-found') {
-        throw await explainMissing(key, error);
-      }
-      throw error;
-    }
-  }
-
-  /**
-   * Our file is gone: with its folder, as the original registry's purge does, or taken over by another
-   * core. What is there now is not ours to remove.
-   */
-  async function explainMissing(
-    { repository, id }: UploadKey,
-    cause: StorageError,
-  ): Promise<RegistryError> {
-    if ((await recoverSession(driver, repository, id)) === undefined) return unknownUpload(id);
-    const { message } = new SessionLostError();
-    return new RegistryError('UNAVAILABLE', { message, retryAfter: 1, cause });
-  }
 
   /** As {@link measureUpload}, of an upload that nobody took over while it was looked at. */
   async function measureHeld(key: UploadKey) {
@@ -155,12 +110,7 @@ export function createUploadService({
       // The repository has the blob: what is left of the upload is gone, but it was not cancelled.
       if (isComplete) throw unknownUpload(key.id);
     });
-    await pruneFolders(key);
-  }
-
-  /** Nothing stays of a repository that was never pushed to. */
-  async function pruneFolders({ repository, id }: UploadPlace): Promise<void> {
-    await driver.prune?.(paths.upload(repository, id), paths.repositories);
+    await pruneUploadFolder(driver, key);
   }
 
   return {
@@ -182,11 +132,11 @@ export function createUploadService({
       try {
         await writeSessionFiles(driver, session);
         await sessions.create(session);
-        add(session);
+        access.add(session);
       } catch (error) {
         // The client never learns of it.
         await driver.remove(paths.upload(repository, session.id)).catch(() => {});
-        await pruneFolders(session).catch(() => {});
+        await pruneUploadFolder(driver, session).catch(() => {});
         throw error;
       }
       return session;
@@ -237,15 +187,6 @@ export function createUploadService({
 
     cancel: (key, requester = unattended) => cancel(key, requester),
 
-    ...createUploadUpkeep({
-      driver,
-      sessions,
-      partials,
-      find,
-      withLock,
-      end,
-      cancel,
-      pruneFolders,
-    }),
+    ...createUploadUpkeep({ driver, partials, access, end, cancel }),
   };
 }

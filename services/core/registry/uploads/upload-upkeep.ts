@@ -2,19 +2,12 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import { type Requester, unattended } from '../../sessions/locks.ts';
-import type { SessionStore, UploadSession } from '../../sessions/session-store.ts';
 import type { StorageDriver } from '../../storage/driver.ts';
 import { paths } from '../paths.ts';
 import type { PartialUploads } from './partial-uploads.ts';
-import type { UploadKey } from './session-access.ts';
-import type { LockedRequest } from './take-chunk.ts';
+import type { SessionAccess, UploadKey } from './session-access.ts';
 import type { UploadEnding } from './upload-ending.ts';
-import {
-  measureUpload,
-  readUploadFolder,
-  recoverSession,
-  type UploadPlace,
-} from './upload-folder.ts';
+import { measureUpload, pruneUploadFolder, recoverSession } from './upload-folder.ts';
 import { takeOver } from './upload-holder.ts';
 import { walkUploads } from './walk-uploads.ts';
 
@@ -38,40 +31,27 @@ export interface UploadUpkeep {
 
 interface Dependencies {
   driver: StorageDriver;
-  sessions: SessionStore;
   partials: PartialUploads;
-  find: (key: UploadKey) => Promise<UploadSession>;
-  withLock: <T>(
-    key: UploadKey,
-    requester: Requester,
-    action: (request: LockedRequest) => Promise<T>,
-  ) => Promise<T>;
+  access: SessionAccess;
   end: UploadEnding['end'];
   cancel: (key: UploadKey, requester: Requester) => Promise<void>;
-  pruneFolders: (place: UploadPlace) => Promise<void>;
 }
 
 export function createUploadUpkeep({
   driver,
-  sessions,
   partials,
-  find,
-  withLock,
+  access,
   end,
   cancel,
-  pruneFolders,
 }: Dependencies): UploadUpkeep {
   /** @returns false if somebody is at it */
   async function purgeOne(repository: RepositoryName, id: UploadId): Promise<boolean> {
-    // One that this store forgot may be in use all the same, by a core that has not noticed yet.
-    const isOurs = (await readUploadFolder(driver, { repository, id })).session !== undefined;
-    const session = isOurs
-      ? ((await sessions.read(id)) ?? (await recoverSession(driver, repository, id)))
-      : undefined;
+    // As storage has it: one that the session store forgot may be in use all the same.
+    const session = await recoverSession(driver, repository, id);
     try {
       if (session === undefined) {
         await driver.remove(paths.upload(repository, id));
-        await pruneFolders({ repository, id });
+        await pruneUploadFolder(driver, { repository, id });
       } else {
         const key = { repository, id, subject: session.subject };
         await cancel(key, unattended);
@@ -87,15 +67,16 @@ export function createUploadUpkeep({
     async endIfEmpty(key) {
       // Looked at first: to ask for the lock is to ask whoever writes to let go.
       if (partials.isInUse(key.id)) return false;
-      if ((await find(key)).offset > 0 || (await measureUpload(driver, key)).size > 0) return false;
-      const isEnded = await withLock(key, unattended, async ({ lock }) => {
+      if ((await access.find(key)).offset > 0 || (await measureUpload(driver, key)).size > 0)
+        return false;
+      const isEnded = await access.withLock(key, unattended, async ({ lock }) => {
         // Held first: nobody acknowledges another byte then.
         const { fence } = await takeOver(driver, key);
         if ((await measureUpload(driver, key)).size > 0) return false;
         await end(lock, fence);
         return true;
       });
-      if (isEnded) await pruneFolders(key);
+      if (isEnded) await pruneUploadFolder(driver, key);
       return isEnded;
     },
 
