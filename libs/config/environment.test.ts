@@ -5,8 +5,9 @@ import { applyEnvironment } from './environment.ts';
 
 type Tree = Record<string, unknown>;
 
-function apply(env: Record<string, string>, tree: Tree = {}): { tree: Tree; warnings: string[] } {
-  return { tree, warnings: applyEnvironment(tree, configurationSchema, env).warnings };
+function apply(env: Record<string, string>, tree: Tree = {}) {
+  const { warnings, problems } = applyEnvironment(tree, configurationSchema, env);
+  return { tree, warnings, problems };
 }
 
 test('a variable sets the key of its name, and the value is YAML', () => {
@@ -38,11 +39,8 @@ test('an error of a value that is no YAML names the variable, and repeats nothin
     ['REGISTRY_HTTP_HEADERS', 'A: b: S3CRET'],
     ['REGISTRY_PORTCULLIS', '{a: *S3CRET}'],
   ] as const) {
-    assert.throws(
-      () => apply({ [name]: value }),
-      ({ message }: Error) => message.startsWith(`${name}: `) && !message.includes('S3CRET'),
-      name,
-    );
+    const [problem = ''] = apply({ [name]: value }).problems;
+    assert.ok(problem.startsWith(`${name}: `) && !problem.includes('S3CRET'), problem);
   }
 });
 
@@ -65,8 +63,8 @@ test('list entries go by number, spelt after the file or after the original’s 
 });
 
 test('a list entry beyond the end is an error that names the variable', () => {
-  assert.throws(
-    () => apply({ REGISTRY_HEALTH_FILE_1_FILE: '/x' }),
+  assert.match(
+    apply({ REGISTRY_HEALTH_FILE_1_FILE: '/x' }).problems.join(),
     /REGISTRY_HEALTH_FILE_1_FILE: index 1 leaves a gap/,
   );
 });
@@ -136,8 +134,8 @@ test('an entry of a list of texts goes by number as well, beside one text that s
     http: { tls: { clientcas: ['a.pem', 'b.pem'] } },
     redis: { addrs: ['one:6379', 'other:6379'] },
   });
-  assert.throws(
-    () => apply({ REGISTRY_REDIS_ADDRS_2: 'x:1' }),
+  assert.match(
+    apply({ REGISTRY_REDIS_ADDRS_2: 'x:1' }).problems.join(),
     /REGISTRY_REDIS_ADDRS_2: index 2 leaves a gap/,
   );
 });

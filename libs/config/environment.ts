@@ -20,15 +20,16 @@ type Tree = Record<string, unknown>;
 /**
  * Lays `REGISTRY_A_B_C=value` over a parsed configuration, as distribution does: names are cut at
  * `_`, variables are taken in lexical order, values are YAML.
- * @returns a sentence for each variable that names no setting, and which variable set what
- * @throws Error naming the variable whose value cannot be used
+ * @returns a warning for each variable that names no setting, a problem for each whose value cannot be used, and which
+ *   variable set what
  */
 export function applyEnvironment(
   tree: Tree,
   schema: z.ZodType,
   env: Readonly<Record<string, string | undefined>>,
-): { warnings: string[]; sources: ReadonlyMap<string, string> } {
+): { warnings: string[]; problems: string[]; sources: ReadonlyMap<string, string> } {
   const warnings: string[] = [];
+  const problems: string[] = [];
   const sources = new Map<string, string>();
   for (const name of Object.keys(env).sort()) {
     const value = env[name];
@@ -39,15 +40,15 @@ export function applyEnvironment(
       const path = set({ container: tree, key: undefined, schema }, segments, value);
       sources.set(formatPath(path), name);
     } catch (error) {
+      // Nor is anything left of the way to it.
+      for (const key of Object.keys(tree)) delete tree[key];
+      Object.assign(tree, before);
       if (error instanceof NoSuchSetting) {
-        // Nor is anything left of the way to it.
-        for (const key of Object.keys(tree)) delete tree[key];
-        Object.assign(tree, before);
         warnings.push(`${name}: there is no such setting; ignored`);
-      } else throw new Error(`${name}: ${(error as Error).message}`, { cause: error });
+      } else problems.push(`${name}: ${(error as Error).message}`);
     }
   }
-  return { warnings, sources };
+  return { warnings, problems, sources };
 }
 
 /** The variable that set a place, or something that holds it. */

@@ -166,6 +166,38 @@ describe('loading a configuration', () => {
     );
   });
 
+  test('all that is wrong with the form is told together, also of the environment', async () => {
+    const text = `version: 0.1
+http: { net: pigeon }
+auth: { htpasswd: { path: } }
+redis:
+portcullis: { hop: {}, internal: {}, gatway: {} }
+`;
+    const env = { REGISTRY_HTTP_TLS_CLIENTCAS_3: 'x', REGISTRY_LOG_LEVEL: 'loud' };
+    await assert.rejects(load(text, env), ({ message }: Error) => {
+      const lines = message
+        .split('\n')
+        .map((line) => line.replace(`${join(dir, 'config.yml')}: `, ''));
+      const expected = [
+        /^portcullis\.hop: is called portcullis\.internal now/,
+        /^REGISTRY_HTTP_TLS_CLIENTCAS_3: index 3 leaves a gap/,
+        /^redis: is empty/,
+        /^portcullis\.gatway: unknown key; did you mean gateway\?/,
+        /^storage: name one driver/,
+        /^REGISTRY_LOG_LEVEL: log\.level: /,
+        /^auth\.htpasswd\.(?:path|realm): /,
+        /^http\.net: /,
+      ];
+      for (const pattern of expected) {
+        assert.ok(
+          lines.some((line) => pattern.test(line)),
+          `${pattern} in ${message}`,
+        );
+      }
+      return true;
+    });
+  });
+
   test('no driver, and more than one, are refused', async () => {
     await assert.rejects(load('version: 0.1\n'), /storage: name one driver/);
     await assert.rejects(

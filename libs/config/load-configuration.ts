@@ -57,7 +57,7 @@ const builtIn = {
  * Reads config.yml, lays the environment over it and validates the whole.
  * @param given the path asked for; without it that of the environment, the original's places,
  *   and at last the built-in configuration are taken
- * @throws ConfigurationError with every problem of the first stage that has one: form, driver and method, unknown keys
+ * @throws ConfigurationError with all that is wrong with its form
  */
 export async function loadConfiguration(
   given: string | undefined,
@@ -91,50 +91,50 @@ async function configure(
       `${where}this is a configuration of ${product}; docs/migration.md tells what of it stands where in a config.yml`,
     ]);
   }
+  // All that is wrong with its form is told at once; what its values come to together is judged when that is right.
   const former = replaceFormerNames(tree, env);
-  if (former.problems.length > 0) {
-    throw new ConfigurationError(former.problems.map((text) => where + text));
-  }
-  let warnings: string[];
-  let sources: ReadonlyMap<string, string>;
-  try {
-    const applied = applyEnvironment(tree, configurationSchema, former.env);
-    warnings = [...former.warnings, ...applied.warnings];
-    sources = applied.sources;
-  } catch (error) {
-    throw new ConfigurationError([(error as Error).message], { cause: error });
-  }
+  const problems = former.problems.map((text) => where + text);
+  const applied = applyEnvironment(tree, configurationSchema, former.env);
+  problems.push(...applied.problems);
   expandBareNames(tree);
   const empty = settleEmptyValues(tree, configurationSchema);
-  if (empty.length > 0) throw new ConfigurationError(empty.map((text) => where + text));
+  const unknown = checkUnknownKeys(unknownKeys(tree, configurationSchema));
+  const sections = checkSections(tree);
+  problems.push(...[...empty, ...unknown.problems, ...sections].map((text) => where + text));
   const result = configurationSchema.safeParse(tree);
   if (!result.success) {
-    throw new ConfigurationError(
-      result.error.issues.map((issue) => {
-        const variable = sourceOf(issue.path, sources);
-        const from = variable === undefined ? where : `${variable}: `;
-        return `${from}${formatPath(issue.path)}: ${describeIssue(issue, tree)}`;
-      }),
-    );
+    for (const issue of result.error.issues) {
+      const path = formatPath(issue.path);
+      // What is told to be empty need not be told to be missing.
+      if (empty.some((text) => text.startsWith(`${path}:`))) continue;
+      const variable = sourceOf(issue.path, applied.sources);
+      const from = variable === undefined ? where : `${variable}: `;
+      problems.push(`${from}${path}: ${describeIssue(issue, tree)}`);
+    }
   }
-  const { storage, auth } = result.data;
-  const problems = [...checkDriver(storage, tree.storage), ...checkMethod(auth, tree.auth)];
-  if (problems.length > 0) throw new ConfigurationError(problems.map((text) => where + text));
+  if (!result.success || problems.length > 0) throw new ConfigurationError(problems);
   const fileSecret = await readSecretFile(result.data);
-  const unknown = checkUnknownKeys(unknownKeys(tree, configurationSchema));
-  if (unknown.problems.length > 0) {
-    throw new ConfigurationError(unknown.problems.map((text) => where + text));
-  }
   return {
     configuration: result.data,
     fileSecret,
     diagnostics: [
-      ...[...warnings, ...unknown.warnings].map(
+      ...[...former.warnings, ...applied.warnings, ...unknown.warnings].map(
         (message): Diagnostic => ({ level: 'warn', path: message.split(':', 1)[0] ?? '', message }),
       ),
       ...checkSupport(result.data),
     ],
   };
+}
+
+/** Whether one driver and one method are chosen, of those sections in which nothing else is wrong. */
+function checkSections(tree: Record<string, unknown>): string[] {
+  const { shape } = configurationSchema;
+  const storage = shape.storage.safeParse(tree.storage);
+  const auth = shape.auth.safeParse(tree.auth);
+  return [
+    ...(storage.success ? checkDriver(storage.data, tree.storage) : []),
+    ...(auth.success ? checkMethod(auth.data, tree.auth) : []),
+  ];
 }
 
 async function readSource(path: string | undefined): Promise<ConfigurationSource> {
