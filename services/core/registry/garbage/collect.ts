@@ -5,6 +5,7 @@ import { walkRepositories } from '../catalog.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
 import { removeStaleTag } from '../tag-store.ts';
+import { emptyTrash } from './empty-trash.ts';
 import { type MarkedRepository, markRepository } from './mark.ts';
 import {
   createEpoch,
@@ -88,7 +89,16 @@ export async function collectGarbage(
     await mark({ driver, trash, options, report, discard: undefined, now });
     due.push(...(await epochsBefore(trash, Number.POSITIVE_INFINITY)));
   }
-  if (!options.dryRun) await empty(driver, trash, new Set(due), options, report);
+  if (!options.dryRun) {
+    await emptyTrash(driver, trash, [...new Set(due)], {
+      signal: options.signal,
+      onExpired(size) {
+        report.freed.items += 1;
+        report.freed.bytes += size;
+        options.onProgress?.({ phase: 'emptying', done: report.freed.items });
+      },
+    });
+  }
   report.trash = await lookInto(trash);
   return report;
 }
@@ -174,7 +184,7 @@ async function mark({
 async function clearRepository(
   driver: StorageDriver,
   repository: RepositoryName,
-  { garbage, staleReferrers, staleTags, empty }: MarkedRepository,
+  { garbage, staleReferrers, missingReferrers, staleTags, empty }: MarkedRepository,
   { discard, dryRun, olderThan }: { discard: Discard; dryRun: boolean; olderThan: Date },
   report: CollectReport,
 ): Promise<void> {
@@ -189,6 +199,10 @@ async function clearRepository(
     const referrers = createReferrersIndex(driver);
     for (const { subject, digest } of staleReferrers) {
       await referrers.removeStale(repository, subject, digest, olderThan);
+    }
+    for (const { subject, digest } of missingReferrers) {
+      const link = await ifPresent(driver.stat(paths.revisionLink(repository, digest)));
+      if (link !== undefined) await referrers.ensure(repository, subject, digest);
     }
     for (const tag of staleTags) await removeStaleTag(driver, repository, tag);
   }
@@ -248,26 +262,5 @@ async function* blobsIn(
   for (const hex of await driver.list(paths.blobs(algorithm, prefix))) {
     const digest = `${algorithm}:${hex}`;
     if (isDigest(digest) && hex.startsWith(prefix)) yield digest;
-  }
-}
-
-/** Removes for good what has been in the trash for long enough, and nobody took back. */
-async function empty(
-  driver: StorageDriver,
-  trash: Trash,
-  due: ReadonlySet<string>,
-  options: CollectOptions,
-  report: CollectReport,
-): Promise<void> {
-  for (const epoch of due) {
-    for await (const item of trash.items(epoch)) {
-      const size = await trash.expire(epoch, item);
-      options.signal?.throwIfAborted();
-      if (size === undefined) continue;
-      report.freed.items += 1;
-      report.freed.bytes += size;
-      options.onProgress?.({ phase: 'emptying', done: report.freed.items });
-    }
-    await driver.prune?.(paths.trashEpoch(epoch));
   }
 }

@@ -8,7 +8,7 @@ import { namedDigests } from './named-digests.ts';
 import { findBytes, keyOf, readLinkOrRecover, type Trash } from './trash.ts';
 
 /** An entry of the referrers index: a manifest, and what it is about. */
-interface ReferrerEntry {
+export interface ReferrerEntry {
   subject: Digest;
   digest: Digest;
 }
@@ -24,6 +24,8 @@ export interface MarkedRepository {
   garbage: { kind: 'manifest' | 'layer'; digest: Digest }[];
   /** Entries of the referrers index whose manifest is gone. */
   staleReferrers: ReferrerEntry[];
+  /** Those that it lacks, of manifests that stay. */
+  missingReferrers: ReferrerEntry[];
   /** Folders of tags that a crash left when they were made or deleted. */
   staleTags: Tag[];
   /** Nothing would be left but folders. */
@@ -95,6 +97,7 @@ export async function markRepository(
     keptManifests: kept.size,
     youngLayers,
     garbage,
+    missingReferrers: findMissingReferrers(kept, entries),
     staleReferrers: await findStaleReferrers(driver, repository, entries, options),
     staleTags,
     empty:
@@ -131,7 +134,7 @@ async function readRevision(
 }
 
 /** All that the referrers index of a repository lists. */
-async function readReferrers(
+export async function readReferrers(
   driver: StorageDriver,
   repository: RepositoryName,
 ): Promise<ReferrerEntry[]> {
@@ -204,6 +207,23 @@ async function keepManifests(
     }
   }
   return kept;
+}
+
+/** A push or a collection that ended half way may have left them out, or a registry that knows no such index. */
+function findMissingReferrers(
+  kept: ReadonlyMap<Digest, Revision>,
+  entries: readonly ReferrerEntry[],
+): ReferrerEntry[] {
+  const listed = new Set(entries.map(({ subject, digest }) => `${subject} ${digest}`));
+  return [...kept].flatMap(
+    ([
+      digest,
+      {
+        names: { subject },
+      },
+    ]) =>
+      subject === undefined || listed.has(`${subject} ${digest}`) ? [] : [{ subject, digest }],
+  );
 }
 
 async function findStaleReferrers(

@@ -133,6 +133,58 @@ describeEachStorage('what is about a manifest', (open) => {
     }
   });
 
+  test('is there with it, whenever it is brought back until its time in the trash is over', async () => {
+    const { digest } = image.descriptor;
+    // Every step where that takes no time.
+    const stride = storage.driver.name === 'inmemory' ? 1 : 11;
+    for (let at = 1; ; at += stride) {
+      await core.send('DELETE', `/v2/${app}/manifests/v1`);
+      image = makeImage();
+      await pushImage(core, app, image);
+      signature = await pushReferrer(image);
+      const countersignature = await pushReferrer(signature);
+      clock += day;
+      await collect();
+      clock += 2 * day;
+      let reached = 0;
+      let isBack = false;
+      await collectWith(async ({ number }) => {
+        reached = number;
+        if (number !== at) return;
+        const { status } = await core.send(
+          'GET',
+          `/v2/${app}/manifests/${image.descriptor.digest}`,
+        );
+        isBack = status === 200;
+        if (isBack) await tagImage();
+      });
+      if (reached < at) break;
+      clock += 2 * day;
+      await collect();
+      if (isBack) {
+        assert.deepEqual(await referrersOf(image), [signature.descriptor.digest], `step ${at}`);
+        assert.deepEqual(await referrersOf(signature), [countersignature.descriptor.digest]);
+        for (const { bytes } of [signature, countersignature]) {
+          const { config } = JSON.parse(String(bytes)) as { config: { digest: string } };
+          assert.equal((await core.send('GET', `/v2/${app}/blobs/${config.digest}`)).status, 200);
+        }
+      }
+      assert.ok(at < 400);
+    }
+    assert.equal((await core.send('HEAD', `/v2/${app}/manifests/${digest}`)).status, 404);
+  });
+
+  test('that is not listed, because something ended half way, is listed by the next collection', async () => {
+    await tagImage();
+    const { digest } = signature.descriptor;
+    await storage.driver.remove(paths.referrer(app as never, image.descriptor.digest, digest));
+    assert.deepEqual(await referrersOf(image), []);
+    await collect({ dryRun: true });
+    assert.deepEqual(await referrersOf(image), []);
+    await collect();
+    assert.deepEqual(await referrersOf(image), [digest]);
+  });
+
   test('is listed, whenever in a collection it is pushed that finds the entry of an earlier one', async () => {
     const { digest } = signature.descriptor;
     const entry = paths.referrer(app as never, image.descriptor.digest, digest);
