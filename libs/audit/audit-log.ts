@@ -61,7 +61,7 @@ export function openAuditLog(
 /** Milliseconds until a file that could not be written is tried again. */
 const retryAfter = 1000;
 /** Bytes that wait for a slow disk; what is beyond is lost, and said. */
-const mostWaiting = 8 * 1024 * 1024;
+const maxWaiting = 8 * 1024 * 1024;
 
 function openFileLog(path: string, name: string, log: Logger): AuditLog {
   let stream: WriteStream | undefined;
@@ -93,7 +93,7 @@ function openFileLog(path: string, name: string, log: Logger): AuditLog {
   return {
     write(event, details) {
       if (stream === undefined && performance.now() - failedAt >= retryAfter) stream = open();
-      if (stream === undefined || stream.writableLength > mostWaiting) {
+      if (stream === undefined || stream.writableLength > maxWaiting) {
         lost += 1;
         return;
       }

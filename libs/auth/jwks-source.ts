@@ -58,7 +58,7 @@ export async function openJwksSource(options: JwksSourceOptions): Promise<JwksSo
     const load = async () => await take(await readText(location));
     await load();
     const watch = watchFile(location, load, log);
-    return { keys: () => keys, refresh: watch.look, close: watch.close };
+    return { keys: () => keys, refresh: watch.refresh, close: watch.close };
   }
 
   let lastAsked = Number.NEGATIVE_INFINITY;

@@ -51,7 +51,7 @@ export function applyEnvironment(
   return { warnings, problems, sources };
 }
 
-/** The variable that set a place, or something that holds it. */
+/** The variable that set a position, or something that holds it. */
 export function sourceOf(
   path: readonly PropertyKey[],
   sources: ReadonlyMap<string, string>,
@@ -65,8 +65,8 @@ export function sourceOf(
 
 class NoSuchSetting extends Error {}
 
-/** A place in the tree that can be read and replaced, and what the schema says of it. */
-interface Place {
+/** A position in the tree that can be read and replaced, and what the schema says of it. */
+interface TreePosition {
   container: Tree | unknown[];
   /** Undefined for the root, which is the container itself. */
   key: string | number | undefined;
@@ -74,36 +74,37 @@ interface Place {
 }
 
 /** @returns the keys that lead to what was set */
-function set(place: Place, segments: readonly string[], value: string): PropertyKey[] {
+function set(position: TreePosition, segments: readonly string[], value: string): PropertyKey[] {
   const [segment, ...rest] = segments;
   if (segment === undefined) {
-    write(place, convert(place.schema, value));
+    write(position, convert(position.schema, value));
     return [];
   }
-  const node = place.schema === undefined ? undefined : describeSchema(place.schema);
+  const node = position.schema === undefined ? undefined : describeSchema(position.schema);
   if (node?.kind === 'array') {
-    const list = open(place, () => []) as unknown[];
+    const list = open(position, () => []) as unknown[];
     const index = entryNumber(segment, list);
     return [index, ...set({ container: list, key: index, schema: node.element }, rest, value)];
   }
   if ((node?.kind === 'texts' || node?.kind === 'secrets') && rest.length === 0) {
-    return [setEntry(place, segment, value)];
+    return [setEntry(position, segment, value)];
   }
   if (node !== undefined && node.kind !== 'object' && node.kind !== 'record') {
     throw new NoSuchSetting();
   }
-  const children = open(place, () => ({})) as Tree;
+  const children = open(position, () => ({})) as Tree;
   const { key, schema } = child(children, node, segment);
   return [key, ...set({ container: children, key, schema }, rest, value)];
 }
 
 /** Sets one entry of a list of texts, where one alone may stand for a list of it. @returns its number */
-function setEntry(place: Place, segment: string, value: string): number {
-  const current = place.key === undefined ? undefined : (place.container as Tree)[place.key];
+function setEntry(position: TreePosition, segment: string, value: string): number {
+  const current =
+    position.key === undefined ? undefined : (position.container as Tree)[position.key];
   const list = current === undefined || current === null ? [] : [current].flat();
   const index = entryNumber(segment, list);
   list[index] = value;
-  write(place, list);
+  write(position, list);
   return index;
 }
 
@@ -142,18 +143,18 @@ function convert(schema: z.ZodType | undefined, value: string): unknown {
   return parseYaml(value);
 }
 
-function write({ container, key }: Place, value: unknown): void {
+function write({ container, key }: TreePosition, value: unknown): void {
   if (key === undefined) throw new NoSuchSetting();
   (container as Tree)[key] = value;
 }
 
-/** The place's value as a container; a scalar or nothing there gives way. */
-function open(place: Place, create: () => Tree | unknown[]): Tree | unknown[] {
-  if (place.key === undefined) return place.container;
-  const current = (place.container as Tree)[place.key];
+/** The position's value as a container; a scalar or nothing there gives way. */
+function open(position: TreePosition, create: () => Tree | unknown[]): Tree | unknown[] {
+  if (position.key === undefined) return position.container;
+  const current = (position.container as Tree)[position.key];
   if (typeof current === 'object' && current !== null) return current as Tree;
   // `auth: htpasswd`, a bare name, is the section of that name.
   const fresh = typeof current === 'string' ? { [current]: {} } : create();
-  write(place, fresh);
+  write(position, fresh);
   return fresh;
 }

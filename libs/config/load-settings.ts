@@ -9,7 +9,7 @@ import { warnOfGarbageCollection } from './sections/garbage-collection.ts';
 import { assertNetworks } from './sections/gateway.ts';
 import { checkSocketPaths } from './sections/socket-paths.ts';
 import { checkWorkloads } from './sections/workloads.ts';
-import { type Place, type Settings, toSettings } from './settings.ts';
+import { type ProcessInstance, type Settings, toSettings } from './settings.ts';
 
 /** What there is to say of a configuration before anything of it is acted on. */
 export interface ConfigurationCheck {
@@ -25,7 +25,10 @@ export interface ConfigurationCheck {
  * Judges a configuration as a whole: what is not supported, what contradicts itself, and whether everything can be
  * compiled that is compiled at the start. It looks at no file; {@link checkFiles} does.
  */
-export function checkConfiguration(loaded: LoadedConfiguration, place?: Place): ConfigurationCheck {
+export function checkConfiguration(
+  loaded: LoadedConfiguration,
+  instance?: ProcessInstance,
+): ConfigurationCheck {
   const of = (wanted: string) =>
     loaded.diagnostics.filter(({ level }) => level === wanted).map(({ message }) => message);
   const check: ConfigurationCheck = {
@@ -41,7 +44,7 @@ export function checkConfiguration(loaded: LoadedConfiguration, place?: Place): 
       return undefined;
     }
   };
-  const settings = attempt(() => toSettings(loaded, place));
+  const settings = attempt(() => toSettings(loaded, instance));
   if (settings === undefined) return check;
   const { auth, http, sockets, debug, gateway, garbage } = settings;
   check.problems.push(
@@ -79,9 +82,9 @@ export function checkConfiguration(loaded: LoadedConfiguration, place?: Place): 
  */
 export async function loadSettings(
   path: string | undefined,
-  place?: Place,
+  instance?: ProcessInstance,
 ): Promise<{ loaded: LoadedConfiguration; settings: Settings; warnings: string[] }> {
-  return usableSettings(await loadConfiguration(path), place);
+  return usableSettings(await loadConfiguration(path), instance);
 }
 
 /**
@@ -90,9 +93,9 @@ export async function loadSettings(
  */
 export function usableSettings(
   loaded: LoadedConfiguration,
-  place?: Place,
+  instance?: ProcessInstance,
 ): { loaded: LoadedConfiguration; settings: Settings; warnings: string[] } {
-  const { settings, problems, warnings } = checkConfiguration(loaded, place);
+  const { settings, problems, warnings } = checkConfiguration(loaded, instance);
   if (settings === undefined || problems.length > 0) {
     const where = loaded.path === undefined ? '' : `${loaded.path}: `;
     throw new ConfigurationError(problems.map((problem) => where + problem));

@@ -56,7 +56,7 @@ export interface Settings extends StorageSettings {
 }
 
 /** Which process it is that acts on them. */
-export interface Place {
+export interface ProcessInstance {
   /** Its number among those of its service, from 1. */
   worker?: number;
   /** The folder of the sockets, as its supervisor has it. */
@@ -69,7 +69,7 @@ export interface Place {
  */
 export function toSettings(
   { configuration, path, fileSecret }: LoadedConfiguration,
-  { worker = 1, sockets: told }: Place = {},
+  { worker = 1, sockets: told }: ProcessInstance = {},
 ): Settings {
   const { log, loglevel, storage, portcullis, catalog, tags } = configuration;
   return fromParts((part) => {

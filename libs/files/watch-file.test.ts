@@ -17,7 +17,7 @@ async function watched(first: string) {
   const { log } = createRecordingLog();
   const load = async () => void loaded.push(await readFile(path, 'utf8').catch(() => 'gone'));
   const watch = watchFile(path, load, log, 20);
-  await watch.look();
+  await watch.refresh();
   return {
     path,
     loaded,
@@ -63,7 +63,7 @@ test('one that could not be read for a moment is read later, and that is said on
     20,
   );
   try {
-    await watch.look();
+    await watch.refresh();
     await writeFile(path, 'second');
     await waitFor('the second', () => loaded.includes('second'));
     assert.equal(failures, 3);
@@ -101,6 +101,6 @@ test('one that becomes shorter and stays so is loaded', async () => {
 test('who asks for a look knows afterwards that it was taken', async () => {
   await using file = await watched('first');
   await writeFile(file.path, 'second, longer');
-  await file.watch.look();
+  await file.watch.refresh();
   assert.deepEqual(file.loaded, ['first', 'second, longer']);
 });

@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from '#libs/log/logger.ts';
 
-/** Milliseconds between two looks; Kubernetes swaps symbolic links, which no watcher sees well. */
+/** Milliseconds between two checks; Kubernetes swaps symbolic links, which no watcher sees well. */
 const usual = 2000;
 /** Milliseconds within which nobody has written to a file that is whole. */
 const settled = 250;
@@ -13,7 +13,7 @@ export interface WatchedFile {
   /** Reads the file again now, changed or not, as whoever asks for it knows that it is whole. */
   reload(): Promise<void>;
   /** Looks now whether it changed; resolves when what it saw was taken. */
-  look(): Promise<void>;
+  refresh(): Promise<void>;
   close(): void;
 }
 
@@ -29,7 +29,7 @@ interface FileState {
  * Calls `load` when the file changes and nobody has written to it for a quarter of a second: what is written in
  * several steps is read when it is whole. One that became shorter without being replaced, or that is gone, is given
  * two seconds. A load that fails is reported, and what was loaded before stays.
- * @param interval milliseconds between two looks
+ * @param interval milliseconds between two checks
  */
 export function watchFile(
   path: string,
@@ -37,9 +37,9 @@ export function watchFile(
   log: Logger,
   interval = usual,
 ): WatchedFile {
-  /** The state that was loaded; undefined before the first look. */
+  /** The state that was loaded; undefined before the first check. */
   let taken: { state: FileState | undefined } | undefined;
-  let looking: Promise<void> | undefined;
+  let refreshing: Promise<void> | undefined;
   let running: Promise<void> = Promise.resolve();
   const closed = new AbortController();
 
@@ -99,7 +99,7 @@ export function watchFile(
     return state;
   }
 
-  async function lookOnce(): Promise<void> {
+  async function refreshOnce(): Promise<void> {
     try {
       if (taken === undefined) {
         // What changed since the caller read it is taken now, without a word.
@@ -110,7 +110,7 @@ export function watchFile(
         );
         if (failure?.reason === 'content') sayInvalid(failure.error);
         if (failure?.reason === 'passing') {
-          // What could not be read is tried again with the next look.
+          // What could not be read is tried again with the next check.
           if (unread === undefined) sayInvalid(failure.error);
           unread = { state };
           return;
@@ -122,7 +122,7 @@ export function watchFile(
       const state = await whole(taken.state);
       if (isSame(state, taken.state)) return;
       const wasSaid = unread !== undefined && isSame(unread.state, state);
-      // What could not be read is tried again with the next look.
+      // What could not be read is tried again with the next check.
       if (await reloadNow(wasSaid)) taken = { state };
       else unread = { state };
     } catch {
@@ -130,17 +130,17 @@ export function watchFile(
     }
   }
 
-  const look = () => {
-    looking ??= lookOnce().finally(() => {
-      looking = undefined;
+  const refresh = () => {
+    refreshing ??= refreshOnce().finally(() => {
+      refreshing = undefined;
     });
-    return looking;
+    return refreshing;
   };
-  void look();
-  const timer = setInterval(() => void look(), interval).unref();
+  void refresh();
+  const timer = setInterval(() => void refresh(), interval).unref();
   return {
     reload,
-    look,
+    refresh,
     close() {
       clearInterval(timer);
       closed.abort();

@@ -18,7 +18,7 @@ export interface Shares {
 }
 
 /** One party, among those that share something with it. */
-interface Place {
+interface Member {
   /** What is shared: by accounts, by networks, or by the networks in one. */
   group: string;
   party: string;
@@ -29,11 +29,11 @@ export function createShares(capacity: number): Shares {
   const groups = new Map<string, Map<string, number>>();
   let used = 0;
 
-  const mineOf = ({ group, party }: Place) => groups.get(group)?.get(party) ?? 0;
+  const mineOf = ({ group, party }: Member) => groups.get(group)?.get(party) ?? 0;
 
   function change(parties: Parties, amount: number): void {
     used += amount;
-    for (const { group, party } of placesOf(parties)) {
+    for (const { group, party } of membersOf(parties)) {
       const known = groups.get(group) ?? new Map<string, number>();
       const now = (known.get(party) ?? 0) + amount;
       if (now > 0) known.set(party, now);
@@ -44,8 +44,8 @@ export function createShares(capacity: number): Shares {
   }
 
   /** Its part of what there is: of the whole with one to come, of a network's with the others in it. */
-  function shareOf(place: Place, widerShare: number | undefined): number {
-    const others = groups.get(place.group)?.size ?? 0;
+  function shareOf(member: Member, widerShare: number | undefined): number {
+    const others = groups.get(member.group)?.size ?? 0;
     return widerShare === undefined ? capacity / (others + 1) : widerShare / Math.max(1, others);
   }
 
@@ -57,11 +57,11 @@ export function createShares(capacity: number): Shares {
       if (used + amount > capacity) return false;
       if (used + amount <= capacity * plenty) return true;
       let widerShare: number | undefined;
-      for (const place of placesOf(parties)) {
-        const isWithin = place.group.startsWith(within);
-        const share = shareOf(place, isWithin ? widerShare : undefined);
+      for (const member of membersOf(parties)) {
+        const isWithin = member.group.startsWith(within);
+        const share = shareOf(member, isWithin ? widerShare : undefined);
         widerShare = share;
-        const mine = mineOf(place);
+        const mine = mineOf(member);
         // One who has nothing yet is never told to wait for a share that is smaller than what it needs.
         if (mine === 0) continue;
         const left = capacity - used - amount;
@@ -73,16 +73,16 @@ export function createShares(capacity: number): Shares {
     },
     add: change,
     remove: (parties, amount) => change(parties, -amount),
-    most: (parties) => Math.max(0, ...placesOf(parties).map(mineOf)),
+    most: (parties) => Math.max(0, ...membersOf(parties).map(mineOf)),
   };
 }
 
 const within = 'in ';
 
-function placesOf({ subject, networks }: Parties): Place[] {
-  const places = networks.map((party, index) => {
+function membersOf({ subject, networks }: Parties): Member[] {
+  const members = networks.map((party, index) => {
     const wider = networks[index - 1];
     return { group: wider === undefined ? 'networks' : `${within}${wider}`, party };
   });
-  return subject === '' ? places : [{ group: 'accounts', party: subject }, ...places];
+  return subject === '' ? members : [{ group: 'accounts', party: subject }, ...members];
 }

@@ -1,7 +1,7 @@
 import type { Writable } from 'node:stream';
 
 /** Bytes that wait for a reader who is slow, or does not read at all; what is beyond is lost, and said. */
-const mostWaiting = 4 * 1024 * 1024;
+const maxWaiting = 4 * 1024 * 1024;
 /** Milliseconds until an output that failed is tried again. */
 const retryAfter = 1000;
 
@@ -47,7 +47,7 @@ export function createLineOutput(
   return {
     write(line) {
       if (closed) return;
-      if (now() - failedAt < retryAfter || stream.writableLength > mostWaiting) {
+      if (now() - failedAt < retryAfter || stream.writableLength > maxWaiting) {
         lost += 1;
         return;
       }

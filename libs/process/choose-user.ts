@@ -120,7 +120,7 @@ async function ownerFor(
 }
 
 /** So many folders of a tree are looked at. */
-const mostLooked = 500;
+const maxFolders = 500;
 
 /**
  * A folder at the top of the tree that does not belong to whoever has the tree: one of root's, as after a time with the
@@ -137,7 +137,7 @@ async function findOtherOwner(
     const itself = await lstat(folder).catch(() => undefined);
     if (itself?.isSymbolicLink() === true && itself.uid !== 0) continue;
     const names = await readdir(folder).catch(() => []);
-    for (const path of [folder, ...names.slice(0, mostLooked).map((one) => join(folder, one))]) {
+    for (const path of [folder, ...names.slice(0, maxFolders).map((one) => join(folder, one))]) {
       const found = await lstat(path).catch(() => undefined);
       // Files and sockets of others can be moved to here by whoever has the folder they are in.
       if (found?.isDirectory() !== true || found.uid === uid) continue;

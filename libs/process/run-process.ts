@@ -1,6 +1,6 @@
 import { parseConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings } from '#libs/config/load-settings.ts';
-import { type Place, type Settings, toSettings } from '#libs/config/settings.ts';
+import { type ProcessInstance, type Settings, toSettings } from '#libs/config/settings.ts';
 import { aggregateStatus } from '#libs/http/aggregate-status.ts';
 import { serveDebug } from '#libs/http/debug-server.ts';
 import { createProcessStatus, type ProcessStatus } from '#libs/http/process-status.ts';
@@ -65,9 +65,9 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
   }
   try {
     const { config, worker, sockets } = parseProcessArguments(process.argv.slice(2));
-    const place = { worker, sockets };
+    const instance = { worker, sockets };
     name = workerName(service, worker);
-    const { settings, isRestart } = await settingsFor(service, config, place);
+    const { settings, isRestart } = await settingsFor(service, config, instance);
     log = createLogger({ ...settings.log, process: name });
     endOnExceptions(log);
     if (!isSupervised()) log.info({ configuration: settings.configPath ?? 'built-in' }, 'starting');
@@ -104,17 +104,17 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
 async function settingsFor(
   service: ServiceName,
   config: string | undefined,
-  place: Place,
+  instance: ProcessInstance,
 ): Promise<{ settings: Settings; isRestart: boolean }> {
   if (!isSupervised()) {
-    const { settings } = await loadSettings(config, place);
+    const { settings } = await loadSettings(config, instance);
     assertAgreedSockets(settings, [service]);
     return { settings, isRestart: false };
   }
   const { configuration, access, isRestart } = await startInstructions();
-  const settings = toSettings(await parseConfiguration(configuration), place);
+  const settings = toSettings(await parseConfiguration(configuration), instance);
   if (access === undefined || settings.auth === undefined) return { settings, isRestart };
-  const { auth } = toSettings(await parseConfiguration(access), place);
+  const { auth } = toSettings(await parseConfiguration(access), instance);
   const { groups, users } = auth ?? settings.auth;
   const inForce = { rules: auth?.rules, groups, users };
   return { settings: { ...settings, auth: { ...settings.auth, ...inForce } }, isRestart };

@@ -45,10 +45,10 @@ export function emptyAllowed<Schema extends z.ZodType>(schema: Schema): Schema {
   return describe(schema, { empty: 'kept' });
 }
 
-const wanted = (what: string) => (issue: { input?: unknown }) =>
+const mustBe = (what: string) => (issue: { input?: unknown }) =>
   issue.input === undefined || issue.input === null ? 'is missing' : `must be ${what}`;
 
-const scalar = z.union([z.string(), z.number(), z.boolean()], { error: wanted('text') });
+const scalar = z.union([z.string(), z.number(), z.boolean()], { error: mustBe('text') });
 
 /** Of what was copied from where secrets are not shown, somebody must be told. */
 const copied = `${redacted} is what stands for a secret where it is shown; write the secret itself`;
@@ -79,7 +79,7 @@ const yes = /^(?:true|yes|on|y)$/i;
 const no = /^(?:false|no|off|n)$/i;
 
 export const flag = describe(
-  z.union([z.boolean(), z.string()], { error: wanted('true or false') }).transform((value, ctx) => {
+  z.union([z.boolean(), z.string()], { error: mustBe('true or false') }).transform((value, ctx) => {
     if (value === true || (value !== false && yes.test(value))) return true;
     if (value === false || no.test(value)) return false;
     ctx.addIssue({ code: 'custom', message: 'must be true or false' });
@@ -93,7 +93,7 @@ export function count(least: number, most: number) {
   const message = `must be a whole number from ${least} to ${most}`;
   return describe(
     z
-      .union([z.number(), z.string()], { error: wanted(`a whole number from ${least} to ${most}`) })
+      .union([z.number(), z.string()], { error: mustBe(`a whole number from ${least} to ${most}`) })
       .transform((value, ctx) => {
         const number =
           typeof value === 'number' || /^-?\d{1,15}$/.test(value) ? Number(value) : NaN;
@@ -116,7 +116,7 @@ export function duration(least: string, most: string, { orZero = false } = {}) {
   const message = `must be from ${least} to ${most}${orZero ? ', or 0s' : ''}`;
   return describe(
     z
-      .union([z.string(), z.number()], { error: wanted('a duration such as 10s, 5m or 1h30m') })
+      .union([z.string(), z.number()], { error: mustBe('a duration such as 10s, 5m or 1h30m') })
       .transform((value, ctx) => {
         const exact = typeof value === 'number' ? value / 1e6 : parseDuration(value.trim());
         if (exact === undefined || !(exact >= 0)) {
@@ -153,7 +153,7 @@ function withUnits(value: number, { least, most }: { least: number; most: number
 /** One value or a list of them; `""` is none. */
 export const textList = describe(
   z
-    .union([scalar, z.array(scalar)], { error: wanted('a text or a list of texts') })
+    .union([scalar, z.array(scalar)], { error: mustBe('a text or a list of texts') })
     .transform((value, ctx) => {
       const list = [value].flat().map(String);
       if (!list.includes('')) return list;
@@ -166,7 +166,7 @@ export const textList = describe(
 /** The values of a header, which may be empty. */
 export const headerValues = describe(
   z
-    .union([scalar, z.array(scalar)], { error: wanted('a text or a list of texts') })
+    .union([scalar, z.array(scalar)], { error: mustBe('a text or a list of texts') })
     .transform((value) => [value].flat().map(String))
     .refine((values) => values.every(isHeaderValue), {
       message:
@@ -182,7 +182,7 @@ function isHeaderValue(text: string): boolean {
 /** One value or a list of them, which are never shown. */
 export const secretList = describe(
   z
-    .union([scalar, z.array(scalar)], { error: wanted('a text or a list of texts') })
+    .union([scalar, z.array(scalar)], { error: mustBe('a text or a list of texts') })
     .transform((value, ctx) => {
       const list = [value].flat();
       if (!list.includes(redacted)) return list.map((one) => new Secret(String(one)));

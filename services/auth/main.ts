@@ -98,7 +98,7 @@ async function startAuth({
   opened = accounts;
   redis?.subscribe(
     invalidationChannel,
-    () => void Promise.all([accounts.look(), revocations.look()]),
+    () => void Promise.all([accounts.refresh(), revocations.refresh()]),
   );
   const workloads = await openWorkloads(auth.workloads, log);
   const { window } = auth.limits;
@@ -170,7 +170,7 @@ async function startAuth({
     },
     async reload() {
       audit.reopen();
-      await Promise.all([policy.reload(), keys.reload(), accounts.reload(), revocations.look()]);
+      await Promise.all([policy.reload(), keys.reload(), accounts.reload(), revocations.refresh()]);
     },
   };
 }

@@ -50,14 +50,14 @@ export interface Revocations {
   /** The same for one; undefined if nothing of it is void. */
   notBefore(subject: string): number | undefined;
   /** Looks now whether an operator made something void. */
-  look(): Promise<void>;
+  refresh(): Promise<void>;
   close(): void;
 }
 
 export interface RevocationOptions {
   stateFolder: string;
   /** Knows whether a secret is the same as before. */
-  history: Pick<SecretHistory, 'fingerprint' | 'look'>;
+  history: Pick<SecretHistory, 'fingerprint' | 'refresh'>;
   log: Logger;
   /** Called when an operator made something void. */
   onVoided?: () => void;
@@ -113,7 +113,7 @@ export async function openRevocations({
   return {
     async follow(accounts, onVoid = () => {}) {
       const now = Math.floor(Date.now() / 1000);
-      await history.look();
+      await history.refresh();
       const before = state;
       const seen = Object.fromEntries(
         [...accounts].map(([account, hash]) => [
@@ -145,7 +145,7 @@ export async function openRevocations({
     },
     all: () => all,
     notBefore: (subject) => (Object.hasOwn(all, subject) ? all[subject] : undefined),
-    look: watch.look,
+    refresh: watch.refresh,
     close: watch.close,
   };
 }

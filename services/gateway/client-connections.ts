@@ -34,7 +34,7 @@ export function createClientConnections(budget: Budget): ClientConnections {
 
   /** Connections without a share, by the widest network they come from. */
   const unleased = new Map<string, number>();
-  const mostRefused = Math.max(2, Math.floor(budget.capacity * (room - 1) * roomOfOne));
+  const maxRefused = Math.max(2, Math.floor(budget.capacity * (room - 1) * roomOfOne));
 
   const take = (address: string) => budget.tryTake(partiesOf(address), 1);
 
@@ -48,7 +48,7 @@ export function createClientConnections(budget: Budget): ClientConnections {
         const network = partiesOf(address).networks[0] ?? '';
         const refused = unleased.get(network) ?? 0;
         // On a Unix socket nobody has ends to be told apart by, and nobody can be told.
-        if (connection.lease === undefined && (key === undefined || refused >= mostRefused)) {
+        if (connection.lease === undefined && (key === undefined || refused >= maxRefused)) {
           socket.destroy();
           return;
         }

@@ -80,10 +80,10 @@ async function warnOfUsers({ htpasswd, users }: AuthSettings): Promise<string[]>
   if (text === undefined) return [];
   const { accounts, problems } = parseHtpasswd(text);
   const key = `auth.htpasswd.path: ${htpasswd}`;
-  const warnings = problems.slice(0, mostLines).map((problem) => `${key}: ${problem}`);
-  if (problems.length > mostLines) {
+  const warnings = problems.slice(0, maxLines).map((problem) => `${key}: ${problem}`);
+  if (problems.length > maxLines) {
     warnings.push(
-      `${key}: so are ${problems.length - mostLines} more lines; see: portcullis user list`,
+      `${key}: so are ${problems.length - maxLines} more lines; see: portcullis user list`,
     );
   }
   const isMeant = saysNoAccounts(text);
@@ -96,7 +96,7 @@ async function warnOfUsers({ htpasswd, users }: AuthSettings): Promise<string[]>
 }
 
 /** Lines of a file that are told one by one. */
-const mostLines = 5;
+const maxLines = 5;
 
 interface NamedFile {
   key: string;

@@ -12,7 +12,7 @@ export interface AccountStores {
   /** Reads their files again now. */
   reload(): Promise<void>;
   /** Looks now whether their files changed. */
-  look(): Promise<void>;
+  refresh(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -86,8 +86,8 @@ export async function openAccounts(
     async reload() {
       await Promise.all([users.reload(), robots.reload()]);
     },
-    async look() {
-      await Promise.all([users.look(), robots.look()]);
+    async refresh() {
+      await Promise.all([users.refresh(), robots.refresh()]);
     },
     async close() {
       await Promise.all([users.close(), robots.close()]);

@@ -30,7 +30,7 @@ export interface SecretHistory {
    */
   add(forms: readonly OtherForm[]): Promise<void>;
   /** Reads what another token service has written. */
-  look(): Promise<void>;
+  refresh(): Promise<void>;
 }
 
 /** Account → fingerprint of a later form → those of the first. */
@@ -62,17 +62,17 @@ export async function openSecretHistory(path: string, secret: Buffer): Promise<S
     return { account: plain('account', account, form), identity: plain('identity', account, form) };
   }
 
-  async function look(): Promise<void> {
+  async function refresh(): Promise<void> {
     const found = await stat(path).catch(() => undefined);
     const state = found === undefined ? '' : `${found.ino} ${found.size} ${found.mtimeMs}`;
     if (state === seen) return;
     forms = parseForms(await readIfPresent(path), path);
     seen = state;
   }
-  await look();
+  await refresh();
 
   return {
-    look,
+    refresh,
     fingerprint: (purpose, account, form) => originOf(account, form)[purpose],
     async add(others) {
       await editFile(path, (text) => {

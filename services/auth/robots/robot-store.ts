@@ -25,7 +25,7 @@ export interface RobotStore {
   all(): ReadonlyMap<string, Robot>;
   /** Reads the file again now. */
   reload(): Promise<void>;
-  look(): Promise<void>;
+  refresh(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -96,7 +96,7 @@ export async function openRobots({
     all: () => robots,
     find,
     reload: watch.reload,
-    look: watch.look,
+    refresh: watch.refresh,
 
     verify(account, secret) {
       const robot = find(account);

@@ -4,7 +4,7 @@ import type { Lane } from '../limits/login-limits.ts';
 import type { BcryptPool } from './bcrypt-pool.ts';
 
 /** Milliseconds that a comparison may have to wait before it begins. */
-const mostWait = 2500;
+const maxWait = 2500;
 /** Milliseconds of one round of bcrypt (of 2^cost) until some were measured: about 65 ms at cost 10. */
 const firstGuess = 65 / 2 ** 10;
 /** Milliseconds that it is remembered how often a network asked, and how many networks. */
@@ -148,7 +148,7 @@ export function createComparisonQueue({
       signal?.throwIfAborted();
       asks.set(network, (asks.get(network) ?? 0) + 1);
       const wait = expectedWait(comparison);
-      if (wait > mostWait && !makeRoom(comparison)) {
+      if (wait > maxWait && !makeRoom(comparison)) {
         onEnd('shed', 0);
         throw tooMany(wait);
       }
@@ -158,11 +158,11 @@ export function createComparisonQueue({
           if (!remove(job)) return;
           onEnd(outcome, performance.now() - since);
           settle();
-          reject(outcome === 'left' ? signal?.reason : tooMany(mostWait));
+          reject(outcome === 'left' ? signal?.reason : tooMany(maxWait));
         };
         const onAbort = () => giveUp('left');
         // Others came first in the meantime.
-        const timer = setTimeout(() => giveUp('shed'), mostWait).unref();
+        const timer = setTimeout(() => giveUp('shed'), maxWait).unref();
         const settle = () => {
           clearTimeout(timer);
           signal?.removeEventListener('abort', onAbort);

@@ -29,7 +29,7 @@ export interface HtpasswdUsers extends UserStore {
   /** Reads the file again now. */
   reload(): Promise<void>;
   /** Looks now whether the file changed. */
-  look(): Promise<void>;
+  refresh(): Promise<void>;
   /** Takes other users of the configuration. */
   configure(users: ConfiguredUsers): Promise<void>;
 }
@@ -147,7 +147,7 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
   return {
     accounts: () => accounts,
     reload: watch.reload,
-    look: watch.look,
+    refresh: watch.refresh,
     labelsOf: (account) => (written.has(account) ? undefined : configured.get(account)?.labels),
 
     async configure(users) {

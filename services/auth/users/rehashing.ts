@@ -53,7 +53,7 @@ export function createRehashing(options: RehashingOptions): Rehashing {
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();
   let given = false;
-  const wanted = () => Math.max(inForce().cost, defaultCost);
+  const requiredCost = () => Math.max(inForce().cost, defaultCost);
 
   async function isOurs(): Promise<boolean> {
     try {
@@ -74,7 +74,7 @@ export function createRehashing(options: RehashingOptions): Rehashing {
     if (batch.size === 0 || !(await isOurs())) return;
     const made: (Rehashed & { before: string })[] = [];
     for (const [account, { password, hash: before }] of batch) {
-      const hash = await pool.run({ kind: 'hash', password, cost: wanted() });
+      const hash = await pool.run({ kind: 'hash', password, cost: requiredCost() });
       made.push({ account, password, before, hash });
     }
     await history.add(made.map(({ account, before, hash: after }) => ({ account, before, after })));
@@ -101,7 +101,7 @@ export function createRehashing(options: RehashingOptions): Rehashing {
 
   return {
     async consider(account, password, hash) {
-      if (given || costOf(hash) >= wanted() || pending.size >= maxPending) return;
+      if (given || costOf(hash) >= requiredCost() || pending.size >= maxPending) return;
       pending.set(account, { password, hash });
       timer ??= setTimeout(() => void flush(), delay).unref();
     },

@@ -95,12 +95,12 @@ export async function openForRepair(config: string | undefined): Promise<OpenFor
         owning ??= own();
         const ownership = await owning;
         const held = await coordination.locks.exclusive(key);
-        const look = async () => {
+        const assertHeld = async () => {
           await ownership.assertOwned();
-          await held.look();
+          await held.assertHeld();
         };
         return {
-          look,
+          assertHeld,
           async confirm() {
             await ownership.assertOwned();
             await held.confirm();

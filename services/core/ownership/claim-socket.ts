@@ -17,7 +17,7 @@ export interface ClaimSocket {
  * @throws Error where the filesystem takes no sockets, or the path is taken
  */
 export async function openClaimSocket(path: string): Promise<ClaimSocket> {
-  const place = await shorten(path);
+  const short = await shorten(path);
   try {
     const server = createServer((socket) => {
       socket.on('error', () => {});
@@ -25,7 +25,7 @@ export async function openClaimSocket(path: string): Promise<ClaimSocket> {
     });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
-      server.listen(place.path, resolve);
+      server.listen(short.path, resolve);
     });
     // What fails from here on, as a connection that cannot be accepted, tells of nothing.
     server.on('error', () => {});
@@ -33,26 +33,26 @@ export async function openClaimSocket(path: string): Promise<ClaimSocket> {
     return {
       async close() {
         await new Promise((resolve) => server.close(resolve));
-        await place.folder?.close();
+        await short.folder?.close();
       },
     };
   } catch (error) {
-    await place.folder?.close();
+    await short.folder?.close();
     throw error;
   }
 }
 
 /** @returns refused: whoever listened there is no more */
 export async function askSocket(path: string): Promise<'accepted' | 'refused' | 'unknown'> {
-  let place: Place;
+  let short: ShortPath;
   try {
-    place = await shorten(path);
+    short = await shorten(path);
   } catch {
     return 'unknown';
   }
   try {
     return await new Promise((resolve) => {
-      const socket = connect(place.path);
+      const socket = connect(short.path);
       const end = (answer: 'accepted' | 'refused' | 'unknown') => {
         socket.destroy();
         resolve(answer);
@@ -65,18 +65,18 @@ export async function askSocket(path: string): Promise<'accepted' | 'refused' | 
       });
     });
   } finally {
-    await place.folder?.close();
+    await short.folder?.close();
   }
 }
 
-interface Place {
+interface ShortPath {
   path: string;
   /** Open as long as the path is used. */
   folder?: FileHandle;
 }
 
-/** The same place under a name that is short enough. */
-async function shorten(path: string): Promise<Place> {
+/** The same short under a name that is short enough. */
+async function shorten(path: string): Promise<ShortPath> {
   if (Buffer.byteLength(path) <= longestPath) return { path };
   const folder = await open(dirname(path), 'r');
   return { path: `/proc/self/fd/${folder.fd}/${basename(path)}`, folder };

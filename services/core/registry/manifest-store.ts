@@ -145,13 +145,13 @@ export function createManifestStore({
   async function tagsToMove(
     repository: RepositoryName,
     digest: Digest,
-    wanted: readonly Tag[],
+    pushedTags: readonly Tag[],
     condition: Condition | undefined,
   ): Promise<readonly Tag[]> {
-    if (condition === undefined) return wanted;
-    const current = await Promise.all(wanted.map((tag) => tags.resolve(repository, tag)));
-    const elsewhere = wanted.filter((_, index) => current[index] !== digest);
-    return elsewhere.length === 0 ? wanted : elsewhere;
+    if (condition === undefined) return pushedTags;
+    const current = await Promise.all(pushedTags.map((tag) => tags.resolve(repository, tag)));
+    const elsewhere = pushedTags.filter((_, index) => current[index] !== digest);
+    return elsewhere.length === 0 ? pushedTags : elsewhere;
   }
 
   /** An attempt may have ended between a manifest's link and its entry among the referrers of its subject. */
@@ -186,17 +186,17 @@ export function createManifestStore({
         () => parseManifest(bytes, bareMediaType(contentType), { maxDescriptors }),
         requester,
       );
-      const wanted = reference.kind === 'tag' ? [reference.tag, ...moreTags] : moreTags;
+      const pushedTags = reference.kind === 'tag' ? [reference.tag, ...moreTags] : moreTags;
       // Nothing of this repository is deleted meanwhile, and nobody else moves these tags.
       using shared = await locks.shared(repository, requester);
       using alone = await exclusiveAll(
         locks,
-        wanted.map((tag) => tagKey(repository, tag)),
+        pushedTags.map((tag) => tagKey(repository, tag)),
         requester,
       );
-      const toMove = await tagsToMove(repository, digest, wanted, condition);
+      const toMove = await tagsToMove(repository, digest, pushedTags, condition);
       for (const tag of toMove) await assertTagCondition(repository, tag, digest, condition);
-      if (wanted.length === 0) await assertManifestCondition(repository, digest, condition);
+      if (pushedTags.length === 0) await assertManifestCondition(repository, digest, condition);
       const missing = await assertReferences(repository, manifest, {
         rules,
         isThere: (reference) => isThere(repository, reference),
@@ -213,7 +213,7 @@ export function createManifestStore({
         await referrers.ensure(repository, manifest.subject.digest, digest, shared);
       }
       const moved: TagMove[] = [];
-      for (const tag of wanted) {
+      for (const tag of pushedTags) {
         moved.push({ tag, from: await tags.resolve(repository, tag) });
         if (!toMove.includes(tag)) continue;
         await tags.point(repository, tag, digest, {

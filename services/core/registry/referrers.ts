@@ -49,7 +49,7 @@ interface Stores {
 }
 
 /** What one page reads at most; the last manifest may go beyond. */
-const mostRead = { manifests: 2000, bytes: 32 * 1024 * 1024 };
+const maxRead = { manifests: 2000, bytes: 32 * 1024 * 1024 };
 
 /** What is remembered of a manifest, which never changes. */
 interface Facts {
@@ -139,7 +139,7 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
       let passed: Digest | undefined;
       for await (const digest of candidates(repository, subject, after, options)) {
         options.signal?.throwIfAborted();
-        const isEnough = read.manifests >= mostRead.manifests || read.bytes >= mostRead.bytes;
+        const isEnough = read.manifests >= maxRead.manifests || read.bytes >= maxRead.bytes;
         if (isEnough) return { descriptors, next: passed };
         const stored = await manifests.read(repository, digest);
         read = { manifests: read.manifests + 1, bytes: read.bytes + (stored?.bytes.length ?? 0) };

@@ -2,10 +2,10 @@
 const fresh = 200;
 
 /** Answers in turn that may be late before one that is late counts: whoever answers is slow. */
-const mostLate = 3;
+const maxLate = 3;
 
 /** Answers in turn of which none was of use: no other one would be. */
-const mostUseless = 6;
+const maxUseless = 6;
 
 export interface AskOptions {
   /** Milliseconds; an answer that is older tells of nothing. */
@@ -27,11 +27,11 @@ export async function askFreshly(
   ask: () => Promise<unknown>,
   { longest, now = () => performance.now() }: AskOptions,
 ): Promise<void> {
-  for (let late = 0; late <= mostUseless; late += 1) {
+  for (let late = 0; late <= maxUseless; late += 1) {
     const askedAt = now();
     await ask();
     const took = now() - askedAt;
-    if (took < fresh || (took < longest && late >= mostLate)) return;
+    if (took < fresh || (took < longest && late >= maxLate)) return;
   }
   throw new AnswersLateError('answers about the lock come too late to rely on');
 }

@@ -84,7 +84,7 @@ export function createEmbeddedLocks(): Locks {
     return {
       // What is in our own memory, nobody else can take; whose the tree is, its storage asks.
       confirm: () => confirmWanted(requester),
-      look: () => confirmWanted(requester),
+      assertHeld: () => confirmWanted(requester),
       [Symbol.dispose]() {
         if (!held) return;
         held = false;

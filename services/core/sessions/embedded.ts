@@ -101,11 +101,11 @@ export function createEmbeddedSessionStore({
         get session() {
           return entry.session;
         },
-        async look() {
+        async assertHeld() {
           await confirmWanted(requester);
           assertMine();
         },
-        confirm: () => lock.look(),
+        confirm: () => lock.assertHeld(),
         async update(progress) {
           assertMine();
           entry.session = { ...entry.session, ...progress };

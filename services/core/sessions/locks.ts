@@ -22,8 +22,8 @@ export interface Confirmable {
    * @throws RequestGoneError if the request is no longer to be carried out
    */
   confirm(): Promise<void>;
-  /** Looks once. @throws as `confirm` */
-  look(): Promise<void>;
+  /** Asks once, where the lock is kept. @throws as `confirm` */
+  assertHeld(): Promise<void>;
 }
 
 /** A held lock; dispose of it to let go. */
@@ -75,15 +75,15 @@ export async function confirmWanted({ signal }: Requester): Promise<void> {
 }
 
 /** Milliseconds in which several must have been looked at: less than any lease. */
-const longestLook = 4000;
+const longestAnswer = 4000;
 
 /**
  * Confirms several for one step. Their answers must be of one time: while one lay unread, another may have been lost.
  * @throws as {@link Confirmable.confirm}
  */
 export async function confirmTogether(...all: readonly Confirmable[]): Promise<void> {
-  const look = () => Promise.all(all.map((one) => one.look()));
-  await askFreshly(look, { longest: longestLook });
+  const assertHeld = () => Promise.all(all.map((one) => one.assertHeld()));
+  await askFreshly(assertHeld, { longest: longestAnswer });
 }
 
 /** Locks of several keys; dispose of them to let go of all. */

@@ -45,7 +45,7 @@ export function measureSessions(store: SessionStore, metrics: Metrics | undefine
       get session() {
         return lock.session;
       },
-      look: () => lock.look(),
+      assertHeld: () => lock.assertHeld(),
       confirm: () => lock.confirm(),
       update: (progress) => lock.update(progress),
       async remove() {

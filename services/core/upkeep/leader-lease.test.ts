@@ -26,7 +26,7 @@ test('a core that was held up past its lease asks anew', async () => {
       const held = await embedded.tryExclusive(key);
       return (
         held && {
-          look: () => held.look(),
+          assertHeld: () => held.assertHeld(),
           async confirm() {
             if (lost) throw new LockLostError('held up');
           },

@@ -49,7 +49,7 @@ export interface CheckReport {
 }
 
 /** Looks in turn at most, where each found something to repair. */
-const mostRounds = 5;
+const maxRounds = 5;
 
 /**
  * Looks through a tree, ours or the original registry's, while it is served (docs/fsck.md). What looks
@@ -70,7 +70,7 @@ export async function checkTree(
     repaired.push(...ofRound);
     if (round === 1) damaged = others.filter(({ kind }) => kind === 'damaged-blob');
     else others.push(...damaged);
-    if (ofRound.length === 0 || round === mostRounds) {
+    if (ofRound.length === 0 || round === maxRounds) {
       return { ...report, findings: [...repaired, ...others] };
     }
   }
@@ -123,7 +123,7 @@ async function repairAlone(
   repository: RepositoryName | undefined,
   { isStillSo, repair }: Required<Pick<SuspectedFinding, 'isStillSo' | 'repair'>>,
 ): Promise<'repaired' | 'not so any more' | 'busy'> {
-  for (let attempt = 1; attempt <= mostAttempts; attempt += 1) {
+  for (let attempt = 1; attempt <= maxAttempts; attempt += 1) {
     try {
       using held = await locks.exclusive(repository ?? ofBlobs);
       if (!(await isStillSo())) return 'not so any more';
@@ -144,7 +144,7 @@ async function repairAlone(
 const ofBlobs = 'repair of blobs';
 
 /** Attempts at one repair, where others are at the same place. */
-const mostAttempts = 3;
+const maxAttempts = 3;
 
 async function countTrash(trash: Trash): Promise<number> {
   const items = new Set<string>();

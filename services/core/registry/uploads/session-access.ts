@@ -133,7 +133,7 @@ function withDescription(lock: SessionLock, description: Description): SessionLo
     get session() {
       return { ...lock.session, ...description };
     },
-    look: () => lock.look(),
+    assertHeld: () => lock.assertHeld(),
     confirm: () => lock.confirm(),
     update: (progress) => lock.update(progress),
     remove: () => lock.remove(),

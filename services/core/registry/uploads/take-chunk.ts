@@ -48,7 +48,11 @@ export async function takeChunk(
   }
   // What a process that was held up finds waiting may have been answered long ago.
   await confirmWanted(requester);
-  await using writer = new RepeatedChunkWriter(partial, begin, wanted({ requester, releaseAsked }));
+  await using writer = new RepeatedChunkWriter(
+    partial,
+    begin,
+    assertWantedBy({ requester, releaseAsked }),
+  );
   let received = 0;
   try {
     // A stop ends what waits for bytes, however slowly they come.
@@ -94,7 +98,7 @@ function assertWhole(received: number, announced: number, releaseAsked: AbortSig
 }
 
 /** Whether somebody waits for what a request does, and nobody else for the upload: asked between two pieces of it. */
-export function wanted({
+export function assertWantedBy({
   requester,
   releaseAsked,
 }: Pick<LockedRequest, 'requester' | 'releaseAsked'>): () => void {

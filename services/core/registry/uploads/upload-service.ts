@@ -9,7 +9,7 @@ import { paths } from '../paths.ts';
 import { readLink } from '../small-files.ts';
 import { createPartialUploads } from './partial-uploads.ts';
 import { createSessionAccess, type UploadKey, unknownUpload } from './session-access.ts';
-import { discard, takeChunk, type UploadChunk, wanted } from './take-chunk.ts';
+import { assertWantedBy, discard, takeChunk, type UploadChunk } from './take-chunk.ts';
 import { createUploadEnding } from './upload-ending.ts';
 import { measureUpload, pruneUploadFolder, readUploadFolder } from './upload-folder.ts';
 import { writeSessionFiles } from './upload-holder.ts';
@@ -158,7 +158,7 @@ export function createUploadService({
 
     append: (key, chunk, requester = unattended) =>
       withLock(key, requester, (request) =>
-        partials.use(request.lock, wanted(request), (partial) =>
+        partials.use(request.lock, assertWantedBy(request), (partial) =>
           takeChunk(request, partial, chunk),
         ),
       ),
@@ -179,7 +179,7 @@ export function createUploadService({
             throw unknownUpload(key.id);
           }
         }
-        await partials.use(request.lock, wanted(request), async (partial) => {
+        await partials.use(request.lock, assertWantedBy(request), async (partial) => {
           if (hasBody) await takeChunk(request, partial, chunk);
           await commit(request, partial, digest);
         });

@@ -113,15 +113,15 @@ export function createRedisLocks({
 
   function hold(mine: Lease): Held {
     leases.add(mine);
-    const look = async () => {
+    const assertHeld = async () => {
       await confirmWanted(mine.requester);
       await renew(mine);
       // Its connection may have ended while the answer lay unread.
       await confirmWanted(mine.requester);
     };
     return {
-      look,
-      confirm: () => askFreshly(look, { longest: lease / 2, now: ownTime }),
+      assertHeld,
+      confirm: () => askFreshly(assertHeld, { longest: lease / 2, now: ownTime }),
       [Symbol.dispose]() {
         if (leases.delete(mine)) release(mine.key, mine.token);
       },

@@ -57,7 +57,7 @@ export function createRedisSessionStore({
   const keyOf = (id: UploadId) => `portcullis:upload:{${id}}`;
   const keysOf = (id: UploadId, { id: attempt }: Requester) => [keyOf(id), givenUpKey(id, attempt)];
   const freed = (id: UploadId) => `free ${id}`;
-  const wanted = (id: UploadId) => `want ${id}`;
+  const wakeMessage = (id: UploadId) => `want ${id}`;
 
   async function enter(
     id: UploadId,
@@ -66,7 +66,7 @@ export function createRedisSessionStore({
   ): Promise<UploadSession | undefined> {
     const giveUpAt = performance.now() + drainPeriod;
     for (;;) {
-      const args = [now(), ttl, lease, turn, wakeChannel, wanted(id)];
+      const args = [now(), ttl, lease, turn, wakeChannel, wakeMessage(id)];
       const answer = (await redis.run(acquireScript, keysOf(id, requester), args)) as [
         outcome: string,
         fields: string[],
@@ -113,7 +113,7 @@ export function createRedisSessionStore({
     };
     // While Redis is away the lease runs on; whether anybody took the turn shows afterwards.
     const timer = setInterval(() => void renew().catch(() => {}), lease / 3).unref();
-    const stopListening = wake.on(wanted(id), ask);
+    const stopListening = wake.on(wakeMessage(id), ask);
     return () => {
       clearInterval(timer);
       stopListening();
@@ -150,14 +150,14 @@ export function createRedisSessionStore({
         get session() {
           return session;
         },
-        async look() {
+        async assertHeld() {
           await confirmWanted(requester);
           const args = [now(), lease, turn];
           const answer = await redis.run(renewScript, keysOf(id, requester), args);
           assertDone(answer === 2 ? 1 : answer);
           await confirmWanted(requester);
         },
-        confirm: () => askFreshly(lock.look, { longest: lease / 2 }),
+        confirm: () => askFreshly(lock.assertHeld, { longest: lease / 2 }),
         async update(progress) {
           const args = [now(), ttl, lease, turn, ...formatProgress(progress)];
           assertDone(await redis.run(updateScript, keysOf(id, requester), args));
