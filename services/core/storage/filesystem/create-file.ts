@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, type FileHandle, mkdir, open } from 'node:fs/promises';
+import { access, type FileHandle, mkdir, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Modes } from './root-folder.ts';
 
@@ -28,13 +28,33 @@ export async function createFile(
   }
 }
 
-/** Makes a directory and all above it. mkdir says that there is no such folder where it means that the filesystem is read-only. */
+/**
+ * Makes a directory and all above it, also while a collection prunes them. mkdir says that there is no such folder where
+ * it means that the filesystem is read-only, or that one on the way was pruned; of that it also says that it is none.
+ */
 export async function makeFolders(path: string, mode: number): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') await assertWritable(path);
-    throw error;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      await mkdir(path, { recursive: true, mode });
+      return;
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === 'ENOENT') await assertWritable(path);
+      else if (code !== 'ENOTDIR' || (await isBlocked(path))) throw error;
+      if (attempt === attempts) throw error;
+    }
+  }
+}
+
+/** Whether something that is no folder stands on the way. */
+async function isBlocked(path: string): Promise<boolean> {
+  for (let folder = path; ; folder = dirname(folder)) {
+    try {
+      return !(await stat(folder)).isDirectory();
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    }
   }
 }
 
