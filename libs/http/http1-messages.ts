@@ -1,13 +1,18 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
+import { countPieces, SmallPieces } from './small-pieces.ts';
 
 /** A request of HTTP/1.1 that counts its body. */
 export class Http1Request extends IncomingMessage {
   /** Bytes of the body that came and were read. */
   received = 0;
+  readonly #pieces = new SmallPieces(this, (chunk) => super.push(chunk));
 
-  override push(chunk: Buffer | null, ...rest: unknown[]): boolean {
+  readonly #count = countPieces(() => this.socket.destroy());
+
+  override push(chunk: Buffer | null): boolean {
     this.received += chunk?.length ?? 0;
-    return super.push(chunk, ...(rest as []));
+    if (chunk !== null) this.#count(chunk.length);
+    return this.#pieces.push(chunk);
   }
 }
 

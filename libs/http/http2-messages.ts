@@ -7,6 +7,7 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { ReadableOptions } from 'node:stream';
+import { SmallPieces } from './small-pieces.ts';
 
 /** Headers that HTTP/2 has no place for (RFC 9113 section 8.2.2). */
 const connectionSpecific: ReadonlySet<string> = new Set([
@@ -60,6 +61,9 @@ function afterPing(session: Http2Session, action: () => void): void {
   if (session.destroyed || !session.ping(done)) awaitingPing.delete(session);
 }
 
+/** Milliseconds, and bytes a second, in which a client has to take an answer that is complete. */
+const usualTaking = { time: 60_000, rate: 4096 } as const;
+
 /** A request of HTTP/2 for code written for HTTP/1.1. */
 export class Http2Request extends Http2ServerRequest {
   override readonly headers: IncomingHttpHeaders;
@@ -67,6 +71,7 @@ export class Http2Request extends Http2ServerRequest {
   override method: string;
   /** Bytes of the body that came and were read. */
   received = 0;
+  readonly #pieces = new SmallPieces(this, (chunk) => super.push(chunk));
 
   constructor(
     stream: ServerHttp2Stream,
@@ -82,7 +87,7 @@ export class Http2Request extends Http2ServerRequest {
 
   override push(chunk: Buffer | null): boolean {
     this.received += chunk?.length ?? 0;
-    return super.push(chunk);
+    return this.#pieces.push(chunk);
   }
 }
 
@@ -92,6 +97,8 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
   override closed = false;
   /** True once the whole answer is with the client; settled when the stream is over. */
   override writableFinished = false;
+  /** Milliseconds from its end in which the client has to take it; however slowly it does, what is untaken keeps memory. */
+  takenWithin: number | undefined;
   #written = 0;
 
   constructor(stream: ServerHttp2Stream) {
@@ -130,6 +137,16 @@ export class Http2Response extends Http2ServerResponse<Http2Request> {
   override write(chunk: string | Uint8Array, ...rest: unknown[]): boolean {
     this.#written += Buffer.byteLength(chunk);
     return super.write(chunk, ...(rest as []));
+  }
+
+  override end(...args: unknown[]): this {
+    super.end(...(args as []));
+    if (this.closed) return this;
+    const { time, rate } = usualTaking;
+    const allowed = this.takenWithin ?? time + (1000 * this.untaken) / rate;
+    const timer = setTimeout(() => this.reset(constants.NGHTTP2_CANCEL), allowed).unref();
+    this.stream.once('close', () => clearTimeout(timer));
+    return this;
   }
 
   /** Breaks the answer off, so that the client cannot take it for whole. */

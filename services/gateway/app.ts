@@ -6,6 +6,7 @@ import { createApp } from '#libs/http/app.ts';
 import { hasBody } from '#libs/http/body.ts';
 import { disposeWithAnswer } from '#libs/http/client-gone.ts';
 import { closeAfter } from '#libs/http/end-early.ts';
+import { Http2Response } from '#libs/http/http2-messages.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { trustNoPeer } from '#libs/http/peer-check.ts';
 import type { ProcessStatus } from '#libs/http/process-status.ts';
@@ -109,8 +110,19 @@ function identifyClient({ proxies, prefix, headers, log, ...options }: GatewayOp
   };
 }
 
-/** How many requests without a body one with a body counts as: so much more of it is in memory, however slowly it comes. */
-const weightWithBody = 4;
+/**
+ * How many other requests one counts as that carries something large, one way or the other: so much more of it is in
+ * memory, however slowly it goes on.
+ */
+const weightOfLarge = 4;
+
+/** Whether a request has a body, or gets a blob. */
+function carriesMuch({ req, method, path }: GatewayContext): boolean {
+  return hasBody(req) || (method === 'GET' && path.includes('/blobs/'));
+}
+
+/** Milliseconds in which a client has to take a refusal. */
+const refusalTime = 1000;
 
 /** Takes a share of what is scarce, until the answer is over. @throws RegistryError TOOMANYREQUESTS */
 function admit({ budgets, connections }: GatewayOptions): Step {
@@ -121,9 +133,13 @@ function admit({ budgets, connections }: GatewayOptions): Step {
       closeAfter(ctx.res);
       throw error;
     }
-    const weight = hasBody(ctx.req) ? weightWithBody : 1;
+    const weight = carriesMuch(ctx) ? weightOfLarge : 1;
     const lease = budgets.requests.tryTake(partiesOf(ctx.state.client), weight);
-    if (lease === undefined) throw budgets.requests.refuse();
+    if (lease === undefined) {
+      // It has no share of the memory that an answer keeps which its client does not take.
+      if (ctx.res instanceof Http2Response) ctx.res.takenWithin = refusalTime;
+      throw budgets.requests.refuse();
+    }
     disposeWithAnswer(ctx.res, lease);
     await next();
   };

@@ -190,4 +190,41 @@ describe('what the edge shares out among networks', () => {
     );
     assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
   });
+
+  test('requests: one that gets a blob counts as four', async () => {
+    await start({ limits: { requests: 16 } });
+    gateway.core.otherwise(hang);
+    const client = await rawClient(gateway.port);
+    clients.push(client);
+    client.send(`GET /v2/a/blobs/sha256:${'a'.repeat(64)} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await waitFor('its share', () => gateway.budgets.requests.used === 4);
+  });
+
+  test('streams of HTTP/2: beyond the share of a network they are reset at once, whether requests are served or not', async () => {
+    await start({
+      limits: { requests: 16 },
+      server: { tls: await createCertificate(), http2: true },
+    });
+    const session = connectHttp2(`https://127.0.0.1:${gateway.port}`, {
+      rejectUnauthorized: false,
+      settings: { initialWindowSize: 0 },
+    });
+    session.on('error', () => {});
+    try {
+      // Answers that are not taken: those of refusals are given up after a second.
+      const streams = Array.from({ length: 40 }, () => {
+        const stream = session.request({ ':path': '/' });
+        stream.on('error', () => {});
+        return stream;
+      });
+      await waitFor('most to be reset', () => streams.filter(({ closed }) => closed).length >= 20);
+      const codes = new Set(streams.filter(({ closed }) => closed).map(({ rstCode }) => rstCode));
+      assert.ok(codes.has(7), 'REFUSED_STREAM');
+      assert.ok(gateway.budgets.streams.used <= 24);
+      await waitFor('refusals to be given up', () => gateway.budgets.streams.used <= 16);
+    } finally {
+      session.destroy();
+    }
+    await waitFor('all to be given back', () => gateway.budgets.streams.used === 0);
+  });
 });

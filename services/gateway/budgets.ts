@@ -6,13 +6,23 @@ export interface GatewayBudgets {
   connections: Budget;
   /** Requests being served; over HTTP/2 one connection has many. */
   requests: Budget;
+  /** Streams of HTTP/2 that are open, whether their requests are served or refused. */
+  streams: Budget;
 }
 
+/** Streams for each request that may be served: some are still to be told that theirs is not. */
+const streamsPerRequest = 1.5;
+
 export function createGatewayBudgets(limits: GatewayLimits): GatewayBudgets {
-  const budget = (name: keyof GatewayBudgets, message: string) =>
-    createBudget({ name, capacity: limits[name], maxWait: 0, message });
+  const budget = (name: keyof GatewayBudgets, message: string, capacity: number) =>
+    createBudget({ name, capacity, maxWait: 0, message });
   return {
-    connections: budget('connections', 'there are too many connections'),
-    requests: budget('requests', 'too many requests are being served'),
+    connections: budget('connections', 'there are too many connections', limits.connections),
+    requests: budget('requests', 'too many requests are being served', limits.requests),
+    streams: budget(
+      'streams',
+      'too many streams are open',
+      Math.ceil(streamsPerRequest * limits.requests),
+    ),
   };
 }

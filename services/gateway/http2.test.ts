@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { before, describe, test } from 'node:test';
 import { drain } from '#libs/http/serve.ts';
 import { createCertificate } from '../../test/support/certificate.ts';
+import { createSmallBudget } from '../../test/support/small-budget.ts';
 import { createHttp2Server } from './http2.ts';
 
 describe('createHttp2Server', () => {
@@ -17,7 +18,15 @@ describe('createHttp2Server', () => {
 
   const hour = 3_600_000;
   const serve = async (listener: RequestListener, times: { keepAlive?: number } = {}) => {
-    const limits = { handshake: hour, headersTimeout: hour, keepAlive: hour, idle: hour, ...times };
+    const streams = createSmallBudget();
+    const limits = {
+      streams,
+      handshake: hour,
+      headersTimeout: hour,
+      keepAlive: hour,
+      idle: hour,
+      ...times,
+    };
     const server = createHttp2Server({ tls, ...limits }, listener);
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;

@@ -1,15 +1,23 @@
 import type { RequestListener, Server } from 'node:http';
-import { constants, createSecureServer, type ServerHttp2Session } from 'node:http2';
+import {
+  constants,
+  createSecureServer,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import { Http2Request, Http2Response } from '#libs/http/http2-messages.ts';
 import { serverOptions } from '#libs/http/serve.ts';
+import { countPieces } from '#libs/http/small-pieces.ts';
+import type { Budget } from '#libs/limits/budget.ts';
+import { partiesOf } from '#libs/limits/parties.ts';
 
 const MiB = 1024 * 1024;
 
 /** What a client may send of one body before we have read any of it; one upload, one stream. */
-const streamWindow = 8 * MiB;
+const streamWindow = MiB / 2;
 /** The same for all bodies of a connection together. */
-const sessionWindow = 16 * MiB;
+const sessionWindow = 2 * MiB;
 
 /**
  * Node and nghttp2 end a session by themselves for a flood of SETTINGS or PING frames (1000 answers not
@@ -43,6 +51,8 @@ export interface Http2Options {
   keepAlive: number;
   /** Milliseconds for what is left of a stream when its answer is complete. */
   idle: number;
+  /** Shares out streams: each keeps memory from when it is opened, served or not. */
+  streams: Pick<Budget, 'tryTake'>;
 }
 
 /**
@@ -71,6 +81,7 @@ export function createHttp2Server(options: Http2Options, listener: RequestListen
   });
   server.on('session', (session) => {
     session.setLocalWindowSize(sessionWindow);
+    shareStreams(session, options.streams);
     limitSession(session, options);
     // Its handshake was under way when the server was closed, and nothing else would tell it.
     if (!server.listening) session.close();
@@ -82,6 +93,16 @@ export function createHttp2Server(options: Http2Options, listener: RequestListen
     closeAllConnections() {
       for (const socket of sockets) socket.destroy();
     },
+  });
+}
+
+/** Resets streams for which there is no share, before anything is made of them. */
+function shareStreams(session: ServerHttp2Session, streams: Http2Options['streams']): void {
+  const parties = partiesOf(session.socket.remoteAddress ?? '');
+  session.on('stream', (stream) => {
+    const lease = streams.tryTake(parties, 1);
+    if (lease === undefined) stream.close(constants.NGHTTP2_REFUSED_STREAM);
+    else stream.once('close', () => lease[Symbol.dispose]());
   });
 }
 
@@ -101,8 +122,11 @@ function limitSession(
     }, time);
   };
 
+  const count = countPieces(() => session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM));
+
   session.on('stream', (stream) => {
     open += 1;
+    watchFrames(stream, count);
     clearTimeout(timer);
     stream.once('close', () => {
       open -= 1;
@@ -119,4 +143,13 @@ function limitSession(
   });
   session.once('close', () => clearTimeout(timer));
   endAfter(headersTimeout);
+}
+
+/** Frames come to the stream before anybody reads it: no event tells of them. */
+function watchFrames(stream: ServerHttp2Stream, count: (bytes: number) => void): void {
+  const push = stream.push.bind(stream);
+  stream.push = (chunk: Buffer | null, ...rest: []) => {
+    if (chunk !== null) count(chunk.length);
+    return push(chunk, ...rest);
+  };
 }

@@ -78,7 +78,7 @@ async function startGateway({
   const handle = app.callback();
   const tlsOptions = http.tls === undefined ? undefined : await loadTls(http.tls);
   const server = createGatewayServer(
-    { ...http, ...gateway, tls: tlsOptions, connections, log },
+    { ...http, ...gateway, tls: tlsOptions, connections, streams: budgets.streams, log },
     (request, response) => void handle(request, response),
   );
   const tls = http.tls === undefined ? undefined : followTls(server as HttpsServer, http.tls, log);

@@ -8,6 +8,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { applyTimeouts, serverOptions } from '#libs/http/serve.ts';
+import type { Budget } from '#libs/limits/budget.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { createNetworks } from '#libs/values/networks.ts';
 import { beginInTurn, limitPipelining } from './begin-in-turn.ts';
@@ -37,6 +38,8 @@ export interface GatewayServerOptions {
   /** Milliseconds for the first bytes of TLS, and for its handshake. */
   handshakeTimeout?: number;
   connections: ClientConnections;
+  /** Shares out streams of HTTP/2. */
+  streams: Budget;
   log: Logger;
 }
 
@@ -71,12 +74,12 @@ export function createGatewayServer(
 type ServerOptions = GatewayServerOptions & { handshakeTimeout: number };
 
 function createServer(
-  { tls, http2, headersTimeout, idleTimeout: idle, handshakeTimeout }: ServerOptions,
+  { tls, http2, headersTimeout, idleTimeout: idle, handshakeTimeout, streams }: ServerOptions,
   listener: RequestListener,
 ): Server {
   if (tls !== undefined && http2) {
     const times = { handshake: handshakeTimeout, headersTimeout, keepAlive, idle };
-    return createHttp2Server({ tls, ...times }, listener);
+    return createHttp2Server({ tls, streams, ...times }, listener);
   }
   const server =
     tls === undefined

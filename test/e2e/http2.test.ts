@@ -55,10 +55,10 @@ describe('HTTP/2', () => {
   test('comes with its windows and its number of streams', async () => {
     const { remoteSettings, socket } = client.session;
     assert.equal((socket as unknown as { alpnProtocol: string }).alpnProtocol, 'h2');
-    assert.equal(remoteSettings.initialWindowSize, 8 * MiB);
+    assert.equal(remoteSettings.initialWindowSize, MiB / 2);
     assert.equal(remoteSettings.maxConcurrentStreams, 100);
     const window = () => client.session.state.remoteWindowSize ?? 0;
-    await waitFor('the window of the session', () => window() >= 8 * MiB);
+    await waitFor('the window of the session', () => window() >= MiB);
   });
 
   test('an image is pushed and pulled with a token that the challenge led to', async () => {

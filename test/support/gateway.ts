@@ -114,6 +114,7 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<Gateway> {
       idleTimeout: idle,
       proxyProtocol: false,
       connections,
+      streams: budgets.streams,
       log,
       ...setup.server,
     },

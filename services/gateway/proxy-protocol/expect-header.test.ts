@@ -20,6 +20,7 @@ import { createCertificate } from '../../../test/support/certificate.ts';
 import { binaryHeader, extra, ipv4Block, proxyLine } from '../../../test/support/proxy-header.ts';
 import { createRecordingLog } from '../../../test/support/recording-log.ts';
 import { segmentedSocket } from '../../../test/support/segmented-socket.ts';
+import { createSmallBudget } from '../../../test/support/small-budget.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
 import { createHttp2Server } from '../http2.ts';
 import { expectProxyHeader } from './expect-header.ts';
@@ -46,11 +47,12 @@ describe('a server that expects a PROXY header', () => {
   });
 
   const times = { handshake: hour, headersTimeout: hour, keepAlive: hour, idle: hour };
+  const streams = createSmallBudget();
   const servers: Readonly<Record<string, (listener: RequestListener) => Server>> = {
     'plain HTTP': (listener) => createServer(serverOptions, listener),
     HTTPS: (listener) => createHttpsServer({ ...serverOptions, ...tls }, listener),
-    'HTTP/1.1 beside HTTP/2': (listener) => createHttp2Server({ tls, ...times }, listener),
-    'HTTP/2': (listener) => createHttp2Server({ tls, ...times }, listener),
+    'HTTP/1.1 beside HTTP/2': (listener) => createHttp2Server({ tls, streams, ...times }, listener),
+    'HTTP/2': (listener) => createHttp2Server({ tls, streams, ...times }, listener),
   };
 
   interface Setup {
