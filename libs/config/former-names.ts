@@ -7,14 +7,15 @@ const formerNames: Readonly<Record<string, string>> = { hop: 'internal' };
  * Gives what stands under a former name its present one, in the file's tree and in the environment.
  * @param tree changed in place
  * @returns the environment with present names, a warning for each section found under a former one, and a problem
- *   where one stands there under both
+ *   where one stands there under both, of the file and of the environment
  */
 export function replaceFormerNames(
   tree: Record<string, unknown>,
   env: Environment,
-): { env: Environment; warnings: string[]; problems: string[] } {
+): { env: Environment; warnings: string[]; problems: string[]; problemsOfEnv: string[] } {
   const warnings: string[] = [];
   const problems: string[] = [];
+  const problemsOfEnv: string[] = [];
   const renamed: Record<string, string | undefined> = { ...env };
   for (const [former, present] of Object.entries(formerNames)) {
     const [from, to] = [former, present].map((name) => `REGISTRY_PORTCULLIS_${name.toUpperCase()}`);
@@ -22,7 +23,7 @@ export function replaceFormerNames(
       if (name !== from && !name.startsWith(`${from}_`)) continue;
       const presentName = `${to}${name.slice(from?.length)}`;
       if (env[presentName] !== undefined) {
-        problems.push(`${name}: is called ${presentName} now, which is set too`);
+        problemsOfEnv.push(`${name}: is called ${presentName} now, which is set too`);
       }
       renamed[presentName] = value;
       delete renamed[name];
@@ -42,5 +43,5 @@ export function replaceFormerNames(
     delete sections[former];
     warnings.push(`portcullis.${former}: is called portcullis.${present} now`);
   }
-  return { env: renamed, warnings, problems };
+  return { env: renamed, warnings, problems, problemsOfEnv };
 }

@@ -173,7 +173,12 @@ auth: { htpasswd: { path: } }
 redis:
 portcullis: { hop: {}, internal: {}, gatway: {} }
 `;
-    const env = { REGISTRY_HTTP_TLS_CLIENTCAS_3: 'x', REGISTRY_LOG_LEVEL: 'loud' };
+    const env = {
+      REGISTRY_HTTP_TLS_CLIENTCAS_3: 'x',
+      REGISTRY_LOG_LEVEL: 'loud',
+      REGISTRY_PORTCULLIS_HOP_SECRETFILE: '/a',
+      REGISTRY_PORTCULLIS_INTERNAL_SECRETFILE: '/b',
+    };
     await assert.rejects(load(text, env), ({ message }: Error) => {
       const lines = message
         .split('\n')
@@ -194,6 +199,14 @@ portcullis: { hop: {}, internal: {}, gatway: {} }
           `${pattern} in ${message}`,
         );
       }
+      // What the environment says is told as such.
+      const hop = message.split('\n').find((line) => line.includes('PORTCULLIS_HOP'));
+      assert.match(hop ?? '', /^REGISTRY_PORTCULLIS_HOP_SECRETFILE: /);
+      return true;
+    });
+    const slip = 'portcullis: { acl: [{ match: { acount: x }, actions: [pull] }] }';
+    await assert.rejects(load(minimal(slip)), ({ message }: Error) => {
+      assert.equal(message.split('\n').length, 1, message);
       return true;
     });
   });

@@ -93,7 +93,7 @@ async function configure(
   }
   // All that is wrong with its form is told at once; what its values come to together is judged when that is right.
   const former = replaceFormerNames(tree, env);
-  const problems = former.problems.map((text) => where + text);
+  const problems = [...former.problems.map((text) => where + text), ...former.problemsOfEnv];
   const applied = applyEnvironment(tree, configurationSchema, former.env);
   problems.push(...applied.problems);
   expandBareNames(tree);
@@ -107,6 +107,7 @@ async function configure(
       const path = formatPath(issue.path);
       // What is told to be empty need not be told to be missing.
       if (empty.some((text) => text.startsWith(`${path}:`))) continue;
+      if (issue.code === 'unrecognized_keys' && unknown.problems.length > 0) continue;
       const variable = sourceOf(issue.path, applied.sources);
       const from = variable === undefined ? where : `${variable}: `;
       problems.push(`${from}${path}: ${describeIssue(issue, tree)}`);

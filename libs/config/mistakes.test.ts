@@ -188,11 +188,11 @@ describe('a key that was meant for portcullis and is not known stops the start',
     ['acl: []', /acl: unknown key; it belongs under portcullis/],
     [
       'portcullis: { acl: [{ match: { acount: bob }, actions: [pull] }] }',
-      /portcullis\.acl\[0\]\.match: unknown key acount; did you mean account\?/,
+      /portcullis\.acl\[0\]\.match\.acount: unknown key; did you mean account\?/,
     ],
     [
       'portcullis: { acl: [{ match: {}, action: [pull] }] }',
-      /portcullis\.acl\[0\].*: unknown key action; did you mean actions\?/,
+      /portcullis\.acl\[0\]\.action: unknown key; did you mean actions\?/,
     ],
   ];
   for (const [lines, message] of refused) {

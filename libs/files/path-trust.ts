@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs';
 import { lstat, readlink } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 
 /** Symbolic links followed on a way, as the kernel does. */
 const maxLinks = 40;
@@ -24,7 +24,8 @@ export interface Walked {
 /** Walks to a path as the kernel does, and tells what it passes: whoever owns one of these decides where the path leads. */
 export async function walkTo(path: string): Promise<Walked> {
   const steps: PathStep[] = [];
-  let parts = namesIn(resolve(path));
+  // Not made shorter before: behind a link, `..` is above what it leads to.
+  let parts = namesIn(isAbsolute(path) ? path : `${process.cwd()}/${path}`);
   let folder = '/';
   for (let links = 0; links <= maxLinks; ) {
     const [name, ...rest] = parts;

@@ -16,7 +16,7 @@ export interface Instance extends Target {
   inFlight: number;
   /** False once a request failed or a check did, until a check succeeds. */
   ready: boolean;
-  /** Aborted when it answered no check for a while; another one when it is back. */
+  /** Aborted when it took connections for a while and answered no check; another one when it is back. */
   down: AbortController;
 }
 
@@ -47,17 +47,17 @@ export function createInstance(
   onChecked: OnChecked,
 ): CheckedInstance {
   let isAsking = false;
-  /** Whether it answered the last question. */
-  let answers = true;
-  /** Seconds that it has been silent, as far as this process itself ran meanwhile. */
-  let silentFor = 0;
+  /** Whether it took the last question and did not answer it. */
+  let isSilent = false;
+  /** Checks since it answered one, or since it takes no connections: seconds as far as this process itself ran. */
+  let silentChecks = 0;
 
   async function ask(): Promise<void> {
     isAsking = true;
     try {
       const question = { target, agent, method: 'GET', path: '/readyz' } as const;
       const { status, headers } = await requestText({ ...question, timeout: checkTimeout });
-      answers = true;
+      isSilent = false;
       if (instance.down.signal.aborted) instance.down = new AbortController();
       const unspoken = describeUnspoken(protocolOf(headers));
       const ready = status === 200 && unspoken === undefined;
@@ -66,7 +66,7 @@ export function createInstance(
       const { code = '', message } = error as NodeJS.ErrnoException;
       // Of one that has ended, the system closes the connections; one of an earlier version that is about to end
       // takes no more, and ends what it has.
-      answers = takesNoConnections.has(code);
+      isSilent = !takesNoConnections.has(code);
       onChecked(instance, false, message);
     } finally {
       isAsking = false;
@@ -82,14 +82,14 @@ export function createInstance(
     down: new AbortController(),
 
     check(patience) {
-      silentFor = isAsking || !answers ? silentFor + 1 : 0;
-      if (silentFor >= patience) instance.down.abort();
+      silentChecks = isAsking || isSilent ? silentChecks + 1 : 0;
+      if (silentChecks >= patience) instance.down.abort();
       if (!isAsking) void ask();
     },
 
     pauseChecks() {
-      answers = true;
-      silentFor = 0;
+      isSilent = false;
+      silentChecks = 0;
     },
   };
   return instance;

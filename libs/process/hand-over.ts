@@ -1,6 +1,6 @@
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lchown, lstat, mkdir, open, readdir } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { UserIds } from '#libs/config/sections/user.ts';
 import { makeFolders } from '../files/make-folders.ts';
 import {
@@ -119,7 +119,7 @@ export async function openFolder(path: string): Promise<FileHandle | undefined> 
  * @returns undefined if somebody else can
  */
 async function inRootsHands(path: string): Promise<string | undefined> {
-  const { steps, end } = await walkTo(dirname(resolve(path)));
+  const { steps, end } = await walkTo(dirname(path));
   const isRoots = ({ stats }: PathStep) =>
     stats.isSymbolicLink() ? stats.uid === 0 : isRootsFolder(stats);
   const top = { place: '/', stats: await lstat('/') };

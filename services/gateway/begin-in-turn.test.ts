@@ -2,8 +2,6 @@ import assert from 'node:assert/strict';
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { describe, test } from 'node:test';
-import { startGateway } from '../../test/support/gateway.ts';
-import { rawClient } from '../../test/support/raw-client.ts';
 import { beginInTurn } from './begin-in-turn.ts';
 
 describe('requests of one breath', () => {
@@ -54,23 +52,4 @@ describe('requests of one breath', () => {
     send(client, 'last');
     assert.deepEqual(await nextTurn(), ['last']);
   });
-});
-
-test('a connection on which requests come faster than answers are taken is closed', async () => {
-  const gateway = await startGateway();
-  try {
-    const get = 'GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n';
-    const few = await rawClient(gateway.port);
-    few.send(get.repeat(16));
-    await few.until(/(?:HTTP\/1\.1 200 .*){16}/s);
-    few.send(get);
-    await few.until(/(?:HTTP\/1\.1 200 .*){17}/s);
-    few.socket.destroy();
-    const many = await rawClient(gateway.port);
-    many.send(get.repeat(200));
-    await many.untilClosed();
-    assert.ok(gateway.core.requests.length <= 17 + 16, `${gateway.core.requests.length}`);
-  } finally {
-    await gateway.close();
-  }
 });

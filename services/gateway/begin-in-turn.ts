@@ -5,16 +5,13 @@ import { networksOf } from '#libs/values/client-networks.ts';
 /** Requests that are begun in one turn of the event loop: whoever comes waits no longer than these take. */
 const perTurn = 16;
 
-/** Requests of one connection of HTTP/1.1 that may wait for their answers; hardly a client sends a second one. */
-const maxPipelined = 16;
-
 interface Exchange {
   request: IncomingMessage;
   response: ServerResponse;
 }
 
-/** Those who wait, by what they are told apart by; who had the last turn is the last. */
-type Turns<Key, Value> = Map<Key, Value>;
+/** Those who wait, by network and connection; who had the last turn is the last. */
+type Waiting = Map<string, Map<object, Exchange[]>>;
 
 /**
  * Begins requests in turn: of each network one, and within it of each connection one, a few in each turn of the event
@@ -22,7 +19,7 @@ type Turns<Key, Value> = Map<Key, Value>;
  * come, they would keep everybody else waiting for seconds. What its client has left meanwhile is not begun at all.
  */
 export function beginInTurn(listener: RequestListener): RequestListener {
-  const networks: Turns<string, Turns<object, Exchange[]>> = new Map();
+  const networks: Waiting = new Map();
   let begun = 0;
   let isScheduled = false;
 
@@ -56,7 +53,7 @@ export function beginInTurn(listener: RequestListener): RequestListener {
   };
 }
 
-function append(networks: Turns<string, Turns<object, Exchange[]>>, exchange: Exchange): void {
+function append(networks: Waiting, exchange: Exchange): void {
   const { request } = exchange;
   const network = networksOf(request.socket.remoteAddress ?? '').at(-1) ?? '';
   const connections = networks.get(network) ?? new Map<object, Exchange[]>();
@@ -68,7 +65,7 @@ function append(networks: Turns<string, Turns<object, Exchange[]>>, exchange: Ex
   else queue.push(exchange);
 }
 
-function takeNext(networks: Turns<string, Turns<object, Exchange[]>>): Exchange | undefined {
+function takeNext(networks: Waiting): Exchange | undefined {
   const [ofNetwork] = networks;
   if (ofNetwork === undefined) return undefined;
   const [network, connections] = ofNetwork;
@@ -85,18 +82,4 @@ function takeNext(networks: Turns<string, Turns<object, Exchange[]>>): Exchange 
 
 function hasLeft({ request, response }: Exchange): boolean {
   return response.closed || response.destroyed || request.socket.destroyed;
-}
-
-/** Ends connections of HTTP/1.1 on which a client sends requests faster than it takes answers. */
-export function limitPipelining(listener: RequestListener): RequestListener {
-  const unanswered = new WeakMap<object, number>();
-  return (request, response) => {
-    if (request instanceof Http2Request) return listener(request, response);
-    const { socket } = request;
-    const count = (unanswered.get(socket) ?? 0) + 1;
-    unanswered.set(socket, count);
-    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
-    if (count > maxPipelined) socket.destroy();
-    else listener(request, response);
-  };
 }

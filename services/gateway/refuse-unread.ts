@@ -1,4 +1,4 @@
-import type { Server, ServerResponse } from 'node:http';
+import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { endConnection } from './end-connection.ts';
 
@@ -12,17 +12,13 @@ const lines: Readonly<Record<string, string>> = {
 /**
  * Answers what no request can be made of, and closes. Node's own answer is lost with what the client still
  * sends, where somebody looked at the connection before TLS did.
- * @param answering the response that a connection is busy with, if there is one
+ * @param mayAnswer whether an answer on a connection would not be taken for that of a request
  */
-export function refuseUnread(
-  server: Server,
-  answering: (socket: Socket) => ServerResponse | undefined,
-): void {
+export function refuseUnread(server: Server, mayAnswer: (socket: Socket) => boolean): void {
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     const { code = '' } = error;
     const isRequest = /^(?:HPE|ERR_HTTP)_/.test(code);
-    // In the middle of another answer it would be taken for a part of that.
-    if (!isRequest || !socket.writable || answering(socket)?.headersSent === true) {
+    if (!isRequest || !socket.writable || !mayAnswer(socket)) {
       socket.destroy(error);
       return;
     }

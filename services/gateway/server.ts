@@ -1,19 +1,14 @@
-import {
-  createServer as createHttpServer,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import type { Socket } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { applyTimeouts, serverOptions } from '#libs/http/serve.ts';
 import type { Budget } from '#libs/limits/budget.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { createNetworks } from '#libs/values/networks.ts';
-import { beginInTurn, limitPipelining } from './begin-in-turn.ts';
+import { beginInTurn } from './begin-in-turn.ts';
 import type { ClientConnections } from './client-connections.ts';
 import { createHttp2Server } from './http2.ts';
+import { followPipelines } from './pipelines.ts';
 import { refusePlainHttp } from './plain-on-tls.ts';
 import { expectProxyHeader } from './proxy-protocol/expect-header.ts';
 import { refuseUnread } from './refuse-unread.ts';
@@ -52,17 +47,10 @@ export function createGatewayServer(
   listener: RequestListener,
 ): Server {
   const { tls, headersTimeout, handshakeTimeout = handshake } = options;
-  const answering = new WeakMap<Socket, ServerResponse>();
-  const begin = limitPipelining(beginInTurn(listener));
-  const server = createServer({ ...options, handshakeTimeout }, (request, response) => {
-    answering.set(request.socket, response);
-    response.once('close', () => {
-      if (answering.get(request.socket) === response) answering.delete(request.socket);
-    });
-    begin(request, response);
-  });
+  const pipelines = followPipelines(beginInTurn(listener));
+  const server = createServer({ ...options, handshakeTimeout }, pipelines.listener);
   applyTimeouts(server, { headers: headersTimeout, keepAlive });
-  refuseUnread(server, (socket) => answering.get(socket));
+  refuseUnread(server, pipelines.mayRefuse);
   // Who is called last looks first: whose connection it is, whether there is a share, what it speaks.
   checkFirstLine(server, tls !== undefined, headersTimeout);
   if (tls !== undefined) refusePlainHttp(server, handshakeTimeout);

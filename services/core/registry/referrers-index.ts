@@ -1,8 +1,15 @@
 import { type Digest, isDigest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver, type VisibleStep } from '../storage/driver.ts';
+import { digestsIn } from './digests-in.ts';
 import { paths } from './paths.ts';
 import { writeLink } from './small-files.ts';
+
+/** A manifest, and what it is about. */
+export interface ReferrerEntry {
+  subject: Digest;
+  digest: Digest;
+}
 
 /** Which manifests of a repository have a given subject: one small file for each. */
 export interface ReferrersIndex {
@@ -28,6 +35,8 @@ export interface ReferrersIndex {
     digest: Digest,
     step?: VisibleStep,
   ): Promise<void>;
+  /** All entries of a repository. */
+  all(repository: RepositoryName): AsyncGenerator<ReferrerEntry>;
   /** Digests of the manifests with this subject behind a digest, in byte order; empty: from the first on. */
   after(repository: RepositoryName, subject: Digest, last: string): AsyncGenerator<Digest>;
 }
@@ -67,18 +76,33 @@ export function createReferrersIndex(driver: StorageDriver): ReferrersIndex {
     async remove(repository, subject, digest, step) {
       await driver.remove(paths.referrer(repository, subject, digest), step);
     },
+    async *all(repository) {
+      for await (const subject of digestsIn(driver, paths.allReferrers(repository))) {
+        for (const name of await driver.list(paths.referrers(repository, subject))) {
+          const digest = digestOfEntry(name);
+          if (digest !== undefined) yield { subject, digest };
+        }
+      }
+    },
+
     async *after(repository, subject, last) {
       const folder = paths.referrers(repository, subject);
       // Of one algorithm the names are in the order of the digests, and those of sha256 come before those of sha512.
       for (let after = last.replace(':', '-'); ; ) {
         const names = await driver.list(folder, { after, limit: atOnce });
         for (const name of names) {
-          const digest = name.replace('-', ':');
-          if (isDigest(digest)) yield digest;
+          const digest = digestOfEntry(name);
+          if (digest !== undefined) yield digest;
         }
         after = names.at(-1) ?? '';
         if (names.length < atOnce) return;
       }
     },
   };
+}
+
+/** The digest that the name of an entry stands for: of `sha256-…` `sha256:…`; undefined for what is none of ours. */
+export function digestOfEntry(name: string): Digest | undefined {
+  const digest = name.replace('-', ':');
+  return isDigest(digest) ? digest : undefined;
 }

@@ -1,4 +1,4 @@
-import { type Digest, isDigest } from '#libs/oci/digest.ts';
+import type { Digest } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver, type VisibleStep } from '../../storage/driver.ts';
@@ -254,23 +254,18 @@ async function onlyTarget(
 /** Entries of the referrers index whose manifest is not here. */
 async function checkReferrers(context: CheckContext, repository: RepositoryName): Promise<void> {
   const { driver, report, now } = context;
-  for await (const subject of digestsIn(driver, paths.allReferrers(repository))) {
-    for (const name of await driver.list(paths.referrers(repository, subject))) {
-      const digest = name.replace('-', ':');
-      if (!isDigest(digest)) continue;
-      const isStale = async () =>
-        !(await isThere(context, { kind: 'manifest', repository, digest }));
-      if (!(await isStale())) continue;
-      const entry = await ifPresent(driver.stat(paths.referrer(repository, subject, digest)));
-      if (entry === undefined || entry.modified.getTime() > now().getTime() - pushTakes) continue;
-      report({
-        kind: 'stale-referrer',
-        repository,
-        subject: digest,
-        message: `it is listed among the referrers of ${subject}, but is not here`,
-        isStillSo: isStale,
-        repair: (step) => driver.remove(paths.referrer(repository, subject, digest), step),
-      });
-    }
+  for await (const { subject, digest } of createReferrersIndex(driver).all(repository)) {
+    const isStale = async () => !(await isThere(context, { kind: 'manifest', repository, digest }));
+    if (!(await isStale())) continue;
+    const entry = await ifPresent(driver.stat(paths.referrer(repository, subject, digest)));
+    if (entry === undefined || entry.modified.getTime() > now().getTime() - pushTakes) continue;
+    report({
+      kind: 'stale-referrer',
+      repository,
+      subject: digest,
+      message: `it is listed among the referrers of ${subject}, but is not here`,
+      isStillSo: isStale,
+      repair: (step) => driver.remove(paths.referrer(repository, subject, digest), step),
+    });
   }
 }

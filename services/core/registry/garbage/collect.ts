@@ -91,6 +91,7 @@ export async function collectGarbage(
   }
   if (!options.dryRun) {
     await emptyTrash(driver, trash, [...new Set(due)], {
+      olderThan: new Date(now().getTime() - options.delay),
       signal: options.signal,
       onExpired(size) {
         report.freed.items += 1;

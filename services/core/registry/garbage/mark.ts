@@ -1,17 +1,12 @@
-import { type Digest, digestParts, isDigest } from '#libs/oci/digest.ts';
+import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
 import { paths } from '../paths.ts';
+import { createReferrersIndex, type ReferrerEntry } from '../referrers-index.ts';
 import { readAll, readLink } from '../small-files.ts';
 import { namedDigests } from './named-digests.ts';
 import { findBytes, keyOf, readLinkOrRecover, type Trash } from './trash.ts';
-
-/** An entry of the referrers index: a manifest, and what it is about. */
-export interface ReferrerEntry {
-  subject: Digest;
-  digest: Digest;
-}
 
 /** What a repository needs of what it has, and what it does not. */
 export interface MarkedRepository {
@@ -54,7 +49,7 @@ export async function markRepository(
   options: MarkOptions,
 ): Promise<MarkedRepository> {
   const revisions = await readRevisions(driver, trash, repository);
-  const entries = await readReferrers(driver, repository);
+  const entries = await Array.fromAsync(createReferrersIndex(driver).all(repository));
   const kept = await keepManifests(driver, trash, repository, { ...options, revisions, entries });
   const needed = new Set<Digest>();
   const named = new Set<Digest>();
@@ -133,21 +128,6 @@ async function readRevision(
   return { target, names: namedDigests(bytes ?? Buffer.alloc(0)) };
 }
 
-/** All that the referrers index of a repository lists. */
-export async function readReferrers(
-  driver: StorageDriver,
-  repository: RepositoryName,
-): Promise<ReferrerEntry[]> {
-  const entries: ReferrerEntry[] = [];
-  for await (const subject of digestsIn(driver, paths.allReferrers(repository))) {
-    for (const name of await driver.list(paths.referrers(repository, subject))) {
-      const digest = name.replace('-', ':');
-      if (isDigest(digest)) entries.push({ subject, digest });
-    }
-  }
-  return entries;
-}
-
 interface KeepOptions extends MarkOptions {
   revisions: ReadonlyMap<Digest, Revision>;
   entries: readonly ReferrerEntry[];
@@ -165,8 +145,11 @@ async function keepManifests(
 ): Promise<Map<Digest, Revision>> {
   const kept = new Map<Digest, Revision>();
   const about = new Map<Digest, Digest[]>();
-  const addReferrer = (subject: Digest, digest: Digest) =>
-    about.set(subject, [...(about.get(subject) ?? []), digest]);
+  const addReferrer = (subject: Digest, digest: Digest) => {
+    const known = about.get(subject);
+    if (known === undefined) about.set(subject, [digest]);
+    else known.push(digest);
+  };
   for (const [digest, { names }] of revisions) {
     if (names.subject !== undefined) addReferrer(names.subject, digest);
   }

@@ -115,6 +115,8 @@ describeEachStorage('what is about a manifest', (open) => {
     const revisions = await storage.driver.list(paths.revisions(app as never));
     assert.deepEqual(revisions, []);
     assert.deepEqual(await referrersOf(image), []);
+    assert.deepEqual(await storage.driver.list(paths.allReferrers(app as never)), []);
+    assert.deepEqual(await storage.driver.list(paths.repositories), []);
   });
 
   test('is listed, whenever in a collection what it is about is tagged', async () => {
