@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { readText } from '../files/read-text.ts';
 import { Secret } from '../values/secret.ts';
 import { checkUnknownKeys } from './check-unknown-keys.ts';
@@ -188,15 +187,8 @@ function expandBareNames(tree: Record<string, unknown>): void {
 async function readSecretFile({ http, portcullis }: Configuration): Promise<Secret | undefined> {
   const path = portcullis.internal.secretfile;
   if (path === undefined || http.secret !== undefined) return undefined;
-  try {
-    return new Secret(await readFile(path, 'utf8'));
-  } catch (error) {
-    const { message } = error as Error;
-    throw new ConfigurationError(
-      [`portcullis.internal.secretfile: ${path} cannot be read: ${message}`],
-      {
-        cause: error,
-      },
-    );
-  }
+  const text = await readText(path, 'portcullis.internal.secretfile').catch((cause: Error) => {
+    throw new ConfigurationError([cause.message], { cause });
+  });
+  return new Secret(text);
 }

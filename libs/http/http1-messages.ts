@@ -21,17 +21,17 @@ export class Http1Response<
   Request extends IncomingMessage = IncomingMessage,
 > extends ServerResponse<Request> {
   /** Bytes that were handed to the connection. */
-  taken = 0;
+  written = 0;
 
   override write(chunk: string | Uint8Array, ...rest: unknown[]): boolean {
-    this.taken += Buffer.byteLength(chunk);
+    this.written += Buffer.byteLength(chunk);
     return super.write(chunk, ...(rest as []));
   }
 
   override end(...args: unknown[]): this {
     const [chunk] = args;
     if (typeof chunk === 'string' || chunk instanceof Uint8Array) {
-      this.taken += Buffer.byteLength(chunk);
+      this.written += Buffer.byteLength(chunk);
     }
     return super.end(...(args as []));
   }

@@ -108,10 +108,10 @@ function receivedBy(request: IncomingMessage): number {
   return counts ? request.received : 0;
 }
 
-/** Bytes of an answer's body that were handed to the connection so far. */
+/** Bytes of an answer's body that were handed to the connection so far, or over HTTP/2 left by it. */
 function takenFrom(response: ServerResponse): number {
-  const counts = response instanceof Http1Response || response instanceof Http2Response;
-  return counts ? response.taken : 0;
+  if (response instanceof Http1Response) return response.written;
+  return response instanceof Http2Response ? response.taken : 0;
 }
 
 function count(counter: Count, route: string, flow: Exchange['received']): void {

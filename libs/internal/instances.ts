@@ -44,7 +44,7 @@ export async function followInstances({
   ca,
   log,
 }: InstancesOptions): Promise<Instances> {
-  const upstreams = addresses.map((address) => ({ address, agent: createAgent(address, ca) }));
+  const endpoints = addresses.map((address) => ({ address, agent: createAgent(address, ca) }));
   const known = new Map<string, CheckedInstance>();
   /** That the names do not stand for any more: they get no new requests, and end those that they have. */
   const leaving = new Map<string, CheckedInstance>();
@@ -59,7 +59,7 @@ export async function followInstances({
   }
 
   async function resolve(): Promise<void> {
-    const { targets, isComplete } = await resolveAddresses(upstreams);
+    const { targets, isComplete } = await resolveAddresses(endpoints);
     for (const [name, target] of targets) {
       if (known.has(name)) continue;
       known.set(name, leaving.get(name) ?? createInstance(name, target, mark));
@@ -110,7 +110,7 @@ export async function followInstances({
     close() {
       clearInterval(resolving);
       clearInterval(checking);
-      for (const { agent } of upstreams) agent.destroy();
+      for (const { agent } of endpoints) agent.destroy();
     },
   };
 }

@@ -5,7 +5,7 @@ import type { InternalAddress } from './address.ts';
 import type { Target } from './instance.ts';
 
 /** An address, and the connections to whatever it stands for. */
-export interface Upstream {
+export interface Endpoint {
   address: InternalAddress;
   agent: Agent;
 }
@@ -18,10 +18,10 @@ export interface Resolved {
 }
 
 /** What addresses stand for now: a name may stand for several hosts. Never throws. */
-export async function resolveAddresses(upstreams: readonly Upstream[]): Promise<Resolved> {
+export async function resolveAddresses(endpoints: readonly Endpoint[]): Promise<Resolved> {
   const targets = new Map<string, Target>();
   let isComplete = true;
-  for (const { address, agent } of upstreams) {
+  for (const { address, agent } of endpoints) {
     if (address.kind === 'unix') {
       const { socket: socketPath } = address;
       targets.set(`unix:${socketPath}`, { target: { protocol: 'http:', socketPath }, agent });

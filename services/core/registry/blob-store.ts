@@ -12,7 +12,7 @@ import {
   type VisibleStep,
 } from '../storage/driver.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import { findBytes, readLinkOrRecover, type Trash, type Use } from './garbage/trash.ts';
+import { findBytes, readLinkOrRestore, type Trash, type Use } from './garbage/trash.ts';
 import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
@@ -85,7 +85,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
   /** Where the bytes are: the link's text decides, since the original stores sha512 under sha256. */
   async function find(repository: RepositoryName, digest: Digest, use: Use) {
     const item = { kind: 'layer', repository, digest } as const;
-    const target = await readLinkOrRecover(driver, trash, item, use);
+    const target = await readLinkOrRestore(driver, trash, item, use);
     const found = target === undefined ? undefined : await findBytes(driver, trash, target, use);
     if (target === undefined || found === undefined) return undefined;
     sources.remember(repository, digest);
@@ -168,7 +168,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
     async remove(repository, digest, condition, requester) {
       using alone = await locks.exclusive(repository, requester);
       const item = { kind: 'layer', repository, digest } as const;
-      const present = (await readLinkOrRecover(driver, trash, item)) !== undefined;
+      const present = (await readLinkOrRestore(driver, trash, item)) !== undefined;
       assertCondition(condition, present ? digest : undefined, `blob ${digest}`);
       if (!present) {
         throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });

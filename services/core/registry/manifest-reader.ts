@@ -5,7 +5,7 @@ import { storedMediaType } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
 import { parseInTurn } from '../in-turn.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
-import { findBytes, readLinkOrRecover, type Trash, type Use } from './garbage/trash.ts';
+import { findBytes, readLinkOrRestore, type Trash, type Use } from './garbage/trash.ts';
 import { readAll } from './small-files.ts';
 import type { TagStore } from './tag-store.ts';
 
@@ -66,7 +66,7 @@ export function createManifestReader({ driver, trash, tags }: Dependencies): Man
   /** Where the bytes of a manifest of this repository are. */
   async function find(repository: RepositoryName, digest: Digest, use: Use = 'refer') {
     const item = { kind: 'manifest', repository, digest } as const;
-    const target = await readLinkOrRecover(driver, trash, item, use);
+    const target = await readLinkOrRestore(driver, trash, item, use);
     return target === undefined ? undefined : await findBytes(driver, trash, target, use);
   }
 

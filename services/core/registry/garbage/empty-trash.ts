@@ -62,7 +62,7 @@ export async function emptyTrash(
   for (const { epoch, item } of subjectsFirst(manifests, subjectsOf)) {
     const isWanted = await holdsAny(trash, subjectsOf(item));
     // Somebody brought its subject back, or still may. Where it cannot follow, it has no use.
-    if (isWanted && (await trash.recover(item, 'read')) !== undefined) continue;
+    if (isWanted && (await trash.restore(item, 'read')) !== undefined) continue;
     await expire(epoch, item);
     await removeEntries(item);
   }

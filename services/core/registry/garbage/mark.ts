@@ -6,7 +6,7 @@ import { paths } from '../paths.ts';
 import { createReferrersIndex, type ReferrerEntry } from '../referrers-index.ts';
 import { readAll, readLink } from '../small-files.ts';
 import { namedDigests } from './named-digests.ts';
-import { findBytes, keyOf, readLinkOrRecover, type Trash } from './trash.ts';
+import { findBytes, keyOf, readLinkOrRestore, type Trash } from './trash.ts';
 
 /** What a repository needs of what it has, and what it does not. */
 export interface MarkedRepository {
@@ -60,7 +60,7 @@ export async function markRepository(
   for (const digest of named) {
     needed.add(digest);
     const layer = { kind: 'layer', repository, digest } as const;
-    if (options.trashed.has(keyOf(layer))) await trash.recover(layer);
+    if (options.trashed.has(keyOf(layer))) await trash.restore(layer);
   }
 
   const staleTags = await findStaleTags(driver, repository, options.olderThan);
@@ -85,7 +85,7 @@ export async function markRepository(
   }
   for (const digest of needed) {
     const blob = { kind: 'blob', digest } as const;
-    if (options.trashed.has(keyOf(blob))) await trash.recover(blob);
+    if (options.trashed.has(keyOf(blob))) await trash.restore(blob);
   }
   return {
     needed,
@@ -162,7 +162,7 @@ async function keepManifests(
     const known = revisions.get(digest);
     const item = { kind: 'manifest', repository, digest } as const;
     if (known !== undefined || !trashed.has(keyOf(item))) return known;
-    const target = await readLinkOrRecover(driver, trash, item);
+    const target = await readLinkOrRestore(driver, trash, item);
     return target === undefined ? undefined : await readRevision(driver, trash, target);
   };
 

@@ -60,10 +60,10 @@ describeEachStorage('what was collected', (open) => {
     // Also of another core, which knows nothing of those here.
     const others = createTrash(driver);
     const missed = Array.from({ length: 12 }, (_, n) => (n % 2 === 0 ? trash : others));
-    for (const found of await Promise.all(missed.map((one) => one.recover(item)))) {
+    for (const found of await Promise.all(missed.map((one) => one.restore(item)))) {
       assert.equal(found, place);
     }
-    await trash.recover(item);
+    await trash.restore(item);
     assert.deepEqual(await readAll(driver, place), bytes);
   });
 
@@ -77,7 +77,7 @@ describeEachStorage('what was collected', (open) => {
     const pushedMeanwhile = createSteppingDriver(driver, async ({ operation }) => {
       if (operation === 'move') await driver.put(place, bytes);
     });
-    assert.equal(await createTrash(pushedMeanwhile).recover(item), place);
+    assert.equal(await createTrash(pushedMeanwhile).restore(item), place);
     assert.deepEqual(await readAll(driver, place), bytes);
   });
 

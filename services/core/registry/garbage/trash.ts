@@ -65,7 +65,7 @@ export interface Trash {
    *   there is no such thing
    * @throws Error if it cannot be brought back for something that will refer to it
    */
-  recover(item: Discardable, use?: Use): Promise<StoragePath | undefined>;
+  restore(item: Discardable, use?: Use): Promise<StoragePath | undefined>;
   /**
    * Removes an item for good, as somebody deletes it: from its place and from the trash, also where a collection or
    * somebody who misses it moves it between the two meanwhile.
@@ -117,7 +117,7 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
   }
 
   /** One look through some epochs, the newest first, and then in its place. */
-  async function look(
+  async function restoreFrom(
     item: Discardable,
     newestFirst: readonly string[],
     use: Use,
@@ -129,7 +129,7 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
       // What came into its place since is newer, and right: this may be what it was pushed again for.
       if ((await ifPresent(driver.stat(place))) !== undefined) return place;
       try {
-        if (item.kind === 'manifest' && !(await bringContents(item.repository, from))) continue;
+        if (item.kind === 'manifest' && !(await restoreReferences(item.repository, from))) continue;
         // Young again, so that the next collection leaves it to whoever relies on it now.
         await driver.touch?.(from);
         await driver.move(from, place, { replace: false });
@@ -148,23 +148,26 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
   }
 
   /** Those who miss the same thing at the same time bring it back once. */
-  const takingBack = new Map<string, Promise<StoragePath | undefined>>();
+  const restoring = new Map<string, Promise<StoragePath | undefined>>();
 
-  async function takeBack(item: Discardable, use: Use = 'refer'): Promise<StoragePath | undefined> {
+  async function restoreOnce(
+    item: Discardable,
+    use: Use = 'refer',
+  ): Promise<StoragePath | undefined> {
     const key = `${use} ${keyOf(item)}`;
-    const running = takingBack.get(key);
+    const running = restoring.get(key);
     if (running !== undefined) return await running;
-    const taking = bringBack(item, use).finally(() => takingBack.delete(key));
-    takingBack.set(key, taking);
-    return await taking;
+    const restored = restoreFromEpochs(item, use).finally(() => restoring.delete(key));
+    restoring.set(key, restored);
+    return await restored;
   }
 
-  async function bringBack(item: Discardable, use: Use): Promise<StoragePath | undefined> {
+  async function restoreFromEpochs(item: Discardable, use: Use): Promise<StoragePath | undefined> {
     // Between a look into the trash and one in its place it can be put back by somebody else and taken
     // away once more, so that neither sees it.
     for (let attempt = 1; attempt <= maxLooks; attempt += 1) {
       const newestFirst = (await epochs()).reverse();
-      const found = await look(item, newestFirst, use);
+      const found = await restoreFrom(item, newestFirst, use);
       if (found !== undefined || newestFirst.length === 0) return found;
     }
     return undefined;
@@ -174,7 +177,10 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
    * Brings back what a manifest in the trash refers to.
    * @returns false if something is gone that it must have
    */
-  async function bringContents(repository: RepositoryName, link: StoragePath): Promise<boolean> {
+  async function restoreReferences(
+    repository: RepositoryName,
+    link: StoragePath,
+  ): Promise<boolean> {
     const target = await readLink(driver, link);
     const found = target === undefined ? undefined : await findBytes(driver, trash, target);
     const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
@@ -184,7 +190,7 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
     if (manifest === undefined) return true;
     for (const { kind, digest, required } of referencesOf(manifest, rules ?? nothingRequired)) {
       const part = { kind: kind === 'blob' ? 'layer' : kind, repository, digest } as const;
-      const of = await readLinkOrRecover(driver, trash, part);
+      const of = await readLinkOrRestore(driver, trash, part);
       const there = of !== undefined && (await findBytes(driver, trash, of)) !== undefined;
       if (!there && required) return false;
     }
@@ -214,7 +220,7 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
       }
     },
 
-    recover: takeBack,
+    restore: restoreOnce,
 
     async deleteEverywhere(item, step, folder = placeOf(item)) {
       for (let attempt = 1; attempt <= removals; attempt += 1) {
@@ -275,7 +281,7 @@ async function* linksIn(
 }
 
 /** The digest that an item's link names, also if the link has to come back from the trash. */
-export async function readLinkOrRecover(
+export async function readLinkOrRestore(
   driver: StorageDriver,
   trash: Trash,
   item: Discardable,
@@ -285,7 +291,7 @@ export async function readLinkOrRecover(
   for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
     const target = await readLink(driver, path);
     if (target !== undefined) return target;
-    path = await trash.recover(item, use);
+    path = await trash.restore(item, use);
   }
   return undefined;
 }
@@ -301,7 +307,7 @@ export async function findBytes(
   for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
     const info = await ifPresent(driver.stat(path));
     if (info !== undefined) return { path, size: info.size };
-    path = await trash.recover({ kind: 'blob', digest }, use);
+    path = await trash.restore({ kind: 'blob', digest }, use);
   }
   return undefined;
 }
