@@ -1,4 +1,5 @@
 import { setImmediate as nextLoopTurn, setTimeout as sleep } from 'node:timers/promises';
+import { createTurns } from '#libs/limits/turns.ts';
 
 /** Bytes of JSON from which on parsing takes long enough for others to notice. */
 const large = 64 * 1024;
@@ -10,21 +11,13 @@ export interface TurnOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Those who wait, by party; the party that had the last turn is the last. */
-const waiting = new Map<string, (() => void)[]>();
+const waiting = createTurns<() => void>();
 let isTaken = false;
 
 function giveNextTurn(): void {
-  const [first] = waiting;
-  if (first === undefined) {
-    isTaken = false;
-    return;
-  }
-  const [party, queue] = first;
-  waiting.delete(party);
-  const next = queue.shift();
-  if (queue.length > 0) waiting.set(party, queue);
-  next?.();
+  const next = waiting.next();
+  if (next === undefined) isTaken = false;
+  else next();
 }
 
 async function turnOf(party: string): Promise<void> {
@@ -32,11 +25,7 @@ async function turnOf(party: string): Promise<void> {
     isTaken = true;
     return;
   }
-  await new Promise<void>((resolve) => {
-    const queue = waiting.get(party);
-    if (queue === undefined) waiting.set(party, [resolve]);
-    else queue.push(resolve);
-  });
+  await new Promise<void>((resolve) => waiting.add(resolve, party));
 }
 
 /**

@@ -18,6 +18,7 @@ test('a connection on which requests come faster than answers are taken is close
     const many = await rawClient(gateway.port);
     many.send(get.repeat(200));
     await many.untilClosed();
+    assert.ok(gateway.messages().some((message) => message.includes('connection closed')));
     assert.ok(gateway.core.requests.length <= 17 + 16, `${gateway.core.requests.length}`);
   } finally {
     await gateway.close();

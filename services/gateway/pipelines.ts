@@ -1,6 +1,7 @@
 import type { RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Http2Request } from '#libs/http/http2-messages.ts';
+import type { Logger } from '#libs/log/logger.ts';
 
 /** Requests of one connection of HTTP/1.1 that may wait for their answers; hardly a client sends a second one. */
 const maxPipelined = 16;
@@ -16,7 +17,7 @@ export interface Pipelines {
 }
 
 /** Follows the requests of connections, and ends those on which a client sends them faster than it takes answers. */
-export function followPipelines(listener: RequestListener): Pipelines {
+export function followPipelines(listener: RequestListener, log: Logger): Pipelines {
   const waiting = new WeakMap<Socket, Set<ServerResponse>>();
   return {
     listener(request, response) {
@@ -26,8 +27,11 @@ export function followPipelines(listener: RequestListener): Pipelines {
       waiting.set(socket, ofSocket);
       ofSocket.add(response);
       response.once('close', () => ofSocket.delete(response));
-      if (ofSocket.size > maxPipelined) socket.destroy();
-      else listener(request, response);
+      if (ofSocket.size <= maxPipelined) return listener(request, response);
+      if (socket.destroyed) return;
+      const { remoteAddress: client } = socket;
+      log.info({ client }, `connection closed: more than ${maxPipelined} requests wait on it`);
+      socket.destroy();
     },
     mayRefuse(socket) {
       const [first, second] = waiting.get(socket) ?? [];

@@ -47,7 +47,7 @@ export function createGatewayServer(
   listener: RequestListener,
 ): Server {
   const { tls, headersTimeout, handshakeTimeout = handshake } = options;
-  const pipelines = followPipelines(beginInTurn(listener));
+  const pipelines = followPipelines(beginInTurn(listener), options.log);
   const server = createServer({ ...options, handshakeTimeout }, pipelines.listener);
   applyTimeouts(server, { headers: headersTimeout, keepAlive });
   refuseUnread(server, pipelines.mayRefuse);
