@@ -38,6 +38,12 @@ import type { StoragePath } from '../storage/driver.ts';
  */
 const root = `/${treeFolder}`;
 
+/** Links of a repository that a collection may take away. */
+type LinkKind = 'layer' | 'manifest';
+
+/** Where a repository in the trash keeps them. */
+export const trashedLinkFolders = { layer: '_layers', manifest: '_manifests' } as const;
+
 const at = (path: string) => `${root}${path}` as StoragePath;
 const inRepository = (name: RepositoryName, path: string) => at(`/repositories/${name}/${path}`);
 
@@ -76,8 +82,22 @@ export const paths = {
   trashEpoch: (epoch: string) => at(`/_portcullis/trash/${epoch}`),
   /** What stands in a folder that one of the others named. */
   below: (folder: StoragePath, name: string) => `${folder}/${name}` as StoragePath,
-  /** A place in the trash; `relative` begins with `blobs` or `repositories`. */
-  inTrash: (epoch: string, relative: string) => at(`/_portcullis/trash/${epoch}/${relative}`),
+  trashedBlobs: (epoch: string) => at(`/_portcullis/trash/${epoch}/blobs`),
+  trashedBlob: (epoch: string, digest: Digest) =>
+    at(`/_portcullis/trash/${epoch}/blobs/${linkFolder(digest)}`),
+  /** A folder below `repositories` there; `relative` may be a repository or only a part of its name. */
+  trashedNamespace: (epoch: string, relative: string) =>
+    at(
+      ['/_portcullis/trash', epoch, 'repositories', relative]
+        .filter((part) => part !== '')
+        .join('/'),
+    ),
+  trashedLinks: (epoch: string, name: RepositoryName, kind: LinkKind) =>
+    at(`/_portcullis/trash/${epoch}/repositories/${name}/${trashedLinkFolders[kind]}`),
+  trashedLink: (epoch: string, name: RepositoryName, kind: LinkKind, digest: Digest) =>
+    at(
+      `/_portcullis/trash/${epoch}/repositories/${name}/${trashedLinkFolders[kind]}/${linkFolder(digest)}`,
+    ),
 
   layers: (name: RepositoryName) => inRepository(name, '_layers'),
   layerLink: (name: RepositoryName, digest: Digest) =>

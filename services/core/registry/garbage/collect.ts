@@ -86,6 +86,7 @@ export async function collectGarbage(
   const needed = await mark({ driver, trash, options, report, discard, now });
   await sweep({ driver, options, report, discard, now, needed });
   if (!options.dryRun && options.grace === 0) {
+    // Only for what it brings back: what came to be needed while this collection discarded.
     await mark({ driver, trash, options, report, discard: undefined, now });
     due.push(...(await epochsBefore(trash, Number.POSITIVE_INFINITY)));
   }

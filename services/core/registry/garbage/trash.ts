@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type Digest, digestParts } from '#libs/oci/digest.ts';
+import type { Digest } from '#libs/oci/digest.ts';
 import { parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
 import {
@@ -10,7 +10,7 @@ import {
   type VisibleStep,
 } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
-import { paths } from '../paths.ts';
+import { paths, trashedLinkFolders } from '../paths.ts';
 import { type ReferenceRules, referencesOf } from '../references.ts';
 import { readAll, readLink } from '../small-files.ts';
 
@@ -36,13 +36,10 @@ export function placeOf(item: Discardable): StoragePath {
   }
 }
 
-const linkFolders = { layer: '_layers', manifest: '_manifests' } as const;
-
 function trashPath(epoch: string, item: Discardable): StoragePath {
-  const { algorithm, hex } = digestParts(item.digest);
-  if (item.kind === 'blob') return paths.inTrash(epoch, `blobs/${algorithm}/${hex}`);
-  const folder = linkFolders[item.kind];
-  return paths.inTrash(epoch, `repositories/${item.repository}/${folder}/${algorithm}/${hex}`);
+  const { digest } = item;
+  if (item.kind === 'blob') return paths.trashedBlob(epoch, digest);
+  return paths.trashedLink(epoch, item.repository, item.kind, digest);
 }
 
 /** What something from the trash is wanted for: to be sent to a client, or to be referred to by what is written now. */
@@ -243,7 +240,7 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
 
     async *items(epoch) {
       for (const kind of ['manifest', 'layer'] as const) yield* linksIn(driver, epoch, '', kind);
-      for await (const digest of digestsIn(driver, paths.inTrash(epoch, 'blobs'))) {
+      for await (const digest of digestsIn(driver, paths.trashedBlobs(epoch))) {
         yield { kind: 'blob', digest };
       }
     },
@@ -267,12 +264,11 @@ async function* linksIn(
   folder: string,
   kind: 'layer' | 'manifest',
 ): AsyncGenerator<Discardable> {
-  const here = folder === '' ? 'repositories' : `repositories/${folder}`;
-  for (const name of await driver.list(paths.inTrash(epoch, here))) {
+  for (const name of await driver.list(paths.trashedNamespace(epoch, folder))) {
     if (!name.startsWith('_')) {
       yield* linksIn(driver, epoch, folder === '' ? name : `${folder}/${name}`, kind);
-    } else if (name === linkFolders[kind] && isRepositoryName(folder)) {
-      const links = paths.inTrash(epoch, `${here}/${name}`);
+    } else if (name === trashedLinkFolders[kind] && isRepositoryName(folder)) {
+      const links = paths.trashedLinks(epoch, folder, kind);
       for await (const digest of digestsIn(driver, links)) {
         yield { kind, repository: folder, digest };
       }
