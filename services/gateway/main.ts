@@ -22,6 +22,7 @@ import { createGatewayBudgets } from './budgets.ts';
 import { createTrustedProxies } from './client-address.ts';
 import { createClientConnections } from './client-connections.ts';
 import { createGiveUp } from './give-up.ts';
+import { nameAttempts } from './name-attempts.ts';
 import { createProxy } from './proxy.ts';
 import { createGatewayServer } from './server.ts';
 import { followTls } from './tls.ts';
@@ -36,7 +37,6 @@ async function startGateway({
 }: ProcessContext): Promise<RunningProcess> {
   const { http, gateway, auth, internal } = settings;
   const proxies = createTrustedProxies(gateway.trustedProxies);
-  const proxy = createProxy({ prefix: http.prefix, idle: gateway.idleTimeout });
   const coreUpstream = await openUpstream('core', internal, log);
   const authUpstream = auth === undefined ? undefined : await openUpstream('auth', internal, log);
   const auths = authUpstream === undefined ? {} : { auth: authUpstream.instances };
@@ -44,6 +44,12 @@ async function startGateway({
   const tokenVerifier = await openTokenVerifier(settings, authUpstream?.client, log);
   if (tokenVerifier !== undefined) readiness.require(tokenVerifier.reason);
   const redis = await connectInvalidationChannel(settings.redis, log, processStatus.metrics);
+  const attempts = nameAttempts(redis);
+  const proxy = createProxy({
+    prefix: http.prefix,
+    idle: gateway.idleTimeout,
+    nameAttempt: attempts.next,
+  });
   if (authUpstream !== undefined)
     redis?.subscribe(invalidationChannel, () => void tokenVerifier?.refresh());
   let audit: AuditLog | undefined;
@@ -96,6 +102,7 @@ async function startGateway({
       await audit?.close();
       tls?.close();
       tokenVerifier?.close();
+      attempts.close();
       await redis?.close();
       authUpstream?.close();
       coreUpstream.close();

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import httpProxy from 'http-proxy';
 import { hasBody } from '#libs/http/body.ts';
@@ -45,6 +44,8 @@ export interface ProxyOptions {
   prefix: string;
   /** Milliseconds without a byte after which a transfer is given up. */
   idle: number;
+  /** A new name for each attempt; see {@link internalHeaders}. */
+  nameAttempt: () => string;
 }
 
 /** Hands requests on to our other processes, bodies streamed both ways. */
@@ -81,7 +82,7 @@ interface Failure {
   refused?: boolean;
 }
 
-export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
+export function createProxy({ prefix, idle, nameAttempt }: ProxyOptions): UpstreamProxy {
   const proxy = httpProxy.createProxyServer({ selfHandleResponse: true });
   const exchanges = new WeakMap<IncomingMessage, Exchange>();
 
@@ -194,7 +195,7 @@ export function createProxy({ prefix, idle }: ProxyOptions): UpstreamProxy {
         first === undefined ? [] : [first, ...(others.length > 0 ? others : [first])];
       let lost = 0;
       for (const instance of candidates.slice(0, maxAttempts)) {
-        const attempt = randomUUID();
+        const attempt = nameAttempt();
         const exchange: Exchange = { ctx, options, instance, attempt, sent: false };
         const failure = await run(exchange);
         if (failure === undefined || ctx.res.closed) return;

@@ -4,7 +4,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName, parseTag } from '#libs/oci/reference.ts';
 import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
-import { LockLostError, type Locks } from '../../services/core/sessions/locks.ts';
+import {
+  LockLostError,
+  type Locks,
+  RequestGoneError,
+  unattended,
+} from '../../services/core/sessions/locks.ts';
 import { createRedisLocks } from '../../services/core/sessions/redis/redis-locks.ts';
 import { createRedisSessionStore } from '../../services/core/sessions/redis/redis-sessions.ts';
 import { createWake } from '../../services/core/sessions/redis/wake.ts';
@@ -159,6 +164,21 @@ describe('a Redis that may have forgotten locks', () => {
     await settle(locks, ['a']);
     await deployment.servers[0]?.cli('hset', 'portcullis:epoch', 'since', 'never');
     await settle(locks, ['a']);
+  });
+
+  test('that forgot which requests were given up grants nothing to those made before', async () => {
+    const deployment = await single();
+    const locks = openAtOurTime(await connect(deployment));
+    await settle(locks, ['a']);
+    const made = (at: number) => ({ ...unattended, id: `attempt.${at}` });
+    (await locks.exclusive('a', made(time)))[Symbol.dispose]();
+    const before = made(time);
+    time += 5000;
+    await deployment.servers[0]?.cli('flushall');
+    await settle(locks, ['a']);
+    await assert.rejects(locks.exclusive('a', before), RequestGoneError);
+    (await locks.exclusive('a', made(time)))[Symbol.dispose]();
+    (await locks.exclusive('a', { ...unattended, id: 'of an earlier version' }))[Symbol.dispose]();
   });
 
   test('whose replica took over grants nothing until all leases are over', async () => {

@@ -11,6 +11,7 @@ import { createGatewayBudgets, type GatewayBudgets } from '../../services/gatewa
 import { createTrustedProxies } from '../../services/gateway/client-address.ts';
 import { createClientConnections } from '../../services/gateway/client-connections.ts';
 import { createGiveUp, type GiveUp } from '../../services/gateway/give-up.ts';
+import { nameAttempts } from '../../services/gateway/name-attempts.ts';
 import { createProxy } from '../../services/gateway/proxy.ts';
 import { createGatewayServer, type GatewayServerOptions } from '../../services/gateway/server.ts';
 import { createTokenExchange } from '../../services/gateway/token-exchange.ts';
@@ -95,7 +96,7 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<Gateway> {
     readiness,
     accessLog: true,
     authenticator,
-    proxy: createProxy({ prefix, idle }),
+    proxy: createProxy({ prefix, idle, nameAttempt: nameAttempts(undefined).next }),
     proxies: createTrustedProxies(trustedProxies),
     prefix,
     publicUrl: setup.publicUrl,
