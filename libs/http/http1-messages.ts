@@ -7,11 +7,17 @@ export class Http1Request extends IncomingMessage {
   received = 0;
   readonly #pieces = new SmallPieces(this, (chunk) => super.push(chunk));
 
-  readonly #count = countPieces(() => this.socket.destroy());
+  #isWasteful = false;
+  readonly #count = countPieces(() => {
+    this.#isWasteful = true;
+    this.socket.destroy();
+  });
 
   override push(chunk: Buffer | null): boolean {
     this.received += chunk?.length ?? 0;
     if (chunk !== null) this.#count(chunk.length);
+    // The parser goes on to the end of what was read.
+    if (this.#isWasteful && chunk !== null) return false;
     return this.#pieces.push(chunk);
   }
 }

@@ -4,12 +4,12 @@ import type { Readable } from 'node:stream';
 const smallest = 1024;
 
 /** Pieces after which a client is judged by them, and bytes that they should have on average. */
-const judged = { after: 10_000, leastAverage: 64 } as const;
+const judged = { after: 1000, leastAverage: 64 } as const;
 
 /**
  * Counts pieces of bodies: chunks of HTTP/1.1, frames of HTTP/2. Each costs time, and until it is read many times what is
  * in it, so that a client that sends next to nothing in each is not served.
- * @param onWasteful called where the last ten thousand carried less than 64 bytes on average
+ * @param onWasteful called where the last thousand carried less than 64 bytes on average
  */
 export function countPieces(onWasteful: () => void): (bytes: number) => void {
   let pieces = 0;
@@ -25,11 +25,15 @@ export function countPieces(onWasteful: () => void): (bytes: number) => void {
   };
 }
 
+/** Bytes that pieces are joined to: at first, and at most. */
+const joined = { least: 1024, most: 16 * 1024 } as const;
+
 /** Joins small pieces of a body that come in one turn of the event loop, so that they are kept as one until they are read. */
 export class SmallPieces {
   readonly #body: Readable;
   readonly #push: (chunk: Buffer | null) => boolean;
-  #waiting: Buffer[] = [];
+  #waiting: Buffer | undefined;
+  /** Bytes of it that are filled. */
   #size = 0;
 
   /** @param push gives the body what is to be read of it */
@@ -40,21 +44,37 @@ export class SmallPieces {
 
   /** @returns whether more may come, as `Readable.push` has it */
   push(chunk: Buffer | null): boolean {
-    if (chunk !== null && chunk.length < smallest) {
-      if (this.#waiting.length === 0) setImmediate(() => this.#flush());
-      this.#waiting.push(chunk);
-      this.#size += chunk.length;
-      return this.#body.readableLength + this.#size < this.#body.readableHighWaterMark;
+    if (chunk === null || chunk.length >= smallest) {
+      this.#flush();
+      return this.#push(chunk);
     }
-    this.#flush();
-    return this.#push(chunk);
+    this.#append(chunk);
+    return this.#body.readableLength + this.#size < this.#body.readableHighWaterMark;
+  }
+
+  /** Copied at once: what a piece costs by itself is not kept even until the end of the turn. */
+  #append(chunk: Buffer): void {
+    if (this.#waiting === undefined) {
+      this.#waiting = Buffer.allocUnsafe(joined.least);
+      setImmediate(() => this.#flush());
+    }
+    if (this.#size + chunk.length > this.#waiting.length) {
+      if (this.#waiting.length >= joined.most) {
+        this.#flush();
+        this.#append(chunk);
+        return;
+      }
+      const larger = Buffer.allocUnsafe(2 * this.#waiting.length);
+      this.#waiting.copy(larger, 0, 0, this.#size);
+      this.#waiting = larger;
+    }
+    this.#size += chunk.copy(this.#waiting, this.#size);
   }
 
   #flush(): void {
-    if (this.#waiting.length === 0) return;
-    const joined = Buffer.concat(this.#waiting, this.#size);
-    this.#waiting = [];
+    const whole = this.#waiting?.subarray(0, this.#size);
+    this.#waiting = undefined;
     this.#size = 0;
-    if (!this.#body.destroyed) this.#push(joined);
+    if (whole !== undefined && whole.length > 0 && !this.#body.destroyed) this.#push(whole);
   }
 }

@@ -116,9 +116,12 @@ function identifyClient({ proxies, prefix, headers, log, ...options }: GatewayOp
  */
 const weightOfLarge = 4;
 
-/** Whether a request has a body, or gets a blob. */
+/** Whether a request has a body, or gets something of a repository. */
 function carriesMuch({ req, method, path }: GatewayContext): boolean {
-  return hasBody(req) || (method === 'GET' && path.includes('/blobs/'));
+  return (
+    hasBody(req) ||
+    (method === 'GET' && /\/v2\/.+\/(?:blobs|manifests|referrers|tags)\//.test(path))
+  );
 }
 
 /** Milliseconds in which a client has to take a refusal. */

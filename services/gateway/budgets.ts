@@ -11,7 +11,7 @@ export interface GatewayBudgets {
 }
 
 /** Streams for each request that may be served: some are still to be told that theirs is not. */
-const streamsPerRequest = 1.5;
+const streamsPerRequest = 1.25;
 
 export function createGatewayBudgets(limits: GatewayLimits): GatewayBudgets {
   const budget = (name: keyof GatewayBudgets, message: string, capacity: number) =>

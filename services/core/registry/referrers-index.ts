@@ -22,12 +22,16 @@ export interface ReferrersIndex {
   ): Promise<void>;
   /** Adds it again if a collection took it for stale before its manifest was there. */
   ensure: ReferrersIndex['add'];
-  /** Removes an entry whose manifest is gone, unless the manifest comes meanwhile. @param olderThan what is younger stays */
+  /**
+   * Removes an entry whose manifest is gone, unless the manifest comes meanwhile.
+   * @param isHeld whether the manifest is in its place, or may come back
+   * @param olderThan entries that are younger stay: a push writes one before its manifest
+   */
   removeStale(
     repository: RepositoryName,
     subject: Digest,
     digest: Digest,
-    olderThan: Date,
+    options: { isHeld: () => Promise<boolean>; olderThan: Date },
   ): Promise<void>;
   remove(
     repository: RepositoryName,
@@ -62,15 +66,13 @@ export function createReferrersIndex(driver: StorageDriver): ReferrersIndex {
     },
 
     // A push writes the entry, then the link, and then sees whether the entry is there: whoever removes it looks for the
-    // link before and after, so that one of the two sees the other.
-    async removeStale(repository, subject, digest, olderThan) {
+    // manifest before and after, so that one of the two sees the other.
+    async removeStale(repository, subject, digest, { isHeld, olderThan }) {
       const path = paths.referrer(repository, subject, digest);
-      const hasLink = async () =>
-        (await ifPresent(driver.stat(paths.revisionLink(repository, digest)))) !== undefined;
       const entry = await ifPresent(driver.stat(path));
-      if (entry === undefined || entry.modified >= olderThan || (await hasLink())) return;
+      if (entry === undefined || entry.modified >= olderThan || (await isHeld())) return;
       await driver.remove(path);
-      if (await hasLink()) await add(repository, subject, digest);
+      if (await isHeld()) await add(repository, subject, digest);
     },
 
     async remove(repository, subject, digest, step) {

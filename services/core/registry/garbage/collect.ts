@@ -178,7 +178,8 @@ async function mark({
     report.repositories += 1;
     report.kept.manifests += marked.keptManifests;
     report.young.layers += marked.youngLayers;
-    await clearRepository(driver, repository, marked, { ...options, discard, olderThan }, report);
+    const clearing = { ...options, trash, discard, olderThan };
+    await clearRepository(driver, repository, marked, clearing, report);
   }
   return needed;
 }
@@ -187,7 +188,12 @@ async function clearRepository(
   driver: StorageDriver,
   repository: RepositoryName,
   { garbage, staleReferrers, missingReferrers, staleTags, empty }: MarkedRepository,
-  { discard, dryRun, olderThan }: { discard: Discard; dryRun: boolean; olderThan: Date },
+  {
+    trash,
+    discard,
+    dryRun,
+    olderThan,
+  }: { trash: Trash; discard: Discard; dryRun: boolean; olderThan: Date },
   report: CollectReport,
 ): Promise<void> {
   for (const { kind, digest } of garbage) {
@@ -200,7 +206,9 @@ async function clearRepository(
   if (!dryRun) {
     const referrers = createReferrersIndex(driver);
     for (const { subject, digest } of staleReferrers) {
-      await referrers.removeStale(repository, subject, digest, olderThan);
+      // Also in the trash: another collection may have taken it there meanwhile.
+      const isHeld = () => trash.holds({ kind: 'manifest', repository, digest });
+      await referrers.removeStale(repository, subject, digest, { isHeld, olderThan });
     }
     for (const { subject, digest } of missingReferrers) {
       const link = await ifPresent(driver.stat(paths.revisionLink(repository, digest)));

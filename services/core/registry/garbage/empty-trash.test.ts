@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
-import { type ManifestItem, subjectsFirst } from './empty-trash.ts';
+import { inOrder, type ManifestItem } from './empty-trash.ts';
 
 const repository = parseRepositoryName('team/app');
 const items = Array.from(
@@ -22,12 +22,34 @@ test('what others are about comes before these, however long the chain', () => {
     return subject === undefined ? [] : [subject];
   };
   for (const order of [due, [...due].reverse()]) {
-    assert.deepEqual(subjectsFirst(order, subjectsOf), [...due].reverse());
+    assert.deepEqual(inOrder(order, subjectsOf), [...due].reverse());
+  }
+});
+
+test('what several others come before comes after all of them', () => {
+  const [one, two, three] = items.slice(0, 3) as [ManifestItem, ManifestItem, ManifestItem];
+  const before = (item: ManifestItem) => {
+    if (item === three) return [one, two];
+    return item === one ? [two] : [];
+  };
+  for (const order of [
+    [0, 1, 2],
+    [2, 0, 1],
+    [2, 1, 0],
+  ]) {
+    const sorted = inOrder(
+      order.map((index) => due[index] as (typeof due)[number]),
+      before,
+    );
+    assert.deepEqual(
+      sorted.map(({ item }) => item),
+      [two, one, three],
+    );
   }
 });
 
 test('a circle, which only a broken index can have, comes once', () => {
   const [one, other] = items.slice(0, 2) as [ManifestItem, ManifestItem];
   const subjectsOf = (item: ManifestItem) => [item === one ? other : one];
-  assert.equal(subjectsFirst(due.slice(0, 2), subjectsOf).length, 2);
+  assert.equal(inOrder(due.slice(0, 2), subjectsOf).length, 2);
 });

@@ -1,9 +1,11 @@
 import type { Digest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
-import type { StorageDriver } from '../../storage/driver.ts';
+import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
-import { type Discardable, keyOf, type Trash } from './trash.ts';
+import { readAll } from '../small-files.ts';
+import { namedDigests } from './named-digests.ts';
+import { type Discardable, keyOf, placeOf, type Trash } from './trash.ts';
 
 /** A manifest in the trash. */
 export type ManifestItem = Extract<Discardable, { repository: RepositoryName }>;
@@ -24,9 +26,9 @@ export interface Due {
 }
 
 /**
- * Removes for good what has been in the trash for long enough, and nobody took back: manifests of all epochs before
- * what they need, and what others are about before these. So whatever a client brings back until it is its turn comes
- * back whole, with its signatures.
+ * Removes for good what has been in the trash for long enough, and nobody took back: indexes before the manifests that
+ * they name, what others are about before these, and manifests of all epochs before layers and blobs. So whatever a
+ * client brings back until it is its turn comes back whole, with its signatures.
  * @param epochs whose time is over
  */
 export async function emptyTrash(
@@ -45,7 +47,8 @@ export async function emptyTrash(
   const removeEntries = async (item: ManifestItem) => {
     const { repository, digest } = item;
     for (const { digest: subject } of subjectsOf(item)) {
-      await referrers.removeStale(repository, subject, digest, olderThan);
+      const isHeld = () => trash.holds(item);
+      await referrers.removeStale(repository, subject, digest, { isHeld, olderThan });
       await driver.prune?.(paths.referrers(repository, subject), paths.repositories);
     }
   };
@@ -59,28 +62,40 @@ export async function emptyTrash(
     driver,
     manifests.map(({ item }) => item.repository),
   );
-  for (const { epoch, item } of subjectsFirst(manifests, subjectsOf)) {
-    const isWanted = await holdsAny(trash, subjectsOf(item));
-    // Somebody brought its subject back, or still may. Where it cannot follow, it has no use.
-    if (isWanted && (await trash.restore(item, 'read')) !== undefined) continue;
+  const namesOf = (item: ManifestItem) => readNames(driver, trash, item);
+  const indexesOf = await readIndexes(manifests, namesOf);
+  /** What could not be brought back to its place, as on a full disk, and what it needs. */
+  const stuck = new Set<Digest>();
+  const ordered = inOrder(manifests, (item) => [...subjectsOf(item), ...indexesOf(item)]);
+  for (const { epoch, item } of ordered) {
+    if (await holdsAny(trash, subjectsOf(item))) {
+      // Somebody brought its subject back, or still may.
+      const restored = await trash.restore(item, 'read');
+      if (restored !== undefined && restored !== placeOf(item)) stuck.add(item.digest);
+    }
+    if (stuck.has(item.digest)) {
+      for (const digest of await namesOf(item)) stuck.add(digest);
+      continue;
+    }
     await expire(epoch, item);
     await removeEntries(item);
   }
   for (const epoch of epochs) {
     for await (const item of trash.items(epoch)) {
-      if (item.kind !== 'manifest') await expire(epoch, item);
+      if (item.kind !== 'manifest' && !stuck.has(item.digest)) await expire(epoch, item);
     }
     await driver.prune?.(paths.trashEpoch(epoch));
   }
 }
 
-/** What manifests are about, as the referrers index of their repository says. */
-export type SubjectsOf = (item: ManifestItem) => ManifestItem[];
+/** Others that have to do with one. */
+export type ItemsOf = (item: ManifestItem) => ManifestItem[];
 
+/** What manifests are about, as the referrers index of their repository says. */
 async function readSubjects(
   driver: StorageDriver,
   repositories: readonly RepositoryName[],
-): Promise<SubjectsOf> {
+): Promise<ItemsOf> {
   const known = new Map<string, Digest[]>();
   const keyIn = (repository: RepositoryName, digest: Digest) => `${repository} ${digest}`;
   for (const repository of new Set(repositories)) {
@@ -97,30 +112,76 @@ async function readSubjects(
     }));
 }
 
-/** In an order in which what others are about comes before these. */
-export function subjectsFirst(manifests: readonly Due[], subjectsOf: SubjectsOf): Due[] {
+/** The indexes among these that name a manifest. */
+async function readIndexes(
+  manifests: readonly Due[],
+  namesOf: (item: ManifestItem) => Promise<ReadonlySet<Digest>>,
+): Promise<ItemsOf> {
+  const waiting = new Set(manifests.map(({ item }) => keyOf(item)));
+  const indexes = new Map<string, ManifestItem[]>();
+  for (const { item } of manifests) {
+    for (const digest of await namesOf(item)) {
+      const key = keyOf({ ...item, digest });
+      if (waiting.has(key)) indexes.set(key, [...(indexes.get(key) ?? []), item]);
+    }
+  }
+  return (item) => indexes.get(keyOf(item)) ?? [];
+}
+
+/** All that a manifest names but what it is about. */
+async function readNames(
+  driver: StorageDriver,
+  trash: Trash,
+  item: ManifestItem,
+): Promise<ReadonlySet<Digest>> {
+  const bytes = await readWherever(driver, trash, item);
+  const { all, subject } = namedDigests(bytes ?? Buffer.alloc(0));
+  if (subject !== undefined) all.delete(subject);
+  return all;
+}
+
+/** The bytes of a manifest, in their place or in the trash, from where they are not taken. */
+async function readWherever(
+  driver: StorageDriver,
+  trash: Trash,
+  { digest }: ManifestItem,
+): Promise<Buffer | undefined> {
+  const inPlace = await ifPresent(readAll(driver, paths.blob(digest)));
+  if (inPlace !== undefined) return inPlace;
+  for await (const copy of trash.copies({ kind: 'blob', digest })) {
+    const bytes = await ifPresent(readAll(driver, copy));
+    if (bytes !== undefined) return bytes;
+  }
+  return undefined;
+}
+
+/** In an order in which each comes after those that are to come before it. */
+export function inOrder(manifests: readonly Due[], before: ItemsOf): Due[] {
   const waiting = new Map<string, Due[]>();
   for (const due of manifests) {
     const key = keyOf(due.item);
     waiting.set(key, [...(waiting.get(key) ?? []), due]);
   }
   const ordered: Due[] = [];
+  const begun = new Set<string>();
   for (const { item } of manifests) {
-    // What it is about, what that is about, and so on; the last of these comes first.
-    const chain = [item];
-    const seen = new Set([keyOf(item)]);
-    for (const one of chain) {
-      for (const subject of subjectsOf(one)) {
-        const key = keyOf(subject);
-        if (!waiting.has(key) || seen.has(key)) continue;
-        seen.add(key);
-        chain.push(subject);
+    const path = [{ item, left: [item].filter((one) => !begun.has(keyOf(one))) }];
+    for (let last = path.at(-1); last !== undefined; last = path.at(-1)) {
+      const next = last.left.pop();
+      if (next === undefined) {
+        path.pop();
+        continue;
       }
-    }
-    for (const one of chain.reverse()) {
-      const key = keyOf(one);
-      ordered.push(...(waiting.get(key) ?? []));
-      waiting.delete(key);
+      const key = keyOf(next);
+      if (next === last.item && begun.has(key)) {
+        // All that is to come before it has come.
+        ordered.push(...(waiting.get(key) ?? []));
+        waiting.delete(key);
+        continue;
+      }
+      if (begun.has(key) || !waiting.has(key)) continue;
+      begun.add(key);
+      path.push({ item: next, left: [next, ...before(next)] });
     }
   }
   return ordered;

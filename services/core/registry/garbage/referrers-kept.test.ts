@@ -13,10 +13,12 @@ import {
   type Fixture,
   type ImageFixture,
   makeImage,
+  makeIndex,
   makeLayer,
   mediaTypes,
 } from '../../../../test/support/images.ts';
 import { createSteppingDriver, type Step } from '../../../../test/support/stepping-driver.ts';
+import { StorageError } from '../../storage/driver.ts';
 import { paths } from '../paths.ts';
 import { type CollectOptions, collectGarbage } from './collect.ts';
 
@@ -137,14 +139,21 @@ describeEachStorage('what is about a manifest', (open) => {
 
   test('is there with it, whenever it is brought back until its time in the trash is over', async () => {
     const { digest } = image.descriptor;
-    // Every step where that takes no time.
-    const stride = storage.driver.name === 'inmemory' ? 1 : 11;
+    // Many of the steps, more where they take little time.
+    const stride = storage.driver.name === 'inmemory' ? 3 : 29;
     for (let at = 1; ; at += stride) {
       await core.send('DELETE', `/v2/${app}/manifests/v1`);
       image = makeImage();
       await pushImage(core, app, image);
       signature = await pushReferrer(image);
       const countersignature = await pushReferrer(signature);
+      const children = Array.from({ length: 4 }, () => makeImage());
+      for (const child of children) await pushImage(core, app, child);
+      const index = describeJson(mediaTypes.ociIndex, {
+        ...(JSON.parse(String(makeIndex(children).bytes)) as object),
+        subject: image.descriptor,
+      });
+      assert.equal((await pushManifest(core, app, index)).status, 201);
       clock += day;
       await collect();
       clock += 2 * day;
@@ -164,16 +173,77 @@ describeEachStorage('what is about a manifest', (open) => {
       clock += 2 * day;
       await collect();
       if (isBack) {
-        assert.deepEqual(await referrersOf(image), [signature.descriptor.digest], `step ${at}`);
+        const expected = [signature, index].map(({ descriptor }) => descriptor.digest).sort();
+        assert.deepEqual(await referrersOf(image), expected, `step ${at}`);
         assert.deepEqual(await referrersOf(signature), [countersignature.descriptor.digest]);
+        for (const { descriptor } of children) {
+          const found = await core.send('GET', `/v2/${app}/manifests/${descriptor.digest}`);
+          assert.equal(found.status, 200, `step ${at}`);
+        }
         for (const { bytes } of [signature, countersignature]) {
           const { config } = JSON.parse(String(bytes)) as { config: { digest: string } };
           assert.equal((await core.send('GET', `/v2/${app}/blobs/${config.digest}`)).status, 200);
         }
       }
-      assert.ok(at < 400);
+      assert.ok(at < 1000, `${reached} steps`);
     }
     assert.equal((await core.send('HEAD', `/v2/${app}/manifests/${digest}`)).status, 404);
+  });
+
+  test('is listed, whenever in a collection another one goes through, and it is tagged then', async () => {
+    const stride = storage.driver.name === 'inmemory' ? 1 : 17;
+    for (let at = 1; ; at += stride) {
+      image = makeImage();
+      await pushImage(core, app, image);
+      signature = await pushReferrer(image);
+      let reached = 0;
+      await collectWith(async ({ number }) => {
+        reached = number;
+        if (number !== at) return;
+        await collect();
+        await tagImage();
+      });
+      if (reached < at) break;
+      assert.deepEqual(await referrersOf(image), [signature.descriptor.digest], `step ${at}`);
+      assert.equal((await core.send('DELETE', `/v2/${app}/manifests/v1`)).status, 202);
+      clock += 2 * day;
+      assert.ok(at < 1000);
+    }
+  });
+
+  test('stays whole in the trash where it cannot follow, as on a full disk', async () => {
+    await collect();
+    clock += 2 * day;
+    let isFull = false;
+    await collectWith(async ({ operation, path }) => {
+      if (isFull && operation === 'move' && path.includes('/trash/')) {
+        throw new StorageError('no-space', path);
+      }
+      if (isFull || operation !== 'remove' || !path.includes('/trash/')) return;
+      isFull = true;
+      await tagImage();
+    });
+    assert.ok(isFull);
+    assert.deepEqual(await referrersOf(image), [signature.descriptor.digest]);
+    const { config } = JSON.parse(String(signature.bytes)) as { config: { digest: string } };
+    assert.equal((await core.send('GET', `/v2/${app}/blobs/${config.digest}`)).status, 200);
+  });
+
+  test('is there as long as a younger copy of it is in the trash, and no copy stays there', async () => {
+    await collect();
+    clock += day;
+    assert.equal((await pushManifest(core, app, signature)).status, 201);
+    clock += day;
+    // Removes the first copy for good, and the image, and takes the second away.
+    await collect();
+    await pushImage(core, app, image, 'v1');
+    clock += 1000;
+    await collect();
+    assert.deepEqual(await referrersOf(image), [signature.descriptor.digest]);
+    assert.equal((await pushManifest(core, app, signature)).status, 201);
+    clock += 3 * day;
+    assert.equal((await collect()).trash.items, 0);
+    assert.deepEqual(await referrersOf(image), [signature.descriptor.digest]);
   });
 
   test('that is not listed, because something ended half way, is listed by the next collection', async () => {
