@@ -47,24 +47,28 @@ describe('small pieces of a body', () => {
 });
 
 test('pieces are wasteful where a thousand carry next to nothing', () => {
-  const outcome = (sizes: (index: number) => number) => {
+  /** How often they are, where each takes so many milliseconds. */
+  const outcome = (sizeOf: (index: number) => number, time = 0) => {
     let calls = 0;
-    const count = countPieces(() => {
-      calls += 1;
-    });
-    for (let index = 0; index < 20_000; index += 1) count(sizes(index));
+    let clock = 0;
+    const count = countPieces(
+      () => {
+        calls += 1;
+      },
+      () => clock,
+    );
+    for (let index = 0; index < 20_000; index += 1) {
+      count(sizeOf(index));
+      clock += time;
+    }
     return calls;
   };
-  assert.equal(
-    outcome(() => 1),
-    20,
-  );
-  assert.equal(
-    outcome(() => 64),
-    0,
-  );
-  assert.equal(
-    outcome((index) => (index % 100 === 0 ? 6400 : 0)),
-    0,
-  );
+  const one = () => 1;
+  assert.equal(outcome(one), 20);
+  const enough = () => 64;
+  assert.equal(outcome(enough), 0);
+  const mixed = (index: number) => (index % 100 === 0 ? 6400 : 0);
+  assert.equal(outcome(mixed), 0);
+  const slowly = 11;
+  assert.equal(outcome(one, slowly), 0);
 });

@@ -3,25 +3,34 @@ import type { Readable } from 'node:stream';
 /** Bytes of a piece that is worth being kept by itself. */
 const smallest = 1024;
 
-/** Pieces after which a client is judged by them, and bytes that they should have on average. */
-const judged = { after: 1000, leastAverage: 64 } as const;
+/**
+ * Pieces after which a client is judged by them, bytes that they should have on average, and milliseconds: who takes
+ * longer for so many is slow, and costs little.
+ */
+const judged = { after: 1000, leastAverage: 64, within: 10_000 } as const;
 
 /**
  * Counts pieces of bodies: chunks of HTTP/1.1, frames of HTTP/2. Each costs time, and until it is read many times what is
  * in it, so that a client that sends next to nothing in each is not served.
- * @param onWasteful called where the last thousand carried less than 64 bytes on average
+ * @param onWasteful called where a thousand within ten seconds carried less than 64 bytes on average
+ * @param now milliseconds
  */
-export function countPieces(onWasteful: () => void): (bytes: number) => void {
+export function countPieces(
+  onWasteful: () => void,
+  now: () => number = () => performance.now(),
+): (bytes: number) => void {
   let pieces = 0;
   let size = 0;
+  let since = 0;
   return (bytes) => {
+    if (pieces === 0) since = now();
     pieces += 1;
     size += bytes;
     if (pieces < judged.after) return;
-    const average = size / pieces;
+    const isWasteful = size / pieces < judged.leastAverage && now() - since < judged.within;
     pieces = 0;
     size = 0;
-    if (average < judged.leastAverage) onWasteful();
+    if (isWasteful) onWasteful();
   };
 }
 
