@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { AuditDestination } from '#libs/audit/audit-log.ts';
 import type { ExternalIssuer } from '#libs/auth/external-issuer-keys.ts';
-import type { InternalSettings } from '#libs/internal/open-upstream.ts';
+import type { InternalSettings } from '#libs/internal/settings.ts';
 import type { RedisSettings } from '#libs/redis/redis-settings.ts';
 import { fromParts } from './from-parts.ts';
 import type { LoadedConfiguration } from './load-configuration.ts';

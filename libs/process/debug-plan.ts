@@ -2,7 +2,7 @@ import type { DebugSettings } from '#libs/config/sections/debug.ts';
 import type { SocketPaths } from '#libs/config/sections/socket-paths.ts';
 import type { Peer } from '#libs/http/aggregate-status.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
-import type { InternalListener } from '#libs/internal/open-upstream.ts';
+import type { InternalListener } from '#libs/internal/settings.ts';
 import type { ServiceName } from '../values/service-name.ts';
 import { workerName } from '../values/worker-name.ts';
 

@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { mkdir, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { SocketPaths } from '#libs/config/sections/socket-paths.ts';
-import type { InternalSettings } from '#libs/internal/open-upstream.ts';
+import type { InternalSettings } from '#libs/internal/settings.ts';
 import { makeFolders } from '../files/make-folders.ts';
 import type { ServiceName } from '../values/service-name.ts';
 

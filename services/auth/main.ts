@@ -5,7 +5,7 @@ import {
   connectInvalidationChannel,
   invalidationChannel,
 } from '#libs/auth/invalidation-channel.ts';
-import { loadInternalTls, peerCheckOf } from '#libs/internal/open-upstream.ts';
+import { loadInternalTls, peerCheckOf } from '#libs/internal/listener.ts';
 import { measureBudgets } from '#libs/limits/measure-budgets.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';

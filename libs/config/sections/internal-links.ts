@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { type InternalAddress, parseInternalAddress, socketIn } from '#libs/internal/address.ts';
-import type { InternalListener, InternalSettings } from '#libs/internal/open-upstream.ts';
+import type { InternalListener, InternalSettings } from '#libs/internal/settings.ts';
 import { parseAddress } from '../../values/listen-address.ts';
 import { notEmpty, text, textList } from '../../values/schema.ts';
 import type { Secret } from '../../values/secret.ts';

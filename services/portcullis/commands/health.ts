@@ -7,7 +7,7 @@ import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { requestText } from '#libs/http/request-text.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
 import type { InternalAddress } from '#libs/internal/address.ts';
-import type { InternalListener } from '#libs/internal/open-upstream.ts';
+import type { InternalListener } from '#libs/internal/settings.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { findRunning } from '../find-configuration.ts';
 import { configurationOf } from '../running-process.ts';
