@@ -12,7 +12,9 @@ import {
   type VisibleStep,
 } from '../storage/driver.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import { findBytes, readLinkOrRestore, type Trash, type Use } from './garbage/trash.ts';
+import { findBytes, readLinkOrRestore } from './find-stored.ts';
+import type { Use } from './garbage/discardable.ts';
+import type { Trash } from './garbage/trash.ts';
 import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';

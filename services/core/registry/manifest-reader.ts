@@ -5,7 +5,9 @@ import { storedMediaType } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
 import { parseInTurn } from '../in-turn.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
-import { findBytes, readLinkOrRestore, type Trash, type Use } from './garbage/trash.ts';
+import { findBytes, readLinkOrRestore } from './find-stored.ts';
+import type { Use } from './garbage/discardable.ts';
+import type { Trash } from './garbage/trash.ts';
 import { readAll } from './small-files.ts';
 import type { TagStore } from './tag-store.ts';
 

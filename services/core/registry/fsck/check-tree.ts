@@ -12,7 +12,8 @@ import {
 import { walkRepositories } from '../catalog.ts';
 import { digestFile } from '../digest-file.ts';
 import { digestsIn } from '../digests-in.ts';
-import { createTrash, keyOf, type Trash } from '../garbage/trash.ts';
+import { keyOf } from '../garbage/discardable.ts';
+import { createTrash, type Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import { walkUploads } from '../uploads/walk-uploads.ts';
 import { type CheckContext, checkRepository } from './check-repository.ts';

@@ -5,17 +5,10 @@ import { walkRepositories } from '../catalog.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
 import { removeStaleTag } from '../tag-store.ts';
+import { type Discardable, keyOf, placeOf } from './discardable.ts';
 import { emptyTrash } from './empty-trash.ts';
 import { type MarkedRepository, markRepository } from './mark.ts';
-import {
-  createEpoch,
-  createTrash,
-  type Discardable,
-  epochBegan,
-  keyOf,
-  placeOf,
-  type Trash,
-} from './trash.ts';
+import { createEpoch, createTrash, epochBegan, type Trash } from './trash.ts';
 
 export interface CollectOptions {
   /** Also manifests that no tag, index or subject keeps are garbage. */

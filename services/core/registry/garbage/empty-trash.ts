@@ -4,8 +4,9 @@ import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
 import { readAll } from '../small-files.ts';
+import { type Discardable, keyOf, placeOf } from './discardable.ts';
 import { namedDigests } from './named-digests.ts';
-import { type Discardable, keyOf, placeOf, type Trash } from './trash.ts';
+import type { Trash } from './trash.ts';
 
 /** A manifest in the trash. */
 export type ManifestItem = Extract<Discardable, { repository: RepositoryName }>;

@@ -2,11 +2,13 @@ import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
+import { findBytes, readLinkOrRestore } from '../find-stored.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex, type ReferrerEntry } from '../referrers-index.ts';
 import { readAll, readLink } from '../small-files.ts';
+import { keyOf } from './discardable.ts';
 import { namedDigests } from './named-digests.ts';
-import { findBytes, keyOf, readLinkOrRestore, type Trash } from './trash.ts';
+import type { Trash } from './trash.ts';
 
 /** What a repository needs of what it has, and what it does not. */
 export interface MarkedRepository {

@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import type { Digest } from '#libs/oci/digest.ts';
 import { parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
 import {
@@ -10,31 +9,11 @@ import {
   type VisibleStep,
 } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
+import { findBytes, maxLooks, readLinkOrRestore } from '../find-stored.ts';
 import { paths, trashedLinkFolders } from '../paths.ts';
 import { type ReferenceRules, referencesOf } from '../references.ts';
 import { readAll, readLink } from '../small-files.ts';
-
-/** One thing of the tree that a collection may take away and a request may want back. */
-export type Discardable =
-  | { kind: 'blob'; digest: Digest }
-  | { kind: 'layer' | 'manifest'; repository: RepositoryName; digest: Digest };
-
-/** Names an item in a set. */
-export function keyOf(item: Discardable): string {
-  return item.kind === 'blob' ? item.digest : `${item.kind} ${item.repository} ${item.digest}`;
-}
-
-/** Where it stands in the tree. */
-export function placeOf(item: Discardable): StoragePath {
-  switch (item.kind) {
-    case 'blob':
-      return paths.blob(item.digest);
-    case 'layer':
-      return paths.layerLink(item.repository, item.digest);
-    case 'manifest':
-      return paths.revisionLink(item.repository, item.digest);
-  }
-}
+import { type Discardable, keyOf, placeOf, type Restorer, type Use } from './discardable.ts';
 
 function trashPath(epoch: string, item: Discardable): StoragePath {
   const { digest } = item;
@@ -42,27 +21,16 @@ function trashPath(epoch: string, item: Discardable): StoragePath {
   return paths.trashedLink(epoch, item.repository, item.kind, digest);
 }
 
-/** What something from the trash is wanted for: to be sent to a client, or to be referred to by what is written now. */
-export type Use = 'read' | 'refer';
-
 /**
  * What collections took away. Nothing of it is lost before its grace is over: whatever misses a file
  * of the tree looks here and takes it back. Items lie below the epoch in which they came, which says
  * when; any number of processes may use one trash at once.
  */
-export interface Trash {
+export interface Trash extends Restorer {
   /** Takes an item away. @returns false if it is not in its place (any more) */
   discard(epoch: string, item: Discardable): Promise<boolean>;
   /** True while it lies in the trash, or somebody is just putting it back. */
   holds(item: Discardable): Promise<boolean>;
-  /**
-   * Puts an item back that somebody misses; a manifest only after what it refers to, so that whoever finds it
-   * finds that as well.
-   * @returns where it can be read now: in its place, or, where it cannot be brought there, in the trash; undefined if
-   *   there is no such thing
-   * @throws Error if it cannot be brought back for something that will refer to it
-   */
-  restore(item: Discardable, use?: Use): Promise<StoragePath | undefined>;
   /**
    * Removes an item for good, as somebody deletes it: from its place and from the trash, also where a collection or
    * somebody who misses it moves it between the two meanwhile.
@@ -94,12 +62,6 @@ export function epochBegan(epoch: string): Date | undefined {
   const match = /^(\d{15})-[0-9a-f]{8}$/.exec(epoch);
   return match === null ? undefined : new Date(Number(match[1]));
 }
-
-/**
- * How often something is looked for, where a collection and other requests move it to and fro: enough that
- * to miss it each time takes a collection for each.
- */
-const maxLooks = 4;
 
 /** How often something is removed that comes back each time: somebody would have to miss it just then, each time. */
 const removals = 20;
@@ -274,36 +236,4 @@ async function* linksIn(
       }
     }
   }
-}
-
-/** The digest that an item's link names, also if the link has to come back from the trash. */
-export async function readLinkOrRestore(
-  driver: StorageDriver,
-  trash: Trash,
-  item: Discardable,
-  use?: Use,
-): Promise<Digest | undefined> {
-  let path: StoragePath | undefined = placeOf(item);
-  for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
-    const target = await readLink(driver, path);
-    if (target !== undefined) return target;
-    path = await trash.restore(item, use);
-  }
-  return undefined;
-}
-
-/** Where a blob's bytes are and how many, also if they have to come back from the trash. */
-export async function findBytes(
-  driver: StorageDriver,
-  trash: Trash,
-  digest: Digest,
-  use?: Use,
-): Promise<{ path: StoragePath; size: number } | undefined> {
-  let path: StoragePath | undefined = paths.blob(digest);
-  for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
-    const info = await ifPresent(driver.stat(path));
-    if (info !== undefined) return { path, size: info.size };
-    path = await trash.restore({ kind: 'blob', digest }, use);
-  }
-  return undefined;
 }

@@ -8,7 +8,8 @@ import {
   StorageError,
   type StoragePath,
 } from '../../storage/driver.ts';
-import { createTrash, findBytes } from '../garbage/trash.ts';
+import { findBytes } from '../find-stored.ts';
+import { createTrash } from '../garbage/trash.ts';
 import { parseUploadFile, paths, type UploadFile } from '../paths.ts';
 import { readAll, readLink } from '../small-files.ts';
 

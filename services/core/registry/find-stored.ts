@@ -1,0 +1,43 @@
+import type { Digest } from '#libs/oci/digest.ts';
+import { ifPresent, type StorageDriver, type StoragePath } from '../storage/driver.ts';
+import { type Discardable, placeOf, type Restorer, type Use } from './garbage/discardable.ts';
+import { paths } from './paths.ts';
+import { readLink } from './small-files.ts';
+
+/**
+ * How often something is looked for, where a collection and other requests move it to and fro: enough that
+ * to miss it each time takes a collection for each.
+ */
+export const maxLooks = 4;
+
+/** The digest that an item's link names, also if the link has to come back from the trash. */
+export async function readLinkOrRestore(
+  driver: StorageDriver,
+  trash: Restorer,
+  item: Discardable,
+  use?: Use,
+): Promise<Digest | undefined> {
+  let path: StoragePath | undefined = placeOf(item);
+  for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
+    const target = await readLink(driver, path);
+    if (target !== undefined) return target;
+    path = await trash.restore(item, use);
+  }
+  return undefined;
+}
+
+/** Where a blob's bytes are and how many, also if they have to come back from the trash. */
+export async function findBytes(
+  driver: StorageDriver,
+  trash: Restorer,
+  digest: Digest,
+  use?: Use,
+): Promise<{ path: StoragePath; size: number } | undefined> {
+  let path: StoragePath | undefined = paths.blob(digest);
+  for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
+    const info = await ifPresent(driver.stat(path));
+    if (info !== undefined) return { path, size: info.size };
+    path = await trash.restore({ kind: 'blob', digest }, use);
+  }
+  return undefined;
+}
