@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { NotOwnerError } from '../../services/core/ownership/not-owner.ts';
-import { createEpoch, createTrash } from '../../services/core/registry/garbage/trash.ts';
+import { createEpoch } from '../../services/core/registry/garbage/epoch.ts';
+import { createTrash } from '../../services/core/registry/garbage/trash.ts';
 import type { StorageDriver } from '../../services/core/storage/driver.ts';
 import { createFilesystemDriver } from '../../services/core/storage/filesystem/filesystem.ts';
 import { guardWrites } from '../../services/core/storage/guarded.ts';

@@ -22,6 +22,7 @@ import {
 import { createSteppingDriver } from '../../../../test/support/stepping-driver.ts';
 import type { StoragePath } from '../../storage/driver.ts';
 import { collectGarbage } from '../garbage/collect.ts';
+import { createEpoch } from '../garbage/epoch.ts';
 import { createTrash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import { type CheckReport, checkTree } from './check-tree.ts';
@@ -277,7 +278,7 @@ describeEachStorage('looking for damage', (open) => {
     const place = paths.blob(digest);
     const trash = createTrash(storage.driver);
     await storage.driver.put(place, Buffer.from('damaged'));
-    await trash.discard('000000000000001-00000000', item);
+    await trash.discard(createEpoch(new Date(1)), item);
     await storage.driver.put(place, Buffer.from('damaged'));
     const { findings } = await check(true);
     assert.ok(findings.some(({ kind, repaired }) => kind === 'damaged-blob' && repaired));
@@ -285,7 +286,7 @@ describeEachStorage('looking for damage', (open) => {
     assert.equal((await core.send('GET', `/v2/${app}/blobs/${digest}`)).status, 404);
 
     await storage.driver.put(place, layer.bytes);
-    await trash.discard('000000000000002-00000000', item);
+    await trash.discard(createEpoch(new Date(2)), item);
     await storage.driver.put(place, Buffer.from('damaged'));
     await check(true);
     assert.equal(await trash.holds(item), true, 'a copy that is right stays');

@@ -7,8 +7,9 @@ import { createReferrersIndex } from '../referrers-index.ts';
 import { removeStaleTag } from '../tag-store.ts';
 import { type Discardable, keyOf, placeOf } from './discardable.ts';
 import { emptyTrash } from './empty-trash.ts';
+import { createEpoch, type Epoch, epochBegan, epochLength } from './epoch.ts';
 import { type MarkedRepository, markRepository } from './mark.ts';
-import { createEpoch, createTrash, epochBegan, type Trash } from './trash.ts';
+import { createTrash, type Trash } from './trash.ts';
 
 export interface CollectOptions {
   /** Also manifests that no tag, index or subject keeps are garbage. */
@@ -48,9 +49,6 @@ export interface CollectReport {
   /** Repositories that were empty, and are gone. */
   removedRepositories: number;
 }
-
-/** Milliseconds in which items come into one epoch: its name tells when the first came, and so the last at most. */
-export const epochLength = 60_000;
 
 /**
  * Collects garbage while the registry serves (docs/garbage-collection.md). Candidates are moved to the
@@ -126,16 +124,16 @@ function createDiscard(trash: Trash, options: CollectOptions, now: () => Date): 
     options.signal?.throwIfAborted();
     options.onGarbage?.(item, size);
     if (options.dryRun) return;
-    if (now().getTime() - (epochBegan(epoch)?.getTime() ?? 0) > epochLength) {
+    if (now().getTime() - epochBegan(epoch).getTime() > epochLength) {
       epoch = createEpoch(now());
     }
     await trash.discard(epoch, item);
   };
 }
 
-async function epochsBefore(trash: Trash, time: number): Promise<string[]> {
+async function epochsBefore(trash: Trash, time: number): Promise<Epoch[]> {
   const epochs = await trash.epochs();
-  return epochs.filter((epoch) => (epochBegan(epoch)?.getTime() ?? 0) <= time);
+  return epochs.filter((epoch) => epochBegan(epoch).getTime() <= time);
 }
 
 /** Goes through all repositories; takes their garbage away if told to. @returns the blobs they need */

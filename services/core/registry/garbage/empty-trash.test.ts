@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
 import { inOrder, type ManifestItem } from './empty-trash.ts';
+import { createEpoch } from './epoch.ts';
 
 const repository = parseRepositoryName('team/app');
 const items = Array.from(
@@ -13,7 +14,8 @@ const items = Array.from(
     digest: digestOf(Buffer.from(`${index}`)),
   }),
 );
-const due = items.map((item) => ({ epoch: 'e', item }));
+const epoch = createEpoch(new Date(0));
+const due = items.map((item) => ({ epoch, item }));
 
 test('what others are about comes before these, however long the chain', () => {
   const next = new Map(items.map(({ digest }, index) => [digest, items[index + 1]]));

@@ -5,6 +5,7 @@ import { paths } from '../paths.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
 import { readAll } from '../small-files.ts';
 import { type Discardable, keyOf, placeOf } from './discardable.ts';
+import type { Epoch } from './epoch.ts';
 import { namedDigests } from './named-digests.ts';
 import type { Trash } from './trash.ts';
 
@@ -22,7 +23,7 @@ export interface EmptyOptions {
 
 /** Something in the trash whose time is over. */
 export interface Due {
-  epoch: string;
+  epoch: Epoch;
   item: ManifestItem;
 }
 
@@ -35,10 +36,10 @@ export interface Due {
 export async function emptyTrash(
   driver: StorageDriver,
   trash: Trash,
-  epochs: readonly string[],
+  epochs: readonly Epoch[],
   { olderThan, onExpired, signal }: EmptyOptions,
 ): Promise<void> {
-  const expire = async (epoch: string, item: Discardable) => {
+  const expire = async (epoch: Epoch, item: Discardable) => {
     signal?.throwIfAborted();
     const size = await trash.expire(epoch, item);
     if (size !== undefined) onExpired(size);

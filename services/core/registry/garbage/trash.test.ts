@@ -10,6 +10,7 @@ import { checkTree } from '../fsck/check-tree.ts';
 import { paths } from '../paths.ts';
 import { readAll } from '../small-files.ts';
 import { collectGarbage } from './collect.ts';
+import { createEpoch } from './epoch.ts';
 import { createTrash } from './trash.ts';
 
 const app = parseRepositoryName('team/app');
@@ -54,9 +55,9 @@ describeEachStorage('what was collected', (open) => {
     const item = { kind: 'blob', digest: descriptor.digest } as const;
     const place = paths.blob(descriptor.digest);
     await driver.put(place, Buffer.from('damaged'));
-    await trash.discard('000000000000001-00000000', item);
+    await trash.discard(createEpoch(new Date(1)), item);
     await driver.put(place, bytes);
-    await trash.discard('000000000000002-00000000', item);
+    await trash.discard(createEpoch(new Date(2)), item);
     // Also of another core, which knows nothing of those here.
     const others = createTrash(driver);
     const missed = Array.from({ length: 12 }, (_, n) => (n % 2 === 0 ? trash : others));
@@ -73,7 +74,7 @@ describeEachStorage('what was collected', (open) => {
     const item = { kind: 'blob', digest: descriptor.digest } as const;
     const place = paths.blob(descriptor.digest);
     await driver.put(place, Buffer.from('damaged'));
-    await createTrash(driver).discard('000000000000001-00000000', item);
+    await createTrash(driver).discard(createEpoch(new Date(1)), item);
     const pushedMeanwhile = createSteppingDriver(driver, async ({ operation }) => {
       if (operation === 'move') await driver.put(place, bytes);
     });
@@ -104,7 +105,8 @@ describeEachStorage('what was collected', (open) => {
     await pushImage(core, app, image);
     await collectUntagged();
     const [layer] = image.blobs;
-    const [epoch = ''] = await storage.driver.list(paths.trash);
+    const [epoch] = await createTrash(storage.driver).epochs();
+    assert.ok(epoch);
     await createTrash(storage.driver).expire(epoch, {
       kind: 'blob',
       digest: layer?.descriptor.digest as Digest,
@@ -166,7 +168,8 @@ describeEachStorage('what was collected', (open) => {
     const image = makeImage();
     await pushImage(core, app, image);
     await collectUntagged();
-    const [epoch = ''] = await storage.driver.list(paths.trash);
+    const [epoch] = await createTrash(storage.driver).epochs();
+    assert.ok(epoch);
     const kinds: string[] = [];
     for await (const { kind } of createTrash(storage.driver).items(epoch)) kinds.push(kind);
     const order = ['manifest', 'layer', 'blob'];

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
 import {
@@ -14,8 +13,9 @@ import { paths, trashedLinkFolders } from '../paths.ts';
 import { type ReferenceRules, referencesOf } from '../references.ts';
 import { readAll, readLink } from '../small-files.ts';
 import { type Discardable, keyOf, placeOf, type Restorer, type Use } from './discardable.ts';
+import { type Epoch, isEpoch } from './epoch.ts';
 
-function trashPath(epoch: string, item: Discardable): StoragePath {
+function trashPath(epoch: Epoch, item: Discardable): StoragePath {
   const { digest } = item;
   if (item.kind === 'blob') return paths.trashedBlob(epoch, digest);
   return paths.trashedLink(epoch, item.repository, item.kind, digest);
@@ -28,7 +28,7 @@ function trashPath(epoch: string, item: Discardable): StoragePath {
  */
 export interface Trash extends Restorer {
   /** Takes an item away. @returns false if it is not in its place (any more) */
-  discard(epoch: string, item: Discardable): Promise<boolean>;
+  discard(epoch: Epoch, item: Discardable): Promise<boolean>;
   /** True while it lies in the trash, or somebody is just putting it back. */
   holds(item: Discardable): Promise<boolean>;
   /**
@@ -43,24 +43,13 @@ export interface Trash extends Restorer {
     folder?: StoragePath,
   ): Promise<void>;
   /** The epochs there are, oldest first. */
-  epochs(): Promise<string[]>;
+  epochs(): Promise<Epoch[]>;
   /** All items of an epoch: what refers to others before these. */
-  items(epoch: string): AsyncIterable<Discardable>;
+  items(epoch: Epoch): AsyncIterable<Discardable>;
   /** Where an item lies in the trash, the oldest first. */
   copies(item: Discardable): AsyncIterable<StoragePath>;
   /** Removes an item for good whose time in the trash is over. @returns its size in bytes; undefined if somebody took it back */
-  expire(epoch: string, item: Discardable): Promise<number | undefined>;
-}
-
-/** A new epoch that begins now. */
-export function createEpoch(now: Date): string {
-  return `${String(now.getTime()).padStart(15, '0')}-${randomBytes(4).toString('hex')}`;
-}
-
-/** When an epoch began; undefined for a name that is no epoch's. */
-export function epochBegan(epoch: string): Date | undefined {
-  const match = /^(\d{15})-[0-9a-f]{8}$/.exec(epoch);
-  return match === null ? undefined : new Date(Number(match[1]));
+  expire(epoch: Epoch, item: Discardable): Promise<number | undefined>;
 }
 
 /** How often something is removed that comes back each time: somebody would have to miss it just then, each time. */
@@ -70,15 +59,15 @@ const removals = 20;
  * @param rules what a manifest must have, to come back at all; without them it comes back with what there is
  */
 export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Trash {
-  async function epochs(): Promise<string[]> {
+  async function epochs(): Promise<Epoch[]> {
     const names = await driver.list(paths.trash);
-    return names.filter((name) => epochBegan(name) !== undefined);
+    return names.filter(isEpoch);
   }
 
   /** One look through some epochs, the newest first, and then in its place. */
   async function restoreFrom(
     item: Discardable,
-    newestFirst: readonly string[],
+    newestFirst: readonly Epoch[],
     use: Use,
   ): Promise<StoragePath | undefined> {
     const place = placeOf(item);
@@ -222,7 +211,7 @@ const nothingRequired: ReferenceRules = { blobs: false, children: 'none' };
 
 async function* linksIn(
   driver: StorageDriver,
-  epoch: string,
+  epoch: Epoch,
   folder: string,
   kind: 'layer' | 'manifest',
 ): AsyncGenerator<Discardable> {

@@ -15,7 +15,8 @@ import {
 import { chunkOf } from '../../../../test/support/upload-chunks.ts';
 import { createEmbeddedLocks } from '../../sessions/embedded-locks.ts';
 import { createFilesystemDriver } from '../../storage/filesystem/filesystem.ts';
-import { createEpoch, createTrash } from '../garbage/trash.ts';
+import { createEpoch } from '../garbage/epoch.ts';
+import { createTrash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import type { Registry } from '../registry.ts';
 import { readAll } from '../small-files.ts';
