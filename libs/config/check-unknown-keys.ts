@@ -1,4 +1,5 @@
 import { nearestWord } from '../values/nearest-word.ts';
+import type { Remark } from './remark.ts';
 import { portcullisSchema } from './sections/portcullis.ts';
 import type { UnknownKey } from './walk-schema.ts';
 
@@ -9,22 +10,22 @@ const section = 'portcullis';
  * that were meant for `portcullis`: without the rules that somebody wrote under a misspelt name a registry is open.
  */
 export function checkUnknownKeys(unknown: readonly UnknownKey[]): {
-  problems: string[];
-  warnings: string[];
+  problems: Remark[];
+  warnings: Remark[];
 } {
-  const problems: string[] = [];
-  const warnings: string[] = [];
+  const problems: Remark[] = [];
+  const warnings: Remark[] = [];
   for (const { path, key, known, isOpen } of unknown) {
     const isOurs = path.startsWith(`${section}.`) || path.startsWith(`${section}[`);
     const meant = nearestWord(key, known);
     // Of what others define all keys are taken, so that only a slip is worth a word.
     if (isOpen && meant === undefined) continue;
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
-    if (isOurs) problems.push(`${path}: unknown key${hint}`);
-    else if (path === key && meant === section) problems.push(`${path}: unknown key${hint}`);
+    if (isOurs) problems.push({ path, why: `unknown key${hint}` });
+    else if (path === key && meant === section) problems.push({ path, why: `unknown key${hint}` });
     else if (path === key && Object.hasOwn(portcullisSchema.shape, key)) {
-      problems.push(`${path}: unknown key; it belongs under ${section}`);
-    } else warnings.push(`${path}: unknown key; ignored${hint}`);
+      problems.push({ path, why: `unknown key; it belongs under ${section}` });
+    } else warnings.push({ path, why: `unknown key; ignored${hint}` });
   }
   return { problems, warnings };
 }

@@ -1,17 +1,18 @@
 import type { z } from 'zod';
+import type { Remark } from './remark.ts';
 import { describeSchema, joinPath, metaOf } from './walk-schema.ts';
 
 /**
  * Settles what is written and left empty (`key:`, `key: ""`, an empty variable), in place: such a key counts as not
  * written, unless the schema says that its default would open or widen something.
- * @returns a sentence for each empty value that is refused
+ * @returns each empty value that is refused
  */
-export function settleEmptyValues(value: unknown, schema: z.ZodType, path = ''): string[] {
+export function settleEmptyValues(value: unknown, schema: z.ZodType, path = ''): Remark[] {
   const node = describeSchema(schema);
   if (node.kind === 'array' && Array.isArray(value)) {
     return value.flatMap((item, index) => {
       const place = `${path}[${index}]`;
-      if (isEmpty(item)) return [`${place}: is empty`];
+      if (isEmpty(item)) return [{ path: place, why: 'is empty' }];
       return settleEmptyValues(item, node.element, place);
     });
   }
@@ -26,8 +27,8 @@ export function settleEmptyValues(value: unknown, schema: z.ZodType, path = ''):
     if (!isEmpty(item)) return settleEmptyValues(item, child, place);
     const { empty } = metaOf(child);
     if (empty === 'kept' && typeof item === 'string') return [];
-    if (empty === 'kept') return [`${place}: is empty`];
-    if (empty !== undefined) return [`${place}: is empty; ${empty.refused}`];
+    if (empty === 'kept') return [{ path: place, why: 'is empty' }];
+    if (empty !== undefined) return [{ path: place, why: `is empty; ${empty.refused}` }];
     delete tree[key];
     return [];
   });

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { configurationSchema } from './configuration.ts';
 import { applyEnvironment } from './environment.ts';
+import { formatRemark } from './remark.ts';
 
 type Tree = Record<string, unknown>;
 
 function apply(env: Record<string, string>, tree: Tree = {}) {
   const { warnings, problems } = applyEnvironment(tree, configurationSchema, env);
-  return { tree, warnings, problems };
+  return { tree, warnings: warnings.map(formatRemark), problems: problems.map(formatRemark) };
 }
 
 test('a variable sets the key of its name, and the value is YAML', () => {

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
 import { parseYaml } from './parse-yaml.ts';
+import type { Remark } from './remark.ts';
 import { describeSchema, formatPath } from './walk-schema.ts';
 
 /** Variables that begin with the prefix and are no settings. */
@@ -27,9 +28,9 @@ export function applyEnvironment(
   tree: Tree,
   schema: z.ZodType,
   env: Readonly<Record<string, string | undefined>>,
-): { warnings: string[]; problems: string[]; sources: ReadonlyMap<string, string> } {
-  const warnings: string[] = [];
-  const problems: string[] = [];
+): { warnings: Remark[]; problems: Remark[]; sources: ReadonlyMap<string, string> } {
+  const warnings: Remark[] = [];
+  const problems: Remark[] = [];
   const sources = new Map<string, string>();
   for (const name of Object.keys(env).sort()) {
     const value = env[name];
@@ -44,8 +45,8 @@ export function applyEnvironment(
       for (const key of Object.keys(tree)) delete tree[key];
       Object.assign(tree, before);
       if (error instanceof NoSuchSetting) {
-        warnings.push(`${name}: there is no such setting; ignored`);
-      } else problems.push(`${name}: ${(error as Error).message}`);
+        warnings.push({ path: name, why: 'there is no such setting; ignored' });
+      } else problems.push({ path: name, why: (error as Error).message });
     }
   }
   return { warnings, problems, sources };

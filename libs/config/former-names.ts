@@ -1,3 +1,5 @@
+import type { Remark } from './remark.ts';
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Sections below `portcullis` by their names in earlier versions, which are still read. */
@@ -12,10 +14,10 @@ const formerNames: Readonly<Record<string, string>> = { hop: 'internal' };
 export function replaceFormerNames(
   tree: Record<string, unknown>,
   env: Environment,
-): { env: Environment; warnings: string[]; problems: string[]; problemsOfEnv: string[] } {
-  const warnings: string[] = [];
-  const problems: string[] = [];
-  const problemsOfEnv: string[] = [];
+): { env: Environment; warnings: Remark[]; problems: Remark[]; problemsOfEnv: Remark[] } {
+  const warnings: Remark[] = [];
+  const problems: Remark[] = [];
+  const problemsOfEnv: Remark[] = [];
   const renamed: Record<string, string | undefined> = { ...env };
   for (const [former, present] of Object.entries(formerNames)) {
     const [from, to] = [former, present].map((name) => `REGISTRY_PORTCULLIS_${name.toUpperCase()}`);
@@ -23,25 +25,27 @@ export function replaceFormerNames(
       if (name !== from && !name.startsWith(`${from}_`)) continue;
       const presentName = `${to}${name.slice(from?.length)}`;
       if (env[presentName] !== undefined) {
-        problemsOfEnv.push(`${name}: is called ${presentName} now, which is set too`);
+        problemsOfEnv.push({ path: name, why: `is called ${presentName} now, which is set too` });
       }
       renamed[presentName] = value;
       delete renamed[name];
-      warnings.push(`${name}: is called ${presentName} now`);
+      warnings.push({ path: name, why: `is called ${presentName} now` });
     }
     const { portcullis } = tree;
     if (typeof portcullis !== 'object' || portcullis === null) continue;
     const sections = portcullis as Record<string, unknown>;
     if (!Object.hasOwn(sections, former)) continue;
     if (Object.hasOwn(sections, present)) {
-      problems.push(
-        `portcullis.${former}: is called portcullis.${present} now, which is there too`,
-      );
+      const why = `is called portcullis.${present} now, which is there too`;
+      problems.push({ path: `portcullis.${former}`, why });
       continue;
     }
     sections[present] = sections[former];
     delete sections[former];
-    warnings.push(`portcullis.${former}: is called portcullis.${present} now`);
+    warnings.push({
+      path: `portcullis.${former}`,
+      why: `is called portcullis.${present} now`,
+    });
   }
   return { env: renamed, warnings, problems, problemsOfEnv };
 }

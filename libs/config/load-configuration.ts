@@ -9,6 +9,7 @@ import { replaceFormerNames } from './former-names.ts';
 import { namedByEnvironment } from './named-by-environment.ts';
 import { parseYaml, YamlError } from './parse-yaml.ts';
 import { recognizeProduct } from './recognize-product.ts';
+import { formatRemark, type Remark } from './remark.ts';
 import { checkMethod } from './sections/auth.ts';
 import { checkDriver, storageDrivers } from './sections/storage.ts';
 import { checkSupport } from './support.ts';
@@ -92,20 +93,24 @@ async function configure(
   }
   // All that is wrong with its form is told at once; what its values come to together is judged when that is right.
   const former = replaceFormerNames(tree, env);
-  const problems = [...former.problems.map((text) => where + text), ...former.problemsOfEnv];
+  const ofFile = (remarks: readonly Remark[]) => remarks.map((one) => where + formatRemark(one));
+  const problems = [...ofFile(former.problems), ...former.problemsOfEnv.map(formatRemark)];
   const applied = applyEnvironment(tree, configurationSchema, former.env);
-  problems.push(...applied.problems);
+  problems.push(...applied.problems.map(formatRemark));
   expandBareNames(tree);
   const empty = settleEmptyValues(tree, configurationSchema);
   const unknown = checkUnknownKeys(unknownKeys(tree, configurationSchema));
   const sections = checkSections(tree);
-  problems.push(...[...empty, ...unknown.problems, ...sections].map((text) => where + text));
+  problems.push(
+    ...ofFile([...empty, ...unknown.problems]),
+    ...sections.map((text) => where + text),
+  );
   const result = configurationSchema.safeParse(tree);
   if (!result.success) {
     for (const issue of result.error.issues) {
       const path = formatPath(issue.path);
       // What is told to be empty need not be told to be missing.
-      if (empty.some((text) => text.startsWith(`${path}:`))) continue;
+      if (empty.some((one) => one.path === path)) continue;
       if (issue.code === 'unrecognized_keys' && unknown.problems.length > 0) continue;
       const variable = sourceOf(issue.path, applied.sources);
       const from = variable === undefined ? where : `${variable}: `;
@@ -119,7 +124,7 @@ async function configure(
     fileSecret,
     diagnostics: [
       ...[...former.warnings, ...applied.warnings, ...unknown.warnings].map(
-        (message): Diagnostic => ({ level: 'warn', path: message.split(':', 1)[0] ?? '', message }),
+        (one): Diagnostic => ({ level: 'warn', path: one.path, message: formatRemark(one) }),
       ),
       ...checkSupport(result.data),
     ],
