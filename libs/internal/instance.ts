@@ -25,7 +25,7 @@ export interface CheckedInstance extends Instance {
   /**
    * To be called once a second while somebody needs to know: asks it, unless it has not answered the last
    * question yet.
-   * @param patience seconds without an answer after which whoever waits for it waits no longer
+   * @param patience calls without an answer after which whoever waits for it waits no longer
    */
   check(patience: number): void;
   /** Nobody needs to know for now. */

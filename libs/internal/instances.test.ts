@@ -6,6 +6,9 @@ import { createRecordingLog } from '../../test/support/recording-log.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
 import { followInstances } from './instances.ts';
 
+/** Milliseconds; a second where it counts. */
+const checkEvery = 50;
+
 test('whoever waits for a single one that answers nothing any more is told, and it is tried again', async () => {
   let asked = 0;
   let act: RequestListener = () => {};
@@ -16,11 +19,11 @@ test('whoever waits for a single one that answers nothing any more is told, and 
   const port = await listen(server, { host: '127.0.0.1', port: 0 });
   const { log } = createRecordingLog();
   const addresses = [{ kind: 'tcp', host: '127.0.0.1', port, tls: false }] as const;
-  const instances = await followInstances({ addresses, kind: 'core', log });
+  const instances = await followInstances({ addresses, kind: 'core', log, checkEvery });
   try {
     const [only] = instances.all();
     assert.ok(only !== undefined);
-    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await new Promise((resolve) => setTimeout(resolve, 4 * checkEvery));
     assert.equal(asked, 0, 'it is not asked while nobody waits');
     only.inFlight = 1;
     await waitFor('it to be down', () => only.down.signal.aborted);
@@ -46,7 +49,7 @@ test('one that is slow is asked once at a time, and nobody is told to leave it w
       asking -= 1;
       answered += 1;
       response.end();
-    }, 1500);
+    }, 1.5 * checkEvery);
   });
   const port = await listen(server, { host: '127.0.0.1', port: 0 });
   const tcp = { kind: 'tcp', host: '127.0.0.1', tls: false } as const;
@@ -56,7 +59,7 @@ test('one that is slow is asked once at a time, and nobody is told to leave it w
     { ...tcp, port: 1 },
   ];
   const { log } = createRecordingLog();
-  const instances = await followInstances({ addresses, kind: 'core', log });
+  const instances = await followInstances({ addresses, kind: 'core', log, checkEvery });
   try {
     const slow = instances.all().find(({ name }) => !name.endsWith(':1'));
     await waitFor('some answers', () => answered >= 4);
@@ -79,7 +82,7 @@ test('one that takes no more connections gets no requests, and is left those tha
     // Nobody listens there.
     { ...tcp, port: 1 },
   ];
-  const instances = await followInstances({ addresses, kind: 'core', log });
+  const instances = await followInstances({ addresses, kind: 'core', log, checkEvery });
   try {
     const stopping = instances.all().find(({ name }) => name.endsWith(':1'));
     assert.ok(stopping !== undefined);
@@ -87,7 +90,7 @@ test('one that takes no more connections gets no requests, and is left those tha
     await waitFor('it to get no requests', () => !stopping.ready);
     assert.ok(messages().some((message) => message.includes('gets no requests for now')));
     // As many checks as one that answers nothing has.
-    await new Promise((resolve) => setTimeout(resolve, 4500));
+    await new Promise((resolve) => setTimeout(resolve, 9 * checkEvery));
     assert.equal(stopping.down.signal.aborted, false);
   } finally {
     instances.close();

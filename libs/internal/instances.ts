@@ -9,10 +9,10 @@ import { resolveAddresses } from './resolve-addresses.ts';
 /** Milliseconds; shorter than the other side's, so that a request never meets a closing connection. */
 const agentIdle = 60_000;
 /** Milliseconds between two questions whether an instance is ready. */
-const checkEvery = 1000;
+const usualInterval = 1000;
 /** Milliseconds between two looks at what a name resolves to. */
 const resolveEvery = 2000;
-/** Seconds of silence after which whoever waits for an answer waits no longer. */
+/** Checks without an answer after which whoever waits for an answer waits no longer. */
 const patience = 4;
 /** The same of the only one there is: nobody else could serve its clients, so that it has the time of a short pause. */
 const patienceWithOnlyOne = 14;
@@ -32,6 +32,8 @@ export interface InstancesOptions {
   /** Authorities for https addresses, PEM; the system's without it. */
   ca?: readonly string[] | undefined;
   log: Logger;
+  /** Milliseconds between two checks, for tests. */
+  checkEvery?: number;
 }
 
 /**
@@ -43,6 +45,7 @@ export async function followInstances({
   kind,
   ca,
   log,
+  checkEvery = usualInterval,
 }: InstancesOptions): Promise<Instances> {
   const endpoints = addresses.map((address) => ({ address, agent: createAgent(address, ca) }));
   const known = new Map<string, CheckedInstance>();
