@@ -154,6 +154,13 @@ function admit({ budgets, connections }: GatewayOptions): Step {
  * @throws RegistryError REQUEST_INVALID
  */
 const refuseUnwantedBody: Step = async (ctx, next) => {
+  const coding = ctx.get('Transfer-Encoding');
+  if (coding !== '' && coding.toLowerCase() !== 'chunked') {
+    closeAfter(ctx.res);
+    throw new RegistryError('REQUEST_INVALID', {
+      message: `the transfer coding "${coding}" is not supported; use chunked, or Content-Length`,
+    });
+  }
   const takesBody = ctx.method === 'POST' || ctx.method === 'PUT' || ctx.method === 'PATCH';
   if (!takesBody && hasBody(ctx.req)) {
     closeAfter(ctx.res);

@@ -43,6 +43,7 @@ export function beginInTurn(listener: RequestListener): RequestListener {
 
   return (request, response) => {
     const exchange = { request, response };
+    if (hasLeft(exchange)) return;
     if (waiting.isEmpty && begun < perTurn) begin(exchange);
     else {
       waiting.add(exchange, networkOf(request), connectionOf(request));
@@ -62,5 +63,6 @@ function connectionOf(request: IncomingMessage): object {
 }
 
 function hasLeft({ request, response }: Exchange): boolean {
+  if (request instanceof Http2Request && request.stream.closed) return true;
   return response.closed || response.destroyed || request.socket.destroyed;
 }

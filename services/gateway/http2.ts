@@ -99,7 +99,8 @@ export function createHttp2Server(options: Http2Options, listener: RequestListen
 /** Resets streams for which there is no share, before anything is made of them. */
 function shareStreams(session: ServerHttp2Session, streams: Http2Options['streams']): void {
   const parties = partiesOf(session.socket.remoteAddress ?? '');
-  session.on('stream', (stream) => {
+  // Before Node makes a request of it.
+  session.prependListener('stream', (stream) => {
     const lease = streams.tryTake(parties, 1);
     if (lease === undefined) stream.close(constants.NGHTTP2_REFUSED_STREAM);
     else stream.once('close', () => lease[Symbol.dispose]());

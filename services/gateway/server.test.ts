@@ -72,6 +72,13 @@ for (const [kind, open, server] of [
         [400],
       ],
       [
+        'a transfer coding besides chunked',
+        [
+          'PUT /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+        ],
+        [400],
+      ],
+      [
         'two blanks and a body',
         ['PUT  /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello'],
         [400],
