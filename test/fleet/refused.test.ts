@@ -138,8 +138,10 @@ for (const ends of ['seen', 'lost'] as const) {
     test('a manifest of which a core was deleting the tags, when they were moved', async () => {
       const old = makeImage();
       await client.push(repository, 'old', old);
-      const many = Array.from({ length: 200 }, (_, index) => `many${index}`);
-      for (const part of [many.slice(0, 100), many.slice(100)]) {
+      // So many that it is not over before the core is found that deletes them.
+      const many = Array.from({ length: 800 }, (_, index) => `many${index}`);
+      for (let begin = 0; begin < many.length; begin += 100) {
+        const part = many.slice(begin, begin + 100);
         const query = part.map((tag) => `tag=${tag}`).join('&');
         await expect(201, put(`${old.descriptor.digest}?${query}`, old));
       }
@@ -158,7 +160,7 @@ for (const ends of ['seen', 'lost'] as const) {
       const at = await stopInTheMiddle(async () => many.length - (await left()).length);
       fleet.coreRelays[fleet.cores.indexOf(at)]?.hideEnds(ends === 'lost');
       try {
-        const remaining = await left();
+        const remaining = (await left()).slice(0, 150);
         assert.ok(remaining.length > 0);
         const asked = performance.now();
         await expect(
