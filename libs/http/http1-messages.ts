@@ -16,8 +16,8 @@ export class Http1Request extends IncomingMessage {
   override push(chunk: Buffer | null): boolean {
     this.received += chunk?.length ?? 0;
     if (chunk !== null) this.#count(chunk.length);
-    // The parser goes on to the end of what was read.
-    if (this.#isWasteful && chunk !== null) return false;
+    // The parser goes on to the end of what was read; what is left out must not seem whole, so that it has no end either.
+    if (this.#isWasteful) return false;
     return this.#pieces.push(chunk);
   }
 }
