@@ -111,7 +111,9 @@ async function configure(
       const path = formatPath(issue.path);
       // What is told to be empty need not be told to be missing.
       if (empty.some((one) => one.path === path)) continue;
-      if (issue.code === 'unrecognized_keys' && unknown.problems.length > 0) continue;
+      // A key that is unknown there is told by its own path.
+      const isTold = unknown.problems.some((one) => one.path.startsWith(`${path}.`));
+      if (issue.code === 'unrecognized_keys' && isTold) continue;
       const variable = sourceOf(issue.path, applied.sources);
       const from = variable === undefined ? where : `${variable}: `;
       problems.push(`${from}${path}: ${describeIssue(issue, tree)}`);

@@ -124,7 +124,11 @@ async function readIndexes(
   for (const { item } of manifests) {
     for (const digest of await namesOf(item)) {
       const key = keyOf({ ...item, digest });
-      if (waiting.has(key)) indexes.set(key, [...(indexes.get(key) ?? []), item]);
+      if (!waiting.has(key)) continue;
+      const known = indexes.get(key);
+      // Thousands may name one; a new list for each would be their square.
+      if (known === undefined) indexes.set(key, [item]);
+      else known.push(item);
     }
   }
   return (item) => indexes.get(keyOf(item)) ?? [];
