@@ -292,7 +292,7 @@ portcullis: { hop: {}, internal: {}, gatway: {} }
     });
     await assert.rejects(
       of('portcullis: { auth: { debug: x } }'),
-      /^Error: portcullis\.auth\.debug: "x" is not an address/,
+      /^ConfigurationError: portcullis\.auth\.debug: "x" is not an address/,
     );
   });
 

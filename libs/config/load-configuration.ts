@@ -1,4 +1,5 @@
 import { readText } from '../files/read-text.ts';
+import { ConfigurationError } from '../values/configuration-error.ts';
 import { Secret } from '../values/secret.ts';
 import { checkUnknownKeys } from './check-unknown-keys.ts';
 import { type Configuration, configurationSchema } from './configuration.ts';
@@ -31,14 +32,6 @@ export interface LoadedConfiguration extends ConfigurationSource {
   /** What `portcullis.internal.secretfile` holds, where `http.secret` is not given. */
   fileSecret: Secret | undefined;
   diagnostics: Diagnostic[];
-}
-
-/** A configuration that cannot be used; the message is one line for each problem. */
-export class ConfigurationError extends Error {
-  constructor(problems: readonly string[], options?: ErrorOptions) {
-    super(problems.join('\n'), options);
-    this.name = 'ConfigurationError';
-  }
 }
 
 /** Where the original's images keep their configuration. */

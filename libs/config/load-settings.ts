@@ -1,9 +1,6 @@
 import { createPolicy } from '#libs/policy/create-policy.ts';
-import {
-  ConfigurationError,
-  type LoadedConfiguration,
-  loadConfiguration,
-} from './load-configuration.ts';
+import { ConfigurationError, problemsOf } from '../values/configuration-error.ts';
+import { type LoadedConfiguration, loadConfiguration } from './load-configuration.ts';
 import { checkDebugAddress } from './sections/debug.ts';
 import { warnOfGarbageCollection } from './sections/garbage-collection.ts';
 import { assertNetworks } from './sections/gateway.ts';
@@ -40,7 +37,7 @@ export function checkConfiguration(
     try {
       return action();
     } catch (error) {
-      check.problems.push(...(error as Error).message.split('\n'));
+      check.problems.push(...problemsOf(error));
       return undefined;
     }
   };

@@ -65,7 +65,7 @@ export interface ProcessInstance {
 
 /**
  * The typed view of a loaded configuration.
- * @throws Error with a line for each value that only shows wrong here
+ * @throws ConfigurationError with all values that only show wrong here
  */
 export function toSettings(
   { configuration, path, fileSecret }: LoadedConfiguration,

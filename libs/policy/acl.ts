@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { Access } from '#libs/access/scope.ts';
+import { ConfigurationError } from '../values/configuration-error.ts';
 import type { Caller } from './caller.ts';
 import { type Groups, resolveGroups } from './groups.ts';
 import { compilePattern, type Pattern } from './pattern.ts';
@@ -12,7 +13,7 @@ import type { AccessRule } from './rule-schema.ts';
  * Compiles access rules (docs/access-control.md). For each action the first rule counts that is about the request
  * and decides about it: an allowing rule about all, a denying one about those it lists. If none does, nothing
  * is granted.
- * @throws Error naming the rules that cannot be used, a line each
+ * @throws ConfigurationError naming the rules that cannot be used
  */
 export function createAclPolicy(rules: readonly AccessRule[], groups: Groups): Policy {
   const members = resolveGroups(groups);
@@ -25,7 +26,7 @@ export function createAclPolicy(rules: readonly AccessRule[], groups: Groups): P
       return [];
     }
   });
-  if (problems.length > 0) throw new Error(problems.join('\n'));
+  if (problems.length > 0) throw new ConfigurationError(problems);
   const version = createHash('sha256')
     .update(JSON.stringify([rules, groups]))
     .digest('base64url');

@@ -1,8 +1,9 @@
-import { ConfigurationError, type LoadedConfiguration } from '#libs/config/load-configuration.ts';
+import type { LoadedConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { ensureFree, ensureUnserved, type ListenAddress } from '#libs/http/serve.ts';
 import { planDebug } from '#libs/process/debug-plan.ts';
 import { assertAgreedSockets } from '#libs/process/socket-folder.ts';
+import { ConfigurationError } from '#libs/values/configuration-error.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { checkFiles } from './check-files.ts';
 

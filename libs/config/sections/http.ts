@@ -99,7 +99,7 @@ export interface HttpSettings {
   drainTimeout: number;
 }
 
-/** @throws Error with a line for each problem */
+/** @throws ConfigurationError with every problem found */
 export function httpSettings(http: HttpSection): HttpSettings {
   const { host } = http;
   return fromParts((part) => ({

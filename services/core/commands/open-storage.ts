@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConfigurationError, loadConfiguration } from '#libs/config/load-configuration.ts';
+import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import type { StorageSettings } from '#libs/config/sections/storage.ts';
 import type { UserSetting } from '#libs/config/sections/user.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
@@ -9,6 +9,7 @@ import { createLogger } from '#libs/log/logger.ts';
 import { ownerOfTree } from '#libs/process/choose-user.ts';
 import { switchUser } from '#libs/process/drop-privileges.ts';
 import { connectRedis } from '#libs/redis/connection.ts';
+import { ConfigurationError } from '#libs/values/configuration-error.ts';
 import { openWrites } from '../open-writes.ts';
 import type { Ownership } from '../ownership/keep-ownership.ts';
 import { ownerTimes } from '../ownership/owner.ts';
