@@ -70,20 +70,29 @@ export async function collectGarbage(
     freed: { items: 0, bytes: 0 },
     removedRepositories: 0,
   };
-  const discard = createDiscard(trash, options, now);
-
   // Decided before marking begins: what came later may still be in the middle of a push.
   const due = await epochsBefore(trash, now().getTime() - options.grace - epochLength);
-  const needed = await mark({ driver, trash, options, report, discard, now });
-  await sweep({ driver, options, report, discard, now, needed });
-  if (!options.dryRun && options.grace === 0) {
-    // Only for what it brings back: what came to be needed while this collection discarded.
-    await mark({ driver, trash, options, report, discard: undefined, now });
-    due.push(...(await epochsBefore(trash, Number.POSITIVE_INFINITY)));
+  const collection = {
+    driver,
+    trash,
+    options,
+    olderThan: new Date(now().getTime() - options.delay),
+    discard: createDiscard(trash, options, now),
+    report,
+  };
+  const needed = new Set<Digest>();
+  for await (const [repository, marked] of markAll(collection)) {
+    for (const digest of marked.needed) needed.add(digest);
+    await clearRepository(collection, repository, marked);
   }
+  await sweep(collection, needed);
   if (!options.dryRun) {
+    if (options.grace === 0) {
+      await restoreNeeded(collection);
+      due.push(...(await epochsBefore(trash, Number.POSITIVE_INFINITY)));
+    }
     await emptyTrash(driver, trash, [...new Set(due)], {
-      olderThan: new Date(now().getTime() - options.delay),
+      olderThan: collection.olderThan,
       signal: options.signal,
       onExpired(size) {
         report.freed.items += 1;
@@ -110,12 +119,14 @@ async function lookInto(trash: Trash): Promise<CollectReport['trash']> {
 
 type Discard = (item: Discardable, size: number) => Promise<void>;
 
-interface Step {
+interface Collection {
   driver: StorageDriver;
+  trash: Trash;
   options: CollectOptions;
+  /** Only what is older than this is garbage. */
+  olderThan: Date;
+  discard: Discard;
   report: CollectReport;
-  discard: Discard | undefined;
-  now: () => Date;
 }
 
 function createDiscard(trash: Trash, options: CollectOptions, now: () => Date): Discard {
@@ -136,23 +147,21 @@ async function epochsBefore(trash: Trash, time: number): Promise<Epoch[]> {
   return epochs.filter((epoch) => epochBegan(epoch).getTime() <= time);
 }
 
-/** Goes through all repositories; takes their garbage away if told to. @returns the blobs they need */
-async function mark({
+type Marking = Pick<Collection, 'driver' | 'trash' | 'options' | 'olderThan'>;
+
+/** Goes through all repositories; what they need of the trash comes back. */
+async function* markAll({
   driver,
   trash,
   options,
-  report,
-  discard,
-  now,
-}: Step & { trash: Trash }): Promise<Set<Digest>> {
+  olderThan,
+}: Marking): AsyncGenerator<[RepositoryName, MarkedRepository]> {
   const trashed = new Set<string>();
   for (const epoch of await trash.epochs()) {
     // Of an epoch from which everything was taken back only folders are left.
     if (!options.dryRun) await driver.prune?.(paths.trashEpoch(epoch));
     for await (const item of trash.items(epoch)) trashed.add(keyOf(item));
   }
-  const olderThan = new Date(now().getTime() - options.delay);
-  const needed = new Set<Digest>();
   let done = 0;
   for await (const repository of walkRepositories(driver, '')) {
     const { untagged } = options;
@@ -161,32 +170,37 @@ async function mark({
       olderThan,
       trashed,
     });
-    for (const digest of marked.needed) needed.add(digest);
     done += 1;
     options.signal?.throwIfAborted();
     options.onProgress?.({ phase: 'marking', done });
-    if (discard === undefined) continue;
-    report.repositories += 1;
-    report.kept.manifests += marked.keptManifests;
-    report.young.layers += marked.youngLayers;
-    const clearing = { ...options, trash, discard, olderThan };
-    await clearRepository(driver, repository, marked, clearing, report);
+    yield [repository, marked];
   }
-  return needed;
 }
 
+/** Brings back what came to be needed while this collection discarded it. */
+async function restoreNeeded(marking: Marking): Promise<void> {
+  for await (const _ of markAll(marking)) {
+    // Marking brings it back.
+  }
+}
+
+/** Takes away what a repository has and does not need. */
 async function clearRepository(
-  driver: StorageDriver,
+  { driver, trash, options: { dryRun }, olderThan, discard, report }: Collection,
   repository: RepositoryName,
-  { garbage, staleReferrers, missingReferrers, staleTags, empty }: MarkedRepository,
   {
-    trash,
-    discard,
-    dryRun,
-    olderThan,
-  }: { trash: Trash; discard: Discard; dryRun: boolean; olderThan: Date },
-  report: CollectReport,
+    keptManifests,
+    youngLayers,
+    garbage,
+    staleReferrers,
+    missingReferrers,
+    staleTags,
+    empty,
+  }: MarkedRepository,
 ): Promise<void> {
+  report.repositories += 1;
+  report.kept.manifests += keptManifests;
+  report.young.layers += youngLayers;
   for (const { kind, digest } of garbage) {
     report.garbage[kind === 'manifest' ? 'manifests' : 'layers'] += 1;
     await discard({ kind, repository, digest }, 0);
@@ -215,15 +229,10 @@ async function clearRepository(
 }
 
 /** Takes blobs away that no repository needs. */
-async function sweep({
-  driver,
-  options,
-  report,
-  discard,
-  now,
-  needed,
-}: Step & { needed: ReadonlySet<Digest> }): Promise<void> {
-  const olderThan = new Date(now().getTime() - options.delay);
+async function sweep(
+  { driver, options, olderThan, discard, report }: Collection,
+  needed: ReadonlySet<Digest>,
+): Promise<void> {
   let done = 0;
   for (const algorithm of await driver.list(paths.blobs())) {
     for (const prefix of await driver.list(paths.blobs(algorithm))) {
@@ -246,7 +255,7 @@ async function sweep({
         if (info !== undefined) {
           report.garbage.blobs += 1;
           report.garbage.bytes += info.size;
-          await discard?.(item, info.size);
+          await discard(item, info.size);
         }
         if (!options.dryRun) await driver.prune?.(paths.blobFolder(digest));
       }
