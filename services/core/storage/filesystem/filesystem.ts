@@ -3,6 +3,7 @@ import type { Stats } from 'node:fs';
 import { link, open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { attempts, makeFolders } from '#libs/files/make-folders.ts';
 import { syncFolder } from '#libs/files/sync-folder.ts';
 import {
   type MoveOptions,
@@ -15,7 +16,7 @@ import {
   type StorageWriter,
   type VisibleStep,
 } from '../driver.ts';
-import { appending, attempts, createFile, creating, makeFolders } from './create-file.ts';
+import { appending, createFile, creating } from './create-file.ts';
 import { DurableDirectories } from './durable-directories.ts';
 import { confirmStep, guard } from './errors.ts';
 import { ListingCache, pageOf } from './listing-cache.ts';
