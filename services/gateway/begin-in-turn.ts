@@ -44,7 +44,7 @@ export function beginInTurn(listener: RequestListener): RequestListener {
   return (request, response) => {
     const exchange = { request, response };
     if (hasLeft(exchange)) return;
-    if (waiting.isEmpty && begun < perTurn) begin(exchange);
+    if (waiting.size === 0 && begun < perTurn) begin(exchange);
     else {
       waiting.add(exchange, networkOf(request), connectionOf(request));
       schedule();

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { createTurns, type Turns } from '#libs/limits/turns.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { Lane } from '../limits/login-limits.ts';
 import type { BcryptPool } from './bcrypt-pool.ts';
@@ -47,16 +48,17 @@ interface Job extends QueuedComparison {
   resolve(equal: boolean | PromiseLike<boolean>): void;
 }
 
-/** Jobs by network; networks in the order of their turns. */
-type Turns = Map<string, Job[]>;
-
 const lanes: readonly Lane[] = ['known', 'first', 'other'];
 
 export function createComparisonQueue({
   pool,
   onEnd = () => {},
 }: ComparisonQueueOptions): ComparisonQueue {
-  const queues = new Map<Lane, Turns>(lanes.map((lane) => [lane, new Map()]));
+  const queues: Readonly<Record<Lane, Turns<Job>>> = {
+    known: createTurns(),
+    first: createTurns(),
+    other: createTurns(),
+  };
   const asks = new LRUCache<string, number>({ ...asked, noUpdateTTL: true });
   let running = 0;
   let perRound = firstGuess;
@@ -64,13 +66,11 @@ export function createComparisonQueue({
   /** Milliseconds until one more of this network would begin. */
   function expectedWait({ lane, network, cost }: QueuedComparison): number {
     let ahead = running < pool.size ? 0 : 1;
-    for (const other of lanes.slice(0, lanes.indexOf(lane))) {
-      for (const jobs of queues.get(other)?.values() ?? []) ahead += jobs.length;
-    }
-    const turns = queues.get(lane) ?? new Map<string, Job[]>();
-    const own = turns.get(network)?.length ?? 0;
-    for (const [name, jobs] of turns) {
-      ahead += name === network ? own : Math.min(jobs.length, own + 1);
+    for (const before of lanes.slice(0, lanes.indexOf(lane))) ahead += queues[before].size;
+    const waiting = [...queues[lane].parties()];
+    const own = waiting.find(([other]) => other === network)?.[1].size ?? 0;
+    for (const [other, { size }] of waiting) {
+      ahead += other === network ? own : Math.min(size, own + 1);
     }
     return (ahead / pool.size) * perRound * 2 ** cost;
   }
@@ -79,28 +79,19 @@ export function createComparisonQueue({
   function makeRoom({ lane, network }: QueuedComparison): boolean {
     let most = asks.get(network) ?? 0;
     let busiest: Job | undefined;
-    for (const [other, jobs] of queues.get(lane) ?? []) {
-      const count = asks.get(other) ?? 0;
+    for (const [other, { last }] of queues[lane].parties()) {
+      const count = asks.get(other as string) ?? 0;
       if (count <= most) continue;
       most = count;
-      busiest = jobs.at(-1);
+      busiest = last;
     }
     busiest?.giveUp('shed');
     return busiest !== undefined;
   }
 
   function next(): Job | undefined {
-    for (const turns of queues.values()) {
-      const [first] = turns;
-      if (first === undefined) continue;
-      const [network, jobs] = first;
-      const job = jobs.shift();
-      // Its next turn comes after those of all others.
-      turns.delete(network);
-      if (jobs.length > 0) turns.set(network, jobs);
-      return job;
-    }
-    return undefined;
+    const lane = lanes.find((one) => queues[one].size > 0);
+    return lane === undefined ? undefined : queues[lane].next();
   }
 
   async function work({ password, hash, cost }: Job): Promise<boolean> {
@@ -125,26 +116,9 @@ export function createComparisonQueue({
     }
   }
 
-  function enqueue(job: Job): void {
-    const turns = queues.get(job.lane);
-    const jobs = turns?.get(job.network) ?? [];
-    jobs.push(job);
-    turns?.set(job.network, jobs);
-  }
-
-  /** @returns false if it has begun */
-  function remove(job: Job): boolean {
-    const turns = queues.get(job.lane);
-    const jobs = turns?.get(job.network) ?? [];
-    const place = jobs.indexOf(job);
-    if (place >= 0) jobs.splice(place, 1);
-    if (jobs.length === 0) turns?.delete(job.network);
-    return place >= 0;
-  }
-
   return {
     async compare(comparison) {
-      const { network, signal } = comparison;
+      const { lane, network, signal } = comparison;
       signal?.throwIfAborted();
       asks.set(network, (asks.get(network) ?? 0) + 1);
       const wait = expectedWait(comparison);
@@ -155,7 +129,7 @@ export function createComparisonQueue({
       return await new Promise<boolean>((resolve, reject) => {
         const since = performance.now();
         const giveUp = (outcome: 'shed' | 'left') => {
-          if (!remove(job)) return;
+          if (!queues[lane].remove(job, network)) return;
           onEnd(outcome, performance.now() - since);
           settle();
           reject(outcome === 'left' ? signal?.reason : tooMany(maxWait));
@@ -177,7 +151,7 @@ export function createComparisonQueue({
           },
         };
         signal?.addEventListener('abort', onAbort, { once: true });
-        enqueue(job);
+        queues[lane].add(job, network);
         start();
       });
     },
