@@ -149,3 +149,42 @@ test('of a variable that is ignored nothing is left', () => {
   assert.equal(warnings.length, 2);
   assert.deepEqual(tree, {});
 });
+
+test('what was meant for portcullis is a problem where it names no setting, as in a file', () => {
+  for (const [name, message] of [
+    ['REGISTRY_PORTCULLIS_ACLL', 'there is no such setting; did you mean REGISTRY_PORTCULLIS_ACL?'],
+    [
+      'REGISTRY_PORTCULLIS_ACL_0_MATCH_ACOUNT',
+      'there is no such setting; did you mean REGISTRY_PORTCULLIS_ACL_0_MATCH_ACCOUNT?',
+    ],
+    ['REGISTRY_PORTCULIS_ACL', 'there is no such setting; did you mean REGISTRY_PORTCULLIS_ACL?'],
+    ['REGISTRY_ACL', 'there is no such setting; did you mean REGISTRY_PORTCULLIS_ACL?'],
+    ['REGISTRY_PORTCULLIS_DRAINDELAY_X', 'there is no such setting'],
+  ] as const) {
+    const { problems, warnings, tree } = apply({ [name]: 'x' });
+    assert.deepEqual([problems, warnings, tree], [[`${name}: ${message}`], [], {}]);
+  }
+});
+
+test('what Kubernetes tells of services of that name is no setting, and nothing to speak of', () => {
+  const { problems, warnings, tree } = apply({
+    REGISTRY_PORTCULLIS_SERVICE_HOST: '10.0.0.1',
+    REGISTRY_PORTCULLIS_SERVICE_PORT: '443',
+    REGISTRY_PORTCULLIS_SERVICE_PORT_HTTPS: '443',
+    REGISTRY_PORTCULLIS_PORT: 'tcp://10.0.0.1:443',
+    REGISTRY_PORTCULLIS_PORT_443_TCP: 'tcp://10.0.0.1:443',
+    REGISTRY_PORTCULLIS_PORT_443_TCP_ADDR: '10.0.0.1',
+    REGISTRY_SERVICE_HOST: '10.0.0.1',
+    REGISTRY_PORT: 'tcp://10.0.0.1:5000',
+  });
+  assert.deepEqual([problems, warnings, tree], [[], [], {}]);
+});
+
+test('where anything may stand a variable may name what stands there', () => {
+  const { tree, warnings } = apply(
+    { REGISTRY_LOG_FIELDS_SERVICE: 'x', REGISTRY_LOG_FIELDS_A_B: '1' },
+    { log: { fields: { service: 'registry' } } },
+  );
+  assert.deepEqual(warnings, []);
+  assert.deepEqual(tree, { log: { fields: { service: 'x', a: { b: 1 } } } });
+});

@@ -1,6 +1,9 @@
 import type { z } from 'zod';
+import { nearestWord } from '../values/nearest-word.ts';
 import { parseYaml } from './parse-yaml.ts';
 import type { Remark } from './remark.ts';
+import { portcullisSchema } from './sections/portcullis.ts';
+import type { Sources } from './sources.ts';
 import { describeSchema, formatPath } from './walk-schema.ts';
 
 /** Variables that begin with the prefix and are no settings. */
@@ -16,19 +19,22 @@ const fieldNames: Readonly<Record<string, string>> = {
   TRUSTKEY: 'signingkeyfile',
 };
 
+/** The section that is ours alone. */
+const section = 'portcullis';
+
 type Tree = Record<string, unknown>;
 
 /**
  * Lays `REGISTRY_A_B_C=value` over a parsed configuration, as distribution does: names are cut at
  * `_`, variables are taken in lexical order, values are YAML.
- * @returns a warning for each variable that names no setting, a problem for each whose value cannot be used, and which
- *   variable set what
+ * @returns a warning for each variable that names no setting, a problem for each that was meant for `portcullis` or whose
+ *   value cannot be used, and which variable set what
  */
 export function applyEnvironment(
   tree: Tree,
   schema: z.ZodType,
   env: Readonly<Record<string, string | undefined>>,
-): { warnings: Remark[]; problems: Remark[]; sources: ReadonlyMap<string, string> } {
+): { warnings: Remark[]; problems: Remark[]; sources: Sources } {
   const warnings: Remark[] = [];
   const problems: Remark[] = [];
   const sources = new Map<string, string>();
@@ -44,27 +50,60 @@ export function applyEnvironment(
       // Nor is anything left of the way to it.
       for (const key of Object.keys(tree)) delete tree[key];
       Object.assign(tree, before);
-      if (error instanceof NoSuchSetting) {
-        warnings.push({ path: name, why: 'there is no such setting; ignored' });
-      } else problems.push({ path: name, why: (error as Error).message });
+      if (!(error instanceof NoSuchSetting)) {
+        problems.push({ path: name, why: (error as Error).message });
+      } else if (!isOfKubernetes(name, value)) {
+        const { why, isOurs } = describeNoSetting(segments, error);
+        if (isOurs) problems.push({ path: name, why });
+        else warnings.push({ path: name, why: `${why}; ignored` });
+      }
     }
   }
   return { warnings, problems, sources };
 }
 
-/** The variable that set a position, or something that holds it. */
-export function sourceOf(
-  path: readonly PropertyKey[],
-  sources: ReadonlyMap<string, string>,
-): string | undefined {
-  for (let length = path.length; length > 0; length -= 1) {
-    const found = sources.get(formatPath(path.slice(0, length)));
-    if (found !== undefined) return found;
+class NoSuchSetting extends Error {
+  /** What there is instead, and which segment is none of it; undefined where a setting has nothing below it. */
+  readonly unknown: { index: number; keys: readonly string[] } | undefined;
+
+  constructor(unknown?: NoSuchSetting['unknown']) {
+    super('there is no such setting');
+    this.unknown = unknown;
   }
-  return undefined;
 }
 
-class NoSuchSetting extends Error {}
+/**
+ * What is said of a variable that names no setting. As with the keys of a file, what was meant for `portcullis` is a
+ * problem: a registry whose rules are not taken is open.
+ */
+function describeNoSetting(
+  segments: readonly string[],
+  { message, unknown }: NoSuchSetting,
+): { why: string; isOurs: boolean } {
+  const name = segments[unknown?.index ?? -1]?.toLowerCase();
+  const meant = name === undefined ? undefined : nearestWord(name, unknown?.keys ?? []);
+  const [first = ''] = segments.map((segment) => segment.toLowerCase());
+  const isOurs = first === section || (unknown?.index === 0 && meant === section);
+  if (meant !== undefined) {
+    const right = [...segments];
+    right[unknown?.index ?? -1] = meant.toUpperCase();
+    return { why: `${message}; did you mean REGISTRY_${right.join('_')}?`, isOurs };
+  }
+  if (unknown?.index === 0 && Object.hasOwn(portcullisSchema.shape, first)) {
+    const right = `REGISTRY_${section.toUpperCase()}_${segments.join('_')}`;
+    return { why: `${message}; did you mean ${right}?`, isOurs: true };
+  }
+  return { why: message, isOurs };
+}
+
+/** What Kubernetes tells the containers of a service called `registry`, or `registry-…`, and Docker those that are linked. */
+function isOfKubernetes(name: string, value: string): boolean {
+  return (
+    /_SERVICE_(?:HOST|PORT(?:_\w+)?)$/.test(name) ||
+    /_PORT_\d+_(?:TCP|UDP|SCTP)(?:_(?:PROTO|PORT|ADDR))?$/.test(name) ||
+    (name.endsWith('_PORT') && /^(?:tcp|udp|sctp):\/\//.test(value))
+  );
+}
 
 /** A position in the tree that can be read and replaced, and what the schema says of it. */
 interface TreePosition {
@@ -75,7 +114,12 @@ interface TreePosition {
 }
 
 /** @returns the keys that lead to what was set */
-function set(position: TreePosition, segments: readonly string[], value: string): PropertyKey[] {
+function set(
+  position: TreePosition,
+  segments: readonly string[],
+  value: string,
+  index = 0,
+): PropertyKey[] {
   const [segment, ...rest] = segments;
   if (segment === undefined) {
     write(position, convert(position.schema, value));
@@ -84,18 +128,19 @@ function set(position: TreePosition, segments: readonly string[], value: string)
   const node = position.schema === undefined ? undefined : describeSchema(position.schema);
   if (node?.kind === 'array') {
     const list = open(position, () => []) as unknown[];
-    const index = entryNumber(segment, list);
-    return [index, ...set({ container: list, key: index, schema: node.element }, rest, value)];
+    const entry = entryNumber(segment, list);
+    const at = { container: list, key: entry, schema: node.element };
+    return [entry, ...set(at, rest, value, index + 1)];
   }
   if ((node?.kind === 'texts' || node?.kind === 'secrets') && rest.length === 0) {
     return [setEntry(position, segment, value)];
   }
-  if (node !== undefined && node.kind !== 'object' && node.kind !== 'record') {
+  if (node !== undefined && !['object', 'record', 'anything'].includes(node.kind)) {
     throw new NoSuchSetting();
   }
   const children = open(position, () => ({})) as Tree;
-  const { key, schema } = child(children, node, segment);
-  return [key, ...set({ container: children, key, schema }, rest, value)];
+  const { key, schema } = child(children, node, segment, index);
+  return [key, ...set({ container: children, key, schema }, rest, value, index + 1)];
 }
 
 /** Sets one entry of a list of texts, where one alone may stand for a list of it. @returns its number */
@@ -120,6 +165,7 @@ function child(
   tree: Tree,
   node: ReturnType<typeof describeSchema> | undefined,
   segment: string,
+  index: number,
 ): { key: string; schema: z.ZodType | undefined } {
   const upper = segment.toUpperCase();
   if (node?.kind === 'object') {
@@ -128,7 +174,7 @@ function child(
     const key =
       keys.find((name) => name.toUpperCase() === upper) ?? keys.find((name) => name === alias);
     if (key !== undefined) return { key, schema: node.shape[key] };
-    if (!node.open) throw new NoSuchSetting();
+    if (!node.open) throw new NoSuchSetting({ index, keys });
   }
   const existing = Object.keys(tree).find((name) => name.toUpperCase() === upper);
   return {

@@ -5,14 +5,15 @@ import { checkUnknownKeys } from './check-unknown-keys.ts';
 import { type Configuration, configurationSchema } from './configuration.ts';
 import { describeIssue } from './describe-issue.ts';
 import { settleEmptyValues } from './empty-values.ts';
-import { applyEnvironment, sourceOf } from './environment.ts';
+import { applyEnvironment } from './environment.ts';
 import { replaceFormerNames } from './former-names.ts';
 import { namedByEnvironment } from './named-by-environment.ts';
 import { parseYaml, YamlError } from './parse-yaml.ts';
 import { recognizeProduct } from './recognize-product.ts';
-import { formatRemark, type Remark } from './remark.ts';
+import { formatRemark } from './remark.ts';
 import { checkMethod } from './sections/auth.ts';
 import { checkDriver, storageDrivers } from './sections/storage.ts';
+import { placeProblem, type Sources } from './sources.ts';
 import { checkSupport } from './support.ts';
 import type { Diagnostic } from './support-row.ts';
 import { formatPath, unknownKeys } from './walk-schema.ts';
@@ -32,6 +33,8 @@ export interface LoadedConfiguration extends ConfigurationSource {
   /** What `portcullis.internal.secretfile` holds, where `http.secret` is not given. */
   fileSecret: Secret | undefined;
   diagnostics: Diagnostic[];
+  /** The variables of the environment that set something of it. */
+  sources: Sources;
 }
 
 /** Where the original's images keep their configuration. */
@@ -86,18 +89,17 @@ async function configure(
   }
   // All that is wrong with its form is told at once; what its values come to together is judged when that is right.
   const former = replaceFormerNames(tree, env);
-  const ofFile = (remarks: readonly Remark[]) => remarks.map((one) => where + formatRemark(one));
-  const problems = [...ofFile(former.problems), ...former.problemsOfEnv.map(formatRemark)];
+  const problems = [...former.problems.map((one) => where + formatRemark(one))];
+  problems.push(...former.problemsOfEnv.map(formatRemark));
   const applied = applyEnvironment(tree, configurationSchema, former.env);
+  const { sources } = applied;
   problems.push(...applied.problems.map(formatRemark));
+  const placed = (problem: string) => placeProblem(problem, { path, sources });
   expandBareNames(tree);
   const empty = settleEmptyValues(tree, configurationSchema);
   const unknown = checkUnknownKeys(unknownKeys(tree, configurationSchema));
-  const sections = checkSections(tree);
-  problems.push(
-    ...ofFile([...empty, ...unknown.problems]),
-    ...sections.map((text) => where + text),
-  );
+  problems.push(...[...empty, ...unknown.problems].map(formatRemark).map(placed));
+  problems.push(...checkSections(tree).map(placed));
   const result = configurationSchema.safeParse(tree);
   if (!result.success) {
     for (const issue of result.error.issues) {
@@ -107,9 +109,7 @@ async function configure(
       // A key that is unknown there is told by its own path.
       const isTold = unknown.problems.some((one) => one.path.startsWith(`${path}.`));
       if (issue.code === 'unrecognized_keys' && isTold) continue;
-      const variable = sourceOf(issue.path, applied.sources);
-      const from = variable === undefined ? where : `${variable}: `;
-      problems.push(`${from}${path}: ${describeIssue(issue, tree)}`);
+      problems.push(placed(`${path}: ${describeIssue(issue, tree)}`));
     }
   }
   if (!result.success || problems.length > 0) throw new ConfigurationError(problems);
@@ -117,6 +117,7 @@ async function configure(
   return {
     configuration: result.data,
     fileSecret,
+    sources,
     diagnostics: [
       ...[...former.warnings, ...applied.warnings, ...unknown.warnings].map(
         (one): Diagnostic => ({ level: 'warn', path: one.path, message: formatRemark(one) }),

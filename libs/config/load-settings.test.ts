@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseConfiguration } from './load-configuration.ts';
-import { checkConfiguration } from './load-settings.ts';
+import { checkConfiguration, usableSettings } from './load-settings.ts';
 
 async function verdictOn(lines: string) {
   const text = `version: 0.1\nstorage: { inmemory: {} }\n${lines}\n`;
@@ -101,4 +101,34 @@ describe('a configuration is judged before anything of it is acted on', () => {
     assert.equal(await warned('grace: 0s'), 0);
     assert.equal(await warned('interval: 1h'), 0);
   });
+});
+
+describe('a problem names the variable that set what it is about, else the file', () => {
+  const text = [
+    'version: 0.1',
+    'storage: inmemory',
+    'auth: { htpasswd: { path: /h } }',
+    'portcullis: { acl: [{ match: { account: bob }, actions: [pull] }] }',
+  ].join('\n');
+  for (const [name, value, problem] of [
+    ['ACL', '', 'portcullis.acl: is empty'],
+    ['ACL_0_MATCH_ACCOUNT', '@nobody', 'portcullis.acl[0]: '],
+    ['ACL', '[{match: {account: "/(/"}, actions: [pull]}]', 'portcullis.acl[0]: '],
+    ['GATEWAY_TRUSTEDPROXIES', '[nonsense]', 'portcullis.gateway.trustedproxies: '],
+    ['ACL', '[{mach: {account: bob}, actions: [pull]}]', 'portcullis.acl[0]'],
+  ] as const) {
+    test(`${name}=${value}`, async () => {
+      const variable = `REGISTRY_PORTCULLIS_${name}`;
+      const start = async () => {
+        const env = { [variable]: value };
+        return usableSettings(await parseConfiguration({ path: 'config.yml', text }, env));
+      };
+      await assert.rejects(start, ({ message }: Error) => {
+        // A rule of which the variable changed a part is the file's as a whole.
+        const isPart = name === 'ACL_0_MATCH_ACCOUNT';
+        assert.ok(message.startsWith(`${isPart ? 'config.yml' : variable}: ${problem}`), message);
+        return true;
+      });
+    });
+  }
 });

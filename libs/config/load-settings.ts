@@ -7,6 +7,7 @@ import { assertNetworks } from './sections/gateway.ts';
 import { checkSocketPaths } from './sections/socket-paths.ts';
 import { checkWorkloads } from './sections/workloads.ts';
 import { type ProcessInstance, type Settings, toSettings } from './settings.ts';
+import { placeProblem } from './sources.ts';
 
 /** What there is to say of a configuration before anything of it is acted on. */
 export interface ConfigurationCheck {
@@ -94,8 +95,7 @@ export function usableSettings(
 ): { loaded: LoadedConfiguration; settings: Settings; warnings: string[] } {
   const { settings, problems, warnings } = checkConfiguration(loaded, instance);
   if (settings === undefined || problems.length > 0) {
-    const where = loaded.path === undefined ? '' : `${loaded.path}: `;
-    throw new ConfigurationError(problems.map((problem) => where + problem));
+    throw new ConfigurationError(problems.map((problem) => placeProblem(problem, loaded)));
   }
   return { loaded, settings, warnings };
 }

@@ -1,6 +1,7 @@
 import { formatConfiguration } from '#libs/config/format-configuration.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { checkConfiguration } from '#libs/config/load-settings.ts';
+import { placeProblem } from '#libs/config/sources.ts';
 import { services } from '#libs/values/service-name.ts';
 import { checkFiles } from '../check-files.ts';
 
@@ -30,7 +31,10 @@ export async function configCheck({ config, explain }: ConfigCheckOptions): Prom
   process.stdout.write(formatConfiguration(loaded.configuration, { explain }));
   const notes = loaded.diagnostics.filter(({ level }) => level === 'note');
   const said: [level: string, message: string][] = [
-    ...[...problems, ...files.problems].map((message): [string, string] => ['stop', message]),
+    ...[...problems, ...files.problems].map((message): [string, string] => [
+      'stop',
+      placeProblem(message, { sources: loaded.sources }),
+    ]),
     ...[...warnings, ...files.unreadable, ...files.warnings].map((message): [string, string] => [
       'warn',
       message,
