@@ -38,8 +38,18 @@ export type OnChecked = (instance: Instance, ready: boolean, why: string) => voi
 /** Milliseconds an instance may take to say whether it is ready. */
 const checkTimeout = 2000;
 
-/** Errors of a connection to which the system says that nobody listens. */
-const takesNoConnections: ReadonlySet<string> = new Set(['ECONNREFUSED', 'ENOENT']);
+/**
+ * Errors of one that answers nothing: it took the connection, or would have, and then said nothing in time, or its machine
+ * cannot be reached. Whatever else fails, be it on our side, says nothing of what it has in hand.
+ */
+const silence: ReadonlySet<string> = new Set([
+  'ABORT_ERR',
+  'EAGAIN',
+  'ETIMEDOUT',
+  'EHOSTUNREACH',
+  'EHOSTDOWN',
+  'ENETUNREACH',
+]);
 
 export function createInstance(
   name: string,
@@ -47,7 +57,7 @@ export function createInstance(
   onChecked: OnChecked,
 ): CheckedInstance {
   let isAsking = false;
-  /** Whether it took the last question and did not answer it. */
+  /** Whether it said nothing to the last question. */
   let isSilent = false;
   /** Checks since it answered one, or since it takes no connections: seconds as far as this process itself ran. */
   let silentChecks = 0;
@@ -64,9 +74,7 @@ export function createInstance(
       onChecked(instance, ready, unspoken ?? `it answered ${status}`);
     } catch (error) {
       const { code = '', message } = error as NodeJS.ErrnoException;
-      // Of one that has ended, the system closes the connections; one of an earlier version that is about to end
-      // takes no more, and ends what it has.
-      isSilent = !takesNoConnections.has(code);
+      isSilent = silence.has(code);
       onChecked(instance, false, message);
     } finally {
       isAsking = false;

@@ -63,6 +63,8 @@ export interface Budget extends BudgetState {
   takeGrowing(parties: Parties, first: number, options?: TakeOptions): Promise<GrowingLease>;
   /** The error of one who is refused; it is counted. */
   refuse(): RegistryError;
+  /** Counts one who is refused otherwise than by an error. */
+  countRefused(): void;
 }
 
 export interface TakeOptions {
@@ -120,8 +122,12 @@ export function createBudget({
     }
   }
 
-  function refuse(): RegistryError {
+  function countRefused(): void {
     refused += 1;
+  }
+
+  function refuse(): RegistryError {
+    countRefused();
     return new RegistryError('TOOMANYREQUESTS', { message: `${message}; try again`, retryAfter });
   }
 
@@ -199,6 +205,7 @@ export function createBudget({
     },
     tryTake,
     refuse,
+    countRefused,
 
     take,
 

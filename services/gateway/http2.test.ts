@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import type { RequestListener } from 'node:http';
-import { type ClientHttp2Session, connect } from 'node:http2';
+import { type ClientHttp2Session, connect, constants } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { before, describe, test } from 'node:test';
 import { drain } from '#libs/http/serve.ts';
+import { createBudget } from '#libs/limits/budget.ts';
 import { createCertificate } from '../../test/support/certificate.ts';
 import { createSmallBudget } from '../../test/support/small-budget.ts';
+import { waitFor } from '../../test/support/wait-for.ts';
 import { createHttp2Server } from './http2.ts';
 
 describe('createHttp2Server', () => {
@@ -17,8 +19,11 @@ describe('createHttp2Server', () => {
   });
 
   const hour = 3_600_000;
-  const serve = async (listener: RequestListener, times: { keepAlive?: number } = {}) => {
-    const streams = createSmallBudget();
+  const serve = async (
+    listener: RequestListener,
+    times: { keepAlive?: number } = {},
+    streams = createSmallBudget(),
+  ) => {
     const limits = {
       streams,
       handshake: hour,
@@ -106,5 +111,50 @@ describe('createHttp2Server', () => {
     const closed = once(session, 'close');
     await drain(server, 20);
     await closed;
+  });
+
+  const takeAll: RequestListener = (request, response) => {
+    request.resume();
+    request.once('end', () => response.end());
+  };
+
+  test('many small bodies are no body in small pieces', async () => {
+    const { server, session } = await serve(takeAll);
+    for (let count = 0; count < 1200; count += 1) {
+      const stream = session.request({ ':method': 'POST', ':path': '/' });
+      stream.end('{}').resume();
+      await once(stream, 'close');
+      assert.equal(stream.rstCode, 0);
+    }
+    session.destroy();
+    await drain(server, 0);
+  });
+
+  test('a body in pieces of next to nothing ends the session, which is told why', async () => {
+    const { server, session } = await serve(takeAll);
+    const told = once(session, 'goaway');
+    const stream = session.request({ ':method': 'POST', ':path': '/' });
+    stream.on('error', () => {});
+    const writing = (async () => {
+      while (!stream.destroyed) await new Promise((resolve) => stream.write('x', resolve));
+    })();
+    assert.equal((await told)[0], constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    session.destroy();
+    await writing;
+    await drain(server, 0);
+  });
+
+  test('streams that are refused are counted', async () => {
+    const budget = createBudget({ name: 'streams', capacity: 4, maxWait: 0, message: 'too many' });
+    const { server, session } = await serve(() => {}, {}, budget);
+    const streams = Array.from({ length: 10 }, () => session.request({ ':path': '/' }));
+    for (const stream of streams) stream.on('error', () => {});
+    await waitFor(
+      'all but the share of one',
+      () => streams.filter(({ closed }) => closed).length === 7,
+    );
+    assert.deepEqual([budget.used, budget.refused], [3, 7]);
+    session.destroy();
+    await drain(server, 0);
   });
 });

@@ -52,7 +52,7 @@ export interface Http2Options {
   /** Milliseconds for what is left of a stream when its answer is complete. */
   idle: number;
   /** Shares out streams: each keeps memory from when it is opened, served or not. */
-  streams: Pick<Budget, 'tryTake'>;
+  streams: Pick<Budget, 'tryTake' | 'countRefused'>;
 }
 
 /**
@@ -102,8 +102,12 @@ function shareStreams(session: ServerHttp2Session, streams: Http2Options['stream
   // Before Node makes a request of it.
   session.prependListener('stream', (stream) => {
     const lease = streams.tryTake(parties, 1);
-    if (lease === undefined) stream.close(constants.NGHTTP2_REFUSED_STREAM);
-    else stream.once('close', () => lease[Symbol.dispose]());
+    if (lease !== undefined) {
+      stream.once('close', () => lease[Symbol.dispose]());
+      return;
+    }
+    streams.countRefused();
+    stream.close(constants.NGHTTP2_REFUSED_STREAM);
   });
 }
 
@@ -123,7 +127,10 @@ function limitSession(
     }, time);
   };
 
-  const count = countPieces(() => session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM));
+  const count = countPieces(() => {
+    session.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    session.destroy();
+  });
 
   session.on('stream', (stream) => {
     open += 1;
@@ -146,11 +153,16 @@ function limitSession(
   endAfter(headersTimeout);
 }
 
-/** Frames come to the stream before anybody reads it: no event tells of them. */
+/**
+ * Frames come to the stream before anybody reads it: no event tells of them. The first of each body is not counted: many
+ * small bodies are not one in many pieces.
+ */
 function watchFrames(stream: ServerHttp2Stream, count: (bytes: number) => void): void {
   const push = stream.push.bind(stream);
+  let isFirst = true;
   stream.push = (chunk: Buffer | null, ...rest: []) => {
-    if (chunk !== null) count(chunk.length);
+    if (chunk !== null && !isFirst) count(chunk.length);
+    isFirst = false;
     return push(chunk, ...rest);
   };
 }

@@ -59,7 +59,9 @@ function clientSide(request: IncomingMessage, response: ServerResponse): ClientS
   const { socket } = request;
   return {
     moved: () => socket.bytesRead + socket.bytesWritten,
-    hasUntaken: () => response.writableLength > 0 || socket.writableLength > 0,
+    // Of several answers on a connection one is sent at a time: what those behind it wait for is not the client's to take.
+    hasUntaken: () =>
+      response.socket !== null && (response.writableLength > 0 || socket.writableLength > 0),
     giveUp: () => socket.destroy(),
   };
 }
