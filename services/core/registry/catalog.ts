@@ -13,6 +13,8 @@ export interface Walk {
   place: string;
   /** True if the walk ended because nothing was left. */
   cut: boolean;
+  /** Also folders in which nothing is left but what we keep beside layers and manifests. */
+  withRemains?: boolean;
   signal?: AbortSignal | undefined;
 }
 
@@ -48,7 +50,8 @@ export async function* walkRepositories(
     if (walk.left <= 0) walk.cut = true;
     if (walk.cut) return;
     const path = prefix + name;
-    const { isRepository: found, hasFolders } = await lookAt(driver, path);
+    const { isRepository, hasRemains, hasFolders } = await lookAt(driver, path);
+    const found = isRepository || (walk.withRemains === true && hasRemains);
     walk.left -= 1;
     walk.place = path;
     if (found && isRepositoryName(path)) yield path;
@@ -98,6 +101,7 @@ async function lookAt(driver: StorageDriver, path: string) {
   const names = await driver.list(paths.namespace(path));
   return {
     isRepository: names.some((name) => name === '_layers' || name === '_manifests'),
+    hasRemains: names.includes('_portcullis'),
     hasFolders: names.some((name) => !name.startsWith('_')),
   };
 }

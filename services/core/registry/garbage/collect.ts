@@ -1,7 +1,7 @@
 import { type Digest, isDigest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
-import { walkRepositories } from '../catalog.ts';
+import { walkRepositories, wholeWalk } from '../catalog.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
 import { removeStaleTag } from '../tag-store.ts';
@@ -163,7 +163,8 @@ async function* markAll({
     for await (const item of trash.items(epoch)) trashed.add(keyOf(item));
   }
   let done = 0;
-  for await (const repository of walkRepositories(driver, '')) {
+  const walk = { ...wholeWalk(), withRemains: true };
+  for await (const repository of walkRepositories(driver, '', walk)) {
     const { untagged } = options;
     const marked = await markRepository(driver, trash, repository, {
       untagged,

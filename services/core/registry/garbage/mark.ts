@@ -50,7 +50,7 @@ export async function markRepository(
   repository: RepositoryName,
   options: MarkOptions,
 ): Promise<MarkedRepository> {
-  const revisions = await readRevisions(driver, trash, repository);
+  const { revisions, torn } = await readRevisions(driver, trash, repository);
   const entries = await Array.fromAsync(createReferrersIndex(driver).all(repository));
   const kept = await keepManifests(driver, trash, repository, { ...options, revisions, entries });
   const needed = new Set<Digest>();
@@ -89,34 +89,40 @@ export async function markRepository(
     const blob = { kind: 'blob', digest } as const;
     if (options.trashed.has(keyOf(blob))) await trash.restore(blob);
   }
+  const staleReferrers = await findStaleReferrers(driver, repository, entries, options);
   return {
     needed,
     keptManifests: kept.size,
     youngLayers,
     garbage,
     missingReferrers: findMissingReferrers(kept, entries),
-    staleReferrers: await findStaleReferrers(driver, repository, entries, options),
+    staleReferrers,
     staleTags,
     empty:
       kept.size === 0 &&
+      torn === 0 &&
+      staleReferrers.length === entries.length &&
       layers === garbage.filter(({ kind }) => kind === 'layer').length &&
       (await driver.list(paths.tags(repository))).length === staleTags.length &&
       (await driver.list(paths.uploads(repository))).length === 0,
   };
 }
 
+/** The manifests of a repository, and how many links there are that name nothing, which are a person's to judge. */
 async function readRevisions(
   driver: StorageDriver,
   trash: Trash,
   repository: RepositoryName,
-): Promise<Map<Digest, Revision>> {
+): Promise<{ revisions: Map<Digest, Revision>; torn: number }> {
   const revisions = new Map<Digest, Revision>();
+  let torn = 0;
   for await (const digest of digestsIn(driver, paths.revisions(repository))) {
-    const target = await readLink(driver, paths.revisionLink(repository, digest));
-    const revision = target === undefined ? undefined : await readRevision(driver, trash, target);
-    if (revision !== undefined) revisions.set(digest, revision);
+    const link = paths.revisionLink(repository, digest);
+    const target = await readLink(driver, link);
+    if (target !== undefined) revisions.set(digest, await readRevision(driver, trash, target));
+    else if ((await ifPresent(driver.stat(link))) !== undefined) torn += 1;
   }
-  return revisions;
+  return { revisions, torn };
 }
 
 async function readRevision(

@@ -277,4 +277,32 @@ describeEachStorage('what is about a manifest', (open) => {
       assert.ok(at < 300);
     }
   });
+
+  const entry = () =>
+    paths.referrer(app as never, image.descriptor.digest, signature.descriptor.digest);
+  const rest = async () => await storage.driver.list(paths.allReferrers(app as never));
+
+  test('an entry without a manifest goes, also where it is young when all else goes', async () => {
+    // A push that ended between the two, of an image whose layers were there for long.
+    const link = paths.revisionFolder(app as never, signature.descriptor.digest);
+    await storage.driver.remove(link);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    await storage.driver.put(entry(), Buffer.alloc(0));
+    clock = Date.now();
+    const { removedRepositories } = await collect({ delay: 200 });
+    assert.equal(removedRepositories, 0);
+    assert.notDeepEqual(await rest(), []);
+    clock += 2 * day;
+    await collect();
+    assert.deepEqual(await rest(), []);
+    assert.deepEqual(await storage.driver.list(paths.repositories), []);
+  });
+
+  test('an entry is removed also where nothing else is left', async () => {
+    const { bytes } = image;
+    await storage.driver.remove(paths.namespace(app));
+    await storage.driver.put(entry(), bytes.subarray(0, 0));
+    assert.equal((await collect()).removedRepositories, 1);
+    assert.deepEqual(await rest(), []);
+  });
 });
