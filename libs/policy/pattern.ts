@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { RE2JS } from 're2js';
 import { isPathPart } from '#libs/oci/reference.ts';
+import { compileGlob } from './glob.ts';
 
 /** What a request says, for the placeholders of a pattern. */
 export interface Values {
@@ -38,8 +39,8 @@ type Field = (typeof fields)[number];
 /** Ways to fill in the placeholders that stand in one pattern more than once. */
 const maxCombinations = 400;
 
-/** Characters of values that are put into one expression. */
-const maxCharacters = 64 * 1024;
+/** Characters of values that are put into one expression: to compile it takes some milliseconds, in which nobody is served. */
+const maxCharacters = 4 * 1024;
 
 /** Compiled expressions of one pattern are kept for so many sets of values, and so many characters of them. */
 const cache = { max: 500, maxSize: 256 * 1024 };
@@ -57,45 +58,23 @@ export function compilePattern(
   { inNames, beyondLimits = 'does not fit' }: PatternOptions,
 ): Pattern {
   const expression = /^\/(.*)\/$/s.exec(text)?.[1];
-  const source = expression ?? `^${globToSource(text)}$`;
   const found = [...text.matchAll(placeholder)].map((match) => match[1] ?? '');
   const names = [...new Set(found)];
   const resolvers = names.map((name) => resolverOf(name, text));
-  if (/\[[^\]]*\$\{/.test(source)) {
+  if (/\[[^\]]*\$\{/.test(expression ?? text)) {
     throw new Error(`"${text}": a placeholder cannot stand inside [ ]`);
   }
-  const compile = (values: readonly (readonly string[])[]) =>
-    RE2JS.compile(
-      source.replace(placeholder, (_, name: string) => anyOf(values[names.indexOf(name)] ?? [])),
-      RE2JS.DOTALL,
-    );
-  let fixed: RE2JS;
-  try {
-    fixed = compile(names.map((name) => [name]));
-  } catch (error) {
-    const why = (error as Error).message.replace(/^error parsing regexp: /, '');
-    throw new Error(`"${text}": ${why}`, { cause: error });
-  }
-  if (names.length === 0) return { match: (value) => groupsOf(fixed, value) };
-  const compiled = new LRUCache<string, RE2JS>({
-    ...cache,
-    sizeCalculation: (_, { length }) => length,
-  });
-  function compileCached(values: readonly (readonly string[])[]): RE2JS {
-    const key = JSON.stringify(values);
-    let one = compiled.get(key);
-    if (one === undefined) {
-      one = compile(values);
-      compiled.set(key, one);
-    }
-    return one;
-  }
+  const test = compileTest(text, expression, names);
+  if (names.length === 0) return { match: (value) => test(value, []) };
+  // Where it is told to, an expression takes other letters for the same.
+  const isLiteral = !/\(\?[a-zA-Z]*i/.test(expression ?? '');
   // One that stands in several places has the same value in all of them; of the others any may fit.
   const isRepeated = names.map((name) => found.filter((one) => one === name).length > 1);
   return {
     match(value, all) {
       const known = resolvers
         .map((resolve) => resolve(all))
+        .map((values) => (isLiteral ? thoseIn(value, values) : values))
         .map((values) => (inNames ? values.filter(isLegalInName) : values));
       if (known.some((values) => values.length === 0)) return undefined;
       const repeated = known.filter((_, index) => isRepeated[index]);
@@ -108,12 +87,65 @@ export function compilePattern(
         isRepeated[index] ? values.map((one) => [one]) : [values],
       );
       for (const way of combinations(choices)) {
-        const groups = groupsOf(compileCached(way), value);
+        const groups = test(value, way);
         if (groups !== undefined) return groups;
       }
       return undefined;
     },
   };
+}
+
+/** The groups of what fits, the whole first, with these values for each placeholder. */
+type Test = (text: string, values: readonly (readonly string[])[]) => readonly string[] | undefined;
+
+/** @throws Error naming what cannot be compiled */
+function compileTest(text: string, expression: string | undefined, names: string[]): Test {
+  try {
+    return expression === undefined ? testOfGlob(text, names) : testOfExpression(expression, names);
+  } catch (error) {
+    const why = (error as Error).message.replace(/^error parsing regexp: /, '');
+    throw new Error(`"${text}": ${why}`, { cause: error });
+  }
+}
+
+function testOfGlob(text: string, names: readonly string[]): Test {
+  const fits = compileGlob(text);
+  return (value, values) => {
+    const named = new Map(names.map((name, index) => [name, values[index] ?? []]));
+    return fits(value, named) ? [value] : undefined;
+  };
+}
+
+function testOfExpression(source: string, names: readonly string[]): Test {
+  const compile = (values: readonly (readonly string[])[]) =>
+    RE2JS.compile(
+      source.replace(placeholder, (_, name: string) => anyOf(values[names.indexOf(name)] ?? [])),
+      RE2JS.DOTALL,
+    );
+  const fixed = compile(names.map((name) => [name]));
+  if (names.length === 0) return (value) => groupsOf(fixed, value);
+  const compiled = new LRUCache<string, RE2JS>({
+    ...cache,
+    sizeCalculation: (_, { length }) => length,
+  });
+  return (value, values) => {
+    const key = JSON.stringify(values);
+    let one = compiled.get(key);
+    if (one === undefined) {
+      one = compile(values);
+      compiled.set(key, one);
+    }
+    return groupsOf(one, value);
+  };
+}
+
+/**
+ * The values that may stand in a text, whatever is around them. Of those that do not one is as good as any: an expression
+ * may do without.
+ */
+function thoseIn(text: string, values: readonly string[]): readonly string[] {
+  const found = values.filter((value) => text.includes(value));
+  return found.length > 0 ? found : values.slice(0, 1);
 }
 
 /** The source of an expression for one of some texts, letter by letter. */
@@ -165,17 +197,4 @@ function groupsOf(expression: RE2JS, text: string): readonly string[] | undefine
   const matcher = expression.matcher(text);
   if (!matcher.find()) return undefined;
   return Array.from({ length: matcher.groupCount() + 1 }, (_, index) => matcher.group(index) ?? '');
-}
-
-/** Placeholders pass through as they are, to be filled in at each look. */
-function globToSource(glob: string): string {
-  const tokens = /\$\{[^}]*\}|\*\*|\*|\?|\[\^?[^\]]+\]|\\.|[\s\S]/g;
-  return glob.replace(tokens, (token) => {
-    if (token.startsWith('${')) return token;
-    if (token === '**') return '.*';
-    if (token === '*') return '[^/]*';
-    if (token === '?') return '[^/]';
-    if (token.length > 2 && token.startsWith('[')) return token;
-    return RE2JS.quote(token.startsWith('\\') ? token.slice(1) : token);
-  });
 }

@@ -12,41 +12,42 @@ const teams = createAclPolicy(
   ],
   {},
 );
-const grant = (account: string, ...scopes: string[]) =>
-  grantAccess(teams, callerOf(account), parseScopes(scopes)).access;
+const grant = async (account: string, ...scopes: string[]) =>
+  (await grantAccess(teams, callerOf(account), parseScopes(scopes))).access;
 
-test('asking for too much gives the intersection', () => {
-  assert.deepEqual(grant('bob', 'repository:team/app:pull,push', 'repository:other:pull'), [
+test('asking for too much gives the intersection', async () => {
+  assert.deepEqual(await grant('bob', 'repository:team/app:pull,push', 'repository:other:pull'), [
     { type: 'repository', name: 'team/app', actions: ['pull'] },
   ]);
 });
 
-test('unknown types, unknown actions and invalid names are dropped, never an error', () => {
+test('unknown types, unknown actions and invalid names are dropped, never an error', async () => {
   assert.deepEqual(
-    grant('root', 'plugin:a:pull', 'repository:a:fly', 'repository:A:pull', 'registry:x:*'),
+    await grant('root', 'plugin:a:pull', 'repository:a:fly', 'repository:A:pull', 'registry:x:*'),
     [],
   );
 });
 
-test('`*` is granted only to whom a rule gives everything', () => {
-  assert.deepEqual(grant('root', 'repository:a:*'), [
+test('`*` is granted only to whom a rule gives everything', async () => {
+  assert.deepEqual(await grant('root', 'repository:a:*'), [
     { type: 'repository', name: 'a', actions: ['*'] },
   ]);
-  assert.deepEqual(grant('bob', 'repository:team/app:*'), []);
+  assert.deepEqual(await grant('bob', 'repository:team/app:*'), []);
 });
 
-test('the whole catalog is for whom a rule says so; who is logged in lists what it may pull', () => {
+test('the whole catalog is for whom a rule says so; who is logged in lists what it may pull', async () => {
   const catalog = (action: string) => [{ type: 'registry', name: 'catalog', actions: [action] }];
-  assert.deepEqual(grant('root', 'registry:catalog:*'), catalog('*'));
-  assert.deepEqual(grant('bob', 'registry:catalog:*'), catalog('pull'));
-  assert.deepEqual(grant('', 'registry:catalog:*'), []);
+  assert.deepEqual(await grant('root', 'registry:catalog:*'), catalog('*'));
+  assert.deepEqual(await grant('bob', 'registry:catalog:*'), catalog('pull'));
+  assert.deepEqual(await grant('', 'registry:catalog:*'), []);
   assert.deepEqual(
-    grantAccess(everyUserPolicy, callerOf('bob'), parseScopes(['registry:catalog:*'])).access,
+    (await grantAccess(everyUserPolicy, callerOf('bob'), parseScopes(['registry:catalog:*'])))
+      .access,
     catalog('*'),
   );
 });
 
-test('the whole catalog is for nobody to whom a rule before it may refuse a name', () => {
+test('the whole catalog is for nobody to whom a rule before it may refuse a name', async () => {
   const everything = { match: { account: 'eve' }, actions: ['*'] };
   const secret = { account: 'eve', name: 'secret/**' };
   const deny = { match: { name: 'secret/**' }, effect: 'deny', actions: ['pull'] } as const;
@@ -66,14 +67,14 @@ test('the whole catalog is for nobody to whom a rule before it may refuse a name
   ] as const) {
     const policy = createAclPolicy(rules as never, {});
     const scopes = parseScopes(['registry:catalog:*']);
-    const { access } = grantAccess(policy, callerOf('eve'), scopes);
+    const { access } = await grantAccess(policy, callerOf('eve'), scopes);
     assert.deepEqual(access[0]?.actions, [action], JSON.stringify(rules));
   }
 });
 
-test('what is not granted names who decided', () => {
+test('what is not granted names who decided', async () => {
   const scopes = parseScopes(['repository:team/app:pull,push', 'repository:other:pull']);
-  const { denied, rules } = grantAccess(teams, callerOf('bob'), scopes);
+  const { denied, rules } = await grantAccess(teams, callerOf('bob'), scopes);
   assert.deepEqual(rules, [1]);
   assert.deepEqual(denied, [
     { type: 'repository', name: 'team/app', action: 'push', by: 1 },

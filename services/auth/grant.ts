@@ -1,4 +1,5 @@
 import type { Access } from '#libs/access/scope.ts';
+import { eachInTurn, type TurnOptions } from '#libs/limits/in-turn.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import type { Caller } from '#libs/policy/caller.ts';
 import type { CatalogDecision, DecidedBy, Policy } from '#libs/policy/policy.ts';
@@ -17,14 +18,21 @@ export interface Grant {
 
 /**
  * What a caller gets of what it asks for: the intersection with the rules, without entries that came
- * out empty.
+ * out empty. Many scopes are looked at in turn with those of others.
+ * @throws what the signal was aborted with
  */
-export function grantAccess(policy: Policy, caller: Caller, wanted: readonly Access[]): Grant {
+export async function grantAccess(
+  policy: Policy,
+  caller: Caller,
+  wanted: readonly Access[],
+  options?: TurnOptions,
+): Promise<Grant> {
   const grant: Grant = { access: [], denied: [], rules: [] };
-  for (const access of wanted) {
+  const decide = (access: Access) => {
     const actions = grantOne(policy, caller, access, grant);
     if (actions.length > 0) grant.access.push({ ...access, actions });
-  }
+  };
+  await eachInTurn(wanted, decide, options);
   grant.rules = [...new Set(grant.rules)].sort((a, b) => a - b);
   return grant;
 }

@@ -4,6 +4,8 @@ import { type PullFilterAnswer, pullFilterRequestSchema } from '#libs/auth/pull-
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
 import { whileClientWaits } from '#libs/http/client-gone.ts';
+import { eachInTurn } from '#libs/limits/in-turn.ts';
+import { partiesOf } from '#libs/limits/parties.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { callerOf } from '#libs/policy/caller.ts';
 import type { Policy } from '#libs/policy/policy.ts';
@@ -61,10 +63,13 @@ export function postFilter(
       : undefined;
     const caller = callerOf(subject, { ...details, access, client, service });
     const rules = policy();
-    const allowed = names.map((name) => {
+    const mayPull = (name: string) => {
       const wanted = { type: 'repository', name, actions: ['pull'] };
       return rules.decide(caller, wanted).granted.length > 0 ? '1' : '0';
-    });
+    };
+    const signal = whileClientWaits(ctx.res);
+    const [party] = partiesOf(client).networks;
+    const allowed = await eachInTurn(names, mayPull, { party, signal });
     ctx.body = { allowed: allowed.join('') } satisfies PullFilterAnswer;
   };
 }

@@ -4,6 +4,7 @@ import type { TokenService } from '#libs/config/sections/tokens.ts';
 import type { RequestState } from '#libs/http/app.ts';
 import { readBody } from '#libs/http/body.ts';
 import { whileClientWaits } from '#libs/http/client-gone.ts';
+import type { TurnOptions } from '#libs/limits/in-turn.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { callerOf } from '#libs/policy/caller.ts';
@@ -148,7 +149,7 @@ async function grantToken(
   const caller = callerOf(account, { ...details, access: ofRobot, client, service: service.name });
   // What a robot was made for is in this registry.
   const elsewhere = ofRobot !== undefined && service !== issue.services[0];
-  const granted = grantAccess(policy(), caller, elsewhere ? [] : wanted);
+  const granted = await grantAccess(policy(), caller, elsewhere ? [] : wanted, turnOf(ctx));
   const { access } = granted;
   const notBefore = revocations.notBefore(account);
   const content = { service, account, access, caller: details, notBefore, until };
@@ -168,6 +169,11 @@ async function grantToken(
     ...describeGrant(wanted, granted),
   });
   return { access, service, ...issued };
+}
+
+/** Whose turn it is to have something decided: a network's, whatever accounts it has. */
+export function turnOf(ctx: Context): TurnOptions {
+  return { party: partiesOf(ctx.state.client).networks[0], signal: whileClientWaits(ctx.res) };
 }
 
 /** What was asked for and what came of it, in a bounded number of characters. */

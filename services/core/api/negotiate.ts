@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache';
+import { parseInTurn } from '#libs/limits/in-turn.ts';
 import type { Descriptor } from '#libs/oci/descriptor.ts';
 import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
-import { parseInTurn } from '../in-turn.ts';
 import type { ManifestReader, StoredManifest } from '../registry/manifest-reader.ts';
 import type { CoreContext } from './handler.ts';
 import { warn } from './warnings.ts';

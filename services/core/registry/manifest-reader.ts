@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache';
+import { parseInTurn } from '#libs/limits/in-turn.ts';
 import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { storedMediaType } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
-import { parseInTurn } from '../in-turn.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import { findBytes, readLinkOrRestore } from './find-stored.ts';
 import type { Use } from './garbage/discardable.ts';

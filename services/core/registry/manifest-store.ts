@@ -1,3 +1,4 @@
+import { parseInTurn } from '#libs/limits/in-turn.ts';
 import { type Digest, digestOf, digestParts } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import {
@@ -8,7 +9,6 @@ import {
 } from '#libs/oci/manifest.ts';
 import { bareMediaType } from '#libs/oci/media-types.ts';
 import type { Reference, RepositoryName, Tag } from '#libs/oci/reference.ts';
-import { parseInTurn } from '../in-turn.ts';
 import {
   confirmTogether,
   exclusiveAll,

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
+import { parseInTurn, type TurnOptions } from '#libs/limits/in-turn.ts';
 import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { parseTag, type RepositoryName } from '#libs/oci/reference.ts';
-import { parseInTurn, type TurnOptions } from '../in-turn.ts';
 import { firstBehind } from '../storage/first-behind.ts';
 import type { ManifestReader, StoredManifest } from './manifest-reader.ts';
 import type { ReferrersIndex } from './referrers-index.ts';

@@ -98,12 +98,6 @@ describeEachStorage('collecting garbage', (open) => {
     assert.deepEqual(body, layers[1].bytes);
   });
 
-  test('a repository with a link that names nothing is not empty', async () => {
-    const digest = makeLayer(10).descriptor.digest;
-    await storage.driver.put(paths.revisionLink(app as never, digest), Buffer.from('sha2'));
-    assert.equal((await collect()).removedRepositories, 0);
-  });
-
   test('what is not needed and young is left alone, and counted', async () => {
     await pushBlob(core, app, makeLayer(1000));
     const { garbage, young, trash } = await collect({ delay: 4 * day });

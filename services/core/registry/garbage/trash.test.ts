@@ -48,6 +48,12 @@ describeEachStorage('what was collected', (open) => {
       () => false,
     );
 
+  test('a repository with a link that names nothing is not empty', async () => {
+    const digest = makeLayer(10).descriptor.digest;
+    await storage.driver.put(paths.revisionLink(app, digest), Buffer.from('sha2'));
+    assert.equal((await collectUntagged()).removedRepositories, 0);
+  });
+
   test('an older copy never comes over what was pushed, taken away and brought back since', async () => {
     const { driver } = storage;
     const trash = createTrash(driver);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { inTurn, parseInTurn } from './in-turn.ts';
+import { eachInTurn, inTurn, parseInTurn } from './in-turn.ts';
 
 /** Keeps the event loop busy. @param time milliseconds */
 function keepBusy(time: number): void {
@@ -63,5 +63,45 @@ describe('what keeps the event loop busy', () => {
       parseInTurn(Buffer.alloc(1000), parse('small')),
     ]);
     assert.deepEqual(order, ['small', 'large']);
+  });
+});
+
+describe('a row of small things', () => {
+  test('is done at once where it takes little', async () => {
+    let isOver = false;
+    const done = eachInTurn([1, 2, 3], (item) => 2 * item).finally(() => {
+      isOver = true;
+    });
+    for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+    assert.equal(isOver, true);
+    assert.deepEqual(await done, [2, 4, 6]);
+  });
+
+  test('leaves the event loop to others where it takes longer, and ends when nobody waits', async () => {
+    let turns = 0;
+    const timer = setInterval(() => {
+      turns += 1;
+    }, 1);
+    const items = Array.from({ length: 10 }, (_, index) => index);
+    const busy = (item: number) => {
+      keepBusy(5);
+      return item;
+    };
+    assert.deepEqual(await eachInTurn(items, busy), items);
+    clearInterval(timer);
+    assert.ok(turns >= 5, `${turns}`);
+    const gone = new AbortController();
+    let done = 0;
+    const leaving = eachInTurn(
+      items,
+      () => {
+        done += 1;
+        keepBusy(5);
+        if (done === 3) gone.abort(new Error('gone'));
+      },
+      { signal: gone.signal },
+    );
+    await assert.rejects(leaving, /gone/);
+    assert.equal(done, 3);
   });
 });

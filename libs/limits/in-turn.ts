@@ -1,5 +1,5 @@
 import { setImmediate as nextLoopTurn, setTimeout as sleep } from 'node:timers/promises';
-import { createTurns } from '#libs/limits/turns.ts';
+import { createTurns } from './turns.ts';
 
 /** Bytes of JSON from which on parsing takes long enough for others to notice. */
 const large = 64 * 1024;
@@ -63,4 +63,30 @@ export async function parseInTurn<T>(
   if (bytes.length > large) return await inTurn(() => parse(bytes), options);
   options.signal?.throwIfAborted();
   return parse(bytes);
+}
+
+/** Milliseconds that a row of small things may take at once. */
+const brief = 1;
+
+/**
+ * Does one thing for each of a row: all at once where that takes little, and what is left then in turn, a few at a time.
+ * @throws what the work throws; what the signal was aborted with meanwhile
+ */
+export async function eachInTurn<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Result,
+  options: TurnOptions = {},
+): Promise<Result[]> {
+  const results: Result[] = [];
+  const goOn = () => {
+    const startedAt = performance.now();
+    for (const item of items.slice(results.length)) {
+      results.push(work(item));
+      if (performance.now() - startedAt > brief) return;
+    }
+  };
+  options.signal?.throwIfAborted();
+  goOn();
+  while (results.length < items.length) await inTurn(goOn, options);
+  return results;
 }
