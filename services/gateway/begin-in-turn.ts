@@ -1,7 +1,7 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { Http2Request } from '#libs/http/http2-messages.ts';
+import { partiesOf } from '#libs/limits/parties.ts';
 import { createTurns } from '#libs/limits/turns.ts';
-import { networksOf } from '#libs/values/client-networks.ts';
 
 /** Requests that are begun in one turn of the event loop: whoever comes waits no longer than these take. */
 const perTurn = 16;
@@ -54,7 +54,7 @@ export function beginInTurn(listener: RequestListener): RequestListener {
 
 /** The widest network that it comes from. */
 function networkOf({ socket }: IncomingMessage): string {
-  return networksOf(socket.remoteAddress ?? '').at(-1) ?? '';
+  return partiesOf(socket.remoteAddress ?? '').networks[0] ?? '';
 }
 
 function connectionOf(request: IncomingMessage): object {

@@ -67,6 +67,37 @@ describe('listings of directories', () => {
     assert.deepEqual(await cache.names(folder.path), []);
   });
 
+  test('large ones are read one after the other, others beside them', async () => {
+    // As large as if it had many names.
+    const many = Array.from({ length: 20_000 }, (_, index) => `${index}`.padStart(120, 'n'));
+    const paths = ['a', 'b', 'c'].map((name) => join(folder.path, name));
+    for (const path of paths) {
+      await mkdir(path);
+      for (let start = 0; start < many.length; start += 500) {
+        await Promise.all(
+          many.slice(start, start + 500).map((name) => writeFile(join(path, name), '')),
+        );
+      }
+    }
+    const running = new Set<string>();
+    let most = 0;
+    cache = new ListingCache(1000, async (path) => {
+      if (paths.includes(path)) running.add(path);
+      most = Math.max(most, running.size);
+      const names = await readdir(path);
+      await sleep(20);
+      running.delete(path);
+      return names;
+    });
+    const reads = paths.map((path) => cache.names(path));
+    assert.equal((await cache.names(folder.path)).length, expected.length + paths.length);
+    for (const names of await Promise.all(reads)) assert.equal(names.length, many.length);
+    assert.equal(most, 1);
+    await rm(paths[0] ?? '', { recursive: true });
+    await assert.rejects(cache.names(paths[0] ?? ''), { code: 'ENOENT' });
+    assert.equal((await cache.names(paths[1] ?? '')).length, many.length);
+  });
+
   test('whoever adds or removes a name is seen at once', async () => {
     await settle();
     await cache.names(folder.path);

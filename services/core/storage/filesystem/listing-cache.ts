@@ -2,9 +2,13 @@ import type { BigIntStats } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { firstBehind } from '../first-behind.ts';
+import { sortInTurn } from './sort-in-turn.ts';
 
 /** Smaller directories are read faster than they are looked up. */
 const smallest = 64;
+
+/** Bytes from which on a directory may have so many names that they are read one directory at a time. */
+const large = 1024n * 1024n;
 
 /** A directory that changed so lately may change again without showing another time. In ns. */
 const settled = 2_000_000_000n;
@@ -28,6 +32,10 @@ export class ListingCache {
   /** The read of a directory that goes on, and the one that begins when it ends. */
   readonly #running = new Map<string, Promise<readonly string[]>>();
   readonly #next = new Map<string, Promise<readonly string[]>>();
+  /** Directories that had few names when they were read last. */
+  readonly #small = new LRUCache<string, true>({ max: 10_000 });
+  /** Settled when no large directory is being read. */
+  #largeRead: Promise<unknown> = Promise.resolve();
 
   readonly #readNames: (path: string) => Promise<string[]>;
 
@@ -71,20 +79,29 @@ export class ListingCache {
   }
 
   #begin(path: string): Promise<readonly string[]> {
-    const reading = this.#read(path).finally(() => {
+    const reading = this.#readAlone(path).finally(() => {
       if (this.#running.get(path) === reading) this.#running.delete(path);
     });
     this.#running.set(path, reading);
     return reading;
   }
 
+  /** Names of large directories take memory until they are with whoever asked: so one is read after the other. */
+  async #readAlone(path: string): Promise<readonly string[]> {
+    if (this.#small.get(path) === true || !(await isLarge(path))) return await this.#read(path);
+    const read = this.#largeRead.then(() => this.#read(path));
+    this.#largeRead = read.catch(() => {});
+    return await read;
+  }
+
   async #read(path: string): Promise<readonly string[]> {
-    const names = await this.#readNames(path);
-    names.sort();
+    const names = await sortInTurn(await this.#readNames(path));
     if (names.length < smallest) {
+      this.#small.set(path, true);
       this.#listings.delete(path);
       return names;
     }
+    this.#small.delete(path);
     // Taken after the read: what changed during it shows as a time that is not settled.
     const { ino: inode, mtimeNs: modified, ctimeNs: changed } = await stat(path, { bigint: true });
     const now = BigInt(Date.now()) * 1_000_000n;
@@ -92,6 +109,12 @@ export class ListingCache {
     else this.#listings.delete(path);
     return names;
   }
+}
+
+/** Filesystems tell the bytes of a directory, or how many names it has; the blocks are those of either. */
+async function isLarge(path: string): Promise<boolean> {
+  const { size, blocks } = await stat(path, { bigint: true });
+  return size >= large || blocks * 512n >= large;
 }
 
 function isSame({ inode, modified, changed }: Listing, stats: BigIntStats): boolean {
