@@ -186,6 +186,11 @@ describe('a key that was meant for portcullis and is not known stops the start',
     ['portcullis: { anything: 1 }', /portcullis\.anything: unknown key$/m],
     ['portculis: { acl: [] }', /portculis: unknown key; did you mean portcullis\?/],
     ['acl: []', /acl: unknown key; it belongs under portcullis/],
+    ['auht: { htpasswd: { path: /x } }', /auht: unknown key; did you mean auth\?/],
+    ['Auth: { htpasswd: { path: /x } }', /Auth: unknown key; did you mean auth\?/],
+    ['authentication: {}', /authentication: unknown key; it is called auth here/],
+    ['htpasswd: { path: /x }', /htpasswd: unknown key; it is called auth\.htpasswd here/],
+    ['http: { tsl: { certificate: a } }', /http\.tsl: unknown key; did you mean tls\?/],
     [
       'portcullis: { acl: [{ match: { acount: bob }, actions: [pull] }] }',
       /portcullis\.acl\[0\]\.match\.acount: unknown key; did you mean account\?/,
@@ -247,6 +252,12 @@ test('a duration without a unit is told so', async () => {
     settingsOf('portcullis: { token: { ttl: 5 } }'),
     /portcullis\.token\.ttl: must be from 1m to 24h, not 5; write 5m or 5h, with a unit/,
   );
+  await assert.rejects(
+    settingsOf('portcullis: { gc: { grace: 24 }, draindelay: 5 }'),
+    /gc\.grace: is 24 nanoseconds; write 24s or 24m, with a unit\n.*draindelay: is 5 nanoseconds; write 5s/,
+  );
+  const { garbage } = await settingsOf('portcullis: { gc: { grace: 3600000000000, delay: 0 } }');
+  assert.deepEqual([garbage.grace, garbage.delay], [3_600_000, 0]);
 });
 
 test('what a variable set is its mistake, and not that of the file', async () => {

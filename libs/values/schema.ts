@@ -106,8 +106,8 @@ export function count(least: number, most: number) {
 }
 
 /**
- * A Go duration within bounds; a bare number counts nanoseconds, as Go has it. Becomes whole milliseconds; what is
- * less than one is one, so that nothing but zero is zero.
+ * A Go duration within bounds; a bare number counts nanoseconds, as Go has it, and one of less than a millisecond of them
+ * was meant in another unit. Becomes whole milliseconds; what is less than one is one, so that nothing but zero is zero.
  * @param least and `most` in Go's form
  * @param orZero whether 0 is allowed besides, with a meaning of its own
  */
@@ -128,9 +128,14 @@ export function duration(least: string, most: string, { orZero = false } = {}) {
         }
         // A sum of fractions is off by less than a nanosecond, which is no millisecond more.
         const ms = exact === 0 ? 0 : Math.ceil(exact - 1e-7);
-        if ((ms >= bounds.least && ms <= bounds.most) || (orZero && ms === 0)) return ms;
         const meant = typeof value === 'number' ? withUnits(value, bounds) : [];
         const unit = meant.length === 0 ? '' : `; write ${meant.join(' or ')}, with a unit`;
+        const isLess = typeof value === 'number' && exact > 0 && exact < 1;
+        if ((ms >= bounds.least && ms <= bounds.most) || (orZero && ms === 0)) {
+          if (!isLess || meant.length === 0) return ms;
+          ctx.addIssue({ code: 'custom', message: `is ${value} nanoseconds${unit}` });
+          return z.NEVER;
+        }
         const written = typeof value === 'number' ? value : formatDuration(ms);
         ctx.addIssue({ code: 'custom', message: `${message}, not ${written}${unit}` });
         return z.NEVER;
