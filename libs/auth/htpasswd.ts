@@ -1,4 +1,4 @@
-import { isAccountName, isBcryptHash } from '#libs/values/account.ts';
+import { isAccountName, isBcryptHash, robotPrefix } from '#libs/values/account.ts';
 
 /** One account of the file and its bcrypt hash. */
 export type Accounts = ReadonlyMap<string, string>;
@@ -33,18 +33,25 @@ export function parseHtpasswd(text: string): ParsedHtpasswd {
     const colon = entry.indexOf(':');
     // Fields after the second colon are comments, as in Apache's format.
     const hash = entry.slice(colon + 1).split(':', 1)[0] ?? '';
-    if (!isBcryptHash(hash)) {
+    const why = describeRefused(name, hash);
+    if (why !== undefined) {
       accounts.delete(name);
       refused.add(name);
-      problems.push(
-        `user "${name}" is refused: the hash is not bcrypt; set the password anew with portcullis user passwd`,
-      );
+      problems.push(`user "${name}" is refused: ${why}`);
       return;
     }
     accounts.set(name, hash);
     refused.delete(name);
   });
   return { accounts, refused, problems };
+}
+
+/** Why a line gives its user no access; undefined if it does. */
+function describeRefused(name: string, hash: string): string | undefined {
+  if (name.startsWith(robotPrefix))
+    return `names that begin with ${robotPrefix} are those of robots`;
+  if (isBcryptHash(hash)) return undefined;
+  return 'the hash is not bcrypt; set the password anew with portcullis user passwd';
 }
 
 /** Whose line it is; blanks around it do not count. @returns undefined for a comment, and for what is nobody's */

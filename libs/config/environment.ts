@@ -9,6 +9,11 @@ import { describeSchema, formatPath } from './walk-schema.ts';
 /** Variables that begin with the prefix and are no settings. */
 const notSettings = new Set(['REGISTRY_CONFIGURATION_PATH']);
 
+/** Whether a variable sets something of a configuration, or is to. */
+export function isSettingVariable(name: string): boolean {
+  return name.startsWith('REGISTRY_') && !notSettings.has(name);
+}
+
 /** Segments that distribution derives from its field names, where the file's key is another. */
 const fieldNames: Readonly<Record<string, string>> = {
   FILECHECKERS: 'file',
@@ -40,7 +45,7 @@ export function applyEnvironment(
   const sources = new Map<string, string>();
   for (const name of Object.keys(env).sort()) {
     const value = env[name];
-    if (value === undefined || !name.startsWith('REGISTRY_') || notSettings.has(name)) continue;
+    if (value === undefined || !isSettingVariable(name)) continue;
     const segments = name.slice('REGISTRY_'.length).split('_');
     const before = structuredClone(tree);
     try {

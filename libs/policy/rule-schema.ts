@@ -19,7 +19,7 @@ const match = z.strictObject({
     'Address of the client: one, a range, or several of them.',
   ),
   labels: notEmpty(z.record(z.string(), text).optional(), everything).describe(
-    'Labels of a robot or claims of a workload, each with a pattern for one of its values.',
+    'Labels of a user in portcullis.users or claims of a workload, each with a pattern for one of its values.',
   ),
   /** When it holds: `days: mon-fri`, `hours: 08:00-18:00`, `zone: Europe/Berlin`. */
   time: notEmpty(

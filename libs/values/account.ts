@@ -1,5 +1,8 @@
 const bcryptHash = /^\$2[aby]\$(?<cost>0[4-9]|[12]\d|3[01])\$[./A-Za-z0-9]{53}$/;
 
+/** What the names of robots begin with, and of nobody else. */
+export const robotPrefix = 'robot+';
+
 /** Longest account name, in characters. */
 export const maxAccountLength = 255;
 

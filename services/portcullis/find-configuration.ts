@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { isSettingVariable } from '#libs/config/environment.ts';
 import { namedByEnvironment, nameOfVariable } from '#libs/config/named-by-environment.ts';
 import { changeableByOthers } from '#libs/process/controlling-user.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
@@ -41,9 +42,26 @@ export async function findConfiguration(named: string | undefined): Promise<stri
       `no registry runs in this folder; name the one that is meant by --config ${exampleHere()} or PORTCULLIS_CONFIG`,
     );
   }
+  return takeConfigurationOf(running);
+}
+
+/**
+ * Has this process act on the configuration that another one was started with: its file, and the variables that it had.
+ * @returns undefined for one that has no file
+ */
+function takeConfigurationOf(running: RunningService): string | undefined {
   const path = configurationOf(running);
-  say(`using ${path ?? 'the configuration'} of the running registry`);
+  const others = takeEnvironmentOf(running);
+  const variables = others.length === 0 ? '' : ` and its ${others.join(', ')}`;
+  say(`using ${path ?? 'the configuration'}${variables} of the running registry`);
   return path;
+}
+
+/** @returns the variables that set something of it */
+export function takeEnvironmentOf({ environment }: RunningService): string[] {
+  for (const name of Object.keys(process.env).filter(isSettingVariable)) delete process.env[name];
+  Object.assign(process.env, environment);
+  return Object.keys(environment).sort();
 }
 
 /**
@@ -58,9 +76,7 @@ export async function findConfigurationToCheck(
     return await findConfiguration(named);
   }
   const running = await findRunning();
-  const path = running === undefined ? undefined : configurationOf(running);
-  if (path !== undefined) say(`using ${path} of the running registry`);
-  return path;
+  return running === undefined ? undefined : takeConfigurationOf(running);
 }
 
 /** A configuration that lies here, as `make run` leaves one, for who may have meant it. */

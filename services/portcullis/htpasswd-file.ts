@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import bcrypt from 'bcryptjs';
 import { accountIn, defaultCost, noAccounts, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { editFile } from '#libs/files/edit-file.ts';
-import { isAccountName } from '#libs/values/account.ts';
+import { isAccountName, robotPrefix } from '#libs/values/account.ts';
 
 /** Bytes of a password that bcrypt reads; a longer one would be cut without a word. */
 const maxPassword = 72;
@@ -66,6 +66,11 @@ function assertUsable(name: string, password: string): void {
   if (!isAccountName(name)) {
     throw new Error(
       `"${name}" cannot be a user name: it must not be empty, nor hold a colon, a blank at its ends or a line break`,
+    );
+  }
+  if (name.startsWith(robotPrefix)) {
+    throw new Error(
+      `names that begin with ${robotPrefix} are those of robots; see: portcullis robot create --help`,
     );
   }
   if (password === '') throw new Error('the password is empty');

@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { isSettingVariable } from '#libs/config/environment.ts';
 import { parseProcessArguments } from '#libs/process/process-arguments.ts';
 import { type ServiceName, services } from '#libs/values/service-name.ts';
 
@@ -21,6 +22,8 @@ export interface RunningService extends CommandLine {
    * of root act on a configuration of their own.
    */
   isTrusted: boolean;
+  /** The variables that it was started with and that set something of its configuration; none where it is not trusted. */
+  environment: Readonly<Record<string, string>>;
 }
 
 /** The file that it was started with, from wherever that was; undefined where it was none. */
@@ -39,7 +42,17 @@ async function lookAt(pid: string): Promise<RunningService | undefined> {
   const parsed = parseCommandLine(await wordsOf(pid));
   if (parsed === undefined) return undefined;
   const [folder, isTrusted] = await Promise.all([folderOf(pid), isOurs(pid)]);
-  return { ...parsed, folder, isTrusted };
+  return { ...parsed, folder, isTrusted, environment: isTrusted ? await environmentOf(pid) : {} };
+}
+
+async function environmentOf(pid: string): Promise<Record<string, string>> {
+  const text = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
+  const variables = text.split('\0').map((variable) => variable.split('='));
+  return Object.fromEntries(
+    variables
+      .map(([name = '', ...value]) => [name, value.join('=')] as const)
+      .filter(([name]) => isSettingVariable(name)),
+  );
 }
 
 async function wordsOf(pid: string): Promise<string[]> {

@@ -56,6 +56,17 @@ describe('commands about accounts and keys', () => {
     }
   });
 
+  test('make no user of a robot’s name, and show one that is there as one who cannot log in', async () => {
+    const add = await run(launcher, ['user', 'add', '--file', htpasswd, 'robot+x'], { input: 'x' });
+    assert.equal(add.code, 1);
+    assert.match(add.stderr, /names that begin with robot\+ are those of robots/);
+    const hash = '$2y$05$abcdefghijklmnopqrstuuJlkM6mB6WXaqwWMTZJqpJuSMkh3Y3He';
+    await writeFile(htpasswd, `robot+x:${hash}\n`);
+    const { stdout, stderr } = await portcullis('user', 'list', '--file', htpasswd);
+    assert.equal(stdout, '');
+    assert.match(stderr, /user "robot\+x" is refused: names that begin with robot\+/);
+  });
+
   test('know a user of the file whatever blanks are around the line', async () => {
     const hash = '$2y$05$abcdefghijklmnopqrstuuJlkM6mB6WXaqwWMTZJqpJuSMkh3Y3He';
     const listed = async () =>

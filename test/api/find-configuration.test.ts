@@ -63,7 +63,10 @@ describe('a command that is not told which registry it is about', () => {
     });
 
   /** Something that looks like a core of ours, and does nothing. */
-  async function pretend(config: string, options: { uid?: number } = {}): Promise<void> {
+  async function pretend(
+    config: string,
+    options: { uid?: number; env?: NodeJS.ProcessEnv } = {},
+  ): Promise<void> {
     const words = ['-e', 'setTimeout(() => {}, 60000)', '/opt/services/core/main.ts', config];
     const child = spawn(process.execPath, words, { cwd: here, stdio: 'ignore', ...options });
     children.push(child);
@@ -111,6 +114,18 @@ describe('a command that is not told which registry it is about', () => {
     assert.match(checked.stdout, new RegExp(`^# ${config}, `));
     const health = await run(launcher, ['health'], { cwd: folder.path });
     assert.doesNotMatch(health.stderr, /no such file/, 'it was named from its own folder');
+  });
+
+  test('takes the variables as well that it was started with, and not its own', async () => {
+    const config = await configure(join(here, 'first'), 'ann');
+    const other = join(await configure(join(folder.path, 'other'), 'bob'), '../htpasswd');
+    await pretend(config, { env: { ...process.env, REGISTRY_AUTH_HTPASSWD_PATH: other } });
+    const { stdout, stderr } = await list({ REGISTRY_AUTH_HTPASSWD_PATH: '/nowhere' });
+    assert.equal(stdout, 'bob\n');
+    assert.equal(
+      stderr,
+      `using ${config} and its REGISTRY_AUTH_HTPASSWD_PATH of the running registry\n`,
+    );
   });
 
   test('chooses among several only where it is told', async () => {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isAccountName, isBcryptHash } from '../../values/account.ts';
+import { isAccountName, isBcryptHash, robotPrefix } from '../../values/account.ts';
 import { secret, textList } from '../../values/schema.ts';
 
 /** One of docker_auth's `users`; nothing at all stands for an anonymous client there. */
@@ -18,7 +18,7 @@ export const usersSchema = z
   .record(z.string(), configuredUser)
   .default({})
   .describe(
-    'Users as docker_auth has them, beside those of the htpasswd file, which count first; changes are taken without a restart.',
+    'Users as docker_auth has them, beside those of the htpasswd file, whose passwords count first; changes are taken without a restart.',
   );
 
 /** A user whose hash stands in the configuration. */
@@ -38,6 +38,9 @@ export function configuredUsers(given: z.infer<typeof usersSchema>): ConfiguredU
     if (name === '' && password === undefined) continue;
     const key = `portcullis.users.${name}`;
     if (!isAccountName(name)) throw new Error(`${key}: is not a user name`);
+    if (name.startsWith(robotPrefix)) {
+      throw new Error(`${key}: names that begin with ${robotPrefix} are those of robots`);
+    }
     const hash = password?.reveal().trim();
     if (hash === undefined) {
       throw new Error(

@@ -9,10 +9,10 @@ import { partiesOf } from '#libs/limits/parties.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { callerOf } from '#libs/policy/caller.ts';
 import type { Policy } from '#libs/policy/policy.ts';
+import { robotPrefix } from '#libs/values/account.ts';
 import type { KeyRing } from '../keys/key-ring.ts';
 import type { Revocations } from '../revocations.ts';
 import type { RobotStore } from '../robots/robot-store.ts';
-import { robotPrefix } from '../robots/robots-file.ts';
 
 /** GET /auth/jwks: the public keys (RFC 7517). */
 export function getJwks(keys: KeyRing): Middleware<RequestState> {

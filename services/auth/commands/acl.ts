@@ -8,7 +8,8 @@ import { type Caller, callerOf } from '#libs/policy/caller.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
 import type { DecidedBy, Policy } from '#libs/policy/policy.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
-import { parseRobots, type Robot, robotPrefix } from '../robots/robots-file.ts';
+import { robotPrefix } from '#libs/values/account.ts';
+import { parseRobots, type Robot } from '../robots/robots-file.ts';
 import { stateFiles } from '../state-files.ts';
 import { authOf } from './state-of.ts';
 

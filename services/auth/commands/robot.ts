@@ -5,6 +5,7 @@ import { makeFolders } from '#libs/files/make-folders.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
 import { formatTable } from '#libs/process/format-table.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
+import { robotPrefix } from '#libs/values/account.ts';
 import { readRobotUse } from '../robots/robot-store.ts';
 import {
   assertFitsSomething,
@@ -14,7 +15,6 @@ import {
   parseRobotAccess,
   parseRobots,
   type Robot,
-  robotPrefix,
 } from '../robots/robots-file.ts';
 import { stateFiles } from '../state-files.ts';
 import { type StateTarget, stateOf } from './state-of.ts';

@@ -1,7 +1,8 @@
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
+import { robotPrefix } from '#libs/values/account.ts';
 import { voidTokens } from '../revocations.ts';
-import { parseRobots, robotPrefix } from '../robots/robots-file.ts';
+import { parseRobots } from '../robots/robots-file.ts';
 import { stateFiles } from '../state-files.ts';
 import { authOf, type StateTarget, stateOf } from './state-of.ts';
 

@@ -1,8 +1,9 @@
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { robotPrefix } from '#libs/values/account.ts';
 import type { Revocations } from '../revocations.ts';
 import { openRobots, type RobotStore } from '../robots/robot-store.ts';
-import { robotPrefix } from '../robots/robots-file.ts';
+
 import { type HtpasswdOptions, type HtpasswdUsers, openHtpasswd } from '../users/htpasswd-users.ts';
 
 /** All accounts with a secret: users and robots. Whose secret changes loses what was issued for it. */
@@ -73,13 +74,6 @@ export async function openAccounts(
   stores = { users, robots };
   await follow();
   if (users.accounts().size === 0) log.warn({ file: htpasswd }, 'no user can log in');
-  for (const name of users.accounts().keys()) {
-    if (!name.startsWith(robotPrefix)) continue;
-    log.error(
-      { file: htpasswd, user: name },
-      `${robotPrefix}… is a robot's name: this user cannot log in`,
-    );
-  }
   return {
     users,
     robots,

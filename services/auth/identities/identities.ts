@@ -1,12 +1,12 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import type { Access } from '#libs/access/scope.ts';
 import type { CallerDetails } from '#libs/auth/claims.ts';
-import { maxAccountLength } from '#libs/values/account.ts';
+import { maxAccountLength, robotPrefix } from '#libs/values/account.ts';
 import { networksOf } from '#libs/values/client-networks.ts';
 import type { Admission, LoginLimits } from '../limits/login-limits.ts';
 import type { Revocations } from '../revocations.ts';
 import type { RobotStore } from '../robots/robot-store.ts';
-import { robotPrefix } from '../robots/robots-file.ts';
+
 import type { UserStore } from '../users/user-store.ts';
 import type { Workloads } from '../workloads/workloads.ts';
 import type { IdentityTokens } from './identity-tokens.ts';

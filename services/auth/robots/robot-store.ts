@@ -6,8 +6,9 @@ import { editFile } from '#libs/files/edit-file.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { robotPrefix } from '#libs/values/account.ts';
 import { lookEvery, stateFiles } from '../state-files.ts';
-import { hashSecret, parseRobots, type Robot, robotPrefix } from './robots-file.ts';
+import { hashSecret, parseRobots, type Robot } from './robots-file.ts';
 
 /** Milliseconds before the end of a robot from which the log warns of it. */
 const warnBefore = 7 * 24 * 60 * 60 * 1000;

@@ -19,9 +19,6 @@ export interface Robot {
   comment: string | undefined;
 }
 
-/** What stands before a robot's name where accounts stand. */
-export const robotPrefix = 'robot+';
-
 const fileSchema = z.strictObject({
   robots: z
     .record(

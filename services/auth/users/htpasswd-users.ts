@@ -148,7 +148,7 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
     accounts: () => accounts,
     reload: watch.reload,
     refresh: watch.refresh,
-    labelsOf: (account) => (written.has(account) ? undefined : configured.get(account)?.labels),
+    labelsOf: (account) => configured.get(account)?.labels,
 
     async configure(users) {
       configured = users;

@@ -9,7 +9,7 @@ import type { ListenAddress } from '#libs/http/serve.ts';
 import type { InternalAddress } from '#libs/internal/address.ts';
 import type { InternalListener } from '#libs/internal/settings.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import { findRunning } from '../find-configuration.ts';
+import { findRunning, takeEnvironmentOf } from '../find-configuration.ts';
 import { configurationOf } from '../running-process.ts';
 
 /** Milliseconds for an answer. */
@@ -40,6 +40,7 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
     }
   }
   const { service, sockets } = running ?? { service: 'gateway', sockets: undefined };
+  if (running !== undefined) takeEnvironmentOf(running);
   const path = named ?? (running === undefined ? undefined : configurationOf(running));
   const settings = toSettings(await loadConfiguration(path), { sockets });
   if (alive) {

@@ -25,7 +25,7 @@ export async function changeUser(
   const { file, configured } = await findFile(target);
   if (action !== 'add' && configured?.has(name) === true && !(await hasUser(file, name))) {
     throw new Error(
-      `the user "${name}" stands in portcullis.users of the configuration; change it there, or make one of that name by user add, which counts first`,
+      `the user "${name}" stands in portcullis.users of the configuration; change it there, or give it another password by user add, which counts first`,
     );
   }
   await assertFolderOf(file);
