@@ -1,6 +1,6 @@
 import { type Digest, isDigest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
-import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
+import { ifPresent, type StorageDriver, StorageError } from '../../storage/driver.ts';
 import { walkRepositories, wholeWalk } from '../catalog.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
@@ -53,12 +53,29 @@ export interface CollectReport {
 /**
  * Collects garbage while the registry serves (docs/garbage-collection.md). Candidates are moved to the
  * trash, not removed; what is missed comes back. A later collection empties what has been there for
- * longer than `grace`, after it has marked anew.
+ * longer than `grace`, after it has marked anew. On a full disk, where nothing can be moved, it empties what is due, and
+ * begins again with the room that there is then.
+ * @throws StorageError no-space if there was nothing to be emptied
  */
 export async function collectGarbage(
   driver: StorageDriver,
   options: CollectOptions,
 ): Promise<CollectReport> {
+  const { report, full } = await collectOnce(driver, options);
+  if (full === undefined) return report;
+  const { freed } = report;
+  if (freed.items === 0) throw full;
+  const again = await collectOnce(driver, options);
+  if (again.full !== undefined) throw again.full;
+  again.report.freed.items += freed.items;
+  again.report.freed.bytes += freed.bytes;
+  return again.report;
+}
+
+async function collectOnce(
+  driver: StorageDriver,
+  options: CollectOptions,
+): Promise<{ report: CollectReport; full: StorageError | undefined }> {
   const { now = () => new Date() } = options;
   const trash = createTrash(driver);
   const report: CollectReport = {
@@ -72,27 +89,39 @@ export async function collectGarbage(
   };
   // Decided before marking begins: what came later may still be in the middle of a push.
   const due = await epochsBefore(trash, now().getTime() - options.grace - epochLength);
-  const collection = {
+  let full: StorageError | undefined;
+  const collection: Collection = {
     driver,
     trash,
     options,
     olderThan: new Date(now().getTime() - options.delay),
     discard: createDiscard(trash, options, now),
     report,
+    async whileThereIsRoom(action) {
+      try {
+        if (full === undefined) await action();
+      } catch (error) {
+        if (!(error instanceof StorageError) || error.code !== 'no-space') throw error;
+        full = error;
+      }
+    },
   };
   const needed = new Set<Digest>();
+  const stuck = new Set<Digest>();
   for await (const [repository, marked] of markAll(collection)) {
     for (const digest of marked.needed) needed.add(digest);
+    for (const digest of marked.stuck) stuck.add(digest);
     await clearRepository(collection, repository, marked);
   }
   await sweep(collection, needed);
   if (!options.dryRun) {
     if (options.grace === 0) {
-      await restoreNeeded(collection);
+      for (const digest of await restoreNeeded(collection)) stuck.add(digest);
       due.push(...(await epochsBefore(trash, Number.POSITIVE_INFINITY)));
     }
     await emptyTrash(driver, trash, [...new Set(due)], {
       olderThan: collection.olderThan,
+      needed: stuck,
       signal: options.signal,
       onExpired(size) {
         report.freed.items += 1;
@@ -102,7 +131,7 @@ export async function collectGarbage(
     });
   }
   report.trash = await lookInto(trash);
-  return report;
+  return { report, full };
 }
 
 async function lookInto(trash: Trash): Promise<CollectReport['trash']> {
@@ -127,6 +156,8 @@ interface Collection {
   olderThan: Date;
   discard: Discard;
   report: CollectReport;
+  /** Does what needs room, until there is none. */
+  whileThereIsRoom(action: () => Promise<void>): Promise<void>;
 }
 
 function createDiscard(trash: Trash, options: CollectOptions, now: () => Date): Discard {
@@ -178,16 +209,18 @@ async function* markAll({
   }
 }
 
-/** Brings back what came to be needed while this collection discarded it. */
-async function restoreNeeded(marking: Marking): Promise<void> {
-  for await (const _ of markAll(marking)) {
-    // Marking brings it back.
+/** Brings back what came to be needed while this collection discarded it. @returns what could not be brought back */
+async function restoreNeeded(marking: Marking): Promise<Set<Digest>> {
+  const all = new Set<Digest>();
+  for await (const [, { stuck }] of markAll(marking)) {
+    for (const digest of stuck) all.add(digest);
   }
+  return all;
 }
 
 /** Takes away what a repository has and does not need. */
 async function clearRepository(
-  { driver, trash, options: { dryRun }, olderThan, discard, report }: Collection,
+  { driver, trash, options: { dryRun }, olderThan, discard, report, whileThereIsRoom }: Collection,
   repository: RepositoryName,
   {
     keptManifests,
@@ -204,7 +237,7 @@ async function clearRepository(
   report.young.layers += youngLayers;
   for (const { kind, digest } of garbage) {
     report.garbage[kind === 'manifest' ? 'manifests' : 'layers'] += 1;
-    await discard({ kind, repository, digest }, 0);
+    await whileThereIsRoom(() => discard({ kind, repository, digest }, 0));
     if (dryRun) continue;
     const folder = kind === 'manifest' ? paths.revisionFolder : paths.layerFolder;
     await driver.prune?.(folder(repository, digest));
@@ -218,7 +251,8 @@ async function clearRepository(
     }
     for (const { subject, digest } of missingReferrers) {
       const link = await ifPresent(driver.stat(paths.revisionLink(repository, digest)));
-      if (link !== undefined) await referrers.ensure(repository, subject, digest);
+      if (link === undefined) continue;
+      await whileThereIsRoom(() => referrers.ensure(repository, subject, digest));
     }
     for (const tag of staleTags) await removeStaleTag(driver, repository, tag);
   }
@@ -231,7 +265,7 @@ async function clearRepository(
 
 /** Takes blobs away that no repository needs. */
 async function sweep(
-  { driver, options, olderThan, discard, report }: Collection,
+  { driver, options, olderThan, discard, report, whileThereIsRoom }: Collection,
   needed: ReadonlySet<Digest>,
 ): Promise<void> {
   let done = 0;
@@ -256,7 +290,7 @@ async function sweep(
         if (info !== undefined) {
           report.garbage.blobs += 1;
           report.garbage.bytes += info.size;
-          await discard(item, info.size);
+          await whileThereIsRoom(() => discard(item, info.size));
         }
         if (!options.dryRun) await driver.prune?.(paths.blobFolder(digest));
       }

@@ -13,8 +13,13 @@ import type { Trash } from './trash.ts';
 export type ManifestItem = Extract<Discardable, { repository: RepositoryName }>;
 
 export interface EmptyOptions {
-  /** Entries of referrers that are younger stay: a push writes one before its manifest. */
+  /**
+   * What is younger stays: an entry of referrers, which a push writes before its manifest; and an item that somebody
+   * missed meanwhile and was sent from the trash, since it could not be brought back.
+   */
   olderThan: Date;
+  /** What is needed, and could not be brought back. */
+  needed: ReadonlySet<Digest>;
   /** Called with the size of each item in bytes. */
   onExpired: (size: number) => void;
   /** Ends it between two items. */
@@ -37,11 +42,11 @@ export async function emptyTrash(
   driver: StorageDriver,
   trash: Trash,
   epochs: readonly Epoch[],
-  { olderThan, onExpired, signal }: EmptyOptions,
+  { olderThan, needed, onExpired, signal }: EmptyOptions,
 ): Promise<void> {
   const expire = async (epoch: Epoch, item: Discardable) => {
     signal?.throwIfAborted();
-    const size = await trash.expire(epoch, item);
+    const size = await trash.expire(epoch, item, olderThan);
     if (size !== undefined) onExpired(size);
   };
   const referrers = createReferrersIndex(driver);
@@ -67,9 +72,10 @@ export async function emptyTrash(
   const namesOf = (item: ManifestItem) => readNames(driver, trash, item);
   const indexesOf = await readIndexes(manifests, namesOf);
   /** What could not be brought back to its place, as on a full disk, and what it needs. */
-  const stuck = new Set<Digest>();
+  const stuck = new Set<Digest>(needed);
   const ordered = inOrder(manifests, (item) => [...subjectsOf(item), ...indexesOf(item)]);
   for (const { epoch, item } of ordered) {
+    if (await trash.isWanted(epoch, item, olderThan)) stuck.add(item.digest);
     if (await holdsAny(trash, subjectsOf(item))) {
       // Somebody brought its subject back, or still may.
       const restored = await trash.restore(item, 'read');

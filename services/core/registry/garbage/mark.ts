@@ -6,7 +6,7 @@ import { findBytes, readLinkOrRestore } from '../find-stored.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex, type ReferrerEntry } from '../referrers-index.ts';
 import { readAll, readLink } from '../small-files.ts';
-import { keyOf } from './discardable.ts';
+import { type Discardable, keyOf, placeOf } from './discardable.ts';
 import { namedDigests } from './named-digests.ts';
 import type { Trash } from './trash.ts';
 
@@ -25,6 +25,8 @@ export interface MarkedRepository {
   missingReferrers: ReferrerEntry[];
   /** Folders of tags that a crash left when they were made or deleted. */
   staleTags: Tag[];
+  /** What it needs of the trash and could not be brought back, as on a full disk. */
+  stuck: Set<Digest>;
   /** Nothing would be left but folders. */
   empty: boolean;
 }
@@ -52,7 +54,18 @@ export async function markRepository(
 ): Promise<MarkedRepository> {
   const { revisions, torn } = await readRevisions(driver, trash, repository);
   const entries = await Array.fromAsync(createReferrersIndex(driver).all(repository));
-  const kept = await keepManifests(driver, trash, repository, { ...options, revisions, entries });
+  const stuck = new Set<Digest>();
+  const restore = async (item: Discardable) => {
+    if (!options.trashed.has(keyOf(item))) return;
+    const path = await trash.restore(item, 'read');
+    if (path !== undefined && path !== placeOf(item)) stuck.add(item.digest);
+  };
+  const kept = await keepManifests(driver, trash, repository, {
+    ...options,
+    revisions,
+    entries,
+    restore,
+  });
   const needed = new Set<Digest>();
   const named = new Set<Digest>();
   for (const { target, names } of kept.values()) {
@@ -61,8 +74,7 @@ export async function markRepository(
   }
   for (const digest of named) {
     needed.add(digest);
-    const layer = { kind: 'layer', repository, digest } as const;
-    if (options.trashed.has(keyOf(layer))) await trash.restore(layer);
+    await restore({ kind: 'layer', repository, digest });
   }
 
   const staleTags = await findStaleTags(driver, repository, options.olderThan);
@@ -85,10 +97,7 @@ export async function markRepository(
     const target = young || algorithm !== 'sha256' ? await readLink(driver, link) : digest;
     if (target !== undefined) needed.add(target);
   }
-  for (const digest of needed) {
-    const blob = { kind: 'blob', digest } as const;
-    if (options.trashed.has(keyOf(blob))) await trash.restore(blob);
-  }
+  for (const digest of needed) await restore({ kind: 'blob', digest });
   const staleReferrers = await findStaleReferrers(driver, repository, entries, options);
   return {
     needed,
@@ -98,6 +107,7 @@ export async function markRepository(
     missingReferrers: findMissingReferrers(kept, entries),
     staleReferrers,
     staleTags,
+    stuck,
     empty:
       kept.size === 0 &&
       torn === 0 &&
@@ -131,7 +141,7 @@ async function readRevision(
   target: Digest,
 ): Promise<Revision> {
   // Its bytes must be seen, wherever they are: what it names depends on them.
-  const found = await findBytes(driver, trash, target);
+  const found = await findBytes(driver, trash, target, 'read');
   const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
   return { target, names: namedDigests(bytes ?? Buffer.alloc(0)) };
 }
@@ -139,6 +149,8 @@ async function readRevision(
 interface KeepOptions extends MarkOptions {
   revisions: ReadonlyMap<Digest, Revision>;
   entries: readonly ReferrerEntry[];
+  /** Brings back what lies in the trash, as far as it can. */
+  restore(item: Discardable): Promise<void>;
 }
 
 /**
@@ -149,7 +161,7 @@ async function keepManifests(
   driver: StorageDriver,
   trash: Trash,
   repository: RepositoryName,
-  { untagged, olderThan, trashed, revisions, entries }: KeepOptions,
+  { untagged, olderThan, trashed, revisions, entries, restore }: KeepOptions,
 ): Promise<Map<Digest, Revision>> {
   const kept = new Map<Digest, Revision>();
   const about = new Map<Digest, Digest[]>();
@@ -170,7 +182,8 @@ async function keepManifests(
     const known = revisions.get(digest);
     const item = { kind: 'manifest', repository, digest } as const;
     if (known !== undefined || !trashed.has(keyOf(item))) return known;
-    const target = await readLinkOrRestore(driver, trash, item);
+    await restore(item);
+    const target = await readLinkOrRestore(driver, trash, item, 'read');
     return target === undefined ? undefined : await readRevision(driver, trash, target);
   };
 

@@ -113,10 +113,8 @@ describeEachStorage('what was collected', (open) => {
     const [layer] = image.blobs;
     const [epoch] = await createTrash(storage.driver).epochs();
     assert.ok(epoch);
-    await createTrash(storage.driver).expire(epoch, {
-      kind: 'blob',
-      digest: layer?.descriptor.digest as Digest,
-    });
+    const blob = { kind: 'blob', digest: layer?.descriptor.digest as Digest } as const;
+    await createTrash(storage.driver).expire(epoch, blob, new Date(Date.now() + day));
     assert.equal(await statusOf(image), 404);
   });
 

@@ -48,8 +48,13 @@ export interface Trash extends Restorer {
   items(epoch: Epoch): AsyncIterable<Discardable>;
   /** Where an item lies in the trash, the oldest first. */
   copies(item: Discardable): AsyncIterable<StoragePath>;
-  /** Removes an item for good whose time in the trash is over. @returns its size in bytes; undefined if somebody took it back */
-  expire(epoch: Epoch, item: Discardable): Promise<number | undefined>;
+  /** Whether somebody missed an item since then, that is still in the trash: it could not be brought back. */
+  isWanted(epoch: Epoch, item: Discardable, since: Date): Promise<boolean>;
+  /**
+   * Removes an item for good whose time in the trash is over, unless somebody wants it.
+   * @returns its size in bytes; undefined if somebody took it back, or missed it since then
+   */
+  expire(epoch: Epoch, item: Discardable, since: Date): Promise<number | undefined>;
 }
 
 /** How often something is removed that comes back each time: somebody would have to miss it just then, each time. */
@@ -196,10 +201,16 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
       }
     },
 
-    async expire(epoch, item) {
+    async isWanted(epoch, item, since) {
+      const info = await ifPresent(driver.stat(trashPath(epoch, item)));
+      return info !== undefined && info.modified >= since;
+    },
+
+    async expire(epoch, item, since) {
       const path = trashPath(epoch, item);
       const info = await ifPresent(driver.stat(path));
-      if (info === undefined) return undefined;
+      // What is brought here keeps its time; who misses it makes it young, before it is brought back.
+      if (info === undefined || info.modified >= since) return undefined;
       await driver.remove(path);
       return info.size;
     },
