@@ -83,9 +83,11 @@ async function configure(
   const where = path === undefined ? '' : `${path}: `;
   const product = recognizeProduct(tree);
   if (product !== undefined) {
-    throw new ConfigurationError([
-      `${where}this is a configuration of ${product}; docs/migration.md tells what of it stands where in a config.yml`,
-    ]);
+    const hint =
+      product === 'docker compose'
+        ? 'name the config.yml that it mounts into the registry'
+        : 'docs/migration.md tells what of it stands where in a config.yml';
+    throw new ConfigurationError([`${where}this is a configuration of ${product}; ${hint}`]);
   }
   // All that is wrong with its form is told at once; what its values come to together is judged when that is right.
   const former = replaceFormerNames(tree, env);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { mustRun } from '../../test/support/run.ts';
@@ -7,7 +7,7 @@ import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../test/support/temporary-folder.ts';
-import { loadTls } from './load-tls.ts';
+import { describeExpiry, loadTls } from './load-tls.ts';
 
 describe('a certificate and a key that do not serve', () => {
   let folder: TemporaryFolder;
@@ -45,6 +45,16 @@ describe('a certificate and a key that do not serve', () => {
 
   test('are told from those that do', async () => {
     assert.ok(await load('good.crt', 'good.key'));
+  });
+
+  test('are told before and after their time, and shortly before its end', async () => {
+    const pem = await readFile(at('good.crt'));
+    const day = 24 * 60 * 60 * 1000;
+    const after = (days: number) => describeExpiry(pem, new Date(Date.now() + days * day));
+    assert.equal(after(0), undefined);
+    assert.match(after(-2) ?? '', /^is not valid before /);
+    assert.match(after(29) ?? '', /^expires on /);
+    assert.match(after(40) ?? '', /^expired on /);
   });
 
   for (const [what, certificate, key, remedy] of [

@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import { createSecureContext } from 'node:tls';
 import { readBytes } from '#libs/files/read-text.ts';
@@ -40,6 +41,8 @@ const remedies: Readonly<Record<string, string>> = {
     'the key has a passphrase; write it without one (openssl pkey -in KEY -out NEW)',
   ERR_OSSL_PEM_NO_START_LINE:
     'one of them is not PEM, or has no certificate in it (openssl x509 -inform der makes PEM of DER)',
+  ERR_SSL_NO_CIPHER_MATCH:
+    'http.tls.ciphersuites names none that there is; leave it out, or use the names of OpenSSL or of Go',
   ERR_OSSL_UNSUPPORTED: 'the key file has no private key in PEM form',
 };
 
@@ -63,4 +66,19 @@ export async function loadTls(settings: TlsFiles): Promise<SecureContextOptions>
     );
   }
   return options;
+}
+
+/** Milliseconds before its end from which on a certificate is worth a word. */
+const shortly = 7 * 24 * 60 * 60 * 1000;
+
+/**
+ * What is wrong with the time of the first certificate of a file, for which clients refuse it or are about to.
+ * @returns half a sentence, behind the name of the file; undefined for one that is good for longer than a week
+ */
+export function describeExpiry(pem: Buffer, now = new Date()): string | undefined {
+  const { validFromDate: from, validToDate: to } = new X509Certificate(pem);
+  if (from > now) return `is not valid before ${from.toISOString()}; clients refuse it until then`;
+  if (to < now) return `expired on ${to.toISOString()}; clients refuse it`;
+  if (to.getTime() - now.getTime() > shortly) return undefined;
+  return `expires on ${to.toISOString()}; clients refuse it from then on`;
 }

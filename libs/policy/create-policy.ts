@@ -1,5 +1,5 @@
 import { createAclPolicy, everyUserPolicy } from './acl.ts';
-import { isUnanchored } from './pattern.ts';
+import { describeImpossibleName, isUnanchored } from './pattern.ts';
 import type { Policy } from './policy.ts';
 import type { AccessRule } from './rule-schema.ts';
 
@@ -13,11 +13,13 @@ export function createPolicy(
   warn: (message: string) => void,
 ): Policy {
   if (rules === undefined) return everyUserPolicy;
-  rules.forEach(({ match: { name } }, index) => {
-    if (name === undefined || !isUnanchored(name)) return;
-    warn(
-      `portcullis.acl[${index}]: ${name} matches anywhere in a name; write /^…$/ to mean the whole`,
-    );
+  rules.forEach(({ match: { name, type = 'repository' } }, index) => {
+    if (name === undefined || type !== 'repository') return;
+    const where = `portcullis.acl[${index}]`;
+    const impossible = describeImpossibleName(name);
+    if (impossible !== undefined) warn(`${where}: ${impossible}`);
+    if (!isUnanchored(name)) return;
+    warn(`${where}: ${name} matches anywhere in a name; write /^…$/ to mean the whole`);
   });
   return createAclPolicy(rules, groups);
 }

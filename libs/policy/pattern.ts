@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { RE2JS } from 're2js';
-import { isPathPart } from '#libs/oci/reference.ts';
+import { isPathPart, isRepositoryName } from '#libs/oci/reference.ts';
 import { compileGlob } from './glob.ts';
 
 /** What a request says, for the placeholders of a pattern. */
@@ -151,6 +151,13 @@ function thoseIn(text: string, values: readonly string[]): readonly string[] {
 /** The source of an expression for one of some texts, letter by letter. */
 function anyOf(texts: readonly string[]): string {
   return `(?:${texts.map((text) => RE2JS.quote(text)).join('|')})`;
+}
+
+/** Why a pattern of plain characters, `*` and `?` can fit no name of a repository; undefined where it may. */
+export function describeImpossibleName(pattern: string): string | undefined {
+  if (/[[\]{}$\\]/.test(pattern) || /^\/.*\/$/.test(pattern)) return undefined;
+  if (isRepositoryName(pattern.replace(/[*?]/g, 'a'))) return undefined;
+  return `"${pattern}" fits no repository: names are lower-case letters and digits, with . _ or - inside parts, and / between them`;
 }
 
 /** True for a regular expression that may match anywhere in a name, which is rarely meant. */

@@ -1,4 +1,5 @@
 import { describeInvalidAction } from '#libs/access/actions.ts';
+import { nearestWord } from '#libs/values/nearest-word.ts';
 import { createNetworks, isAddress } from '#libs/values/networks.ts';
 import type { Caller } from './caller.ts';
 import { compilePattern, type Pattern, type Values } from './pattern.ts';
@@ -23,6 +24,16 @@ export interface CompiledRule {
   mismatch(caller: Caller, target: Target, now: Date): string | undefined;
 }
 
+/** What a token may be about. */
+const types = ['repository', 'registry'];
+
+/** @throws Error for a slip: a rule about a type that there is not would be about nothing */
+function assertType(type: string | undefined): void {
+  if (type === undefined || types.includes(type)) return;
+  const near = nearestWord(type, types);
+  if (near !== undefined) throw new Error(`type: there is no "${type}"; did you mean ${near}?`);
+}
+
 type Members = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** @throws Error naming what cannot be compiled */
@@ -37,6 +48,7 @@ export function compileRule(
   }
   if (effect === 'deny' && actions.length === 0)
     throw new Error('actions: must not be empty in a deny rule');
+  assertType(match.type);
   const group = match.account?.startsWith('@') ? membersOf(match.account, groups) : undefined;
   const beyondLimits = effect === 'deny' ? 'fits' : 'does not fit';
   const compile = (text: string | undefined, inNames = false) =>
@@ -72,7 +84,7 @@ export function compileRule(
         if (pattern === undefined) continue;
         const groups = pattern.match(values[field], values);
         if (groups === undefined) {
-          return `${field} "${values[field]}" is not ${match[field]}`;
+          return `${field} "${values[field]}" is not ${match[field] || '""'}`;
         }
         captures[field] = groups;
       }

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { createAclPolicy, everyUserPolicy } from './acl.ts';
 import { type Caller, callerOf } from './caller.ts';
+import { createPolicy } from './create-policy.ts';
 import type { AccessRule } from './rule-schema.ts';
 
 const all = ['pull', 'push', 'delete'];
@@ -188,6 +189,19 @@ test('a claim with many values fits with any of them, in a rule that denies too'
   assert.deepEqual(grantedBy(denies, caller, 'a299/b300/app'), ['pull']);
   // Microseconds; ninety thousand expressions would take longer.
   assert.ok(process.cpuUsage().user - began < 2_000_000);
+});
+
+test('a type that is a slip is refused, and a name that no repository has is told', () => {
+  assert.throws(
+    () => createAclPolicy([deny({ type: 'repo', name: 'prod/**' }, 'push')], {}),
+    /acl\[0\]: type: there is no "repo"; did you mean repository\?/,
+  );
+  createAclPolicy([deny({ type: 'repository(plugin)' }, 'push')], {});
+  const told: string[] = [];
+  const rules = [allow({ name: 'Prod/**' }, 'pull'), allow({ name: 'prod/**' }, 'pull')];
+  createPolicy({ rules, groups: {} }, (message) => told.push(message));
+  assert.equal(told.length, 1);
+  assert.match(told[0] ?? '', /^portcullis\.acl\[0\]: "Prod\/\*\*" fits no repository/);
 });
 
 test('a placeholder that stands twice has the same value in both places', () => {

@@ -7,7 +7,6 @@ import {
 } from '#libs/auth/invalidation-channel.ts';
 import { openTokenVerifier, type TokenVerifier } from '#libs/auth/open-token-verifier.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { loadTls } from '#libs/http/load-tls.ts';
 import { drain, listen } from '#libs/http/serve.ts';
 import type { InternalClient } from '#libs/internal/client.ts';
 import { measureInstances } from '#libs/internal/measure-instances.ts';
@@ -25,7 +24,7 @@ import { createGiveUp } from './give-up.ts';
 import { nameAttempts } from './name-attempts.ts';
 import { createProxy } from './proxy.ts';
 import { createGatewayServer } from './server.ts';
-import { followTls } from './tls.ts';
+import { followTls, loadCertificate } from './tls.ts';
 import { createTokenExchange } from './token-exchange.ts';
 
 /** The edge: TLS, authentication, and the way to auth and core. */
@@ -82,7 +81,7 @@ async function startGateway({
     giveUp: createGiveUp(redis),
   });
   const handle = app.callback();
-  const tlsOptions = http.tls === undefined ? undefined : await loadTls(http.tls);
+  const tlsOptions = http.tls === undefined ? undefined : await loadCertificate(http.tls, log);
   const server = createGatewayServer(
     { ...http, ...gateway, tls: tlsOptions, connections, streams: budgets.streams, log },
     (request, response) => void handle(request, response),

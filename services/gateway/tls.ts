@@ -1,8 +1,19 @@
-import type { Server } from 'node:tls';
+import type { SecureContextOptions, Server } from 'node:tls';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { TlsFiles } from '#libs/http/load-tls.ts';
-import { loadTls } from '#libs/http/load-tls.ts';
+import { describeExpiry, loadTls } from '#libs/http/load-tls.ts';
 import type { Logger } from '#libs/log/logger.ts';
+
+/** Reads the certificate and says so where clients will not take it. @throws Error with one clear sentence naming the file */
+export async function loadCertificate(
+  settings: TlsFiles,
+  log: Logger,
+): Promise<SecureContextOptions> {
+  const options = await loadTls(settings);
+  const why = describeExpiry(options.cert as Buffer);
+  if (why !== undefined) log.warn({ file: settings.certificate }, `the certificate ${why}`);
+  return options;
+}
 
 /** Takes a renewed certificate without closing a connection. */
 export function followTls(
@@ -10,7 +21,7 @@ export function followTls(
   settings: TlsFiles,
   log: Logger,
 ): { reload(): Promise<void>; close(): void } {
-  const load = async () => server.setSecureContext(await loadTls(settings));
+  const load = async () => server.setSecureContext(await loadCertificate(settings, log));
   const watches = [settings.certificate, settings.key].map((path) => watchFile(path, load, log));
   return {
     reload: async () => await watches[0]?.reload(),

@@ -7,7 +7,7 @@ import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import type { Settings } from '#libs/config/settings.ts';
 import { readIfPresent, readText } from '#libs/files/read-text.ts';
-import { loadTls } from '#libs/http/load-tls.ts';
+import { describeExpiry, loadTls } from '#libs/http/load-tls.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 
 export interface FileVerdict {
@@ -52,12 +52,25 @@ export async function checkFiles(
   }
   if (settings.storage.driver === 'filesystem' && services.includes('core')) {
     const { root } = settings.storage;
-    checks.push(() => assertNoFile('storage.filesystem.rootdirectory', root));
+    checks.push(() => assertCanBeFolder('storage.filesystem.rootdirectory', root));
   }
-  checks.push(() => assertNoFile('portcullis.sockets', settings.sockets.folder));
+  checks.push(() => assertCanBeFolder('portcullis.sockets', settings.sockets.folder));
+  const { auth, audit } = settings;
+  if (auth !== undefined && services.includes('auth')) {
+    checks.push(() => assertCanBeFolder('portcullis.auth.state', auth.state));
+  }
+  const auditPath = audit?.path;
+  if (auditPath !== undefined) {
+    checks.push(() => assertFolder('portcullis.audit', dirname(auditPath)));
+  }
   if (http.tls !== undefined && services.includes('gateway')) {
     const { tls } = http;
-    checks.push(async () => void (await loadTls(tls)));
+    checks.push(async () => {
+      const { cert } = await loadTls(tls);
+      const warning = describeExpiry(cert as Buffer);
+      if (warning !== undefined)
+        verdict.warnings.push(`http.tls.certificate: ${tls.certificate} ${warning}`);
+    });
   }
   for (const check of checks) {
     try {
@@ -76,10 +89,13 @@ export async function checkFiles(
 
 /** What of the users is rarely meant: lines that let nobody in, and a file in which nobody is. */
 async function warnOfUsers({ htpasswd, users }: AuthSettings): Promise<string[]> {
+  const key = `auth.htpasswd.path: ${htpasswd}`;
+  if (!existsSync(htpasswd) && users.size > 0) {
+    return [`${key} does not exist; only the users of portcullis.users can log in`];
+  }
   const text = await readIfPresent(htpasswd).catch(() => undefined);
   if (text === undefined) return [];
   const { accounts, problems } = parseHtpasswd(text);
-  const key = `auth.htpasswd.path: ${htpasswd}`;
   const warnings = problems.slice(0, maxLines).map((problem) => `${key}: ${problem}`);
   if (problems.length > maxLines) {
     warnings.push(
@@ -158,11 +174,15 @@ async function assertFolder(key: string, path: string): Promise<void> {
   );
 }
 
-/** @throws Error if a file stands where a folder is made */
-async function assertNoFile(key: string, path: string): Promise<void> {
-  const found = await look(key, path);
-  if (found === undefined || found.isDirectory()) return;
-  throw new Error(`${key}: ${path} is a file; name a folder`);
+/** @throws Error if a file stands where a folder is, or is made, or on the way to it */
+async function assertCanBeFolder(key: string, path: string): Promise<void> {
+  for (let place = path; ; place = dirname(place)) {
+    const found = await look(key, place);
+    if (found === undefined && place !== dirname(place)) continue;
+    if (found?.isDirectory() !== false) return;
+    if (place === path) throw new Error(`${key}: ${path} is a file; name a folder`);
+    throw new Error(`${key}: ${path} cannot be made: ${place} is a file`);
+  }
 }
 
 async function assertReadable(key: string, path: string): Promise<void> {

@@ -35,6 +35,16 @@ describe('portcullis acl', () => {
   const explain = (...args: string[]) => acl('explain', ...args);
   const ask = ['--account', 'bob', '--repository', 'prod/app', '--action'];
 
+  test('explain says that everybody may do everything where there is no auth', async () => {
+    const open = join(folder.path, 'open.yml');
+    await writeFile(open, stringify({ version: '0.1', storage: 'inmemory' }));
+    const question = ['acl', 'explain', '--repository', 'a', '--action', 'push', '--config', open];
+    const { code, stdout } = await run(launcher, question);
+    assert.deepEqual([code, /^everybody may do everything/.test(stdout)], [0, true]);
+    const json = await run(launcher, [...question, '--json']);
+    assert.deepEqual(JSON.parse(json.stdout)[0].allowed, true);
+  });
+
   test('explain names the rule that decided, and why those above did not', async () => {
     const { code, stdout } = await explain(...ask, 'push', '--ip', '10.0.0.7');
     assert.equal(code, 3);
@@ -113,15 +123,15 @@ describe('portcullis acl', () => {
     const bad = await acl('test', file);
     assert.equal(bad.code, 3);
     assert.match(bad.stdout, /^1 of 5 expectations failed$/m);
-    assert.match(bad.stdout, /^entry 3: bob push prod\/app: expected allowed, found denied$/m);
+    assert.match(bad.stdout, /^entry 4: bob push prod\/app: expected allowed, found denied$/m);
     await writeFile(file, stringify([{ ...holds[1], expect: 'maybe' }]));
     const odd = await acl('test', file);
     assert.equal(odd.code, 1);
-    assert.match(odd.stderr, /entry 0: expect: must be one of allowed, denied/);
+    assert.match(odd.stderr, /entry 1: expect: must be one of allowed, denied/);
     await writeFile(file, stringify([{ acount: 'bob', action: 'push', expect: 'denied' }]));
     const misspelt = await acl('test', file);
-    assert.match(misspelt.stderr, /entry 0: unknown key acount; did you mean account\?/);
-    assert.match(misspelt.stderr, /entry 0: repository: is missing/);
+    assert.match(misspelt.stderr, /entry 1: unknown key acount; did you mean account\?/);
+    assert.match(misspelt.stderr, /entry 1: repository: is missing/);
   });
 
   test('a command line that is not understood is told how it would be', async () => {

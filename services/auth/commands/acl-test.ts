@@ -61,7 +61,7 @@ export async function testRules(file: string, { config, json }: AclOptions): Pro
     const messages = parsed.error.issues.map(({ path, ...issue }) => {
       const [entry, ...key] = path;
       const place = [
-        `${file}: entry ${String(entry)}`,
+        `${file}: entry ${Number(entry) + 1}`,
         ...(key.length === 0 ? [] : [key.join('.')]),
       ];
       return `${place.join(': ')}: ${describeIssue({ ...issue, path }, table, Object.keys(expectation.shape))}`;
@@ -71,10 +71,12 @@ export async function testRules(file: string, { config, json }: AclOptions): Pro
   const failed = [];
   for (const [index, entry] of parsed.data.entries()) {
     if (entry.type === 'repository' && !isRepositoryName(entry.repository)) {
-      throw new Error(`${file}: entry ${index}: "${entry.repository}" is not a repository name`);
+      throw new Error(
+        `${file}: entry ${index + 1}: "${entry.repository}" is not a repository name`,
+      );
     }
     for (const failure of failuresOf(entry, await callerFor(entry, settings), policy, settings)) {
-      failed.push({ entry: index, ...failure });
+      failed.push({ entry: index + 1, ...failure });
     }
   }
   const count = parsed.data.reduce((sum, { action }) => sum + action.length, 0);

@@ -1,7 +1,9 @@
 import { isIP } from 'node:net';
 import { describeInvalidAction } from '#libs/access/actions.ts';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
+import { toSettings } from '#libs/config/settings.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import { type Caller, callerOf } from '#libs/policy/caller.ts';
@@ -11,7 +13,6 @@ import { UsageError } from '#libs/process/usage-error.ts';
 import { robotPrefix } from '#libs/values/account.ts';
 import { parseRobots, type Robot } from '../robots/robots-file.ts';
 import { stateFiles } from '../state-files.ts';
-import { authOf } from './state-of.ts';
 
 /** The answer is no, or an expectation does not hold. */
 export const no = 3;
@@ -50,7 +51,16 @@ export async function explainAccess(
     if (why !== undefined) throw new UsageError(`--action: ${why}`);
   }
   const labels = parseLabels(question.label ?? []);
-  const settings = await authOf(config);
+  const settings = await rulesOf(config);
+  if (settings === undefined) {
+    const answers = question.action.map((action) => ({
+      ...{ action, type, repository, allowed: true, by: 'no auth' },
+      skipped: [],
+    }));
+    if (json) process.stdout.write(`${JSON.stringify(answers)}\n`);
+    else process.stdout.write('everybody may do everything: the configuration has no auth\n');
+    return 0;
+  }
   const policy = createPolicy(settings, warn);
   const caller = await callerFor({ account, ip, labels }, settings);
   const answers = question.action.map((action) =>
@@ -61,6 +71,15 @@ export async function explainAccess(
   const absent = await describeAbsent(account, settings);
   if (absent !== undefined) warn(absent);
   return answers.every(({ allowed }) => allowed) ? 0 : no;
+}
+
+/** The rules and accounts of a configuration; undefined where everybody may do everything. @throws Error where others decide */
+async function rulesOf(config: string | undefined): Promise<AuthSettings | undefined> {
+  const loaded = await loadConfiguration(config);
+  const { auth } = toSettings(loaded);
+  const isOpen = loaded.configuration.auth === undefined || 'none' in loaded.configuration.auth;
+  if (auth !== undefined || isOpen) return auth;
+  throw new Error('the configuration has no auth.htpasswd: others make its tokens, by their rules');
 }
 
 export function warn(message: string): void {

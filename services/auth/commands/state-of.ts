@@ -9,8 +9,10 @@ import { stateNames } from '../state-files.ts';
 /** The token service's settings of a configuration. @throws Error if it has none */
 export async function authOf(config: string | undefined): Promise<AuthSettings> {
   const { auth } = toSettings(await loadConfiguration(config));
-  if (auth === undefined) throw new Error('the configuration has no auth.htpasswd');
-  return auth;
+  if (auth !== undefined) return auth;
+  throw new Error(
+    'the configuration has no auth.htpasswd: there are no accounts, no rules and no keys of ours (docs/access-control.md)',
+  );
 }
 
 /** Where a command finds auth's state: the folder itself, or a configuration that names it. */

@@ -4,8 +4,7 @@ import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
 import { type Access, formatScope, parseScopes } from '#libs/access/scope.ts';
 import { parseYaml } from '#libs/config/parse-yaml.ts';
-import { isRepositoryName } from '#libs/oci/reference.ts';
-import { compilePattern } from '#libs/policy/pattern.ts';
+import { compilePattern, describeImpossibleName } from '#libs/policy/pattern.ts';
 
 /** An account for a machine: it may do what it was made for, until it expires. */
 export interface Robot {
@@ -105,11 +104,8 @@ export function parseRobotAccess(scopes: readonly string[]): Access[] {
  * @throws Error naming what no repository can fit
  */
 export function assertFitsSomething({ type, name }: Access): void {
-  if (type !== 'repository' || /[[\]{}$\\]/.test(name) || /^\/.*\/$/.test(name)) return;
-  if (isRepositoryName(name.replace(/[*?]/g, 'a'))) return;
-  throw new Error(
-    `"${name}" fits no repository: names are lower-case letters and digits, with . _ or - inside parts, and / between them`,
-  );
+  const why = type === 'repository' ? describeImpossibleName(name) : undefined;
+  if (why !== undefined) throw new Error(why);
 }
 
 /** A new secret, and the form in which it is kept. It is random, so it needs no slow hash. */

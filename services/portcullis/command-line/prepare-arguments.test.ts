@@ -6,11 +6,6 @@ test('what the original and people write becomes what the table understands', ()
   const id = `-${'A'.repeat(42)}`;
   for (const [given, expected] of [
     [[], ['--help']],
-    [['help'], ['--help']],
-    [
-      ['help', 'user', 'add'],
-      ['user', 'add', '--help'],
-    ],
     [['/etc/x.yml'], ['serve', '/etc/x.yml']],
     [['x.yaml'], ['serve', 'x.yaml']],
     [

@@ -10,10 +10,8 @@ const dashedKeyId = /^-[\w-]{42}$/;
  * all means `--help`, flags of the original may have a value, and key IDs may begin with a dash.
  */
 export function prepareArguments(given: readonly string[]): string[] {
-  const [first, second, ...more] = given;
+  const [first, second] = given;
   if (first === undefined) return ['--help'];
-  // Of a command below another one as well: `help user add`.
-  if (first === 'help') return [second ?? '', ...more, '--help'].filter((word) => word !== '');
   if (/\.ya?ml$/.test(first)) return ['serve', ...given];
   if (first === 'garbage-collect') return given.flatMap(withoutValue);
   if (first !== 'keys' || second !== 'revoke') return [...given];

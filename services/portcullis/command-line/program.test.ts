@@ -53,3 +53,14 @@ test('a command loads what it runs, and not what others do', () => {
     assert.ok(!parts.has(other), other);
   }
 });
+
+test('help is of a command that exists', () => {
+  const help = (...names: string[]) =>
+    spawnSync(process.execPath, [main, 'help', ...names], { encoding: 'utf8' });
+  const found = help('user', 'add');
+  assert.deepEqual([found.status, found.stderr], [0, '']);
+  assert.match(found.stdout, /^Usage: portcullis user add /);
+  const unknown = help('user', 'ad');
+  assert.deepEqual([unknown.status, unknown.stdout], [2, '']);
+  assert.match(unknown.stderr, /^portcullis: unknown command 'ad' \(did you mean add\?\)/);
+});

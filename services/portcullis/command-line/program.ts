@@ -2,9 +2,10 @@ import completion from '@bomb.sh/tab/commander';
 import { Command } from '@commander-js/extra-typings';
 import type { Command as PlainCommand } from 'commander';
 import { readVersion } from '#libs/process/version.ts';
+import { nearestWord } from '#libs/values/nearest-word.ts';
 import { defineAccess } from './access.ts';
 import { defineAccounts } from './accounts.ts';
-import { allCommands, fullName, withExamples } from './command-tree.ts';
+import { type AnyCommand, allCommands, fullName, withExamples } from './command-tree.ts';
 import { finish } from './finish.ts';
 import { aboutConfiguration, exitCodes } from './help-texts.ts';
 
@@ -34,7 +35,7 @@ export async function createProgram(): Promise<Command> {
     .command('help')
     .summary('print help of a command')
     .argument('[command...]', 'the command')
-    .action(() => program.help());
+    .action((names) => helpOf(program, names));
   withExamples(
     program
       .command('manual')
@@ -66,6 +67,21 @@ export async function createProgram(): Promise<Command> {
     command.showHelpAfterError(`Try '${fullName(command)} --help'.`);
   }
   return program;
+}
+
+/** Prints the help of a command. @throws CommanderError for one that there is not */
+function helpOf(program: Command, names: readonly string[]): void {
+  let found: AnyCommand = program;
+  for (const name of names) {
+    const next: AnyCommand | undefined = found.commands.find((one) => one.name() === name);
+    if (next === undefined) {
+      const all = found.commands.map((one) => one.name());
+      const near = nearestWord(name, all);
+      const hint = near === undefined ? '' : ` (did you mean ${near}?)`;
+      program.error(`error: unknown command '${name}'${hint}`, { exitCode: 2 });
+    } else found = next;
+  }
+  found.help();
 }
 
 /** As all that is wrong is said: `portcullis: unknown command 'srve' (did you mean serve?)`. */
