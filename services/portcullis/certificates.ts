@@ -69,6 +69,8 @@ function assertName(name: string): void {
 }
 
 function isName(text: string): boolean {
+  // An address with a slip: no name of a host is of numbers only.
+  if (/^[\d.]+$/.test(text)) return isIP(text) !== 0;
   return isIP(text) !== 0 || /^(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(text);
 }
 

@@ -25,7 +25,13 @@ export async function runProgram(program: Command, args: readonly string[]): Pro
 
 function fail(error: Error, running: AnyCommand): void {
   const isUsage = error instanceof UsageError;
-  process.stderr.write(`portcullis: ${error.message}\n`);
+  process.stderr.write(`portcullis: ${describeSystemError(error.message)}\n`);
   if (isUsage) process.stderr.write(`Try '${fullName(running)} --help'.\n`);
   process.exitCode = isUsage ? 2 : 1;
+}
+
+/** What Node says of a call to the system, as a sentence: `/x: permission denied`. Any other message as it is. */
+function describeSystemError(message: string): string {
+  const [, why, path] = /^E[A-Z]+: ([^,]+), \w+ '([^']+)'/.exec(message) ?? [];
+  return path === undefined ? message : `${path}: ${why}`;
 }

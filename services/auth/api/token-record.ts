@@ -36,7 +36,7 @@ const messages: Readonly<Record<Told, string>> = {
 export function createTokenRecord(audit: AuditLog, log: Logger): TokenRecord {
   const tally = createTally<Told>({
     write(event, details) {
-      log[event === 'limited' ? 'warn' : 'info'](details, messages[event]);
+      log[event === 'limited' ? 'warn' : 'info'](forLog(details), messages[event]);
       audit.write(event, event === 'login' ? { ...details, ok: false } : details);
     },
   });
@@ -47,9 +47,14 @@ export function createTokenRecord(audit: AuditLog, log: Logger): TokenRecord {
       tally.record('limited', client, { subject: account, limit }),
     issued({ client, ...facts }) {
       if (facts.subject === '') return tally.record('token', client, facts);
-      log.info({ ...facts, client }, messages.token);
+      log.info(forLog({ ...facts, client }), messages.token);
       audit.write('token', { ...facts, client });
     },
     close: tally.close,
   };
+}
+
+/** Configurations of the original give each line a field `service`; whom a token is for is another one. */
+function forLog({ service, ...details }: Details): Details {
+  return service === undefined ? details : { ...details, audience: service };
 }
