@@ -77,13 +77,19 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
   /** Of every comparison: the highest of the file. */
   let cost = 0;
   let dummyHash = '';
+  /** What was said of the lines of the file. */
+  let told: readonly string[] = [];
+  let isMissingTold = false;
 
   async function load(given?: string): Promise<void> {
     const read = given ?? (await readText());
     const unlikely = written.size > 0 ? describeSuspectFile(read) : undefined;
     if (unlikely !== undefined) throw new Error(unlikely);
     const parsed = parseHtpasswd(read);
-    for (const problem of parsed.problems) log.error({ file: path }, problem);
+    if (parsed.problems.join('\n') !== told.join('\n')) {
+      told = parsed.problems;
+      for (const problem of told) log.error({ file: path }, problem);
+    }
     text = read;
     ({ accounts: written, refused } = parsed);
     await takeAll();
@@ -92,8 +98,15 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
   /** One that there is nowhere else is no mistake where the configuration has users. */
   async function readText(): Promise<string> {
     return await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT' && configured.size > 0 && written.size === 0) return '';
-      throw error;
+      if (error.code !== 'ENOENT' || configured.size === 0 || written.size > 0) throw error;
+      if (!isMissingTold) {
+        log.warn(
+          { file: path },
+          'there is no such file: only users of portcullis.users can log in',
+        );
+      }
+      isMissingTold = true;
+      return '';
     });
   }
 
