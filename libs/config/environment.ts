@@ -14,6 +14,13 @@ export function isSettingVariable(name: string): boolean {
   return name.startsWith('REGISTRY_') && !notSettings.has(name);
 }
 
+/** Puts the settings of another process in the place of those that this one's environment has. @returns their names */
+export function takeSettingsOf(environment: Readonly<Record<string, string>>): string[] {
+  for (const name of Object.keys(process.env).filter(isSettingVariable)) delete process.env[name];
+  Object.assign(process.env, environment);
+  return Object.keys(environment).sort();
+}
+
 /** Segments that distribution derives from its field names, where the file's key is another. */
 const fieldNames: Readonly<Record<string, string>> = {
   FILECHECKERS: 'file',

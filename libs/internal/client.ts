@@ -31,6 +31,9 @@ export interface InternalClient {
   callAll(options: InternalRequest): Promise<TextResponse[]>;
 }
 
+/** Instances that are asked for one answer. */
+const maxAttempts = 2;
+
 export interface InternalClientOptions {
   instances: Instances;
   /** Undefined for links that need no proof of who asks. */
@@ -51,7 +54,7 @@ export function createInternalClient({ instances, signer }: InternalClientOption
   return {
     async call(options) {
       let trouble = new Error('no process to ask');
-      for (const instance of inOrder(instances.all()).slice(0, 2)) {
+      for (const instance of inOrder(instances.all()).slice(0, maxAttempts)) {
         try {
           const answer = await ask(instance, options);
           if (answer.status !== 503) return answer;

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { isSettingVariable } from '#libs/config/environment.ts';
+import { takeSettingsOf } from '#libs/config/environment.ts';
 import { namedByEnvironment, nameOfVariable } from '#libs/config/named-by-environment.ts';
 import { changeableByOthers } from '#libs/process/controlling-user.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
@@ -51,17 +51,10 @@ export async function findConfiguration(named: string | undefined): Promise<stri
  */
 function takeConfigurationOf(running: RunningService): string | undefined {
   const path = configurationOf(running);
-  const others = takeEnvironmentOf(running);
+  const others = takeSettingsOf(running.environment);
   const variables = others.length === 0 ? '' : ` and its ${others.join(', ')}`;
   say(`using ${path ?? 'the configuration'}${variables} of the running registry`);
   return path;
-}
-
-/** @returns the variables that set something of it */
-export function takeEnvironmentOf({ environment }: RunningService): string[] {
-  for (const name of Object.keys(process.env).filter(isSettingVariable)) delete process.env[name];
-  Object.assign(process.env, environment);
-  return Object.keys(environment).sort();
 }
 
 /**

@@ -12,8 +12,8 @@ import {
   type VisibleStep,
 } from '../storage/driver.ts';
 import { assertCondition, type Condition } from './condition.ts';
+import type { Use } from './discardable.ts';
 import { findBytes, readLinkOrRestore } from './find-stored.ts';
-import type { Use } from './garbage/discardable.ts';
 import type { Trash } from './garbage/trash.ts';
 import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
 import { paths } from './paths.ts';

@@ -1,6 +1,6 @@
 import type { Digest } from '#libs/oci/digest.ts';
 import { ifPresent, type StorageDriver, type StoragePath } from '../storage/driver.ts';
-import { type Discardable, placeOf, type Restorer, type Use } from './garbage/discardable.ts';
+import { type Discardable, placeOf, type Restorer, type Use } from './discardable.ts';
 import { paths } from './paths.ts';
 import { readLink } from './small-files.ts';
 

@@ -1,6 +1,7 @@
 import { Agent } from 'node:http';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import { takeSettingsOf } from '#libs/config/environment.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { namedByEnvironment } from '#libs/config/named-by-environment.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
@@ -9,7 +10,7 @@ import type { ListenAddress } from '#libs/http/serve.ts';
 import type { InternalAddress } from '#libs/internal/address.ts';
 import type { InternalListener } from '#libs/internal/settings.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import { findRunning, takeEnvironmentOf } from '../find-configuration.ts';
+import { findRunning } from '../find-configuration.ts';
 import { configurationOf } from '../running-process.ts';
 
 /** Milliseconds for an answer. */
@@ -40,7 +41,7 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
     }
   }
   const { service, sockets } = running ?? { service: 'gateway', sockets: undefined };
-  if (running !== undefined) takeEnvironmentOf(running);
+  if (running !== undefined) takeSettingsOf(running.environment);
   const path = named ?? (running === undefined ? undefined : configurationOf(running));
   const settings = toSettings(await loadConfiguration(path), { sockets });
   if (alive) {

@@ -3,7 +3,7 @@ import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver, type VisibleStep } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
-import { type Discardable, placeOf } from '../garbage/discardable.ts';
+import { type Discardable, placeOf } from '../discardable.ts';
 import { namedDigests } from '../garbage/named-digests.ts';
 import type { Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';

@@ -12,7 +12,7 @@ import {
 import { walkRepositories } from '../catalog.ts';
 import { digestFile } from '../digest-file.ts';
 import { digestsIn } from '../digests-in.ts';
-import { keyOf } from '../garbage/discardable.ts';
+import { keyOf } from '../discardable.ts';
 import { createTrash, type Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import { walkUploads } from '../uploads/walk-uploads.ts';

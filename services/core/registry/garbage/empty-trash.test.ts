@@ -17,18 +17,18 @@ const items = Array.from(
 const epoch = createEpoch(new Date(0));
 const due = items.map((item) => ({ epoch, item }));
 
-test('what others are about comes before these, however long the chain', () => {
+test('what others are about comes before these, however long the chain', async () => {
   const next = new Map(items.map(({ digest }, index) => [digest, items[index + 1]]));
   const subjectsOf = ({ digest }: ManifestItem) => {
     const subject = next.get(digest);
     return subject === undefined ? [] : [subject];
   };
   for (const order of [due, [...due].reverse()]) {
-    assert.deepEqual(inOrder(order, subjectsOf), [...due].reverse());
+    assert.deepEqual(await inOrder(order, subjectsOf), [...due].reverse());
   }
 });
 
-test('what several others come before comes after all of them', () => {
+test('what several others come before comes after all of them', async () => {
   const [one, two, three] = items.slice(0, 3) as [ManifestItem, ManifestItem, ManifestItem];
   const before = (item: ManifestItem) => {
     if (item === three) return [one, two];
@@ -39,7 +39,7 @@ test('what several others come before comes after all of them', () => {
     [2, 0, 1],
     [2, 1, 0],
   ]) {
-    const sorted = inOrder(
+    const sorted = await inOrder(
       order.map((index) => due[index] as (typeof due)[number]),
       before,
     );
@@ -50,8 +50,8 @@ test('what several others come before comes after all of them', () => {
   }
 });
 
-test('a circle, which only a broken index can have, comes once', () => {
+test('a circle, which only a broken index can have, comes once', async () => {
   const [one, other] = items.slice(0, 2) as [ManifestItem, ManifestItem];
   const subjectsOf = (item: ManifestItem) => [item === one ? other : one];
-  assert.equal(inOrder(due.slice(0, 2), subjectsOf).length, 2);
+  assert.equal((await inOrder(due.slice(0, 2), subjectsOf)).length, 2);
 });

@@ -1,10 +1,11 @@
+import { setImmediate as nextLoopTurn } from 'node:timers/promises';
 import type { Digest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
+import { type Discardable, keyOf, placeOf } from '../discardable.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
 import { readAll } from '../small-files.ts';
-import { type Discardable, keyOf, placeOf } from './discardable.ts';
 import type { Epoch } from './epoch.ts';
 import { namedDigests } from './named-digests.ts';
 import type { Trash } from './trash.ts';
@@ -73,7 +74,7 @@ export async function emptyTrash(
   const indexesOf = await readIndexes(manifests, namesOf);
   /** What could not be brought back to its place, as on a full disk, and what it needs. */
   const stuck = new Set<Digest>(needed);
-  const ordered = inOrder(manifests, (item) => [...subjectsOf(item), ...indexesOf(item)]);
+  const ordered = await inOrder(manifests, (item) => [...subjectsOf(item), ...indexesOf(item)]);
   for (const { epoch, item } of ordered) {
     if (await trash.isWanted(epoch, item, olderThan)) stuck.add(item.digest);
     if (await holdsAny(trash, subjectsOf(item))) {
@@ -167,8 +168,11 @@ async function readWherever(
   return undefined;
 }
 
+/** Steps between two turns of the event loop: a thousand indexes of thousands of manifests are millions. */
+const stepsAtOnce = 20_000;
+
 /** In an order in which each comes after those that are to come before it. */
-export function inOrder(manifests: readonly Due[], before: ItemsOf): Due[] {
+export async function inOrder(manifests: readonly Due[], before: ItemsOf): Promise<Due[]> {
   const waiting = new Map<string, Due[]>();
   for (const due of manifests) {
     const key = keyOf(due.item);
@@ -176,9 +180,12 @@ export function inOrder(manifests: readonly Due[], before: ItemsOf): Due[] {
   }
   const ordered: Due[] = [];
   const begun = new Set<string>();
+  let steps = 0;
   for (const { item } of manifests) {
     const path = [{ item, left: [item].filter((one) => !begun.has(keyOf(one))) }];
     for (let last = path.at(-1); last !== undefined; last = path.at(-1)) {
+      steps += 1;
+      if (steps % stepsAtOnce === 0) await nextLoopTurn();
       const next = last.left.pop();
       if (next === undefined) {
         path.pop();

@@ -2,11 +2,11 @@ import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
+import { type Discardable, keyOf, placeOf } from '../discardable.ts';
 import { findBytes, readLinkOrRestore } from '../find-stored.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex, type ReferrerEntry } from '../referrers-index.ts';
 import { readAll, readLink } from '../small-files.ts';
-import { type Discardable, keyOf, placeOf } from './discardable.ts';
 import { namedDigests } from './named-digests.ts';
 import type { Trash } from './trash.ts';
 

@@ -8,11 +8,11 @@ import {
   type VisibleStep,
 } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
+import { type Discardable, keyOf, placeOf, type Restorer, type Use } from '../discardable.ts';
 import { findBytes, maxLooks, readLinkOrRestore } from '../find-stored.ts';
 import { paths, trashedLinkFolders } from '../paths.ts';
 import { type ReferenceRules, referencesOf } from '../references.ts';
 import { readAll, readLink } from '../small-files.ts';
-import { type Discardable, keyOf, placeOf, type Restorer, type Use } from './discardable.ts';
 import { type Epoch, isEpoch } from './epoch.ts';
 
 function trashPath(epoch: Epoch, item: Discardable): StoragePath {

@@ -1,7 +1,7 @@
 import type { Digest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
-import type { StoragePath } from '../../storage/driver.ts';
-import { paths } from '../paths.ts';
+import type { StoragePath } from '../storage/driver.ts';
+import { paths } from './paths.ts';
 
 /** One thing of the tree that a collection may take away and a request may want back. */
 export type Discardable =
