@@ -80,7 +80,8 @@ function reach(
           if (text.startsWith(value, place)) go(place + value.length);
         }
         break;
-      default: {
+      case 'one':
+      case 'set': {
         const character = characterAt(text, place);
         if (character !== '' && fits(token, character)) go(place + character.length);
       }
