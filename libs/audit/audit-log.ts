@@ -125,5 +125,13 @@ function format(
   details: Readonly<Record<string, unknown>>,
 ): string {
   const time = new Date().toISOString();
-  return `${JSON.stringify({ time, process: name, event, ...details })}\n`;
+  const line = JSON.stringify({ time, process: name, event, ...details });
+  return `${line.replace(unprintable, escapeCharacter)}\n`;
+}
+
+/** What a terminal acts on, or what shows the rest of a line in another order, and JSON lets stand. */
+const unprintable = /[\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g;
+
+function escapeCharacter(character: string): string {
+  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }

@@ -5,19 +5,11 @@ import type { UnknownKey } from './walk-schema.ts';
 
 const section = 'portcullis';
 
-/** Keys without which a registry is more open than it was to be, or less safe. */
-const guards: ReadonlySet<string> = new Set([
-  'auth',
-  'redis',
-  'http.tls',
-  'storage.maintenance',
-  'storage.maintenance.readonly',
-]);
+/** Sections of which a slip leaves a registry more open than it was to be, or less safe. */
+const guards: ReadonlySet<string> = new Set(['auth', 'http', 'redis', 'storage', 'validation']);
 
 /** What others call a section, or put at the top; and where it stands here. */
 const elsewhere: ReadonlyMap<string, string> = new Map([
-  ['authentication', 'auth'],
-  ['authorization', 'auth'],
   ['htpasswd', 'auth.htpasswd'],
   ['tls', 'http.tls'],
 ]);
@@ -39,9 +31,10 @@ export function checkUnknownKeys(unknown: readonly UnknownKey[]): {
     // Of what others define all keys are taken, so that only a slip is worth a word.
     if (isOpen && meant === undefined) continue;
     const hint = meant === undefined ? '' : `; did you mean ${meant}?`;
-    const standsAt = path === key ? elsewhere.get(key.toLowerCase()) : undefined;
-    const guarded = meant !== undefined && guards.has(path.slice(0, -key.length) + meant);
-    if (isOurs || guarded) problems.push({ path, why: `unknown key${hint}` });
+    const standsAt = path === key ? placeOf(key) : undefined;
+    const [top = ''] = path === key ? [meant] : path.split('.');
+    const isGuarded = meant !== undefined && !isOpen && guards.has(top);
+    if (isOurs || isGuarded) problems.push({ path, why: `unknown key${hint}` });
     else if (standsAt !== undefined) {
       problems.push({ path, why: `unknown key; it is called ${standsAt} here` });
     } else if (path === key && meant === section)
@@ -51,4 +44,9 @@ export function checkUnknownKeys(unknown: readonly UnknownKey[]): {
     } else warnings.push({ path, why: `unknown key; ignored${hint}` });
   }
   return { problems, warnings };
+}
+
+function placeOf(key: string): string | undefined {
+  const name = key.toLowerCase();
+  return elsewhere.get(name) ?? (name.startsWith('auth') ? 'auth' : undefined);
 }

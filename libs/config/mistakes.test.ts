@@ -156,6 +156,12 @@ describe('a number or a time out of its bounds is refused with them', () => {
       /uploadpurging\.age: must be from 1s to /,
     ],
     ['health: { http: [{ uri: "http://x", timeout: 600h }] }', /timeout: must be from /],
+    ['auth: { none: {}, htpaswd: { path: /x } }', /htpaswd: unknown key; did you mean htpasswd\?/],
+    ['auth: { none: false }', /auth\.none: /],
+    [
+      'storage: { inmemory: {}, maintenance: { readonly: { enable: true } } }',
+      /readonly\.enable: unknown key; did you mean enabled\?/,
+    ],
   ];
   for (const [lines, message] of refused) {
     const text = lines.startsWith('storage:') ? `${lines}\n` : lines;
@@ -188,6 +194,12 @@ describe('a key that was meant for portcullis and is not known stops the start',
     ['acl: []', /acl: unknown key; it belongs under portcullis/],
     ['auht: { htpasswd: { path: /x } }', /auht: unknown key; did you mean auth\?/],
     ['Auth: { htpasswd: { path: /x } }', /Auth: unknown key; did you mean auth\?/],
+    ['authentification: {}', /authentification: unknown key; it is called auth here/],
+    ['auth.htpasswd: { path: /x }', /auth\.htpasswd: unknown key; it is called auth here/],
+    ['Http: { addr: ":5001" }', /Http: unknown key; did you mean http\?/],
+    ['https: { addr: ":5001" }', /https: unknown key; did you mean http\?/],
+    ['http: { adr: ":5001" }', /http\.adr: unknown key; did you mean addr\?/],
+    ['http: { tls: { clientCAs: [x] } }', /clientCAs: unknown key; did you mean clientcas\?/],
     ['authentication: {}', /authentication: unknown key; it is called auth here/],
     ['htpasswd: { path: /x }', /htpasswd: unknown key; it is called auth\.htpasswd here/],
     ['http: { tsl: { certificate: a } }', /http\.tsl: unknown key; did you mean tls\?/],

@@ -4,7 +4,7 @@ import type { Access } from '#libs/access/scope.ts';
 import { ConfigurationError } from '../values/configuration-error.ts';
 import type { Caller } from './caller.ts';
 import { type Groups, resolveGroups } from './groups.ts';
-import { compilePattern, type Pattern } from './pattern.ts';
+import { compilePattern, fits, type Pattern } from './pattern.ts';
 import type { CatalogDecision, DecidedBy, Decision, Policy } from './policy.ts';
 import { type CompiledRule, compileRule } from './rule.ts';
 import type { AccessRule } from './rule-schema.ts';
@@ -162,5 +162,5 @@ function matchesName(text: string, name: string): boolean {
     compiledNames.set(text, pattern);
   }
   const nothing = { account: '', type: '', name, service: '', labels: {}, captures: {} };
-  return pattern.match(name, nothing) !== undefined;
+  return fits(pattern, name, nothing);
 }

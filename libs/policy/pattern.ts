@@ -14,30 +14,39 @@ export interface Values {
   captures: Readonly<Partial<Record<'account' | 'type' | 'name' | 'service', readonly string[]>>>;
 }
 
+/** Said where the placeholders of a pattern have more values than are tried: nobody knows whether a text fits. */
+export const tooMany = Symbol('too many values');
+
 export interface Pattern {
   /**
    * Whether a text fits; linear in its length.
+   * @param left ways to fill in the placeholders that may still be tried; less when it returns
    * @returns the groups of the expression, the whole first; undefined if it does not
    */
-  match(text: string, values: Values): readonly string[] | undefined;
+  match(
+    text: string,
+    values: Values,
+    left?: { ways: number },
+  ): readonly string[] | typeof tooMany | undefined;
+}
+
+/** Whether a pattern is known to fit a text. */
+export function fits(pattern: Pattern, text: string, values: Values): boolean {
+  const found = pattern.match(text, values);
+  return found !== undefined && found !== tooMany;
 }
 
 export interface PatternOptions {
   /** The values of placeholders must be legal parts of a repository name: no value can widen a rule. */
   inNames: boolean;
-  /**
-   * What is said of a text when its placeholders have more values than are tried. A pattern that allows fits then
-   * nothing, one that denies fits everything.
-   */
-  beyondLimits?: 'fits' | 'does not fit';
 }
 
 const placeholder = /\$\{([^}]*)\}/g;
 const fields = ['account', 'type', 'name', 'service'] as const;
 type Field = (typeof fields)[number];
 
-/** Ways to fill in the placeholders that stand in one pattern more than once. */
-const maxCombinations = 400;
+/** Ways to fill in the placeholders of one pattern: one for each value of those that stand in it more than once. */
+export const maxWays = 400;
 
 /** Characters of values that are put into one expression: to compile it takes some milliseconds, in which nobody is served. */
 const maxCharacters = 4 * 1024;
@@ -53,10 +62,7 @@ const cache = { max: 500, maxSize: 256 * 1024 };
  * matches with any of them.
  * @throws Error naming what cannot be compiled
  */
-export function compilePattern(
-  text: string,
-  { inNames, beyondLimits = 'does not fit' }: PatternOptions,
-): Pattern {
+export function compilePattern(text: string, { inNames }: PatternOptions): Pattern {
   const expression = /^\/(.*)\/$/s.exec(text)?.[1];
   const found = [...text.matchAll(placeholder)].map((match) => match[1] ?? '');
   const names = [...new Set(found)];
@@ -71,18 +77,21 @@ export function compilePattern(
   // One that stands in several places has the same value in all of them; of the others any may fit.
   const isRepeated = names.map((name) => found.filter((one) => one === name).length > 1);
   return {
-    match(value, all) {
-      const known = resolvers
-        .map((resolve) => resolve(all))
-        .map((values) => (isLiteral ? thoseIn(value, values) : values))
-        .map((values) => (inNames ? values.filter(isLegalInName) : values));
+    match(value, all, left = { ways: maxWays }) {
+      const isLegal = (one: string) => !inNames || isLegalInName(one);
+      const known = resolvers.map((resolve) => {
+        const given = resolve(all);
+        const usable = given.filter((one) => (!isLiteral || value.includes(one)) && isLegal(one));
+        if (usable.length > 0) return [...new Set(usable)];
+        // Of those that do not stand in the text one is as good as any: an expression may do without.
+        const any = given.find(isLegal);
+        return any === undefined ? [] : [any];
+      });
       if (known.some((values) => values.length === 0)) return undefined;
       const repeated = known.filter((_, index) => isRepeated[index]);
-      const ways = repeated.reduce((product, { length }) => product * length, 1);
+      left.ways -= repeated.reduce((product, { length }) => product * length, 1);
       const characters = known.flat().reduce((sum, { length }) => sum + length, 0);
-      if (ways > maxCombinations || characters > maxCharacters) {
-        return beyondLimits === 'fits' ? [value] : undefined;
-      }
+      if (left.ways < 0 || characters > maxCharacters) return tooMany;
       const choices = known.map((values, index) =>
         isRepeated[index] ? values.map((one) => [one]) : [values],
       );
@@ -137,15 +146,6 @@ function testOfExpression(source: string, names: readonly string[]): Test {
     }
     return groupsOf(one, value);
   };
-}
-
-/**
- * The values that may stand in a text, whatever is around them. Of those that do not one is as good as any: an expression
- * may do without.
- */
-function thoseIn(text: string, values: readonly string[]): readonly string[] {
-  const found = values.filter((value) => text.includes(value));
-  return found.length > 0 ? found : values.slice(0, 1);
 }
 
 /** The source of an expression for one of some texts, letter by letter. */

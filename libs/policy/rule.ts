@@ -2,7 +2,7 @@ import { describeInvalidAction } from '#libs/access/actions.ts';
 import { nearestWord } from '#libs/values/nearest-word.ts';
 import { createNetworks, isAddress } from '#libs/values/networks.ts';
 import type { Caller } from './caller.ts';
-import { compilePattern, type Pattern, type Values } from './pattern.ts';
+import { compilePattern, maxWays, type Pattern, tooMany, type Values } from './pattern.ts';
 import type { AccessRule } from './rule-schema.ts';
 import { compileWindow } from './time-window.ts';
 
@@ -50,9 +50,8 @@ export function compileRule(
     throw new Error('actions: must not be empty in a deny rule');
   assertType(match.type);
   const group = match.account?.startsWith('@') ? membersOf(match.account, groups) : undefined;
-  const beyondLimits = effect === 'deny' ? 'fits' : 'does not fit';
   const compile = (text: string | undefined, inNames = false) =>
-    text === undefined ? undefined : compilePattern(text, { inNames, beyondLimits });
+    text === undefined ? undefined : compilePattern(text, { inNames });
   // In this order, so that what one captured the later ones can use.
   const fields: [field: 'account' | 'type' | 'service' | 'name', Pattern | undefined][] = [
     ['account', group === undefined ? compile(match.account) : undefined],
@@ -61,8 +60,10 @@ export function compileRule(
     ['name', compile(match.name, true)],
   ];
   const labels = Object.entries(match.labels ?? {}).map(
-    ([key, text]) => [key, text, compilePattern(text, { inNames: false, beyondLimits })] as const,
+    ([key, text]) => [key, text, compilePattern(text, { inNames: false })] as const,
   );
+  /** What is said where nobody knows: a rule that allows is not about it, and one that denies is, whatever else it says. */
+  const unknown = effect === 'deny' ? undefined : 'it has placeholders with too many values';
   const networks = match.ip === undefined ? undefined : createNetworks(match.ip, 'ip');
   const inWindow = match.time === undefined ? undefined : compileWindow(match.time);
 
@@ -83,6 +84,7 @@ export function compileRule(
       for (const [field, pattern] of fields) {
         if (pattern === undefined) continue;
         const groups = pattern.match(values[field], values);
+        if (groups === tooMany) return unknown;
         if (groups === undefined) {
           return `${field} "${values[field]}" is not ${match[field] || '""'}`;
         }
@@ -90,9 +92,9 @@ export function compileRule(
       }
       for (const [key, text, pattern] of labels) {
         const all = Object.hasOwn(known, key) ? (known[key] ?? []) : [];
-        if (!all.some((value) => pattern.match(value, values))) {
-          return `label ${key} is not ${text}`;
-        }
+        const found = matchAny(pattern, all, values);
+        if (found === tooMany) return unknown;
+        if (!found) return `label ${key} is not ${text}`;
       }
       // Of an address that is not known nobody can say that a denying rule is not about it.
       const isUnknown = effect === 'deny' && !isAddress(client);
@@ -103,6 +105,21 @@ export function compileRule(
       return undefined;
     },
   };
+}
+
+/** Whether one of the values of a label fits. */
+function matchAny(
+  pattern: Pattern,
+  texts: readonly string[],
+  values: Values,
+): boolean | typeof tooMany {
+  const left = { ways: maxWays };
+  for (const text of texts) {
+    const groups = pattern.match(text, values, left);
+    if (groups === tooMany) return tooMany;
+    if (groups !== undefined) return true;
+  }
+  return false;
 }
 
 /** A pattern that may mean more than it seems to counts as some: then each name is asked about. */

@@ -223,6 +223,37 @@ test('where a claim has more values than are tried, nothing is allowed and all i
   assert.deepEqual(grantedBy(once, caller, `${all.at(-1)}/c`), []);
 });
 
+test('a deny rule is lifted neither by a value that no name can have, nor by many values', () => {
+  const secret = [deny({ name: '/^(${claim:team}-)?secret$/' }, 'push'), allow({}, '*')];
+  for (const team of [['ok'], ['Bad!', 'ok'], ['ok', 'ok'], manyValues('t', 5000)]) {
+    const caller = callerOf('x', { labels: { team } });
+    assert.deepEqual(grantedBy(secret, caller, 'secret', { actions: ['push'] }), []);
+  }
+  const account = '/^(gitlab):.*(?:${claim:t})?$/';
+  const captured = [deny({ account, name: '${account:1}/**' }, 'push'), allow({}, '*')];
+  const all = Array.from({ length: 401 }, (_, length) => 'a'.repeat(length + 1));
+  for (const t of [Array(5000).fill('x'), all]) {
+    const caller = callerOf(`gitlab:${all.at(-1)}`, { labels: { t } });
+    assert.deepEqual(grantedBy(captured, caller, 'gitlab/x', { actions: ['push'] }), []);
+  }
+});
+
+test('labels with many values, and placeholders in their patterns, take a bounded time', () => {
+  const a = manyValues('a', 4000);
+  const caller = callerOf('x', { labels: { a, b: a } });
+  const began = process.cpuUsage().user;
+  for (const text of [
+    '${claim:a}',
+    '${claim:a}${claim:a}',
+    '${claim:a}${claim:b}${claim:a}${claim:b}x',
+  ]) {
+    const rules = [deny({ labels: { a: text } }, 'pull'), allow({}, 'pull')];
+    for (let scope = 0; scope < 5; scope += 1) grantedBy(rules, caller, `a/${scope}`);
+  }
+  // Microseconds; all ways would take minutes.
+  assert.ok(process.cpuUsage().user - began < 5_000_000);
+});
+
 test('values of a claim that do not stand in a name cost next to nothing', () => {
   const rules = [allow({ name: '${claim:a}/**' }, 'pull')];
   const began = process.cpuUsage().user;

@@ -16,25 +16,64 @@ export interface Pipelines {
   mayRefuse(socket: Socket): boolean;
 }
 
-/** Follows the requests of connections, and ends those on which a client sends them faster than it takes answers. */
+/** A request on a connection that has no whole answer yet. */
+interface Pending {
+  response: ServerResponse;
+  /** Whether it changes nothing, so that it may be served beside others that do not. */
+  isSafe: boolean;
+  /** Hands it on; undefined once it was. */
+  begin: (() => void) | undefined;
+}
+
+const safeMethods: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * Follows the requests of connections, and ends those on which a client sends them faster than it takes answers. What
+ * changes something is begun when all before it is answered, and what comes behind it when it is: changes of one
+ * connection take effect in their order, and who asks after them sees them (RFC 9112 section 9.3.2).
+ */
 export function followPipelines(listener: RequestListener, log: Logger): Pipelines {
-  const waiting = new WeakMap<Socket, Set<ServerResponse>>();
+  const waiting = new WeakMap<Socket, Pending[]>();
+
+  function beginNext(pending: readonly Pending[]): void {
+    for (const [index, one] of pending.entries()) {
+      const isFirst = index === 0;
+      if (one.begin !== undefined && (isFirst || one.isSafe)) {
+        const { begin } = one;
+        one.begin = undefined;
+        begin();
+      }
+      if (one.begin !== undefined || !one.isSafe) return;
+    }
+  }
+
   return {
     listener(request, response) {
       if (request instanceof Http2Request) return listener(request, response);
-      const { socket } = request;
-      const ofSocket = waiting.get(socket) ?? new Set();
-      waiting.set(socket, ofSocket);
-      ofSocket.add(response);
-      response.once('close', () => ofSocket.delete(response));
-      if (ofSocket.size <= maxPipelined) return listener(request, response);
-      if (socket.destroyed) return;
-      const { remoteAddress: client } = socket;
-      log.info({ client }, `connection closed: more than ${maxPipelined} requests wait on it`);
-      socket.destroy();
+      const { socket, method } = request;
+      const pending = waiting.get(socket) ?? [];
+      waiting.set(socket, pending);
+      if (pending.length >= maxPipelined) {
+        if (socket.destroyed) return;
+        const { remoteAddress: client } = socket;
+        log.info({ client }, `connection closed: more than ${maxPipelined} requests wait on it`);
+        socket.destroy();
+        return;
+      }
+      const one: Pending = {
+        response,
+        isSafe: safeMethods.has(method),
+        begin: () => listener(request, response),
+      };
+      pending.push(one);
+      response.once('close', () => {
+        pending.splice(pending.indexOf(one), 1);
+        if (!socket.destroyed) beginNext(pending);
+      });
+      beginNext(pending);
     },
     mayRefuse(socket) {
-      const [first, second] = waiting.get(socket) ?? [];
+      const [first, second] = (waiting.get(socket) ?? []).map(({ response }) => response);
       if (first === undefined) return true;
       return second === undefined && !first.headersSent && !first.req.complete;
     },

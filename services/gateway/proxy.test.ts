@@ -246,15 +246,15 @@ describe('the way to a core', () => {
     test('is waited for also where an answer to a later request on the connection is ready', async () => {
       await start({ idle: 50 });
       const gate = Promise.withResolvers<void>();
-      gateway.core.next(afterwards(gate.promise, answer(202)), answer(200, 'x'.repeat(1000)));
+      gateway.core.next(afterwards(gate.promise, answer(204)), answer(200, 'x'.repeat(1000)));
       const client = await rawClient(gateway.port);
-      client.send('DELETE /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\n\r\n');
+      client.send('GET /v2/a/manifests/v1 HTTP/1.1\r\nHost: x\r\n\r\n');
       await gateway.core.request(0);
       client.send('GET /v2/a/tags/list HTTP/1.1\r\nHost: x\r\n\r\n');
       await (await gateway.core.request(1)).closed;
       await new Promise((resolve) => setTimeout(resolve, 500));
       gate.resolve();
-      assert.match(await client.until(/x{1000}/), /^HTTP\/1\.1 202 .*HTTP\/1\.1 200 /s);
+      assert.match(await client.until(/x{1000}/), /^HTTP\/1\.1 204 .*HTTP\/1\.1 200 /s);
       client.socket.destroy();
     });
 

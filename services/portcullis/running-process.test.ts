@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseCommandLine } from './running-process.ts';
+import { parseCommandLine, parseServing } from './running-process.ts';
 
 test('a process of ours is known by what it runs, and its configuration by its argument', () => {
   const node = ['/usr/local/bin/node', '--disable-warning=DEP0060'];
@@ -38,4 +38,22 @@ test('a process of ours is known by what it runs, and its configuration by its a
     [''],
   ];
   for (const words of strangers) assert.equal(parseCommandLine(words), undefined, words.join(' '));
+});
+
+test('the configuration of a supervisor is that of its command', () => {
+  const named = { PORTCULLIS_CONFIG: '/named.yml' };
+  for (const [words, config] of [
+    [['serve', 'a.yml'], 'a.yml'],
+    [['serve', '--config', 'a.yml'], 'a.yml'],
+    [['a.yaml'], 'a.yaml'],
+    [['serve'], '/named.yml'],
+    [['quickstart'], 'data/config.yml'],
+    [['quickstart', '--host', 'x', '--dir', '/srv', '--port', '443'], '/srv/config.yml'],
+  ] as const) {
+    assert.deepEqual(parseServing(words, named), { config });
+  }
+  assert.deepEqual(parseServing(['serve'], {}), { config: undefined });
+  for (const words of [['user', 'list'], ['serve', '--what'], []]) {
+    assert.equal(parseServing(words, {}), undefined);
+  }
 });

@@ -1,6 +1,8 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 import { isSettingVariable } from '#libs/config/environment.ts';
+import { namedByEnvironment } from '#libs/config/named-by-environment.ts';
 import { parseProcessArguments } from '#libs/process/process-arguments.ts';
 import { type ServiceName, services } from '#libs/values/service-name.ts';
 
@@ -18,8 +20,8 @@ export interface RunningService extends CommandLine {
   /** The folder it works in; undefined where this user may not know it, or it is in another container. */
   folder: string | undefined;
   /**
-   * Whether this user started it, or the container did: everybody can run something that looks like ours, and have a command
-   * of root act on a configuration of their own.
+   * Whether this user, or a supervisor of this user, started it with that, or the container did: everybody can run something
+   * that looks like ours, and have a command of root act on a configuration of their own.
    */
   isTrusted: boolean;
   /** The variables that it was started with and that set something of its configuration; none where it is not trusted. */
@@ -41,18 +43,71 @@ export async function listRunning(): Promise<RunningService[]> {
 async function lookAt(pid: string): Promise<RunningService | undefined> {
   const parsed = parseCommandLine(await wordsOf(pid));
   if (parsed === undefined) return undefined;
-  const [folder, isTrusted] = await Promise.all([folderOf(pid), isOurs(pid)]);
-  return { ...parsed, folder, isTrusted, environment: isTrusted ? await environmentOf(pid) : {} };
+  if (pid === '1' || (await isRunByUs(pid))) {
+    const [folder, variables] = await Promise.all([folderOf(pid), environmentOf(pid)]);
+    return { ...parsed, folder, isTrusted: true, environment: settingsIn(variables) };
+  }
+  return (
+    (await lookAtSupervised(pid, parsed)) ?? {
+      ...{ ...parsed, folder: await folderOf(pid), isTrusted: false, environment: {} },
+    }
+  );
+}
+
+/**
+ * A process that became another user since a supervisor of this user started it. That other user can run anything in its
+ * place: what it was started with, only its supervisor tells.
+ */
+async function lookAtSupervised(
+  pid: string,
+  { service, sockets }: CommandLine,
+): Promise<RunningService | undefined> {
+  const parent = (await statusOf(pid, 'PPid'))?.[0] ?? '0';
+  const words = await wordsOf(parent);
+  if (!isSupervisorsCommandLine(words) || !(await isRunByUs(parent))) return undefined;
+  const [folder, variables] = await Promise.all([folderOf(parent), environmentOf(parent)]);
+  const served = parseServing(words.slice(indexOfScript(words) + 1, -1), variables);
+  if (served === undefined) return undefined;
+  const environment = settingsIn(variables);
+  return { service, sockets, config: served.config, folder, isTrusted: true, environment };
+}
+
+/** The configuration of a command that serves; undefined where it is another one. */
+export function parseServing(
+  [command = '', ...others]: readonly string[],
+  variables: Readonly<Record<string, string>>,
+): { config: string | undefined } | undefined {
+  const isFile = /\.ya?ml$/.test(command);
+  try {
+    if (isFile || command === 'serve') {
+      const args = isFile ? [command, ...others] : others;
+      const options = { config: { type: 'string' } } as const;
+      const { values, positionals } = parseArgs({ args, allowPositionals: true, options });
+      return { config: positionals[0] ?? values.config ?? namedByEnvironment(variables) };
+    }
+    if (command !== 'quickstart') return undefined;
+    const { values } = parseArgs({
+      args: others,
+      options: {
+        dir: { type: 'string', default: 'data' },
+        host: { type: 'string', multiple: true },
+        port: { type: 'string' },
+      },
+    });
+    return { config: join(values.dir, 'config.yml') };
+  } catch {
+    return undefined;
+  }
 }
 
 async function environmentOf(pid: string): Promise<Record<string, string>> {
   const text = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
   const variables = text.split('\0').map((variable) => variable.split('='));
-  return Object.fromEntries(
-    variables
-      .map(([name = '', ...value]) => [name, value.join('=')] as const)
-      .filter(([name]) => isSettingVariable(name)),
-  );
+  return Object.fromEntries(variables.map(([name = '', ...value]) => [name, value.join('=')]));
+}
+
+function settingsIn(variables: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(variables).filter(([name]) => isSettingVariable(name)));
 }
 
 async function wordsOf(pid: string): Promise<string[]> {
@@ -70,13 +125,6 @@ async function folderOf(pid: string): Promise<string | undefined> {
   } catch {
     return undefined;
   }
-}
-
-/** Started by this user, also where it became another one since, or the first process of the container. */
-async function isOurs(pid: string): Promise<boolean> {
-  if (pid === '1' || (await isRunByUs(pid))) return true;
-  const parent = (await statusOf(pid, 'PPid'))?.[0] ?? '0';
-  return isSupervisorsCommandLine(await wordsOf(parent)) && (await isRunByUs(parent));
 }
 
 /**

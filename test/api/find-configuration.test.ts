@@ -213,4 +213,37 @@ describe('a command that is not told which registry it is about', () => {
     const { code, stderr } = await list();
     assert.equal(code, 2, stderr);
   });
+
+  test('believes the supervisor, and not what one of its processes became as another user', {
+    skip: process.getuid?.() !== 0,
+  }, async () => {
+    await chmod(folder.path, 0o755);
+    const config = await configure(join(here, 'ours'), 'ann');
+    const theirs = await configure(join(here, 'theirs'), 'eve');
+    const script = `
+      require('node:child_process').spawn(process.execPath,
+        ['-e', 'setTimeout(() => {}, 60000)', '/opt/services/gateway/main.ts', process.env.THEIRS],
+        { uid: 65534, gid: 65534, stdio: 'ignore',
+          env: { ...process.env, REGISTRY_AUTH_HTPASSWD_PATH: '/theirs' } });
+      setTimeout(() => {}, 60000);`;
+    const words = ['-e', script, '/opt/services/portcullis/main.ts', 'serve', config];
+    const env = { ...process.env, THEIRS: theirs };
+    // A group of its own, so that its child ends with it.
+    const child = spawn(process.execPath, words, {
+      cwd: here,
+      stdio: 'ignore',
+      env,
+      detached: true,
+    });
+    try {
+      const found = await waitFor('its child to be seen', async () => {
+        const answer = await list();
+        return answer.code === 0 && answer;
+      });
+      assert.equal(found.stdout, 'ann\n');
+      assert.equal(found.stderr, `using ${config} of the running registry\n`);
+    } finally {
+      process.kill(-(child.pid ?? 0), 'SIGKILL');
+    }
+  });
 });

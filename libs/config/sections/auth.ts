@@ -21,7 +21,7 @@ export const authSchema = z.object({
   token: externalIssuerSchema.optional(),
   silly: z.object({ realm: text.optional(), service: text.optional() }).optional(),
   none: z
-    .unknown()
+    .record(z.string(), z.unknown())
     .optional()
     .describe('Says that there is no authentication, as leaving auth out does.'),
 });

@@ -12,7 +12,7 @@ import { z } from 'zod';
 import { fetchSmall, type JwksSource, openJwksSource } from '#libs/auth/jwks-source.ts';
 import type { WorkloadSettings } from '#libs/config/sections/workloads.ts';
 import type { Logger } from '#libs/log/logger.ts';
-import { compilePattern, type Pattern } from '#libs/policy/pattern.ts';
+import { compilePattern, fits, type Pattern } from '#libs/policy/pattern.ts';
 import { redactUrls } from '#libs/values/secret.ts';
 
 /** A CI job or a pod that proved who it is. */
@@ -173,7 +173,7 @@ async function verifyFor(
   if (labels === undefined) return { refused: 'its claims are nested too deep' };
   for (const [key, pattern] of claims) {
     const values = Object.hasOwn(labels, key) ? (labels[key] ?? []) : [];
-    if (!values.some((value) => pattern.match(value, noValues) !== undefined)) {
+    if (!values.some((value) => fits(pattern, value, noValues))) {
       return { refused: `claim ${key} is not ${settings.claims[key]}` };
     }
   }

@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { loadSettings } from '#libs/config/load-settings.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
+import { nodeOptions } from '../node-options.ts';
 import { supervise } from './serve.ts';
 
 /** One service alone, under a supervisor if it is to run several times. @returns the exit code */
@@ -17,5 +18,5 @@ export async function serveOne(service: ServiceName, config: string | undefined)
 function become(args: readonly string[]): never {
   const { execPath, execve } = process;
   if (execve === undefined) throw new Error('this platform cannot run one service alone');
-  return execve(execPath, [execPath, '--disable-warning=DEP0060', ...args]);
+  return execve(execPath, [execPath, ...nodeOptions, ...args]);
 }

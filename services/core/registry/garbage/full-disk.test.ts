@@ -109,4 +109,17 @@ describeEachStorage('a collection on a full disk', (open) => {
     await collect(later);
     assert.equal(await blob(layer), 404);
   });
+
+  test('keeps in the trash what a client that was sent a manifest asks for next', async () => {
+    const image = makeImage();
+    await pushImage(core, app, image);
+    await grow();
+    await collect();
+    failBackFromTrash();
+    const path = `/v2/${app}/manifests/${image.descriptor.digest}`;
+    assert.equal((await core.send('GET', path)).status, 200);
+    await collect(later);
+    assert.equal((await core.send('GET', path)).status, 200);
+    for (const one of image.blobs) assert.equal(await blob(one), 200);
+  });
 });

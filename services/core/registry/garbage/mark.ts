@@ -63,6 +63,7 @@ export async function markRepository(
   const kept = await keepManifests(driver, trash, repository, {
     ...options,
     revisions,
+    torn,
     entries,
     restore,
   });
@@ -110,7 +111,6 @@ export async function markRepository(
     stuck,
     empty:
       kept.size === 0 &&
-      torn === 0 &&
       staleReferrers.length === entries.length &&
       layers === garbage.filter(({ kind }) => kind === 'layer').length &&
       (await driver.list(paths.tags(repository))).length === staleTags.length &&
@@ -118,19 +118,25 @@ export async function markRepository(
   };
 }
 
-/** The manifests of a repository, and how many links there are that name nothing, which are a person's to judge. */
+/**
+ * The manifests of a repository, and those of them whose link is torn: what is to become of these is a person's to judge,
+ * and until then nothing goes that they need, as far as their folder's name tells.
+ */
 async function readRevisions(
   driver: StorageDriver,
   trash: Trash,
   repository: RepositoryName,
-): Promise<{ revisions: Map<Digest, Revision>; torn: number }> {
+): Promise<{ revisions: Map<Digest, Revision>; torn: Set<Digest> }> {
   const revisions = new Map<Digest, Revision>();
-  let torn = 0;
+  const torn = new Set<Digest>();
   for await (const digest of digestsIn(driver, paths.revisions(repository))) {
     const link = paths.revisionLink(repository, digest);
     const target = await readLink(driver, link);
-    if (target !== undefined) revisions.set(digest, await readRevision(driver, trash, target));
-    else if ((await ifPresent(driver.stat(link))) !== undefined) torn += 1;
+    if (target === undefined) {
+      if ((await ifPresent(driver.stat(link))) === undefined) continue;
+      torn.add(digest);
+    }
+    revisions.set(digest, await readRevision(driver, trash, target ?? digest));
   }
   return { revisions, torn };
 }
@@ -148,6 +154,7 @@ async function readRevision(
 
 interface KeepOptions extends MarkOptions {
   revisions: ReadonlyMap<Digest, Revision>;
+  torn: ReadonlySet<Digest>;
   entries: readonly ReferrerEntry[];
   /** Brings back what lies in the trash, as far as it can. */
   restore(item: Discardable): Promise<void>;
@@ -161,7 +168,7 @@ async function keepManifests(
   driver: StorageDriver,
   trash: Trash,
   repository: RepositoryName,
-  { untagged, olderThan, trashed, revisions, entries, restore }: KeepOptions,
+  { untagged, olderThan, trashed, revisions, torn, entries, restore }: KeepOptions,
 ): Promise<Map<Digest, Revision>> {
   const kept = new Map<Digest, Revision>();
   const about = new Map<Digest, Digest[]>();
@@ -187,7 +194,7 @@ async function keepManifests(
     return target === undefined ? undefined : await readRevision(driver, trash, target);
   };
 
-  const roots = new Set<Digest>();
+  const roots = new Set<Digest>(torn);
   for (const name of await driver.list(paths.tags(repository))) {
     const digest = isTag(name)
       ? await readLink(driver, paths.tagCurrent(repository, name))

@@ -48,10 +48,17 @@ describeEachStorage('what was collected', (open) => {
       () => false,
     );
 
-  test('a repository with a link that names nothing is not empty', async () => {
-    const digest = makeLayer(10).descriptor.digest;
+  test('what a torn link is of stays for a person to judge, with all that it names', async () => {
+    const image = makeImage();
+    await pushImage(core, app, image);
+    const { digest } = image.descriptor;
     await storage.driver.put(paths.revisionLink(app, digest), Buffer.from('sha2'));
-    assert.equal((await collectUntagged()).removedRepositories, 0);
+    const { removedRepositories, garbage } = await collectUntagged();
+    assert.deepEqual(
+      [removedRepositories, garbage],
+      [0, { manifests: 0, layers: 0, blobs: 0, bytes: 0 }],
+    );
+    assert.equal((await pushManifest(core, app, image, 'v1')).status, 201);
   });
 
   test('an older copy never comes over what was pushed, taken away and brought back since', async () => {

@@ -92,8 +92,10 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
         if (code === 'not-found') continue;
         if (code === 'exists') return place;
         // A full disk, or a tree that is another core's, keeps nobody from what is there.
-        if (use === 'read' || code === 'read-only') return from;
-        throw error;
+        if (use !== 'read' && code !== 'read-only') throw error;
+        // Whoever is sent it from there asks for its parts next: nothing of it is removed meanwhile.
+        await driver.touch?.(from).catch(() => {});
+        return from;
       }
     }
     // Somebody else may have put it back since the caller looked.
