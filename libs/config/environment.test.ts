@@ -101,7 +101,7 @@ test('headers are found whatever their case', () => {
 
 test('a variable that names no setting warns and changes nothing', () => {
   for (const name of [
-    'REGISTRY_HTPP_ADDR',
+    'REGISTRY_LGO_LEVEL',
     'REGISTRY_HTTP_ADDR_PORT',
     'REGISTRY_LOG_',
     'REGISTRY_',
@@ -150,7 +150,7 @@ test('of a variable that is ignored nothing is left', () => {
   assert.deepEqual(tree, {});
 });
 
-test('what was meant for portcullis is a problem where it names no setting, as in a file', () => {
+test('what guards a registry is a problem where it names no setting, as in a file', () => {
   for (const [name, message] of [
     ['REGISTRY_PORTCULLIS_ACLL', 'there is no such setting; did you mean REGISTRY_PORTCULLIS_ACL?'],
     [
@@ -158,11 +158,39 @@ test('what was meant for portcullis is a problem where it names no setting, as i
       'there is no such setting; did you mean REGISTRY_PORTCULLIS_ACL_0_MATCH_ACCOUNT?',
     ],
     ['REGISTRY_PORTCULIS_ACL', 'there is no such setting; did you mean REGISTRY_PORTCULLIS_ACL?'],
-    ['REGISTRY_ACL', 'there is no such setting; did you mean REGISTRY_PORTCULLIS_ACL?'],
+    ['REGISTRY_ACL', 'there is no such setting; it stands at portcullis.acl'],
+    [
+      'REGISTRY_AUHT_HTPASSWD_PATH',
+      'there is no such setting; did you mean REGISTRY_AUTH_HTPASSWD_PATH?',
+    ],
+    ['REGISTRY_AUTHENTICATION', 'there is no such setting; it stands at auth'],
+    ['REGISTRY_HTPASSWD_PATH', 'there is no such setting; it stands at auth.htpasswd'],
+    ['REGISTRY_AUTH_HTPASSWD_FILE', 'there is no such setting'],
+    ['REGISTRY_HTTP_AUTH', 'there is no such setting; it stands at auth'],
+    [
+      'REGISTRY_HTTP_TSL_CERTIFICATE',
+      'there is no such setting; did you mean REGISTRY_HTTP_TLS_CERTIFICATE?',
+    ],
+    [
+      'REGISTRY_STORAGE_FILESYSTEM_ROOTDIR',
+      'there is no such setting; did you mean REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY?',
+    ],
     ['REGISTRY_PORTCULLIS_DRAINDELAY_X', 'there is no such setting'],
   ] as const) {
     const { problems, warnings, tree } = apply({ [name]: 'x' });
     assert.deepEqual([problems, warnings, tree], [[`${name}: ${message}`], [], {}]);
+  }
+});
+
+test('variables of other programs are told, and no problem', () => {
+  for (const name of [
+    'REGISTRY_PATH',
+    'REGISTRY_AUTH_FILE',
+    'REGISTRY_HTTP_PROXY',
+    'REGISTRY_USER',
+  ]) {
+    const { problems, warnings } = apply({ [name]: 'x' });
+    assert.deepEqual([problems, warnings.length], [[], 1], name);
   }
 });
 

@@ -1,8 +1,7 @@
 import type { z } from 'zod';
-import { nearestWord } from '../values/nearest-word.ts';
+import { judgeUnknown } from './judge-unknown.ts';
 import { parseYaml } from './parse-yaml.ts';
 import type { Remark } from './remark.ts';
-import { portcullisSchema } from './sections/portcullis.ts';
 import type { Sources } from './sources.ts';
 import { describeSchema, formatPath } from './walk-schema.ts';
 
@@ -30,9 +29,6 @@ const fieldNames: Readonly<Record<string, string>> = {
   MAILOPTIONS: 'options',
   TRUSTKEY: 'signingkeyfile',
 };
-
-/** The section that is ours alone. */
-const section = 'portcullis';
 
 type Tree = Record<string, unknown>;
 
@@ -65,8 +61,8 @@ export function applyEnvironment(
       if (!(error instanceof NoSuchSetting)) {
         problems.push({ path: name, why: (error as Error).message });
       } else if (!isOfKubernetes(name, value)) {
-        const { why, isOurs } = describeNoSetting(segments, error);
-        if (isOurs) problems.push({ path: name, why });
+        const { why, isProblem } = describeNoSetting(segments, error);
+        if (isProblem) problems.push({ path: name, why });
         else warnings.push({ path: name, why: `${why}; ignored` });
       }
     }
@@ -84,28 +80,31 @@ class NoSuchSetting extends Error {
   }
 }
 
-/**
- * What is said of a variable that names no setting. As with the keys of a file, what was meant for `portcullis` is a
- * problem: a registry whose rules are not taken is open.
- */
+/** What is said of a variable that names no setting; see {@link judgeUnknown}. */
 function describeNoSetting(
   segments: readonly string[],
   { message, unknown }: NoSuchSetting,
-): { why: string; isOurs: boolean } {
-  const name = segments[unknown?.index ?? -1]?.toLowerCase();
-  const meant = name === undefined ? undefined : nearestWord(name, unknown?.keys ?? []);
-  const [first = ''] = segments.map((segment) => segment.toLowerCase());
-  const isOurs = first === section || (unknown?.index === 0 && meant === section);
-  if (meant !== undefined) {
-    const right = [...segments];
-    right[unknown?.index ?? -1] = meant.toUpperCase();
-    return { why: `${message}; did you mean REGISTRY_${right.join('_')}?`, isOurs };
+): { why: string; isProblem: boolean } {
+  const [first = '', ...others] = segments.map((segment) => segment.toLowerCase());
+  if (unknown === undefined) return { why: message, isProblem: first === 'portcullis' };
+  const { index, keys } = unknown;
+  const all = [first, ...others];
+  const { hint, meant, isProblem } = judgeUnknown({
+    parents: all.slice(0, index),
+    key: all[index] ?? '',
+    known: keys,
+  });
+  // One word behind the prefix may be of any program, but for those by which a registry is guarded.
+  const isOurs = index > 0 || others.length > 0 || hint?.startsWith('it stands at') === true;
+  if (meant === undefined) {
+    const why = hint === undefined ? message : `${message}; ${hint}`;
+    return { why, isProblem: isProblem && isOurs };
   }
-  if (unknown?.index === 0 && Object.hasOwn(portcullisSchema.shape, first)) {
-    const right = `REGISTRY_${section.toUpperCase()}_${segments.join('_')}`;
-    return { why: `${message}; did you mean ${right}?`, isOurs: true };
-  }
-  return { why: message, isOurs };
+  const right = segments.with(index, meant.toUpperCase());
+  return {
+    why: `${message}; did you mean REGISTRY_${right.join('_')}?`,
+    isProblem: isProblem && isOurs,
+  };
 }
 
 /** What Kubernetes tells the containers of a service called `registry`, or `registry-…`, and Docker those that are linked. */

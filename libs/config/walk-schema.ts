@@ -68,6 +68,8 @@ export interface UnknownKey {
   known: readonly string[];
   /** Whether the section takes keys that we do not know. */
   isOpen: boolean;
+  /** What stands there. */
+  value: unknown;
 }
 
 /** All keys in `value` that the schema does not know. */
@@ -83,7 +85,8 @@ export function unknownKeys(value: unknown, schema: z.ZodType, path = ''): Unkno
     if (node.kind !== 'object') return [];
     const child = Object.hasOwn(node.shape, key) ? node.shape[key] : undefined;
     if (child !== undefined) return unknownKeys(item, child, place);
-    return [{ path: place, key, known: Object.keys(node.shape), isOpen: node.open }];
+    const known = Object.keys(node.shape);
+    return [{ path: place, key, known, isOpen: node.open, value: item }];
   });
 }
 

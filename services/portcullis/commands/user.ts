@@ -2,6 +2,7 @@ import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import type { ConfiguredUsers } from '#libs/config/sections/users.ts';
 import { toSettings } from '#libs/config/settings.ts';
+import { exists } from '#libs/files/exists.ts';
 import { readIfPresent, readText } from '#libs/files/read-text.ts';
 import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { formatTable } from '#libs/process/format-table.ts';
@@ -31,10 +32,12 @@ export async function changeUser(
   await assertFolderOf(file);
   const password = action === 'remove' ? '' : await readPassword();
   await switchToControllerOf(file);
+  const isNew = action === 'add' && !(await exists(file));
   if (action === 'add') await setPassword(file, name, password, 'add');
   else if (action === 'passwd') await setPassword(file, name, password, 'change');
   else await removeUser(file, name);
-  process.stderr.write(`user "${name}": done\n`);
+  const first = isNew ? `; there was no ${file}: it was made, with this user alone` : '';
+  process.stderr.write(`user "${name}": done${first}\n`);
   if (action === 'remove' && configured?.has(name) === true) {
     process.stderr.write(
       `"${name}" stands in portcullis.users of the configuration as well, and logs in with the password there\n`,
