@@ -19,7 +19,7 @@ import {
 import { appending, createFile, creating } from './create-file.ts';
 import { DurableDirectories } from './durable-directories.ts';
 import { confirmStep, guard } from './errors.ts';
-import { ListingCache, pageOf } from './listing-cache.ts';
+import { ListingCache } from './listing-cache.ts';
 import { belongsToThisMachine } from './local-filesystem.ts';
 import { pruneDirectory } from './prune-directory.ts';
 import { type Modes, modesOf, prepareFolders, temporaryFolder } from './root-folder.ts';
@@ -124,8 +124,7 @@ class FilesystemDriver implements StorageDriver {
 
   async list(path: StoragePath, { after = '', limit = Infinity } = {}): Promise<string[]> {
     try {
-      const names = await guard(path, () => this.#listings.names(this.#at(path)));
-      return pageOf(names, after, limit);
+      return await guard(path, () => this.#listings.page(this.#at(path), after, limit));
     } catch (error) {
       if (error instanceof StorageError && error.code === 'not-found') return [];
       throw error;

@@ -98,6 +98,22 @@ describe('listings of directories', () => {
     assert.equal((await cache.names(paths[1] ?? '')).length, many.length);
   });
 
+  test('of one that has more names than are kept a page is the same, and seen at once', async () => {
+    cache = new ListingCache(100);
+    for (let round = 0; round < 2; round += 1) {
+      assert.deepEqual(await cache.page(folder.path, '', 3), expected.slice(0, 3));
+      assert.deepEqual(await cache.page(folder.path, 'n100', 50), expected.slice(101, 151));
+      assert.deepEqual(await cache.page(folder.path, 'n198', 50), ['n199']);
+      assert.deepEqual(await cache.page(folder.path, 'z', 50), []);
+      assert.deepEqual(await cache.page(folder.path, '', 1000), expected);
+    }
+    await writeFile(join(folder.path, 'a'), '');
+    assert.deepEqual(await cache.page(folder.path, '', 2), ['a', 'n000']);
+    await rm(folder.path, { recursive: true });
+    await assert.rejects(cache.page(folder.path, '', 2), { code: 'ENOENT' });
+    await mkdir(folder.path);
+  });
+
   test('whoever adds or removes a name is seen at once', async () => {
     await settle();
     await cache.names(folder.path);

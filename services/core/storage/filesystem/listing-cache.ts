@@ -1,5 +1,5 @@
 import type { BigIntStats } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { opendir, readdir, stat } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { firstBehind } from '../first-behind.ts';
 import { sortInTurn } from './sort-in-turn.ts';
@@ -34,9 +34,12 @@ export class ListingCache {
   readonly #next = new Map<string, Promise<readonly string[]>>();
   /** Directories that had few names when they were read last. */
   readonly #small = new LRUCache<string, true>({ max: 10_000 });
+  /** Directories that had more names than are kept. */
+  readonly #huge = new LRUCache<string, true>({ max: 1000 });
   /** Settled when no large directory is being read. */
   #largeRead: Promise<unknown> = Promise.resolve();
 
+  readonly #names: number;
   readonly #readNames: (path: string) => Promise<string[]>;
 
   /**
@@ -44,6 +47,7 @@ export class ListingCache {
    * @param readNames reads those of a directory
    */
   constructor(names = 500_000, readNames = (path: string) => readdir(path)) {
+    this.#names = names;
     this.#readNames = readNames;
     this.#listings = new LRUCache({
       maxSize: names,
@@ -57,6 +61,14 @@ export class ListingCache {
     const before = known === undefined ? undefined : await stat(path, { bigint: true });
     if (known !== undefined && before !== undefined && isSame(known, before)) return known.names;
     return await this.#readTogether(path);
+  }
+
+  /** At most `limit` of the names of a directory that come after `after`, in byte order. @throws ErrnoException as readdir does */
+  async page(path: string, after: string, limit: number): Promise<string[]> {
+    if (limit === Infinity || this.#huge.get(path) !== true) {
+      return pageOf(await this.names(path), after, limit);
+    }
+    return await this.#inTurn(() => selectPage(path, after, limit));
   }
 
   /**
@@ -89,9 +101,13 @@ export class ListingCache {
   /** Names of large directories take memory until they are with whoever asked: so one is read after the other. */
   async #readAlone(path: string): Promise<readonly string[]> {
     if (this.#small.get(path) === true || !(await isLarge(path))) return await this.#read(path);
-    const read = this.#largeRead.then(() => this.#read(path));
-    this.#largeRead = read.catch(() => {});
-    return await read;
+    return await this.#inTurn(() => this.#read(path));
+  }
+
+  async #inTurn<T>(read: () => Promise<T>): Promise<T> {
+    const reading = this.#largeRead.then(read);
+    this.#largeRead = reading.catch(() => {});
+    return await reading;
   }
 
   async #read(path: string): Promise<readonly string[]> {
@@ -102,6 +118,8 @@ export class ListingCache {
       return names;
     }
     this.#small.delete(path);
+    if (names.length > this.#names) this.#huge.set(path, true);
+    else this.#huge.delete(path);
     // Taken after the read: what changed during it shows as a time that is not settled.
     const { ino: inode, mtimeNs: modified, ctimeNs: changed } = await stat(path, { bigint: true });
     const now = BigInt(Date.now()) * 1_000_000n;
@@ -125,4 +143,25 @@ function isSame({ inode, modified, changed }: Listing, stats: BigIntStats): bool
 export function pageOf(names: readonly string[], after: string, limit: number): string[] {
   const first = firstBehind(names, after);
   return names.slice(first, first + Math.min(limit, names.length));
+}
+
+/** Names that are looked at in one turn of the event loop, at least. */
+const atOnce = 4096;
+
+/** A page of a directory of which not all names are to be in memory at once. */
+async function selectPage(path: string, after: string, limit: number): Promise<string[]> {
+  let first: string[] = [];
+  let last: string | undefined;
+  const cut = () => {
+    first.sort();
+    first = first.slice(0, limit);
+    last = first.length === limit ? first.at(-1) : undefined;
+  };
+  for await (const { name } of await opendir(path, { bufferSize: atOnce })) {
+    if (name <= after || (last !== undefined && name >= last)) continue;
+    first.push(name);
+    if (first.length >= 2 * limit + atOnce) cut();
+  }
+  cut();
+  return first;
 }
