@@ -11,6 +11,10 @@ export const internalHeaders = {
   protocol: 'x-portcullis-protocol',
   /** In an answer: nothing of the request was taken, since the process stops. */
   refused: 'x-portcullis-refused',
+  /** The storage tree that the sender can read, so that it may be offered a file of it. */
+  tree: 'x-portcullis-tree',
+  /** In an answer: the file whose bytes are its body; see `file-offer.ts`. */
+  file: 'x-portcullis-file',
   /** Proof that the others come from one of us, where the way does not prove it. */
   signature: 'x-portcullis-hop',
 } as const;

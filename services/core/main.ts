@@ -8,6 +8,7 @@ import type { FailingChecks } from '#libs/http/process-status.ts';
 import { loadInternalTls, peerCheckOf } from '#libs/internal/listener.ts';
 import { measureInstances } from '#libs/internal/measure-instances.ts';
 import { openUpstream } from '#libs/internal/open-upstream.ts';
+import { treeIdentity } from '#libs/internal/tree-identity.ts';
 import { measureBudgets } from '#libs/limits/measure-budgets.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
@@ -22,6 +23,7 @@ import { configuredChecks } from './health/checks.ts';
 import { createHealth } from './health/health.ts';
 import { measureDisk } from './measure-disk.ts';
 import { openWrites } from './open-writes.ts';
+import { paths } from './registry/paths.ts';
 import { createRegistry, type Registry } from './registry/registry.ts';
 import { createCoordination } from './sessions/create-coordination.ts';
 import type { Locks } from './sessions/locks.ts';
@@ -112,6 +114,7 @@ async function startCore({
     budgets,
     maxDescriptors: settings.core.limits.descriptors,
     secret: internal.secret,
+    tree: await identityOf(driver),
     pullFilter: authUpstream === undefined ? undefined : createPullFilter(authUpstream.client),
   });
   const server = await servePrivately(app.callback(), {
@@ -144,6 +147,12 @@ async function startCore({
       audit.reopen();
     },
   };
+}
+
+/** What the storage tree is called on this machine; undefined where it has none. */
+async function identityOf(driver: StorageDriver): Promise<string | undefined> {
+  const folder = driver.localPath?.(paths.root);
+  return folder === undefined ? undefined : await treeIdentity(folder);
 }
 
 /** Starts something when its time has come, unless it was closed before. */

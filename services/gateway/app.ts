@@ -20,6 +20,7 @@ import type { Authenticator, GatewayContext, GatewayState } from './authenticate
 import type { GatewayBudgets } from './budgets.ts';
 import type { TrustedProxies } from './client-address.ts';
 import type { ClientConnections } from './client-connections.ts';
+import type { OfferedFiles } from './files/offered-files.ts';
 import type { GiveUp } from './give-up.ts';
 import type { UpstreamProxy } from './proxy.ts';
 import { publicUrl } from './public-url.ts';
@@ -42,6 +43,8 @@ export interface GatewayOptions {
   /** The ways to what is behind us; without auth the registry is open. */
   upstreams: { core: Upstream; auth: Upstream | undefined };
   giveUp: GiveUp;
+  /** What the cores may offer instead of the bytes of a blob; undefined where we cannot read them. */
+  files: OfferedFiles | undefined;
 }
 
 /** Paths that auth serves to the outside. */
@@ -234,6 +237,7 @@ function serveRegistry({
       upstreamName: 'storage core',
       url: `${path}${ctx.search}`,
       token,
+      files: match.route.id === 'getBlob' ? options.files : undefined,
       giveUp: (attempt, instance) => options.giveUp({ attempt, match, instance }),
       onStatus(status) {
         if (status === 401) authenticator?.challenge(ctx, match, 'invalid_token');

@@ -1,4 +1,5 @@
 import type { Server as HttpsServer } from 'node:https';
+import { join } from 'node:path';
 import { type AuditLog, openAuditLog } from '#libs/audit/audit-log.ts';
 import { createRefusalRecord, type RefusalRecord } from '#libs/audit/refusal-record.ts';
 import {
@@ -11,15 +12,20 @@ import { drain, listen } from '#libs/http/serve.ts';
 import type { InternalClient } from '#libs/internal/client.ts';
 import { measureInstances } from '#libs/internal/measure-instances.ts';
 import { openUpstream } from '#libs/internal/open-upstream.ts';
+import type { Budget } from '#libs/limits/budget.ts';
 import { measureBudgets } from '#libs/limits/measure-budgets.ts';
+import type { Logger } from '#libs/log/logger.ts';
 import { assertNoLinkOfOthers } from '#libs/process/controlling-user.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
 import { type ProcessContext, type RunningProcess, runProcess } from '#libs/process/run-process.ts';
+import { treeFolder } from '#libs/values/storage-tree.ts';
 import { createGatewayApp } from './app.ts';
 import { type Authenticator, createAuthenticator } from './authenticate.ts';
 import { createGatewayBudgets } from './budgets.ts';
 import { createTrustedProxies } from './client-address.ts';
 import { createClientConnections } from './client-connections.ts';
+import { createOfferedFiles, type OfferedFiles } from './files/offered-files.ts';
+import { createSharedTree } from './files/shared-tree.ts';
 import { createGiveUp } from './give-up.ts';
 import { nameAttempts } from './name-attempts.ts';
 import { createProxy } from './proxy.ts';
@@ -79,6 +85,7 @@ async function startGateway({
     connections,
     upstreams: { core: coreUpstream, auth: authUpstream },
     giveUp: createGiveUp(redis),
+    files: filesOf(settings, budgets.downloads, log),
   });
   const handle = app.callback();
   const tlsOptions = http.tls === undefined ? undefined : await loadCertificate(http.tls, log);
@@ -111,6 +118,17 @@ async function startGateway({
       await tls?.reload();
     },
   };
+}
+
+/** The files of the storage tree, if we are to read them. */
+function filesOf(
+  { gateway: { offload }, storage }: Settings,
+  downloads: Budget,
+  log: Logger,
+): OfferedFiles | undefined {
+  if (offload === 'off' || storage.driver !== 'filesystem') return undefined;
+  const tree = createSharedTree(join(storage.root, treeFolder), offload, log);
+  return createOfferedFiles(tree, downloads);
 }
 
 function authenticatorFor(

@@ -1,7 +1,7 @@
 import { Agent, createServer } from 'node:http';
 import type { Verifier } from '#libs/auth/verify.ts';
 import { coreLimitsSchema } from '#libs/config/sections/core.ts';
-import { trustAnyPeer } from '#libs/http/peer-check.ts';
+import { trustAnyPeer, trustNoPeer } from '#libs/http/peer-check.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen } from '#libs/http/serve.ts';
 import type { PullFilter } from '../../services/core/api/pull-filter.ts';
@@ -42,6 +42,10 @@ export interface CoreSetup {
   budgets?: Partial<CoreBudgets>;
   maxDescriptors?: number;
   maxOpenUploads?: number;
+  /** What the storage tree is called on this machine, for gateways that can read it. */
+  tree?: string;
+  /** Whether requests come from processes of ours; they do without it. */
+  trusted?: boolean;
 }
 
 export type { Received, Sent } from './exchange.ts';
@@ -75,7 +79,8 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
     readiness: createReadiness(),
     log,
     health,
-    checkPeer: trustAnyPeer,
+    checkPeer: setup.trusted === false ? trustNoPeer : trustAnyPeer,
+    tree: setup.tree,
     registry: createRegistry({
       driver: withChunkMinLength(driver, setup.chunkMinLength),
       sessions,

@@ -10,6 +10,8 @@ import { createAuthenticator } from '../../services/gateway/authenticate.ts';
 import { createGatewayBudgets, type GatewayBudgets } from '../../services/gateway/budgets.ts';
 import { createTrustedProxies } from '../../services/gateway/client-address.ts';
 import { createClientConnections } from '../../services/gateway/client-connections.ts';
+import { createOfferedFiles } from '../../services/gateway/files/offered-files.ts';
+import { createSharedTree } from '../../services/gateway/files/shared-tree.ts';
 import { createGiveUp, type GiveUp } from '../../services/gateway/give-up.ts';
 import { nameAttempts } from '../../services/gateway/name-attempts.ts';
 import { createProxy } from '../../services/gateway/proxy.ts';
@@ -35,9 +37,11 @@ export interface GatewaySetup {
   /** Milliseconds without a byte after which a transfer is given up. */
   idle?: number;
   server?: Partial<GatewayServerOptions>;
-  limits?: { connections?: number; requests?: number };
+  limits?: { connections?: number; requests?: number; downloads?: number };
   /** As if there were a Redis; without it there is none. */
   giveUp?: GiveUp;
+  /** Folder of a storage tree that it shares with the cores; none without it. */
+  tree?: string;
   /** Path of a Unix socket to listen on instead of a port. */
   socket?: string;
 }
@@ -105,6 +109,10 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<Gateway> {
     connections,
     upstreams: { core: coreUpstream, auth: authUpstream },
     giveUp: setup.giveUp ?? createGiveUp(undefined),
+    files:
+      setup.tree === undefined
+        ? undefined
+        : createOfferedFiles(createSharedTree(setup.tree, 'auto', log), budgets.downloads),
   });
   const handle = app.callback();
   const server = createGatewayServer(

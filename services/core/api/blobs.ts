@@ -1,21 +1,33 @@
 import { Readable } from 'node:stream';
+import { type ByteRange, formatRange, type Multipart, multipart } from '#libs/http/byte-ranges.ts';
 import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
-import type { Budget } from '#libs/limits/budget.ts';
+import { formatFileOffer } from '#libs/http/file-offer.ts';
+import { internalHeaders } from '#libs/http/internal-headers.ts';
+import { anyTree } from '#libs/internal/tree-identity.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
+import { takeTransferBuffers } from '#libs/limits/transfer-buffers.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { CoreBudgets } from '../budgets.ts';
+import { pathInTree } from '../registry/paths.ts';
 import type { Registry } from '../registry/registry.ts';
 import { describeContent, isNotModified, rangeApplies, writeCondition } from './conditions.ts';
 import { assertDeleteEnabled } from './deletion.ts';
 import type { CoreContext, Handler } from './handler.ts';
-import { type ByteRange, formatRange, type Multipart, multipart, parseRanges } from './range.ts';
+import { parseRanges } from './range.ts';
 
 /** What a digest names never changes, so it may be kept for ever. */
 const cacheControl = 'max-age=31536000';
 const octets = 'application/octet-stream';
 
-/** GET and HEAD of a blob, whole or in ranges (distribution-spec, "Pulling blobs"). */
-export function getBlob({ blobs }: Registry, budgets: Pick<CoreBudgets, 'downloads'>): Handler {
+/**
+ * GET and HEAD of a blob, whole or in ranges (distribution-spec, "Pulling blobs").
+ * @param tree what the storage tree is called on this machine; undefined where gateways cannot read it
+ */
+export function getBlob(
+  { blobs }: Registry,
+  budgets: Pick<CoreBudgets, 'downloads'>,
+  tree?: string,
+): Handler {
   return async (ctx, { name, digest }) => {
     const blob = await blobs.get(name, digest);
     const { size } = blob;
@@ -37,8 +49,23 @@ export function getBlob({ blobs }: Registry, budgets: Pick<CoreBudgets, 'downloa
         detail: { size },
       });
     }
+    if (canRead(ctx, tree)) {
+      ctx.status = ranges === undefined ? 200 : 206;
+      ctx.type = octets;
+      const offer = { path: pathInTree(blob.path), size, ranges: ranges ?? [] };
+      ctx.set(internalHeaders.file, formatFileOffer(offer));
+      ctx.body = '';
+      return;
+    }
     const [first, ...others] = ranges ?? [];
-    const pieceSize = await takeBuffers(ctx, budgets.downloads, size);
+    const { client, subject } = ctx.state.caller;
+    const { lease, pieceSize } = await takeTransferBuffers(
+      budgets.downloads,
+      partiesOf(client, subject),
+      size,
+      { signal: whileClientWaits(ctx.res) },
+    );
+    disposeWithAnswer(ctx.res, lease);
     const open = (range?: ByteRange) => blob.open(range, { pieceSize });
     if (others.length > 0) {
       await sendParts(ctx, multipart(ranges ?? [], { type: octets, size }), open);
@@ -52,37 +79,11 @@ export function getBlob({ blobs }: Registry, budgets: Pick<CoreBudgets, 'downloa
   };
 }
 
-const KiB = 1024;
-
-/**
- * Bytes that are read at a time: as many as are fast while there is memory for it, few when there are many
- * who take them slowly.
- */
-const pieces = { most: 1024 * KiB, usual: 64 * KiB, least: 16 * KiB };
-/** Pieces of one transfer that are in memory: one on its way, one read ahead. */
-const piecesHeld = 2;
-
-/**
- * Takes the memory of one transfer from the budget, until its answer is over.
- * @returns bytes to be read at a time
- * @throws RegistryError TOOMANYREQUESTS
- */
-async function takeBuffers(ctx: CoreContext, budget: Budget, size: number): Promise<number> {
-  const { client, subject } = ctx.state.caller;
-  const lease = await budget.take(
-    partiesOf(client, subject),
-    Math.min(size, pieceSizeNow(budget) * piecesHeld),
-    { signal: whileClientWaits(ctx.res) },
-  );
-  disposeWithAnswer(ctx.res, lease);
-  return Math.max(pieces.least, Math.floor(lease.amount / piecesHeld));
-}
-
-/** Large ones are for the first quarter of the memory, the least for the last half. */
-function pieceSizeNow({ capacity, used }: Budget): number {
-  if (used > capacity / 2) return pieces.least;
-  const forLarge = Math.max(0, capacity / 4 - used);
-  return Math.min(pieces.most, Math.max(pieces.usual, Math.floor(forLarge / 32)));
+/** Whether the gateway has said that it can read the files of this tree itself. */
+function canRead(ctx: CoreContext, tree: string | undefined): boolean {
+  if (tree === undefined || !ctx.state.trusted) return false;
+  const seen = ctx.get(internalHeaders.tree);
+  return seen === tree || seen === anyTree;
 }
 
 /** Answers with several ranges, one after the other (RFC 9110 section 14.6). */

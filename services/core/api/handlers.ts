@@ -27,6 +27,8 @@ export interface HandlerOptions {
   budgets: CoreBudgets;
   /** Descriptors a manifest may have. */
   maxDescriptors: number;
+  /** What the storage tree is called on this machine; undefined where gateways cannot read it. */
+  tree?: string | undefined;
   /** What all cores share, for what only they can read; undefined: this core alone reads it. */
   secret?: string | undefined;
 }
@@ -55,7 +57,7 @@ export function createHandlers(options: HandlerOptions): Record<RouteId, Handler
     appendUpload: appendUpload(registry),
     completeUpload: completeUpload(registry),
     cancelUpload: cancelUpload(registry),
-    getBlob: getBlob(registry, budgets),
+    getBlob: getBlob(registry, budgets, options.tree),
     deleteBlob: deleteBlob(registry, deleteEnabled),
   };
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { formatRange, multipart, parseChunkRange, parseRanges } from './range.ts';
+import { formatRange, multipart } from '#libs/http/byte-ranges.ts';
+import { parseChunkRange, parseRanges } from './range.ts';
 
 test('ranges are read against the size', () => {
   assert.deepEqual(parseRanges('bytes=0-9', 100), [{ start: 0, end: 9 }]);

@@ -24,6 +24,8 @@ export interface StoredBlob {
   digest: Digest;
   /** Bytes. */
   size: number;
+  /** Where its bytes are, unless a collection takes them away meanwhile. */
+  path: StoragePath;
   /** @throws RegistryError BLOB_UNKNOWN if its bytes are gone by now */
   open(range?: ReadRange, options?: ReadOptions): Promise<Readable>;
 }
@@ -124,6 +126,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
       return {
         digest,
         size: first.size,
+        path: first.path,
         async open(range, options) {
           let found: { path: StoragePath } | undefined = first;
           // A collection may have taken the bytes away since; then they come back.

@@ -52,6 +52,11 @@ function linkFolder(digest: Digest): string {
   return `${algorithm}/${hex}`;
 }
 
+/** A path as it stands below the folder of the tree. */
+export function pathInTree(path: StoragePath): string {
+  return path.slice(root.length + 1);
+}
+
 export const paths = {
   root: root as StoragePath,
   owner: at('/_portcullis/owner'),

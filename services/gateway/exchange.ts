@@ -1,0 +1,246 @@
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import httpProxy from 'http-proxy';
+import { hasBody } from '#libs/http/body.ts';
+import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
+import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
+import type { Instance } from '#libs/internal/instance.ts';
+import type { Upstream } from '#libs/internal/open-upstream.ts';
+import type { GatewayContext } from './authenticate.ts';
+import type { OfferedFiles } from './files/offered-files.ts';
+import { sendBody } from './send-body.ts';
+import { watchIdle } from './watch-idle.ts';
+
+export interface ExchangeOptions {
+  ctx: GatewayContext;
+  upstream: Upstream;
+  instance: Instance;
+  /** Names it to the instance. */
+  attempt: string;
+  /** What the instance may offer instead of the answer's body; undefined: it is to send the bytes. */
+  files: OfferedFiles | undefined;
+  /** Called with the upstream's status before the headers go out. */
+  onStatus: ((status: number) => void) | undefined;
+}
+
+/** Why there was no answer, and whether another instance may be asked. */
+export interface Failure {
+  cause: Error;
+  repeatable: boolean;
+  /** Whether the instance may have seen something of it. */
+  sent: boolean;
+  /** Whether the instance has said itself that it took nothing. */
+  refused: boolean;
+  /** Whether the instance answered with a file that is of no use. */
+  useless: boolean;
+}
+
+/** One request at one instance, its body streamed there, the answer streamed back. */
+export interface Exchanges {
+  /** Resolves when the exchange is over, with the reason if there was no answer. */
+  run(options: ExchangeOptions): Promise<Failure | undefined>;
+}
+
+interface Exchange extends ExchangeOptions {
+  outgoing?: ClientRequest;
+  /** True once the instance may have seen something of it. */
+  sent: boolean;
+  stopWatching?: () => void;
+  fail(failure: Pick<Failure, 'cause' | 'repeatable'> & Partial<Failure>): void;
+}
+
+/**
+ * @param prefix prepended to the paths in Location and Link
+ * @param idle milliseconds without a byte after which a transfer is given up
+ */
+export function createExchanges({ prefix, idle }: { prefix: string; idle: number }): Exchanges {
+  const proxy = httpProxy.createProxyServer({ selfHandleResponse: true });
+  const exchanges = new WeakMap<IncomingMessage, Exchange>();
+
+  proxy.on('proxyReq', (outgoing: ClientRequest, request, response) => {
+    const exchange = exchanges.get(request);
+    if (exchange === undefined) {
+      outgoing.destroy();
+      return;
+    }
+    exchange.outgoing = outgoing;
+    if (!outgoing.headersSent) addHeaders(exchange, outgoing);
+    // The upstream may refuse by the headers alone, and must not wait for a slow first byte.
+    if (hasUnreadBody(request)) outgoing.flushHeaders();
+    // A client that leaves takes its upstream request with it.
+    const leave = () => outgoing.destroy();
+    response.once('close', leave);
+    outgoing.once('close', () => response.off('close', leave));
+    exchange.stopWatching = watchIdle(request, response, outgoing, idle);
+    watchInstance(exchange.instance, outgoing, idle);
+  });
+
+  proxy.on('proxyRes', (incoming: IncomingMessage, request, response) => {
+    const exchange = exchanges.get(request);
+    const { refused, file } = internalHeaders;
+    if (exchange === undefined) response.destroy();
+    else if (incoming.headers[refused] !== undefined) beRefused(exchange);
+    else if (incoming.headers[file] !== undefined) void sendOffered(exchange, incoming, response);
+    else relay(exchange, incoming, request, response);
+  });
+
+  function relay(
+    { ctx, outgoing, onStatus }: Exchange,
+    incoming: IncomingMessage,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): void {
+    const status = incoming.statusCode ?? 502;
+    onStatus?.(status);
+    ctx.status = status;
+    copyHeaders(incoming, response);
+    addPrefix(response, prefix);
+    const early = hasUnreadBody(request);
+    if (early) {
+      request.unpipe();
+      closeAfter(response);
+    }
+    response.flushHeaders();
+    // A broken transfer shows as a broken connection, never as an answer that looks whole.
+    incoming.on('error', () => response.destroy());
+    incoming.on('aborted', () => response.destroy());
+    response.on('error', () => incoming.destroy());
+    incoming.pipe(response, { end: false });
+    incoming.once('end', () => {
+      if (early) {
+        // The upstream goes on reading until we hang up, so that its answer is never lost.
+        outgoing?.destroy();
+        void endEarly(request, response, clientDrain);
+      } else response.end();
+    });
+  }
+
+  /** Answers with the file that the instance offers instead of a body. */
+  async function sendOffered(
+    { ctx, files, fail, onStatus }: Exchange,
+    incoming: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    incoming.resume();
+    try {
+      if (files === undefined) throw new Error('it offers a file, and was not asked for one');
+      const answer = await files.open(incoming, ctx);
+      await answer.send(response, () => {
+        const status = incoming.statusCode ?? 502;
+        onStatus?.(status);
+        ctx.status = status;
+        copyHeaders(incoming, response);
+      });
+    } catch (error) {
+      fail({ cause: error as Error, repeatable: true, useless: true });
+    }
+  }
+
+  return {
+    async run(options) {
+      const { ctx, instance } = options;
+      instance.inFlight += 1;
+      try {
+        return await new Promise<Failure | undefined>((resolve) => {
+          const over = () => resolve(undefined);
+          ctx.res.once('close', over);
+          const exchange: Exchange = {
+            ...options,
+            sent: false,
+            fail(failure) {
+              ctx.res.off('close', over);
+              exchange.stopWatching?.();
+              resolve({ sent: exchange.sent, refused: false, useless: false, ...failure });
+            },
+          };
+          exchanges.set(ctx.req, exchange);
+          const body = sendBody(ctx.req, () => {
+            exchange.sent = true;
+          });
+          const { target, agent } = instance;
+          const how = { target: target as never, agent, buffer: body };
+          proxy.web(ctx.req, ctx.res, how, (cause) => {
+            // After the answer began, what became of the request body no longer matters.
+            if (ctx.res.headersSent || ctx.res.destroyed || ctx.req.socket.destroyed) return;
+            exchange.fail({ cause, repeatable: isHarmless(ctx) || !exchange.sent });
+          });
+        });
+      } finally {
+        instance.inFlight -= 1;
+      }
+    },
+  };
+}
+
+/** The instance says that it takes nothing of it, since it stops. */
+function beRefused({ ctx, fail, outgoing }: Exchange): void {
+  fail({ cause: new Error('it is stopping'), repeatable: !hasBody(ctx.req), refused: true });
+  ctx.req.unpipe();
+  outgoing?.destroy();
+}
+
+/** What the instance is told by us, and by us only. */
+function addHeaders(exchange: Exchange, outgoing: ClientRequest): void {
+  const { attempt, files, instance } = exchange;
+  outgoing.setHeader(internalHeaders.attempt, attempt);
+  const tree = files?.nameFor(instance);
+  if (tree !== undefined) outgoing.setHeader(internalHeaders.tree, tree);
+  sign(exchange, outgoing);
+}
+
+/** Whether a request changes nothing, so that it may be carried out late, or twice. */
+export function isHarmless({ method }: GatewayContext): boolean {
+  return method === 'GET' || method === 'HEAD';
+}
+
+/** Shows the instance that we are one of its own. */
+function sign({ upstream, ctx }: Exchange, outgoing: ClientRequest): void {
+  if (upstream.signer === undefined) return;
+  const { method, path: url } = outgoing;
+  const signature = upstream.signer.sign({ method, url, headers: ctx.req.headers });
+  outgoing.setHeader(internalHeaders.signature, signature);
+}
+
+/**
+ * Gives up what an instance keeps waiting that stopped answering altogether: at once where it has said
+ * nothing yet, else when nothing comes for `idle` milliseconds.
+ */
+function watchInstance({ down }: Instance, outgoing: ClientRequest, idle: number): void {
+  let answering: IncomingMessage | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  const giveUp = () => outgoing.destroy(new Error('it stopped answering'));
+  const onDown = () => {
+    if (answering === undefined) giveUp();
+    else timer = setTimeout(giveUp, idle);
+  };
+  outgoing.once('response', (incoming) => {
+    answering = incoming;
+    incoming.on('data', () => timer?.refresh());
+  });
+  down.signal.addEventListener('abort', onDown, { once: true });
+  if (down.signal.aborted) onDown();
+  outgoing.once('close', () => {
+    clearTimeout(timer);
+    down.signal.removeEventListener('abort', onDown);
+  });
+}
+
+/** The upstream's headers as it spelt them, without its connection's own and without internal ones. */
+function copyHeaders(incoming: IncomingMessage, response: ServerResponse): void {
+  const strip = new Set([...namesToStrip(incoming.headers), internalHeaders.requestId]);
+  for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
+    const name = incoming.rawHeaders[index] ?? '';
+    const value = incoming.headers[name.toLowerCase()];
+    if (!strip.has(name.toLowerCase()) && value !== undefined) response.setHeader(name, value);
+  }
+}
+
+/** The upstream knows no prefix; the paths it answers with are the client's only with it. */
+function addPrefix(response: ServerResponse, prefix: string): void {
+  if (prefix === '') return;
+  const location = response.getHeader('location');
+  if (typeof location === 'string' && location.startsWith('/')) {
+    response.setHeader('Location', prefix + location);
+  }
+  const link = response.getHeader('link');
+  if (typeof link === 'string') response.setHeader('Link', link.replace(/^<\//, `<${prefix}/`));
+}

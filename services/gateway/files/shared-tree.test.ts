@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import type { Instance } from '#libs/internal/instance.ts';
+import { createRecordingLog } from '../../../test/support/recording-log.ts';
+import { createTemporaryFolder } from '../../../test/support/temporary-folder.ts';
+import { createSharedTree } from './shared-tree.ts';
+
+const near = { target: { socketPath: '/core.sock' } } as unknown as Instance;
+const far = { target: { host: '192.0.2.1' } } as unknown as Instance;
+const path = `blobs/sha256/ab/${'ab'.repeat(32)}/data`;
+
+test('a tree that is told to be shared is asked for of all cores', async () => {
+  const { log } = createRecordingLog();
+  const tree = createSharedTree('/nowhere', 'on', log);
+  assert.deepEqual([tree.nameFor(near), tree.nameFor(far)], ['*', '*']);
+});
+
+test('files that are not ours to read are not asked for again for a while, and that is told once', async () => {
+  await using folder = await createTemporaryFolder();
+  const file = join(folder.path, path);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, 'x');
+  await chmod(folder.path, 0o755);
+  await chmod(file, 0);
+  const { log, messages } = createRecordingLog();
+  const tree = createSharedTree(folder.path, 'on', log);
+  assert.equal(tree.nameFor(near), '*');
+  // Root may read everything.
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot) process.seteuid?.(65_534);
+  try {
+    for (let attempt = 0; attempt < 2; attempt += 1) {
+      await assert.rejects(tree.open({ path, size: 1, ranges: [] }), { code: 'EACCES' });
+    }
+  } finally {
+    if (isRoot) process.seteuid?.(0);
+  }
+  assert.equal(tree.nameFor(near), undefined);
+  assert.equal(messages().filter((line) => line.includes('the cores send them')).length, 1);
+});

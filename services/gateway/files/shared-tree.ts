@@ -1,0 +1,79 @@
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { FileOffer } from '#libs/http/file-offer.ts';
+import type { Instance } from '#libs/internal/instance.ts';
+import { anyTree, treeIdentity } from '#libs/internal/tree-identity.ts';
+import type { Logger } from '#libs/log/logger.ts';
+
+/** The storage tree of the cores, where this gateway can read it. */
+export interface SharedTree {
+  /** What to tell a core so that it offers its files; undefined for one that has another tree, as far as we know. */
+  nameFor(instance: Instance): string | undefined;
+  /**
+   * Opens a file that was offered.
+   * @throws Error if it is not there any more, is not what was offered, or may not be read
+   */
+  open(offer: FileOffer): Promise<FileHandle>;
+}
+
+/** Milliseconds between two looks at a folder that was not there. */
+const lookEvery = 1000;
+/** Milliseconds for which nothing is asked for after a file that is not ours to read. */
+const refusedFor = 60_000;
+/** Errors of files that this process may not read. */
+const refusals: ReadonlySet<string> = new Set(['EACCES', 'EPERM']);
+
+/**
+ * @param folder of the tree, absolute; a core that starts beside us may be about to make it
+ * @param offload `auto`: cores of this machine, which compare the folder; `on`: all, as whoever configured it knows
+ */
+export function createSharedTree(folder: string, offload: 'auto' | 'on', log: Logger): SharedTree {
+  let name = offload === 'on' ? anyTree : undefined;
+  let lookedAt = -lookEvery;
+  let refusedAt = Number.NEGATIVE_INFINITY;
+  let isTold = false;
+
+  function look(): void {
+    const now = performance.now();
+    if (now - lookedAt < lookEvery) return;
+    lookedAt = now;
+    void treeIdentity(folder).then((found) => {
+      name = found;
+    });
+  }
+
+  function beRefused(error: Error): void {
+    refusedAt = performance.now();
+    if (!isTold) log.warn({ err: error }, 'blobs cannot be read here; the cores send them');
+    isTold = true;
+  }
+
+  return {
+    nameFor({ target }) {
+      // Only processes of one kernel mean the same by a device and an inode.
+      if (offload === 'auto' && target.socketPath == null) return undefined;
+      if (performance.now() - refusedAt < refusedFor) return undefined;
+      if (name === undefined) look();
+      return name;
+    },
+
+    async open({ path, size }) {
+      const flags = constants.O_RDONLY | constants.O_NOFOLLOW;
+      const handle = await open(join(folder, path), flags).catch((error: NodeJS.ErrnoException) => {
+        if (refusals.has(error.code ?? '')) beRefused(error);
+        throw error;
+      });
+      try {
+        const found = await handle.stat();
+        if (!found.isFile() || found.size !== size) {
+          throw new Error(`${path} has ${found.size} bytes where the core has ${size}`);
+        }
+        return handle;
+      } catch (error) {
+        await handle.close();
+        throw error;
+      }
+    },
+  };
+}
