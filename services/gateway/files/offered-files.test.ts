@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdir, readdir, readlink, symlink, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readlink, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type FileOffer, formatFileOffer } from '#libs/http/file-offer.ts';
 import { treeIdentity } from '#libs/internal/tree-identity.ts';
 import { type Gateway, type GatewaySetup, startGateway } from '../../../test/support/gateway.ts';
 import { rawClient } from '../../../test/support/raw-client.ts';
+import { mustRun } from '../../../test/support/run.ts';
 import { type Act, answer } from '../../../test/support/scripted-peer.ts';
 import {
   createTemporaryFolder,
@@ -108,6 +109,13 @@ describe('a file that a core offers', () => {
         return other;
       },
     ],
+    [
+      'is no file',
+      async () => {
+        await rm(join(tree.path, path));
+        await mustRun('mkfifo', [join(tree.path, path)]);
+      },
+    ],
     ['is no blob', async () => '../../../etc/passwd'],
     ['lies elsewhere', async () => `blobs/sha256/../../${path}`],
     ['is in another folder than its digits say', async () => path.replace('/ab/', '/ac/')],
@@ -119,6 +127,7 @@ describe('a file that a core offers', () => {
       const got = await gateway.send('GET', blob);
       assert.deepEqual([got.status, got.text], [200, 'from the core']);
       assert.deepEqual(trees(), [trees()[0], undefined]);
+      assert.equal(gateway.budgets.downloads.used, 0);
     });
   }
 

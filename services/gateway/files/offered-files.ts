@@ -38,7 +38,11 @@ export function createOfferedFiles(tree: SharedTree, downloads: Budget): Offered
         { signal: whileClientWaits(ctx.res) },
       );
       disposeWithAnswer(ctx.res, lease);
-      const handle = await tree.open(offer);
+      const handle = await tree.open(offer).catch((error: unknown) => {
+        // The core takes memory of its own to send it.
+        lease[Symbol.dispose]();
+        throw error;
+      });
       return {
         async send(response, setHeaders) {
           try {

@@ -59,7 +59,8 @@ export function createSharedTree(folder: string, offload: 'auto' | 'on', log: Lo
     },
 
     async open({ path, size }) {
-      const flags = constants.O_RDONLY | constants.O_NOFOLLOW;
+      // What is no file, such as a FIFO, would have the open wait.
+      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
       const handle = await open(join(folder, path), flags).catch((error: NodeJS.ErrnoException) => {
         if (refusals.has(error.code ?? '')) beRefused(error);
         throw error;
