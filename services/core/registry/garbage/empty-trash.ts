@@ -6,7 +6,7 @@ import { type Discardable, keyOf, placeOf } from '../discardable.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
 import { readAll } from '../small-files.ts';
-import type { Epoch } from './epoch.ts';
+import { type Epoch, epochBegan } from './epoch.ts';
 import { namedDigests } from './named-digests.ts';
 import type { Trash } from './trash.ts';
 
@@ -45,9 +45,12 @@ export async function emptyTrash(
   epochs: readonly Epoch[],
   { olderThan, needed, onExpired, signal }: EmptyOptions,
 ): Promise<void> {
+  /** What became young before it came to the trash was young for another reason. */
+  const wantedSince = (epoch: Epoch) =>
+    new Date(Math.max(olderThan.getTime(), epochBegan(epoch).getTime()));
   const expire = async (epoch: Epoch, item: Discardable) => {
     signal?.throwIfAborted();
-    const size = await trash.expire(epoch, item, olderThan);
+    const size = await trash.expire(epoch, item, wantedSince(epoch));
     if (size !== undefined) onExpired(size);
   };
   const referrers = createReferrersIndex(driver);
@@ -76,7 +79,7 @@ export async function emptyTrash(
   const stuck = new Set<Digest>(needed);
   const ordered = await inOrder(manifests, (item) => [...subjectsOf(item), ...indexesOf(item)]);
   for (const { epoch, item } of ordered) {
-    if (await trash.isWanted(epoch, item, olderThan)) stuck.add(item.digest);
+    if (await trash.isWanted(epoch, item, wantedSince(epoch))) stuck.add(item.digest);
     if (await holdsAny(trash, subjectsOf(item))) {
       // Somebody brought its subject back, or still may.
       const restored = await trash.restore(item, 'read');

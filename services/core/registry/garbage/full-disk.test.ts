@@ -122,4 +122,16 @@ describeEachStorage('a collection on a full disk', (open) => {
     assert.equal((await core.send('GET', path)).status, 200);
     for (const one of image.blobs) assert.equal(await blob(one), 200);
   });
+
+  test('does not take for wanted what was pushed shortly before it came to the trash', async () => {
+    await pushBlob(core, app, makeLayer(1000));
+    await sleep(20);
+    const at = (delay: number, after: number) =>
+      collectGarbage(driver, {
+        ...{ untagged: true, dryRun: false, delay, grace: 1 },
+        now: () => new Date(Date.now() + after),
+      });
+    await at(1, 0);
+    assert.equal((await at(10 * later, later)).freed.items, 2);
+  });
 });
