@@ -80,9 +80,8 @@ export async function eachInTurn<Item, Result>(
   const results: Result[] = [];
   const goOn = () => {
     const startedAt = performance.now();
-    for (const item of items.slice(results.length)) {
-      results.push(work(item));
-      if (performance.now() - startedAt > brief) return;
+    while (results.length < items.length && performance.now() - startedAt <= brief) {
+      results.push(work(items[results.length] as Item));
     }
   };
   options.signal?.throwIfAborted();

@@ -33,7 +33,7 @@ export function createOfferedFiles(tree: SharedTree, downloads: Budget): Offered
       if (offer === undefined) throw new Error('the core offers what is no blob');
       const { lease, pieceSize } = await takeTransferBuffers(
         downloads,
-        partiesOf(ctx.state.client),
+        partiesOf(ctx.state.client, ctx.state.access.subject),
         lengthOf(offer),
         { signal: whileClientWaits(ctx.res) },
       );

@@ -17,8 +17,8 @@ export interface SharedTree {
   open(offer: FileOffer): Promise<FileHandle>;
 }
 
-/** Milliseconds between two looks at a folder that was not there. */
-const lookEvery = 1000;
+/** Milliseconds between two looks at a folder: one that was not there, and one that somebody may put back from elsewhere. */
+const lookEvery = { absent: 1000, known: 60_000 } as const;
 /** Milliseconds for which nothing is asked for after a file that is not ours to read. */
 const refusedFor = 60_000;
 /** Errors of files that this process may not read. */
@@ -30,13 +30,13 @@ const refusals: ReadonlySet<string> = new Set(['EACCES', 'EPERM']);
  */
 export function createSharedTree(folder: string, offload: 'auto' | 'on', log: Logger): SharedTree {
   let name = offload === 'on' ? anyTree : undefined;
-  let lookedAt = -lookEvery;
+  let lookedAt = Number.NEGATIVE_INFINITY;
   let refusedAt = Number.NEGATIVE_INFINITY;
   let isTold = false;
 
   function look(): void {
     const now = performance.now();
-    if (now - lookedAt < lookEvery) return;
+    if (now - lookedAt < (name === undefined ? lookEvery.absent : lookEvery.known)) return;
     lookedAt = now;
     void treeIdentity(folder).then((found) => {
       name = found;
@@ -54,7 +54,7 @@ export function createSharedTree(folder: string, offload: 'auto' | 'on', log: Lo
       // Only processes of one kernel mean the same by a device and an inode.
       if (offload === 'auto' && target.socketPath == null) return undefined;
       if (performance.now() - refusedAt < refusedFor) return undefined;
-      if (name === undefined) look();
+      if (offload === 'auto') look();
       return name;
     },
 

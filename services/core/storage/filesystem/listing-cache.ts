@@ -37,7 +37,7 @@ export class ListingCache {
   /** Directories that had more names than are kept. */
   readonly #huge = new LRUCache<string, true>({ max: 1000 });
   /** Settled when no large directory is being read. */
-  #largeRead: Promise<unknown> = Promise.resolve();
+  #largeRead: Promise<void> = Promise.resolve();
 
   readonly #names: number;
   readonly #readNames: (path: string) => Promise<string[]>;
@@ -106,7 +106,11 @@ export class ListingCache {
 
   async #inTurn<T>(read: () => Promise<T>): Promise<T> {
     const reading = this.#largeRead.then(read);
-    this.#largeRead = reading.catch(() => {});
+    // Its end only: the names are not to stay for those who wait.
+    this.#largeRead = reading.then(
+      () => {},
+      () => {},
+    );
     return await reading;
   }
 
