@@ -1,5 +1,6 @@
 import { formatDuration } from '#libs/values/duration.ts';
-import { type CollectReport, collectGarbage } from '../registry/garbage/collect.ts';
+import { collectGarbage } from '../registry/garbage/collect.ts';
+import type { CollectReport } from '../registry/garbage/collection.ts';
 import { epochLength } from '../registry/garbage/epoch.ts';
 import { openStorage } from './open-storage.ts';
 import { counted, createProgressLine, formatBytes } from './progress.ts';

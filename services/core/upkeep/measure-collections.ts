@@ -1,5 +1,5 @@
 import type { Metrics } from '#libs/metrics/metrics.ts';
-import type { CollectReport } from '../registry/garbage/collect.ts';
+import type { CollectReport } from '../registry/garbage/collection.ts';
 
 /** Notes what the collections of this core did; those of the command are its own. */
 export interface CollectionMeasures {

@@ -21,7 +21,8 @@ import { createSteppingDriver } from '../../../../test/support/stepping-driver.t
 import { createTemporaryFolder } from '../../../../test/support/temporary-folder.ts';
 import { createFilesystemDriver } from '../../storage/filesystem/filesystem.ts';
 import { paths } from '../paths.ts';
-import { type CollectOptions, collectGarbage } from './collect.ts';
+import { collectGarbage } from './collect.ts';
+import type { CollectOptions } from './collection.ts';
 
 const app = 'team/app';
 const day = 24 * 60 * 60 * 1000;

@@ -20,7 +20,8 @@ import {
 import { createSteppingDriver, type Step } from '../../../../test/support/stepping-driver.ts';
 import { StorageError } from '../../storage/driver.ts';
 import { paths } from '../paths.ts';
-import { type CollectOptions, collectGarbage } from './collect.ts';
+import { collectGarbage } from './collect.ts';
+import type { CollectOptions } from './collection.ts';
 
 const app = 'team/app';
 const day = 24 * 60 * 60 * 1000;
