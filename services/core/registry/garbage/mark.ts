@@ -3,11 +3,16 @@ import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
 import { type Discardable, keyOf, placeOf } from '../discardable.ts';
-import { findBytes, readLinkOrRestore } from '../find-stored.ts';
 import { paths } from '../paths.ts';
 import { createReferrersIndex, type ReferrerEntry } from '../referrers-index.ts';
-import { readAll, readLink } from '../small-files.ts';
-import { namedDigests } from './named-digests.ts';
+import { readLink } from '../small-files.ts';
+import {
+  isYoung,
+  keepManifests,
+  type MarkOptions,
+  type Revision,
+  readRevisions,
+} from './keep-manifests.ts';
 import type { Trash } from './trash.ts';
 
 /** What a repository needs of what it has, and what it does not. */
@@ -29,20 +34,6 @@ export interface MarkedRepository {
   stuck: Set<Digest>;
   /** Nothing would be left but folders. */
   empty: boolean;
-}
-
-export interface MarkOptions {
-  /** Also manifests that no tag, index or subject keeps are garbage. */
-  untagged: boolean;
-  /** Only what is older than this is garbage. */
-  olderThan: Date;
-  /** What lies in the trash, by {@link keyOf}: what is needed of it comes back. */
-  trashed: ReadonlySet<string>;
-}
-
-interface Revision {
-  target: Digest;
-  names: ReturnType<typeof namedDigests>;
 }
 
 /** Finds out what a repository needs; what it needs and lies in the trash comes back. */
@@ -118,108 +109,6 @@ export async function markRepository(
   };
 }
 
-/**
- * The manifests of a repository, and those of them whose link is torn: what is to become of these is a person's to judge,
- * and until then nothing goes that they need, as far as their folder's name tells.
- */
-async function readRevisions(
-  driver: StorageDriver,
-  trash: Trash,
-  repository: RepositoryName,
-): Promise<{ revisions: Map<Digest, Revision>; torn: Set<Digest> }> {
-  const revisions = new Map<Digest, Revision>();
-  const torn = new Set<Digest>();
-  for await (const digest of digestsIn(driver, paths.revisions(repository))) {
-    const link = paths.revisionLink(repository, digest);
-    const target = await readLink(driver, link);
-    if (target === undefined) {
-      if ((await ifPresent(driver.stat(link))) === undefined) continue;
-      torn.add(digest);
-    }
-    revisions.set(digest, await readRevision(driver, trash, target ?? digest));
-  }
-  return { revisions, torn };
-}
-
-async function readRevision(
-  driver: StorageDriver,
-  trash: Trash,
-  target: Digest,
-): Promise<Revision> {
-  // Its bytes must be seen, wherever they are: what it names depends on them.
-  const found = await findBytes(driver, trash, target, 'read');
-  const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
-  return { target, names: namedDigests(bytes ?? Buffer.alloc(0)) };
-}
-
-interface KeepOptions extends MarkOptions {
-  revisions: ReadonlyMap<Digest, Revision>;
-  torn: ReadonlySet<Digest>;
-  entries: readonly ReferrerEntry[];
-  /** Brings back what lies in the trash, as far as it can. */
-  restore(item: Discardable): Promise<void>;
-}
-
-/**
- * The manifests that stay: all, or those that a tag points at, with what they name and what is about
- * them, as far as it goes.
- */
-async function keepManifests(
-  driver: StorageDriver,
-  trash: Trash,
-  repository: RepositoryName,
-  { untagged, olderThan, trashed, revisions, torn, entries, restore }: KeepOptions,
-): Promise<Map<Digest, Revision>> {
-  const kept = new Map<Digest, Revision>();
-  const about = new Map<Digest, Digest[]>();
-  const addReferrer = (subject: Digest, digest: Digest) => {
-    const known = about.get(subject);
-    if (known === undefined) about.set(subject, [digest]);
-    else known.push(digest);
-  };
-  for (const [digest, { names }] of revisions) {
-    if (names.subject !== undefined) addReferrer(names.subject, digest);
-  }
-  // What went to the trash with its subject comes back with it.
-  for (const { subject, digest } of entries) {
-    if (trashed.has(keyOf({ kind: 'manifest', repository, digest }))) addReferrer(subject, digest);
-  }
-  /** A manifest by its digest, fetched from the trash if it is there. */
-  const find = async (digest: Digest): Promise<Revision | undefined> => {
-    const known = revisions.get(digest);
-    const item = { kind: 'manifest', repository, digest } as const;
-    if (known !== undefined || !trashed.has(keyOf(item))) return known;
-    await restore(item);
-    const target = await readLinkOrRestore(driver, trash, item, 'read');
-    return target === undefined ? undefined : await readRevision(driver, trash, target);
-  };
-
-  const roots = new Set<Digest>(torn);
-  for (const name of await driver.list(paths.tags(repository))) {
-    const digest = isTag(name)
-      ? await readLink(driver, paths.tagCurrent(repository, name))
-      : undefined;
-    if (digest !== undefined) roots.add(digest);
-  }
-  for (const digest of revisions.keys()) {
-    const link = paths.revisionLink(repository, digest);
-    if (!untagged || (await isYoung(driver, link, olderThan))) roots.add(digest);
-  }
-  const queue = [...roots];
-  const seen = new Set(queue);
-  for (let digest = queue.pop(); digest !== undefined; digest = queue.pop()) {
-    const revision = await find(digest);
-    if (revision === undefined) continue;
-    kept.set(digest, revision);
-    for (const next of [...revision.names.all, ...(about.get(digest) ?? [])]) {
-      if (seen.has(next)) continue;
-      seen.add(next);
-      queue.push(next);
-    }
-  }
-  return kept;
-}
-
 /** A push or a collection that ended half way may have left them out, or a registry that knows no such index. */
 function findMissingReferrers(
   kept: ReadonlyMap<Digest, Revision>,
@@ -268,14 +157,4 @@ async function findStaleTags(
     if (!(await isYoung(driver, paths.tag(repository, tag), olderThan))) stale.push(tag);
   }
   return stale;
-}
-
-/** True for what is not older, and for what is gone meanwhile. */
-async function isYoung(
-  driver: StorageDriver,
-  path: ReturnType<typeof paths.layerLink>,
-  olderThan: Date,
-): Promise<boolean> {
-  const info = await ifPresent(driver.stat(path));
-  return info === undefined || info.modified >= olderThan;
 }
