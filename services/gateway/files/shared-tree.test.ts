@@ -3,6 +3,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { Instance } from '#libs/internal/instance.ts';
+import { treeIdentity } from '#libs/internal/tree-identity.ts';
 import { createRecordingLog } from '../../../test/support/recording-log.ts';
 import { createTemporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { createSharedTree } from './shared-tree.ts';
@@ -39,4 +40,13 @@ test('files that are not ours to read are not asked for again for a while, and t
   }
   assert.equal(tree.nameFor(near), undefined);
   assert.equal(messages().filter((line) => line.includes('the cores send them')).length, 1);
+});
+
+test('a tree is known before anybody asks for a blob, by device and inode, to cores of this machine', async () => {
+  await using folder = await createTemporaryFolder();
+  const { log } = createRecordingLog();
+  const tree = createSharedTree(folder.path, 'auto', log);
+  const name = await treeIdentity(folder.path);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual([tree.nameFor(near), tree.nameFor(far)], [name, undefined]);
 });

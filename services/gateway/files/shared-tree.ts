@@ -49,6 +49,9 @@ export function createSharedTree(folder: string, offload: 'auto' | 'on', log: Lo
     isTold = true;
   }
 
+  // So that the first blob that is asked for is read here as well.
+  if (offload === 'auto') look();
+
   return {
     nameFor({ target }) {
       // Only processes of one kernel mean the same by a device and an inode.
