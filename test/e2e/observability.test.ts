@@ -6,51 +6,14 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { startConfigured } from '../support/configured-stack.ts';
-import { type Exposition, parseExposition } from '../support/exposition.ts';
+import type { Exposition } from '../support/exposition.ts';
 import { freePort } from '../support/free-port.ts';
-import { http2Client } from '../support/http2-client.ts';
 import { makeImage, makeLayer } from '../support/images.ts';
+import { ask, basic, push, scrapeFrom, startObserved } from '../support/observed-stack.ts';
 import { run } from '../support/run.ts';
 import { spawn } from '../support/spawn.ts';
 import { launcher, type Stack, servicePids } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
-
-const user = { alice: 'a good password' };
-const basic = { Authorization: `Basic ${btoa('alice:a good password')}` };
-
-/** A stack with the debug server of the original's configuration. */
-async function startObserved(
-  more: (dir: string) => Record<string, unknown> = () => ({}),
-): Promise<{ stack: Stack; debug: string }> {
-  const port = await freePort();
-  const stack = await startConfigured({
-    users: user,
-    http: { debug: { addr: `127.0.0.1:${port}`, prometheus: { enabled: true } } },
-    sections: more,
-  });
-  return { stack, debug: `http://127.0.0.1:${port}` };
-}
-
-const ask = async (url: string) => {
-  const answer = await fetch(url);
-  return {
-    status: answer.status,
-    text: await answer.text(),
-    type: answer.headers.get('content-type'),
-  };
-};
-const scrapeFrom = async (debug: string): Promise<Exposition> => {
-  const { status, text, type } = await ask(`${debug}/metrics`);
-  assert.equal(status, 200, text);
-  assert.equal(type, 'text/plain; version=0.0.4; charset=utf-8');
-  return parseExposition(text);
-};
-
-async function push(stack: Stack, name: string, bytes: Buffer, digest: string): Promise<void> {
-  const url = `${stack.url}/v2/${name}/blobs/uploads/?digest=${digest}`;
-  const answer = await fetch(url, { method: 'POST', headers: basic, body: new Uint8Array(bytes) });
-  assert.equal(answer.status, 201, await answer.text());
-}
 
 async function healthOf(
   debug: string,
@@ -123,7 +86,8 @@ describe('one machine with http.debug', () => {
         grown(`portcullis_http_${way}_bytes_total`, { process, route });
       assert.equal(bytes('received', 'startUpload'), 300_030);
       assert.equal(bytes('received', 'putManifest'), image.bytes.length);
-      assert.equal(bytes('sent', 'getBlob'), 300_000);
+      // The gateway reads the blob from the tree that it shares with the core.
+      assert.equal(bytes('sent', 'getBlob'), process === 'gateway' ? 300_000 : 0, process);
       assert.equal(bytes('sent', 'getManifest'), 0, 'a HEAD has no body');
     }
     assert.equal(grown(requests, { process: 'gateway', route: 'other', status: '404' }), 1);
@@ -136,7 +100,7 @@ describe('one machine with http.debug', () => {
     );
     assert.equal(grown('portcullis_logins_refused_total'), 1);
     const operation = 'portcullis_storage_operation_duration_seconds_count';
-    for (const one of ['put', 'move', 'read', 'write', 'sync']) {
+    for (const one of ['put', 'move', 'write', 'sync']) {
       assert.ok(grown(operation, { operation: one }) > 0, one);
     }
     assert.ok(grown('portcullis_storage_errors_total', { code: 'not-found' }) > 0);
@@ -262,41 +226,6 @@ describe('one machine with http.debug', () => {
       assert.equal((await ask(stack.url + path)).status, 404, path);
     }
   });
-});
-
-test('over HTTP/2 and TLS the same is counted, and no word a client invents is a series', async () => {
-  const port = await freePort();
-  const stack = await startConfigured({
-    tls: true,
-    http: {
-      debug: { addr: `127.0.0.1:${port}`, prometheus: { enabled: true } },
-      http2: { disabled: false },
-    },
-  });
-  const client = await http2Client(stack);
-  try {
-    const { bytes, descriptor } = makeLayer(500_000);
-    const push = `/v2/app/blobs/uploads/?digest=${descriptor.digest}`;
-    assert.equal((await client.ask('POST', push, { body: bytes })).status, 201);
-    const pulled = await client.ask('GET', `/v2/app/blobs/${descriptor.digest}`);
-    assert.equal(pulled.body.length, 500_000);
-    assert.equal((await client.ask('INVENTED', '/v2/app/tags/list')).status, 405);
-    const gateway = { process: 'gateway' };
-    const scraped = await waitFor('the last request to be counted', async () => {
-      const now = await scrapeFrom(`http://127.0.0.1:${port}`);
-      return (
-        now.sum('portcullis_http_requests_total', { ...gateway, method: 'other' }) === 1 && now
-      );
-    });
-    const bytesOf = (way: string, route: string) =>
-      scraped.sum(`portcullis_http_${way}_bytes_total`, { ...gateway, route });
-    assert.equal(bytesOf('received', 'startUpload'), 500_000);
-    assert.equal(bytesOf('sent', 'getBlob'), 500_000);
-    assert.equal(scraped.value('portcullis_http_requests_in_flight', gateway), 0);
-  } finally {
-    client.close();
-    await stack.remove();
-  }
 });
 
 describe('debug addresses', () => {
