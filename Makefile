@@ -25,7 +25,7 @@ install: node_modules/.installed ## what the project needs, from the lockfile
 
 .PHONY: run
 run: node_modules/.installed ## a registry with TLS, tokens and a first user (HOST=, PORT=, DIR=)
-	@$(if $(PORT),REGISTRY_HTTP_ADDR=:$(PORT)) exec ./bin/portcullis quickstart --dir '$(or $(DIR),data)' \
+	@$(if $(PORT),REGISTRY_HTTP_ADDR=:$(PORT)) exec ./bin/portcullis quickstart --dir '$(subst ','\'',$(or $(DIR),data))' \
 		$(foreach name,$(HOST),--host $(name)) $(if $(PORT),--port $(PORT))
 
 .PHONY: test

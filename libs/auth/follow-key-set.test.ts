@@ -62,6 +62,25 @@ test('keys that there are not are asked for once a second at most, whoever names
   assert.ok(asked() - before <= 2, `${asked() - before} times`);
 });
 
+test('a token service that begins to answer is noticed within a moment', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout', 'Date'] });
+  const { client } = tokenService([await publicKey('first')]);
+  let there = false;
+  const callAll: InternalClient['callAll'] = async (request) =>
+    there ? await client.callAll(request) : [];
+  const followed = followKeySet({ ...client, callAll }, createRecordingLog().log);
+  opened.push(followed);
+  for (let passed = 0; passed < 200; passed += 25) {
+    await new Promise(setImmediate);
+    t.mock.timers.tick(25);
+  }
+  assert.notEqual(followed.reason(), undefined);
+  there = true;
+  t.mock.timers.tick(200);
+  await new Promise(setImmediate);
+  assert.equal(followed.reason(), undefined);
+});
+
 test('a token service that comes a moment later is no news; one that stays away, or goes, is', async () => {
   const keys = [await publicKey('first')];
   const { client } = tokenService(keys);
@@ -80,6 +99,6 @@ test('a token service that comes a moment later is no news; one that stays away,
   assert.deepEqual(messages(), ['warn: auth does not answer; known keys stay in use']);
   const never = followKeySet({ ...client, callAll }, log);
   opened.push(never);
-  for (let look = 0; look < 11; look += 1) await never.refresh();
+  for (let look = 0; look < 15; look += 1) await never.refresh();
   assert.equal(messages()[1], 'warn: auth does not answer; no token can be checked');
 });

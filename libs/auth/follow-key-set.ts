@@ -7,10 +7,10 @@ import { KeysUnknownError, type TrustedKeys } from './verify.ts';
 
 /** Milliseconds between two looks at what auth says; bounds how long a removed user stays in. */
 const pollInterval = 2000;
-/** The same while nothing is known yet. */
-const firstInterval = 500;
+/** The same while nothing is known yet; doubles from the first on. */
+const firstInterval = { least: 25, most: 500 };
 /** Looks in vain at a start before it is said: the processes of one registry start side by side. */
-const quietLooks = 10;
+const quietLooks = 14;
 /** Milliseconds within which an unknown key id makes us ask at most once. */
 const refreshLimit = 1000;
 
@@ -79,11 +79,15 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
     await askOnce();
   }
 
-  void askOnce();
+  let pause = firstInterval.least;
+  let timer: NodeJS.Timeout;
   // As long as there are no keys, it is asked more often.
-  const timer = setInterval(() => {
+  function look(): void {
     if (find === undefined || Date.now() - lastAsked >= pollInterval) void askOnce();
-  }, firstInterval).unref();
+    timer = setTimeout(look, pause).unref();
+    pause = Math.min(firstInterval.most, pause * 2);
+  }
+  look();
 
   const keys: TrustedKeys = {
     async find(header) {
@@ -117,6 +121,6 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
     refresh,
     reason: () => (find === undefined ? 'no token service has answered yet' : undefined),
     policyVersion: () => keySet?.policyVersion ?? '',
-    close: () => clearInterval(timer),
+    close: () => clearTimeout(timer),
   };
 }

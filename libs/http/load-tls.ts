@@ -56,6 +56,11 @@ export async function loadTls(settings: TlsFiles): Promise<SecureContextOptions>
   const ciphers = settings.ciphers.map((name) => cipherNames.get(name) ?? name).join(':');
   const options: SecureContextOptions = { cert, key, minVersion: settings.minVersion };
   if (ciphers !== '') options.ciphers = ciphers;
+  if (isPrivateKey(cert) && !isPrivateKey(key)) {
+    throw new Error(
+      `http.tls: ${settings.certificate} holds a private key, and ${settings.key} none; are certificate and key swapped?`,
+    );
+  }
   try {
     createSecureContext(options);
   } catch (error) {
@@ -67,6 +72,8 @@ export async function loadTls(settings: TlsFiles): Promise<SecureContextOptions>
   }
   return options;
 }
+
+const isPrivateKey = (pem: Buffer) => /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(`${pem}`);
 
 /** Milliseconds before its end from which on a certificate is worth a word. */
 const shortly = 7 * 24 * 60 * 60 * 1000;

@@ -31,6 +31,20 @@ test('text is what distribution’s users know', () => {
   );
 });
 
+test('fields that are called as ours are stand behind fields., as logrus has it', () => {
+  let text = '';
+  const fields = { time: 'Y', msg: 'Z', level: 'none', process: 'P' };
+  const output = { write: (line: string) => (text += line) };
+  createLogger({ level: 'info', format: 'json', fields, process: 'core' }, output).info('x');
+  const { time, ...line } = JSON.parse(text) as Record<string, unknown>;
+  assert.match(String(time), /^\d{4}-/);
+  assert.equal(text.match(/"(?:time|msg|level|process)":/g)?.length, 4, text);
+  assert.deepEqual(
+    [line.msg, line.level, line.process, line['fields.time'], line['fields.msg']],
+    ['x', 'info', 'core', 'Y', 'Z'],
+  );
+});
+
 test('json and logstash are one object a line', () => {
   const json = JSON.parse(lineOf('json', (log) => log.warn('x'))) as Record<string, unknown>;
   assert.deepEqual([json.level, json.msg, json.service], ['warn', 'x', 'registry']);

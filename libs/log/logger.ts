@@ -37,7 +37,7 @@ export function createLogger(options: LogOptions, output?: DestinationStream): L
   return pino(
     {
       level,
-      base: { ...fields, process: name },
+      base: { ...apart(fields), process: name },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
       redact: { paths: secrets, censor: '***' },
@@ -45,6 +45,17 @@ export function createLogger(options: LogOptions, output?: DestinationStream): L
       serializers: { err: (error: Error) => describeError(error, level === 'debug') },
     },
     { write: (line) => void lines.write(formatLine(line, format)) },
+  );
+}
+
+/** What every line has by itself. */
+const ours: ReadonlySet<string> = new Set(['time', 'level', 'msg', 'process', 'err']);
+
+/** Fields with the name of one of ours stand behind `fields.`, as the original has it. */
+function apart(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const entries = Object.entries(fields);
+  return Object.fromEntries(
+    entries.map(([name, value]) => [ours.has(name) ? `fields.${name}` : name, value]),
   );
 }
 

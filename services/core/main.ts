@@ -67,9 +67,11 @@ async function startCore({
   readiness.require(health.reason);
   processStatus.addChecks(health.failing);
   const shared = redis !== undefined;
+  const storageLog =
+    settings.storage.driver === 'filesystem' ? log.child({ storage: settings.storage.root }) : log;
   const writes = readOnly
     ? undefined
-    : openWrites({ driver: storage, shared, readiness, metrics, log });
+    : openWrites({ driver: storage, shared, readiness, metrics, log: storageLog });
   const driver = writes?.driver ?? storage;
   const coordination = createCoordination(redis, log);
   const { locks } = coordination;

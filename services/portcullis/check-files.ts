@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs';
 import { existsSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { parseHtpasswd, saysNoAccounts } from '#libs/auth/htpasswd.ts';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
@@ -179,10 +179,23 @@ async function assertCanBeFolder(key: string, path: string): Promise<void> {
   for (let place = path; ; place = dirname(place)) {
     const found = await look(key, place);
     if (found === undefined && place !== dirname(place)) continue;
-    if (found?.isDirectory() !== false) return;
+    if (found?.isDirectory() !== false) {
+      if (place !== path && (await isOfKernel(place))) {
+        throw new Error(`${key}: ${path} cannot be made: nobody makes folders in ${place}`);
+      }
+      return;
+    }
     if (place === path) throw new Error(`${key}: ${path} is a file; name a folder`);
     throw new Error(`${key}: ${path} cannot be made: ${place} is a file`);
   }
+}
+
+/** The numbers of procfs and sysfs, in linux/magic.h. */
+const kernelFilesystems: ReadonlySet<number> = new Set([0x9fa0, 0x62656572]);
+
+/** Whether the kernel shows itself there as folders and files. */
+async function isOfKernel(path: string): Promise<boolean> {
+  return kernelFilesystems.has((await statfs(path)).type);
 }
 
 async function assertReadable(key: string, path: string): Promise<void> {

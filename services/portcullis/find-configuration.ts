@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { takeSettingsOf } from '#libs/config/environment.ts';
 import { namedByEnvironment, nameOfVariable } from '#libs/config/named-by-environment.ts';
 import { changeableByOthers } from '#libs/process/controlling-user.ts';
+import { nameOfUser } from '#libs/process/describe-system-error.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import {
   configurationOf,
@@ -38,9 +39,7 @@ export async function findConfiguration(named: string | undefined): Promise<stri
   }
   const running = await findRunning();
   if (running === undefined) {
-    throw new UsageError(
-      `no registry runs in this folder; name the one that is meant by --config ${exampleHere()} or PORTCULLIS_CONFIG`,
-    );
+    throw new UsageError(await describeNoneHere(exampleHere()));
   }
   return takeConfigurationOf(running);
 }
@@ -70,6 +69,20 @@ export async function findConfigurationToCheck(
   }
   const running = await findRunning();
   return running === undefined ? undefined : takeConfigurationOf(running);
+}
+
+/** That nothing of this user runs here, and who has something that runs somewhere. */
+export async function describeNoneHere(example = 'FILE'): Promise<string> {
+  const others = await describeOthers();
+  return `no registry ${others === undefined ? '' : 'of this user '}runs in this folder${others === undefined ? '' : ` (${others})`}; name the one that is meant by --config ${example} or PORTCULLIS_CONFIG`;
+}
+
+/** Whose registries run on this machine beside those of this user; undefined where there are none. */
+export async function describeOthers(): Promise<string | undefined> {
+  const others = (await listRunning()).filter(({ isTrusted }) => !isTrusted);
+  const [{ uid } = { uid: undefined }] = others;
+  if (uid === undefined) return undefined;
+  return `a registry of ${await nameOfUser(uid)} runs on this machine; run this as that user`;
 }
 
 /** A configuration that lies here, as `make run` leaves one, for who may have meant it. */

@@ -1,5 +1,6 @@
 import type { Command } from '@commander-js/extra-typings';
 import { CommanderError } from 'commander';
+import { describeSystemError } from '#libs/process/describe-system-error.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { type AnyCommand, fullName } from './command-line/command-tree.ts';
 import { watchOutput } from './standard-output.ts';
@@ -19,19 +20,13 @@ export async function runProgram(program: Command, args: readonly string[]): Pro
   } catch (error) {
     // It has said itself what is wrong, or printed what was asked for.
     if (error instanceof CommanderError) process.exitCode ??= error.exitCode === 0 ? 0 : 2;
-    else fail(error as Error, running);
+    else await fail(error as Error, running);
   }
 }
 
-function fail(error: Error, running: AnyCommand): void {
+async function fail(error: Error, running: AnyCommand): Promise<void> {
   const isUsage = error instanceof UsageError;
-  process.stderr.write(`portcullis: ${describeSystemError(error.message)}\n`);
+  process.stderr.write(`portcullis: ${await describeSystemError(error)}\n`);
   if (isUsage) process.stderr.write(`Try '${fullName(running)} --help'.\n`);
   process.exitCode = isUsage ? 2 : 1;
-}
-
-/** What Node says of a call to the system, as a sentence: `/x: permission denied`. Any other message as it is. */
-function describeSystemError(message: string): string {
-  const [, why, path] = /^E[A-Z]+: ([^,]+), \w+ '([^']+)'/.exec(message) ?? [];
-  return path === undefined ? message : `${path}: ${why}`;
 }

@@ -24,6 +24,8 @@ export interface RunningService extends CommandLine {
    * that looks like ours, and have a command of root act on a configuration of their own.
    */
   isTrusted: boolean;
+  /** Who it runs as; undefined where it has ended meanwhile. */
+  uid: number | undefined;
   /** The variables that it was started with and that set something of its configuration; none where it is not trusted. */
   environment: Readonly<Record<string, string>>;
 }
@@ -43,13 +45,14 @@ export async function listRunning(): Promise<RunningService[]> {
 async function lookAt(pid: string): Promise<RunningService | undefined> {
   const parsed = parseCommandLine(await wordsOf(pid));
   if (parsed === undefined) return undefined;
+  const uid = await uidOf(pid);
   if (pid === '1' || (await isRunByUs(pid))) {
     const [folder, variables] = await Promise.all([folderOf(pid), environmentOf(pid)]);
-    return { ...parsed, folder, isTrusted: true, environment: settingsIn(variables) };
+    return { ...parsed, uid, folder, isTrusted: true, environment: settingsIn(variables) };
   }
   return (
-    (await lookAtSupervised(pid, parsed)) ?? {
-      ...{ ...parsed, folder: await folderOf(pid), isTrusted: false, environment: {} },
+    (await lookAtSupervised(pid, parsed, uid)) ?? {
+      ...{ ...parsed, uid, folder: await folderOf(pid), isTrusted: false, environment: {} },
     }
   );
 }
@@ -61,6 +64,7 @@ async function lookAt(pid: string): Promise<RunningService | undefined> {
 async function lookAtSupervised(
   pid: string,
   { service, sockets }: CommandLine,
+  uid: number | undefined,
 ): Promise<RunningService | undefined> {
   const parent = (await statusOf(pid, 'PPid'))?.[0] ?? '0';
   const words = await wordsOf(parent);
@@ -69,7 +73,7 @@ async function lookAtSupervised(
   const served = parseServing(words.slice(indexOfScript(words) + 1, -1), variables);
   if (served === undefined) return undefined;
   const environment = settingsIn(variables);
-  return { service, sockets, config: served.config, folder, isTrusted: true, environment };
+  return { service, sockets, config: served.config, uid, folder, isTrusted: true, environment };
 }
 
 /** The configuration of a command that serves; undefined where it is another one. */
@@ -136,6 +140,11 @@ async function isRunByUs(pid: string): Promise<boolean> {
   if (ids?.some((id) => Number(id) !== process.getuid?.()) !== false) return false;
   const program = await stat(`/proc/${pid}/exe`).catch(() => undefined);
   return program !== undefined && (program.mode & setIds) === 0;
+}
+
+async function uidOf(pid: string): Promise<number | undefined> {
+  const [uid] = (await statusOf(pid, 'Uid')) ?? [];
+  return uid === undefined ? undefined : Number(uid);
 }
 
 /** Set-user-ID and set-group-ID, in a file's mode. */

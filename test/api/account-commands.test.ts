@@ -36,7 +36,13 @@ describe('commands about accounts and keys', () => {
         version: '0.1',
         storage: 'inmemory',
         auth: { htpasswd: { realm: 'x', path: htpasswd } },
-        portcullis: { auth: { state } },
+        portcullis: {
+          auth: { state },
+          users: {
+            carol: { password: '$2y$05$abcdefghijklmnopqrstuuJlkM6mB6WXaqwWMTZJqpJuSMkh3Y3He' },
+          },
+          workloads: [{ name: 'gitlab', issuer: 'https://gitlab.example', audience: 'x' }],
+        },
       }),
     );
   });
@@ -228,15 +234,22 @@ describe('commands about accounts and keys', () => {
     await writeFile(htpasswd, 'bob:$2y$05$abcdefghijklmnopqrstuuJlkM6mB6WXaqwWMTZJqpJuSMkh3Y3He\n');
     const robot = ['robot', 'create', 'ci', '--access', 'repository:a:pull', '--config', config];
     assert.equal((await portcullis(...robot)).code, 0);
-    for (const known of ['bob', 'robot+ci', 'gitlab:project_path:a/b']) {
+    for (const known of ['bob', 'carol', 'robot+ci', 'gitlab:project_path:a/b']) {
       const { code, stdout } = await portcullis('token', 'revoke', known, '--config', config);
       assert.equal(code, 0, known);
       assert.match(stdout, /void within seconds/);
     }
-    for (const unknown of ['ghost', 'robot+ghost']) {
+    for (const [unknown, message] of [
+      ['ghost', 'there is no account "ghost"'],
+      ['robot+ghost', 'there is no account "robot+ghost"'],
+      [
+        'gitlap:project_path:a/b',
+        'there is no workload "gitlap"; portcullis.workloads has: gitlab',
+      ],
+    ] as const) {
       const { code, stderr } = await portcullis('token', 'revoke', unknown, '--config', config);
       assert.equal(code, 1, unknown);
-      assert.match(stderr, new RegExp(`there is no account "${unknown.replace('+', '\\+')}"`));
+      assert.ok(stderr.includes(message), stderr);
     }
   });
 });

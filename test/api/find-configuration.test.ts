@@ -212,6 +212,10 @@ describe('a command that is not told which registry it is about', () => {
     await pretend(await configure(join(here, 'theirs'), 'eve'), { uid: 65_534 });
     const { code, stderr } = await list();
     assert.equal(code, 2, stderr);
+    assert.match(stderr, /no registry of this user .*\(a registry of nobody runs on this machine;/);
+    const health = await run(launcher, ['health'], { cwd: here, env: noneNamed });
+    assert.equal(health.code, 1);
+    assert.match(health.stderr, /\(a registry of nobody runs on this machine;/);
   });
 
   test('believes the supervisor, and not what one of its processes became as another user', {

@@ -54,6 +54,10 @@ describe('config check and serve give one verdict', () => {
       'http: { addr: "127.0.0.1:0", tls: { certificate: DIR/x, key: DIR/y } }',
       /http\.tls\.certificate: .*no such file/,
     ],
+    [
+      `${users}\nportcullis: { auth: { state: /proc/x } }`,
+      /portcullis\.auth\.state: \/proc\/x cannot be made/,
+    ],
     ['storage: { s3: { bucket: x } }', /the s3 driver is not built yet/],
     ['redis: { addr: x, tls: { rootcas: DIR/ca } }', /redis\.tls: .*ca: there is no such file/],
   ];
@@ -81,6 +85,21 @@ describe('config check and serve give one verdict', () => {
       }
     });
   }
+
+  test('config check tells of a host that only another machine may know', async () => {
+    await using folder = await createTemporaryFolder();
+    const config = join(folder.path, 'config.yml');
+    await writeFile(
+      config,
+      `version: 0.1\nstorage: inmemory\nhttp: { addr: "nowhere.invalid:5000" }\n`,
+    );
+    const check = await run(launcher, ['config', 'check', config]);
+    assert.equal(check.code, 0);
+    assert.match(check.stderr, /warn: http\.addr: nowhere\.invalid does not resolve here/);
+    const serve = await run(launcher, ['serve', config]);
+    assert.equal(serve.code, 1);
+    assert.match(serve.stderr, /the host of nowhere\.invalid:5000 cannot be resolved/);
+  });
 
   test('what config check prints of a working configuration starts as it is', async () => {
     const first = await startStack();

@@ -9,7 +9,8 @@ test('health tells of each process without which nobody is served', async () => 
   const stack = await startConfigured({ users: { admin: 'a password' } });
   const health = () => run(launcher, ['health', join(stack.dir, 'config.yml')]);
   try {
-    assert.equal((await health()).stdout, 'gateway is ready\n');
+    const healthy = await health();
+    assert.equal(healthy.stdout, 'gateway is ready\n', healthy.stderr);
     for (const service of ['core', 'auth']) {
       const [pid = 0] = await servicePids(stack.child.pid ?? 0, service);
       process.kill(pid, 'SIGSTOP');

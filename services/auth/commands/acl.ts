@@ -83,7 +83,7 @@ async function rulesOf(config: string | undefined): Promise<AuthSettings | undef
 }
 
 export function warn(message: string): void {
-  process.stderr.write(`${message}\n`);
+  process.stderr.write(`warn: ${message}\n`);
 }
 
 /** @throws UsageError for what no token is about */

@@ -51,7 +51,8 @@ export async function createRobot(
     if (robots.has(name) && !replace) {
       throw new Error(`the robot ${name} already exists; --replace gives it a new secret`);
     }
-    robots.set(name, { name, access, comment, expires, hash, created: new Date() });
+    const said = comment ?? robots.get(name)?.comment;
+    robots.set(name, { name, access, comment: said, expires, hash, created: new Date() });
     return formatRobots(robots);
   });
   // The secret alone on standard output, for scripts.

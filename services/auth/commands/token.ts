@@ -7,8 +7,8 @@ import { stateFiles } from '../state-files.ts';
 import { authOf, type StateTarget, stateOf } from './state-of.ts';
 
 /**
- * A name that was misspelt would read as done. Of a state folder alone nobody knows the users, and of workloads nobody
- * knows who there are.
+ * A name that was misspelt would read as done. Of a state folder alone nobody knows the users and workloads, and of a
+ * workload nobody knows who there are.
  * @throws Error if there is no such account
  */
 async function assertKnown(
@@ -16,13 +16,22 @@ async function assertKnown(
   state: string,
   { state: given, config }: StateTarget,
 ): Promise<void> {
-  if (account.includes(':')) return;
+  if (account.includes(':')) {
+    if (given !== undefined) return;
+    const { workloads } = await authOf(config);
+    if (workloads.some(({ name }) => account.startsWith(`${name}:`))) return;
+    const names = workloads.map(({ name }) => name).join(', ') || 'none';
+    throw new Error(
+      `there is no workload "${account.slice(0, account.indexOf(':'))}"; portcullis.workloads has: ${names}`,
+    );
+  }
   if (account.startsWith(robotPrefix)) {
     const robots = parseRobots(await readIfPresent(stateFiles.robots(state)));
     if (robots.has(account.slice(robotPrefix.length))) return;
   } else {
     if (given !== undefined) return;
-    const { htpasswd } = await authOf(config);
+    const { htpasswd, users } = await authOf(config);
+    if (users.has(account)) return;
     if (parseHtpasswd((await readIfPresent(htpasswd)) ?? '').accounts.has(account)) return;
   }
   throw new Error(

@@ -52,7 +52,7 @@ export async function loadKeys(
     names = (await readdir(folder)).filter((name) => name.endsWith('.pem')).sort();
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-    throw new Error(`the signing keys in ${folder} cannot be read: ${(error as Error).message}`, {
+    throw new Error(`the signing keys cannot be read: ${(error as Error).message}`, {
       cause: error,
     });
   }

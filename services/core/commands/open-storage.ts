@@ -138,8 +138,12 @@ async function becomeSoleWriter({ looked, owned, ended, reason }: Ownership): Pr
 }
 
 function noRegistry(storage: StorageSettings['storage']): Error {
-  const where = storage.driver === 'filesystem' ? storage.root : storage.driver;
-  return new Error(`${where} holds no registry; is storage.filesystem.rootdirectory right?`);
+  if (storage.driver !== 'filesystem') {
+    return new Error(
+      `storage.${storage.driver} is lost with its process; there is nothing to look at`,
+    );
+  }
+  return new Error(`${storage.root} holds no registry; is storage.filesystem.rootdirectory right?`);
 }
 
 /**

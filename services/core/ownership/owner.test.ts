@@ -133,7 +133,10 @@ describe('the owner of a tree', () => {
     }
     assert.match(owner.ended()?.message ?? '', /the core on elsewhere .*redis:/);
     assert.equal(tree.messages().length, 1);
-    assert.match(tree.messages()[0] ?? '', /^warn: another core owns this storage; waiting/);
+    assert.match(
+      tree.messages()[0] ?? '',
+      /^warn: another core owns this storage; refusing writes until it stops/,
+    );
     assert.equal((await tree.record()).id, 'other');
     assert.deepEqual(await tree.names(), []);
   });

@@ -118,7 +118,7 @@ export function createOwner({
             { host },
             record?.isCommand === true
               ? 'a command repairs this storage; waiting for it to end, and refusing writes meanwhile'
-              : 'another core owns this storage; waiting for it to go, and refusing writes meanwhile',
+              : `another core owns this storage; refusing writes until it stops${shared ? '' : ' (several cores on one storage need redis:)'}`,
           );
         }
         waitingFor = `${record?.isCommand === true ? 'a command' : 'the core'} on ${host}`;

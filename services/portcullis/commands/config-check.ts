@@ -1,6 +1,8 @@
+import { lookup } from 'node:dns/promises';
 import { formatConfiguration } from '#libs/config/format-configuration.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { checkConfiguration } from '#libs/config/load-settings.ts';
+import type { Settings } from '#libs/config/settings.ts';
 import { placeProblem } from '#libs/config/sources.ts';
 import { services } from '#libs/values/service-name.ts';
 import { checkFiles } from '../check-files.ts';
@@ -25,6 +27,7 @@ export async function configCheck({ config, explain }: ConfigCheckOptions): Prom
     settings === undefined
       ? { problems: [], unreadable: [], warnings: [] }
       : await checkFiles(settings, services);
+  const unresolved = await describeUnresolved(settings);
   process.stdout.write(
     `# ${loaded.path ?? 'built-in configuration'}, with REGISTRY_* applied; put the secrets where *** stands\n`,
   );
@@ -35,12 +38,20 @@ export async function configCheck({ config, explain }: ConfigCheckOptions): Prom
       'stop',
       placeProblem(message, { sources: loaded.sources }),
     ]),
-    ...[...warnings, ...files.unreadable, ...files.warnings].map((message): [string, string] => [
-      'warn',
-      message,
-    ]),
+    ...[...warnings, ...files.unreadable, ...files.warnings, ...unresolved].map(
+      (message): [string, string] => ['warn', message],
+    ),
     ...notes.map(({ level, message }): [string, string] => [level, message]),
   ];
   for (const [level, message] of said) process.stderr.write(`${level}: ${message}\n`);
   return problems.length + files.problems.length > 0 ? 1 : 0;
+}
+
+/** The name to listen on that this machine does not know: it need not be the one that serves. */
+async function describeUnresolved(settings: Settings | undefined): Promise<string[]> {
+  const { listen } = settings?.http ?? {};
+  if (listen === undefined || !('port' in listen) || listen.host === undefined) return [];
+  const { host } = listen;
+  const isKnown = host === '' || (await lookup(host).then(Boolean, () => false));
+  return isKnown ? [] : [`http.addr: ${host} does not resolve here; serve would stop`];
 }

@@ -10,7 +10,7 @@ import type { ListenAddress } from '#libs/http/serve.ts';
 import type { InternalAddress } from '#libs/internal/address.ts';
 import type { InternalListener } from '#libs/internal/settings.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import { findRunning } from '../find-configuration.ts';
+import { describeNoneHere, describeOthers, findRunning } from '../find-configuration.ts';
 import { configurationOf } from '../running-process.ts';
 
 /** Milliseconds for an answer. */
@@ -34,11 +34,7 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
   const running = await findRunning(named);
   if (running === undefined && config === undefined) {
     if (alive) return 0;
-    if (named === undefined) {
-      throw new Error(
-        'no registry runs in this folder; name the one that is meant by --config FILE or PORTCULLIS_CONFIG',
-      );
-    }
+    if (named === undefined) throw new Error(await describeNoneHere());
   }
   const { service, sockets } = running ?? { service: 'gateway', sockets: undefined };
   if (running !== undefined) takeSettingsOf(running.environment);
@@ -53,7 +49,10 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
     dependencies(service, settings).map((one) => ask(one, settings, '/readyz')),
   );
   const faults = answers.flatMap((one) => (one.status === 'rejected' ? [one.reason.message] : []));
-  if (faults.length > 0) throw new Error(faults.join('; '));
+  if (faults.length > 0) {
+    const others = running === undefined ? await describeOthers() : undefined;
+    throw new Error([...faults, ...(others === undefined ? [] : [others])].join('; '));
+  }
   process.stdout.write(`${service} is ready\n`);
   return 0;
 }
@@ -74,9 +73,24 @@ function dependencies(service: ServiceName, { auth, internal }: Settings): Servi
 /** @throws Error if it does not answer, or says that it is not well */
 async function ask(service: ServiceName, settings: Settings, path: string): Promise<void> {
   const { status, body } = await request(service, settings, path).catch((error: unknown) => {
-    throw new Error(`${service} does not answer: ${(error as Error).message}`, { cause: error });
+    throw new Error(`${service} does not answer: ${describeSilence(error)}`, { cause: error });
   });
   if (status !== 200) throw new Error(`${service} is not ready: ${reasonIn(body)}`);
+}
+
+/** Why nothing answered, in a few words. */
+function describeSilence(error: unknown): string {
+  const {
+    code = '',
+    message,
+    address,
+    port,
+  } = error as NodeJS.ErrnoException & {
+    address?: string;
+    port?: number;
+  };
+  if (!['ENOENT', 'ECONNREFUSED'].includes(code) || address === undefined) return message;
+  return `nothing listens at ${address}${port === undefined ? '' : `:${port}`}`;
 }
 
 async function request(service: ServiceName, settings: Settings, path: string) {

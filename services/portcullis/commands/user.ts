@@ -17,6 +17,9 @@ export interface UsersTarget {
   config?: string | undefined;
 }
 
+/** Characters that NIST SP 800-63B asks for at least. */
+const shortPassword = 8;
+
 /** Changes one user of the htpasswd file. A running auth takes it within seconds. @returns the exit code */
 export async function changeUser(
   action: 'add' | 'passwd' | 'remove',
@@ -31,6 +34,11 @@ export async function changeUser(
   }
   await assertFolderOf(file);
   const password = action === 'remove' ? '' : await readPassword();
+  if (action !== 'remove' && [...password].length < shortPassword) {
+    process.stderr.write(
+      `warn: a password of less than ${shortPassword} characters is easily guessed\n`,
+    );
+  }
   await switchToControllerOf(file);
   const isNew = action === 'add' && !(await exists(file));
   if (action === 'add') await setPassword(file, name, password, 'add');

@@ -17,7 +17,7 @@ export async function prepareFolders(root: string, modes: Modes): Promise<void> 
     await makeFolders(join(root, temporaryFolder), modes.folder);
   } catch (error) {
     const why = await explain(root, error as NodeJS.ErrnoException);
-    if (why !== undefined) throw unusable(root, why, error);
+    if (why !== undefined) throw unusable(root, why);
   }
   for (const folder of [treeFolder, temporaryFolder]) {
     const path = join(root, folder);
@@ -26,7 +26,7 @@ export async function prepareFolders(root: string, modes: Modes): Promise<void> 
     // Not there: the disk was full.
     if (code === undefined || code === 'ENOENT') continue;
     const why = await explain(root, error);
-    if (why !== undefined) throw unusable(root, why, error);
+    if (why !== undefined) throw unusable(root, why);
   }
 }
 
@@ -42,11 +42,11 @@ async function explain(root: string, error: NodeJS.ErrnoException): Promise<stri
     return 'the filesystem is read-only; name a folder that can be written to';
   }
   const owner = `${process.getuid?.()}:${process.getgid?.()}`;
-  return `not writable by this user (${code}): chown -R ${owner} ${root}`;
+  return `not writable by this user (${code}): run it as the user whose it is, or make it this one’s: chown -R ${owner} ${root}`;
 }
 
-function unusable(root: string, why: string, cause: unknown): Error {
-  return new Error(`storage.filesystem.rootdirectory: ${root}: ${why}`, { cause });
+function unusable(root: string, why: string): Error {
+  return new Error(`storage.filesystem.rootdirectory: ${root}: ${why}`);
 }
 
 /** Permissions of what is made; the umask may take some away. */
