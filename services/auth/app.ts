@@ -27,7 +27,7 @@ const tokenPaths: ReadonlySet<string> = new Set(['/auth/token', '/v2/_token']);
 /** What the others are called in the log and in metrics. */
 const otherRoutes: ReadonlyMap<string, string> = new Map([
   ['/auth/jwks', 'jwks'],
-  [internalPaths.keySet, 'trust'],
+  [internalPaths.keySet, 'keySet'],
   [internalPaths.pullFilter, 'filter'],
 ]);
 

@@ -7,7 +7,7 @@ import type { Logger } from '#libs/log/logger.ts';
 import { createNetworks } from '#libs/values/networks.ts';
 import { beginInTurn } from './begin-in-turn.ts';
 import type { ClientConnections } from './client-connections.ts';
-import { createHttp2Server } from './http2.ts';
+import { createHttp2Server } from './http2/server.ts';
 import { followPipelines } from './pipelines.ts';
 import { refusePlainHttp } from './plain-on-tls.ts';
 import { expectProxyHeader } from './proxy-protocol/expect-header.ts';

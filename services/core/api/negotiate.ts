@@ -34,7 +34,7 @@ export function accepts(header: string, mediaType: string): boolean {
  * What a client that reads only some types gets, as the original registry has it: instead of a list
  * or index that it asked for by tag and cannot read, the image for linux/amd64 in it; Docker types as
  * they are; no OCI type that it does not accept.
- * @param beforeRead as in {@link ManifestReader.get}
+ * @param beforeRead as in {@link ReadOptions}
  * @throws RegistryError MANIFEST_UNKNOWN if there is nothing that it can read
  */
 export async function negotiate(
@@ -45,14 +45,15 @@ export async function negotiate(
   beforeRead: (size: number) => Promise<void>,
 ): Promise<StoredManifest> {
   const accept = ctx.get('Accept');
-  const stored = await manifests.get(repository, reference, beforeRead);
+  const options = { ...ctx.state.requester, beforeRead };
+  const stored = await manifests.get(repository, reference, options);
   ctx.vary('Accept');
   if (accepts(accept, stored.mediaType)) return stored;
   const child = reference.kind === 'tag' ? await imageForAmd64(stored, ctx) : undefined;
   if (child !== undefined && accepts(accept, child.mediaType)) {
     warn(ctx, `${formatReference(reference)} is a list; this is its image for linux/amd64`);
     const wanted = { kind: 'digest', digest: child.digest } as const;
-    return await manifests.get(repository, wanted, beforeRead);
+    return await manifests.get(repository, wanted, options);
   }
   const isOci = stored.mediaType.startsWith('application/vnd.oci.');
   if (!isOci && (child === undefined || reference.kind === 'digest')) return stored;

@@ -1,7 +1,7 @@
 import { formatDuration } from '#libs/values/duration.ts';
 import { collectGarbage } from '../registry/garbage/collect.ts';
 import type { CollectReport } from '../registry/garbage/collection.ts';
-import { epochLength } from '../registry/garbage/epoch.ts';
+import { dueFrom } from '../registry/garbage/epoch.ts';
 import { openStorage } from './open-storage.ts';
 import { counted, createProgressLine, formatBytes } from './progress.ts';
 
@@ -84,7 +84,7 @@ function describe(
     );
   }
   if (trash.since !== undefined) {
-    const next = new Date(trash.since.getTime() + grace + epochLength).toISOString();
+    const next = dueFrom(trash.since, grace).toISOString();
     lines.push(`in the trash: ${counted(trash.items, 'item')}; the oldest can go from ${next} on`);
   }
   return `${lines.join('\n')}\n`;

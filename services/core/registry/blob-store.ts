@@ -12,7 +12,7 @@ import {
   type VisibleStep,
 } from '../storage/driver.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import type { Use } from './discardable.ts';
+import type { RestoreTo } from './discardable.ts';
 import { findBytes, readLinkOrRestore } from './find-stored.ts';
 import type { Trash } from './garbage/trash.ts';
 import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
@@ -87,10 +87,10 @@ interface Dependencies {
 
 export function createBlobStore({ driver, trash, locks, sources }: Dependencies): BlobStore {
   /** Where the bytes are: the link's text decides, since the original stores sha512 under sha256. */
-  async function find(repository: RepositoryName, digest: Digest, use: Use) {
+  async function find(repository: RepositoryName, digest: Digest, to: RestoreTo) {
     const item = { kind: 'layer', repository, digest } as const;
-    const target = await readLinkOrRestore(driver, trash, item, use);
-    const found = target === undefined ? undefined : await findBytes(driver, trash, target, use);
+    const target = await readLinkOrRestore(driver, trash, item, to);
+    const found = target === undefined ? undefined : await findBytes(driver, trash, target, to);
     if (target === undefined || found === undefined) return undefined;
     sources.remember(repository, digest);
     return { ...found, target };
@@ -121,7 +121,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
     async get(repository, digest) {
       const unknown = () =>
         new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
-      const first = await find(repository, digest, 'read');
+      const first = await find(repository, digest, 'anywhere');
       if (first === undefined) throw unknown();
       return {
         digest,
@@ -133,7 +133,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
           for (let attempt = 1; attempt <= 3 && found !== undefined; attempt += 1) {
             const stream = await ifPresent(driver.read(found.path, range, options));
             if (stream !== undefined) return stream;
-            found = await find(repository, digest, 'read');
+            found = await find(repository, digest, 'anywhere');
           }
           throw unknown();
         },
@@ -143,13 +143,13 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
     areBytesThere: async (digest) => (await findBytes(driver, trash, digest)) !== undefined,
 
     async has(repository, digest) {
-      return (await find(repository, digest, 'refer')) !== undefined;
+      return (await find(repository, digest, 'its place')) !== undefined;
     },
 
     link: (repository, digest, step) => linkLayer(repository, digest, digest, step),
 
     async mount(from, to, digest, requester) {
-      const found = await find(from, digest, 'refer');
+      const found = await find(from, digest, 'its place');
       if (found === undefined) return false;
       await linkLayerLocked(to, digest, found.target, requester);
       return true;

@@ -25,8 +25,11 @@ export function placeOf(item: Discardable): StoragePath {
   }
 }
 
-/** What something from the trash is wanted for: to be sent to a client, or to be referred to by what is written now. */
-export type Use = 'read' | 'refer';
+/**
+ * Where something from the trash must be for who misses it: anywhere that it can be read, to be sent to a client; or in its
+ * place, to be referred to by what is written now.
+ */
+export type RestoreTo = 'anywhere' | 'its place';
 
 /** Brings back what a collection took away. */
 export interface Restorer {
@@ -35,7 +38,7 @@ export interface Restorer {
    * finds that as well.
    * @returns where it can be read now: in its place, or, where it cannot be brought there, in the trash; undefined if
    *   there is no such thing
-   * @throws Error if it cannot be brought back for something that will refer to it
+   * @throws Error if it must be in its place, as it must where nothing is said, and cannot be brought there
    */
-  restore(item: Discardable, use?: Use): Promise<StoragePath | undefined>;
+  restore(item: Discardable, to?: RestoreTo): Promise<StoragePath | undefined>;
 }

@@ -1,27 +1,22 @@
 import type { Digest } from '#libs/oci/digest.ts';
 import { ifPresent, type StorageDriver, type StoragePath } from '../storage/driver.ts';
-import { type Discardable, placeOf, type Restorer, type Use } from './discardable.ts';
+import { type Discardable, placeOf, type Restorer, type RestoreTo } from './discardable.ts';
+import { maxLooks } from './looks.ts';
 import { paths } from './paths.ts';
 import { readLink } from './small-files.ts';
-
-/**
- * How often something is looked for, where a collection and other requests move it to and fro: enough that
- * to miss it each time takes a collection for each.
- */
-export const maxLooks = 4;
 
 /** The digest that an item's link names, also if the link has to come back from the trash. */
 export async function readLinkOrRestore(
   driver: StorageDriver,
   trash: Restorer,
   item: Discardable,
-  use?: Use,
+  to?: RestoreTo,
 ): Promise<Digest | undefined> {
   let path: StoragePath | undefined = placeOf(item);
   for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
     const target = await readLink(driver, path);
     if (target !== undefined) return target;
-    path = await trash.restore(item, use);
+    path = await trash.restore(item, to);
   }
   return undefined;
 }
@@ -31,13 +26,13 @@ export async function findBytes(
   driver: StorageDriver,
   trash: Restorer,
   digest: Digest,
-  use?: Use,
+  to?: RestoreTo,
 ): Promise<{ path: StoragePath; size: number } | undefined> {
   let path: StoragePath | undefined = paths.blob(digest);
   for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
     const info = await ifPresent(driver.stat(path));
     if (info !== undefined) return { path, size: info.size };
-    path = await trash.restore({ kind: 'blob', digest }, use);
+    path = await trash.restore({ kind: 'blob', digest }, to);
   }
   return undefined;
 }

@@ -1,13 +1,14 @@
 import { LRUCache } from 'lru-cache';
-import { parseInTurn } from '#libs/limits/in-turn.ts';
+import { parseInTurn, type TurnOptions } from '#libs/limits/in-turn.ts';
 import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { storedMediaType } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
-import type { Use } from './discardable.ts';
+import type { RestoreTo } from './discardable.ts';
 import { findBytes, readLinkOrRestore } from './find-stored.ts';
 import type { Trash } from './garbage/trash.ts';
+import { maxLooks } from './looks.ts';
 import { readAll } from './small-files.ts';
 import type { TagStore } from './tag-store.ts';
 
@@ -18,21 +19,28 @@ export interface StoredManifest {
   bytes: Buffer;
 }
 
+/** How a manifest is read, and whose turn its parsing takes. */
+export interface ReadOptions extends TurnOptions {
+  /** Called with the size in bytes before they are read; what it throws is passed on. */
+  beforeRead?: (size: number) => Promise<void>;
+}
+
 /** Reads manifests by tag and by digest. */
 export interface ManifestReader {
-  /**
-   * @param beforeRead called with the size in bytes before they are read; what it throws is passed on
-   * @throws RegistryError MANIFEST_UNKNOWN
-   */
+  /** @throws RegistryError MANIFEST_UNKNOWN */
   get(
     repository: RepositoryName,
     reference: Reference,
-    beforeRead?: (size: number) => Promise<void>,
+    options?: ReadOptions,
   ): Promise<StoredManifest>;
   /** The same by digest, or undefined if the repository has none. */
-  read(repository: RepositoryName, digest: Digest): Promise<StoredManifest | undefined>;
+  read(
+    repository: RepositoryName,
+    digest: Digest,
+    options?: ReadOptions,
+  ): Promise<StoredManifest | undefined>;
   /** Where the bytes of a manifest of this repository are; undefined if it has none. */
-  find(repository: RepositoryName, digest: Digest, use?: Use): ReturnType<typeof findBytes>;
+  find(repository: RepositoryName, digest: Digest, to?: RestoreTo): ReturnType<typeof findBytes>;
 }
 
 interface Dependencies {
@@ -57,28 +65,28 @@ export function createManifestReader({ driver, trash, tags }: Dependencies): Man
   }
 
   /** A manifest never changes: what its type is was found once by parsing it. */
-  async function mediaTypeOf(digest: Digest, bytes: Buffer): Promise<string> {
+  async function mediaTypeOf(digest: Digest, bytes: Buffer, options: TurnOptions): Promise<string> {
     const known = mediaTypes.get(digest);
     if (known !== undefined) return known;
-    const found = await parseInTurn(bytes, storedMediaType);
+    const found = await parseInTurn(bytes, storedMediaType, options);
     mediaTypes.set(digest, found);
     return found;
   }
 
   /** Where the bytes of a manifest of this repository are. */
-  async function find(repository: RepositoryName, digest: Digest, use: Use = 'refer') {
+  async function find(repository: RepositoryName, digest: Digest, to: RestoreTo = 'its place') {
     const item = { kind: 'manifest', repository, digest } as const;
-    const target = await readLinkOrRestore(driver, trash, item, use);
-    return target === undefined ? undefined : await findBytes(driver, trash, target, use);
+    const target = await readLinkOrRestore(driver, trash, item, to);
+    return target === undefined ? undefined : await findBytes(driver, trash, target, to);
   }
 
   async function get(
     repository: RepositoryName,
     reference: Reference,
-    beforeRead: (size: number) => Promise<void> = async () => {},
+    options?: ReadOptions,
   ): Promise<StoredManifest> {
     const digest = await resolve(repository, reference);
-    const stored = await read(repository, digest, beforeRead);
+    const stored = await read(repository, digest, options);
     if (stored === undefined) throw unknownManifest(repository, reference);
     return stored;
   }
@@ -86,16 +94,16 @@ export function createManifestReader({ driver, trash, tags }: Dependencies): Man
   async function read(
     repository: RepositoryName,
     digest: Digest,
-    beforeRead: (size: number) => Promise<void> = async () => {},
+    { beforeRead = async () => {}, ...turn }: ReadOptions = {},
   ): Promise<StoredManifest | undefined> {
     // A collection may take the bytes away between the two steps; then they come back.
-    for (let attempt = 1; attempt <= 3; attempt += 1) {
-      const found = await find(repository, digest, 'read');
+    for (let look = 1; look <= maxLooks; look += 1) {
+      const found = await find(repository, digest, 'anywhere');
       if (found === undefined) return undefined;
       await beforeRead(found.size);
       const bytes = await ifPresent(readAll(driver, found.path));
       if (bytes !== undefined)
-        return { digest, bytes, mediaType: await mediaTypeOf(digest, bytes) };
+        return { digest, bytes, mediaType: await mediaTypeOf(digest, bytes, turn) };
     }
     return undefined;
   }

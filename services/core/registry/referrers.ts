@@ -100,7 +100,8 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
     // The scheme cuts what is longer than 64 digits (distribution-spec, "Referrers Tag Schema").
     const tag = parseTag(`${algorithm}-${hex.slice(0, 64)}`);
     const digest = await tags.resolve(repository, tag);
-    const stored = digest === undefined ? undefined : await manifests.read(repository, digest);
+    const stored =
+      digest === undefined ? undefined : await manifests.read(repository, digest, options);
     if (stored === undefined) return [];
     const found =
       listed.get(stored.digest) ??
@@ -141,7 +142,7 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
         options.signal?.throwIfAborted();
         const isEnough = read.manifests >= maxRead.manifests || read.bytes >= maxRead.bytes;
         if (isEnough) return { descriptors, next: passed };
-        const stored = await manifests.read(repository, digest);
+        const stored = await manifests.read(repository, digest, options);
         read = { manifests: read.manifests + 1, bytes: read.bytes + (stored?.bytes.length ?? 0) };
         passed = digest;
         if (stored === undefined) continue;

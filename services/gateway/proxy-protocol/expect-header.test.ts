@@ -22,7 +22,7 @@ import { createRecordingLog } from '../../../test/support/recording-log.ts';
 import { segmentedSocket } from '../../../test/support/segmented-socket.ts';
 import { createSmallBudget } from '../../../test/support/small-budget.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
-import { createHttp2Server } from '../http2.ts';
+import { createHttp2Server } from '../http2/server.ts';
 import { expectProxyHeader } from './expect-header.ts';
 
 const MiB = 1024 * 1024;

@@ -12,7 +12,7 @@ import {
   createDiscard,
 } from './collection.ts';
 import { emptyTrash } from './empty-trash.ts';
-import { type Epoch, epochBegan, epochLength } from './epoch.ts';
+import { dueFrom, epochBegan } from './epoch.ts';
 import { type MarkedRepository, markRepository } from './mark.ts';
 import { sweepBlobs } from './sweep-blobs.ts';
 import { createTrash, type Trash } from './trash.ts';
@@ -55,7 +55,9 @@ async function collectOnce(
     removedRepositories: 0,
   };
   // Decided before marking begins: what came later may still be in the middle of a push.
-  const due = await epochsBefore(trash, now().getTime() - options.grace - epochLength);
+  const due = (await trash.epochs()).filter(
+    (epoch) => dueFrom(epochBegan(epoch), options.grace) <= now(),
+  );
   let full: StorageError | undefined;
   const collection: Collection = {
     driver,
@@ -84,7 +86,7 @@ async function collectOnce(
   if (!options.dryRun) {
     if (options.grace === 0) {
       for (const digest of await restoreNeeded(collection)) stuck.add(digest);
-      due.push(...(await epochsBefore(trash, Number.POSITIVE_INFINITY)));
+      due.push(...(await trash.epochs()));
     }
     await emptyTrash(driver, trash, [...new Set(due)], {
       olderThan: collection.olderThan,
@@ -111,11 +113,6 @@ async function lookInto(trash: Trash): Promise<CollectReport['trash']> {
     }
   }
   return { items, since };
-}
-
-async function epochsBefore(trash: Trash, time: number): Promise<Epoch[]> {
-  const epochs = await trash.epochs();
-  return epochs.filter((epoch) => epochBegan(epoch).getTime() <= time);
 }
 
 type Marking = Pick<Collection, 'driver' | 'trash' | 'options' | 'olderThan'>;

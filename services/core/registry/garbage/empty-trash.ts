@@ -82,7 +82,7 @@ export async function emptyTrash(
     if (await trash.isWanted(epoch, item, wantedSince(epoch))) stuck.add(item.digest);
     if (await holdsAny(trash, subjectsOf(item))) {
       // Somebody brought its subject back, or still may.
-      const restored = await trash.restore(item, 'read');
+      const restored = await trash.restore(item, 'anywhere');
       if (restored !== undefined && restored !== placeOf(item)) stuck.add(item.digest);
     }
     if (stuck.has(item.digest)) {

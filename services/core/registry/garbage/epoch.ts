@@ -18,6 +18,15 @@ export function isEpoch(name: string): name is Epoch {
   return /^\d{15}-[0-9a-f]{8}$/.test(name);
 }
 
+/**
+ * From when on what came into the trash in an epoch is removed for good.
+ * @param began when the epoch began
+ * @param grace milliseconds that everything stays
+ */
+export function dueFrom(began: Date, grace: number): Date {
+  return new Date(began.getTime() + epochLength + grace);
+}
+
 /** When an epoch began. */
 export function epochBegan(epoch: Epoch): Date {
   return new Date(Number(epoch.slice(0, 15)));

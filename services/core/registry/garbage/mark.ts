@@ -48,7 +48,7 @@ export async function markRepository(
   const stuck = new Set<Digest>();
   const restore = async (item: Discardable) => {
     if (!options.trashed.has(keyOf(item))) return;
-    const path = await trash.restore(item, 'read');
+    const path = await trash.restore(item, 'anywhere');
     if (path !== undefined && path !== placeOf(item)) stuck.add(item.digest);
   };
   const kept = await keepManifests(driver, trash, repository, {

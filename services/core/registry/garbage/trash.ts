@@ -8,8 +8,9 @@ import {
   type VisibleStep,
 } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
-import { type Discardable, keyOf, placeOf, type Restorer, type Use } from '../discardable.ts';
-import { findBytes, maxLooks, readLinkOrRestore } from '../find-stored.ts';
+import { type Discardable, keyOf, placeOf, type Restorer, type RestoreTo } from '../discardable.ts';
+import { findBytes, readLinkOrRestore } from '../find-stored.ts';
+import { maxLooks } from '../looks.ts';
 import { paths, trashedLinkFolders } from '../paths.ts';
 import { type ReferenceRules, referencesOf } from '../references.ts';
 import { readAll, readLink } from '../small-files.ts';
@@ -73,7 +74,7 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
   async function restoreFrom(
     item: Discardable,
     newestFirst: readonly Epoch[],
-    use: Use,
+    to: RestoreTo,
   ): Promise<StoragePath | undefined> {
     const place = placeOf(item);
     for (const epoch of newestFirst) {
@@ -92,7 +93,7 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
         if (code === 'not-found') continue;
         if (code === 'exists') return place;
         // A full disk, or a tree that is another core's, keeps nobody from what is there.
-        if (use !== 'read' && code !== 'read-only') throw error;
+        if (to !== 'anywhere' && code !== 'read-only') throw error;
         // Whoever is sent it from there asks for its parts next: nothing of it is removed meanwhile.
         await driver.touch?.(from).catch(() => {});
         return from;
@@ -107,22 +108,25 @@ export function createTrash(driver: StorageDriver, rules?: ReferenceRules): Tras
 
   async function restoreOnce(
     item: Discardable,
-    use: Use = 'refer',
+    to: RestoreTo = 'its place',
   ): Promise<StoragePath | undefined> {
-    const key = `${use} ${keyOf(item)}`;
+    const key = `${to} ${keyOf(item)}`;
     const running = restoring.get(key);
     if (running !== undefined) return await running;
-    const restored = restoreFromEpochs(item, use).finally(() => restoring.delete(key));
+    const restored = restoreFromEpochs(item, to).finally(() => restoring.delete(key));
     restoring.set(key, restored);
     return await restored;
   }
 
-  async function restoreFromEpochs(item: Discardable, use: Use): Promise<StoragePath | undefined> {
+  async function restoreFromEpochs(
+    item: Discardable,
+    to: RestoreTo,
+  ): Promise<StoragePath | undefined> {
     // Between a look into the trash and one in its place it can be put back by somebody else and taken
     // away once more, so that neither sees it.
     for (let attempt = 1; attempt <= maxLooks; attempt += 1) {
       const newestFirst = (await epochs()).reverse();
-      const found = await restoreFrom(item, newestFirst, use);
+      const found = await restoreFrom(item, newestFirst, to);
       if (found !== undefined || newestFirst.length === 0) return found;
     }
     return undefined;

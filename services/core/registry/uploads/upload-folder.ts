@@ -10,6 +10,7 @@ import {
 } from '../../storage/driver.ts';
 import { findBytes } from '../find-stored.ts';
 import { createTrash } from '../garbage/trash.ts';
+import { maxLooks } from '../looks.ts';
 import { parseUploadFile, paths, type UploadFile } from '../paths.ts';
 import { readAll, readLink } from '../small-files.ts';
 
@@ -33,8 +34,6 @@ export interface UploadFolder {
   stored: FolderFile | undefined;
 }
 
-/** How often a folder is listed in which a file may get another name at the same time. */
-const maxLooks = 5;
 /** Milliseconds between two of them. */
 const betweenLooks = 5;
 

@@ -5,6 +5,7 @@ import { type Locks, type Requester, unattended } from '../../sessions/locks.ts'
 import type { SessionStore, UploadSession } from '../../sessions/session-store.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import type { BlobStore } from '../blob-store.ts';
+import { maxLooks } from '../looks.ts';
 import { paths } from '../paths.ts';
 import { readLink } from '../small-files.ts';
 import { createPartialUploads } from './partial-uploads.ts';
@@ -73,9 +74,6 @@ interface Dependencies {
   onTakenOver?: (() => void) | undefined;
   now?: () => Date;
 }
-
-/** How often an upload is looked at that is taken over meanwhile. */
-const maxLooks = 5;
 
 export function createUploadService({
   driver,

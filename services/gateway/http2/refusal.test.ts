@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { createCertificate } from '../../test/support/certificate.ts';
-import { type Gateway, startGateway } from '../../test/support/gateway.ts';
-import { flags, frameTypes, headerBlock, rawHttp2 } from '../../test/support/raw-http2.ts';
-import { createTokenServer } from '../../test/support/tokens.ts';
+import { createCertificate } from '../../../test/support/certificate.ts';
+import { type Gateway, startGateway } from '../../../test/support/gateway.ts';
+import { flags, frameTypes, headerBlock, rawHttp2 } from '../../../test/support/raw-http2.ts';
+import { createTokenServer } from '../../../test/support/tokens.ts';
 
 /** SETTINGS_INITIAL_WINDOW_SIZE: 0, so that no byte of a body may be sent. */
 const noWindow = Buffer.from([0, 4, 0, 0, 0, 0]);

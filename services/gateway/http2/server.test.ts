@@ -6,10 +6,10 @@ import type { AddressInfo } from 'node:net';
 import { before, describe, test } from 'node:test';
 import { drain } from '#libs/http/serve.ts';
 import { createBudget } from '#libs/limits/budget.ts';
-import { createCertificate } from '../../test/support/certificate.ts';
-import { createSmallBudget } from '../../test/support/small-budget.ts';
-import { waitFor } from '../../test/support/wait-for.ts';
-import { createHttp2Server } from './http2.ts';
+import { createCertificate } from '../../../test/support/certificate.ts';
+import { createSmallBudget } from '../../../test/support/small-budget.ts';
+import { waitFor } from '../../../test/support/wait-for.ts';
+import { createHttp2Server } from './server.ts';
 
 describe('createHttp2Server', () => {
   let tls: { cert: Buffer; key: Buffer };
