@@ -6,6 +6,7 @@ import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
 import type { Instance } from '#libs/internal/instance.ts';
 import type { Upstream } from '#libs/internal/open-upstream.ts';
 import type { GatewayContext } from './authenticate.ts';
+import { BatchBuffers, BatchWriter } from './batch-writer.ts';
 import type { OfferedFiles } from './files/offered-files.ts';
 import { sendBody } from './send-body.ts';
 import { watchIdle } from './watch-idle.ts';
@@ -55,6 +56,7 @@ interface Exchange extends ExchangeOptions {
 export function createExchanges({ prefix, idle }: { prefix: string; idle: number }): Exchanges {
   const proxy = httpProxy.createProxyServer({ selfHandleResponse: true });
   const exchanges = new WeakMap<IncomingMessage, Exchange>();
+  const buffers = new BatchBuffers();
 
   proxy.on('proxyReq', (outgoing: ClientRequest, request, response) => {
     const exchange = exchanges.get(request);
@@ -104,8 +106,9 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     incoming.on('error', () => response.destroy());
     incoming.on('aborted', () => response.destroy());
     response.on('error', () => incoming.destroy());
-    incoming.pipe(response, { end: false });
-    incoming.once('end', () => {
+    const writer = new BatchWriter(response, buffers);
+    incoming.pipe(writer);
+    writer.once('finish', () => {
       if (early) {
         // The upstream goes on reading until we hang up, so that its answer is never lost.
         outgoing?.destroy();
@@ -153,7 +156,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
             },
           };
           exchanges.set(ctx.req, exchange);
-          const body = sendBody(ctx.req, () => {
+          const body = sendBody(ctx.req, buffers, () => {
             exchange.sent = true;
           });
           const { target, agent } = instance;

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Stream } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { hasBody } from '#libs/http/body.ts';
+import { type BatchBuffers, BatchWriter } from './batch-writer.ts';
 
 /** Milliseconds for a connection to one of our own. */
 const connectTimeout = 2000;
@@ -12,7 +13,11 @@ const connectTimeout = 2000;
  * upstream can still have all of it. In the shape that http-proxy pipes from.
  * @param onSending called when the upstream may see something of the request
  */
-export function sendBody(request: IncomingMessage, onSending: () => void): Stream {
+export function sendBody(
+  request: IncomingMessage,
+  buffers: BatchBuffers,
+  onSending: () => void,
+): Stream {
   // One that came at once is complete already, and has not been read all the same.
   const isToCome = hasBody(request);
   const pipe = (outgoing: ClientRequest) => {
@@ -23,8 +28,13 @@ export function sendBody(request: IncomingMessage, onSending: () => void): Strea
       clearTimeout(timer);
       if (outgoing.destroyed) return;
       onSending();
-      if (isToCome) request.pipe(outgoing);
-      else outgoing.end();
+      if (!isToCome) {
+        outgoing.end();
+        return;
+      }
+      const writer = new BatchWriter(outgoing, buffers);
+      writer.once('finish', () => outgoing.end());
+      request.pipe(writer);
     };
     outgoing.once('close', () => clearTimeout(timer));
     outgoing.once('socket', (socket: Socket) => {

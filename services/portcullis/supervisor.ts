@@ -7,7 +7,7 @@ import { formatProcessArguments } from '#libs/process/process-arguments.ts';
 import type { ProcessMessage, SupervisorMessage } from '#libs/process/supervisor-channel.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { workerName } from '#libs/values/worker-name.ts';
-import { nodeOptions } from './node-options.ts';
+import { nodeOptionsFor } from './node-options.ts';
 
 /** One process among those of its service; numbers count from 1. */
 interface Worker {
@@ -90,7 +90,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     const child = fork(script, words, {
       // A group of its own: Ctrl-C reaches the supervisor, which stops its children in order.
       detached: true,
-      execArgv: [...nodeOptions],
+      execArgv: nodeOptionsFor(service),
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     children.set(name, child);

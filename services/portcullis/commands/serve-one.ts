@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { loadSettings } from '#libs/config/load-settings.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import { nodeOptions } from '../node-options.ts';
+import { nodeOptionsFor } from '../node-options.ts';
 import { supervise } from './serve.ts';
 
 /** One service alone, under a supervisor if it is to run several times. @returns the exit code */
@@ -11,12 +11,12 @@ export async function serveOne(service: ServiceName, config: string | undefined)
     if (workers[service] > 1) return await supervise(config, () => {}, service);
   }
   const script = fileURLToPath(new URL(`../../${service}/main.ts`, import.meta.url));
-  return become(config === undefined ? [script] : [script, config]);
+  return become(service, config === undefined ? [script] : [script, config]);
 }
 
 /** Replaces this process by another Node, so that signals and the exit code are that one's. */
-function become(args: readonly string[]): never {
+function become(service: ServiceName, args: readonly string[]): never {
   const { execPath, execve } = process;
   if (execve === undefined) throw new Error('this platform cannot run one service alone');
-  return execve(execPath, [execPath, ...nodeOptions, ...args]);
+  return execve(execPath, [execPath, ...nodeOptionsFor(service), ...args]);
 }

@@ -1,0 +1,108 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { PassThrough, Readable, Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { describe, test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { BatchBuffers, BatchWriter } from './batch-writer.ts';
+
+const KiB = 1024;
+
+/** A target that says when it has taken something only where it is told to. */
+class SlowTarget extends Writable {
+  readonly pieces: Buffer[] = [];
+  readonly waiting: (() => void)[] = [];
+
+  constructor() {
+    super({ highWaterMark: Number.MAX_SAFE_INTEGER });
+  }
+
+  override write(chunk: Buffer, done: unknown): boolean {
+    this.pieces.push(Buffer.from(chunk));
+    this.waiting.push(done as () => void);
+    return true;
+  }
+}
+
+describe('a body that is handed on in larger pieces', () => {
+  test('arrives as it was, however it came', async () => {
+    const bytes = randomBytes(3 * 1024 * KiB + 17);
+    const buffers = new BatchBuffers();
+    const target = new PassThrough();
+    const arrived: Buffer[] = [];
+    target.on('data', (chunk: Buffer) => arrived.push(Buffer.from(chunk)));
+    const pieces = function* () {
+      const lengths = [1, 16 * KiB, 300 * KiB, 0, 7, 128 * KiB];
+      for (let from = 0, index = 0; from < bytes.length; index += 1) {
+        const length = lengths[index % lengths.length] ?? 0;
+        yield bytes.subarray(from, from + length);
+        from += length;
+      }
+    };
+    await pipeline(
+      Readable.from(pieces(), { objectMode: false }),
+      new BatchWriter(target, buffers),
+    );
+    await nextTurn();
+    assert.ok(Buffer.concat(arrived).equals(bytes));
+    assert.equal(buffers.used, 0);
+  });
+
+  test('goes on at the end of the turn in which it came', async () => {
+    const target = new SlowTarget();
+    const writer = new BatchWriter(target, new BatchBuffers());
+    writer.write(Buffer.from('a'));
+    writer.write(Buffer.from('b'));
+    assert.deepEqual(target.pieces, []);
+    await nextTurn();
+    await nextTurn();
+    assert.deepEqual(target.pieces.map(String), ['ab']);
+  });
+
+  test('is taken no faster than the target takes it', async () => {
+    const target = new SlowTarget();
+    const buffers = new BatchBuffers();
+    const writer = new BatchWriter(target, buffers);
+    const chunk = Buffer.alloc(128 * KiB);
+    let mayGoOn = true;
+    for (let count = 0; count < 20 && mayGoOn; count += 1) {
+      mayGoOn = writer.write(chunk);
+      await nextTurn();
+    }
+    assert.equal(mayGoOn, false);
+    assert.equal(target.pieces.length, 2);
+    assert.equal(buffers.used, 256 * KiB);
+    target.waiting.shift()?.();
+    await nextTurn();
+    assert.equal(target.pieces.length, 3);
+    assert.equal(buffers.used, 256 * KiB);
+  });
+
+  test('leaves nothing behind where the target is closed in the middle', async () => {
+    const target = new SlowTarget();
+    const buffers = new BatchBuffers();
+    const writer = new BatchWriter(target, buffers);
+    const source = new PassThrough();
+    source.pipe(writer);
+    source.write(Buffer.alloc(500 * KiB));
+    await nextTurn();
+    assert.ok(buffers.used > 0);
+    const [late] = target.waiting;
+    target.destroy();
+    await nextTurn();
+    assert.equal(buffers.used, 0);
+    assert.equal(writer.destroyed, true);
+    late?.();
+    assert.equal(buffers.used, 0);
+  });
+
+  test('is in smaller pieces where many are slow', async () => {
+    const buffers = new BatchBuffers();
+    for (let count = 0; count < 1000; count += 1) {
+      const writer = new BatchWriter(new SlowTarget(), buffers);
+      writer.write(Buffer.alloc(128 * KiB));
+      await nextTurn();
+    }
+    assert.ok(buffers.used < 64 * 1024 * KiB, `${buffers.used} bytes`);
+  });
+});

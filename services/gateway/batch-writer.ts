@@ -1,0 +1,145 @@
+import { Writable } from 'node:stream';
+
+const KiB = 1024;
+
+/** Bytes that are written at a time: many while few are on their way, few where many clients are slow. */
+const sizes = { most: 128 * KiB, least: 16 * KiB };
+/** Bytes that transfers may have in buffers of the larger kind. */
+const plenty = 32 * 1024 * KiB;
+/** Buffers of the largest size that are kept for the next transfer. */
+const kept = 16;
+/** Bytes of bodies after which what is left of their pieces is freed. */
+const freeEvery = 8 * 1024 * KiB;
+
+/** The buffers of all transfers of a process. */
+export class BatchBuffers {
+  readonly #free: Buffer[] = [];
+  #used = 0;
+  #sinceFreed = 0;
+
+  /** Bytes that transfers have at the moment. */
+  get used(): number {
+    return this.#used;
+  }
+
+  take(): Buffer {
+    const size = Math.max(
+      sizes.least,
+      Math.min(sizes.most, Math.floor((plenty - this.#used) / 32)),
+    );
+    const known = size === sizes.most ? this.#free.pop() : undefined;
+    const buffer = known ?? Buffer.allocUnsafeSlow(size);
+    this.#used += buffer.length;
+    this.#freePieces(buffer.length);
+    return buffer;
+  }
+
+  /**
+   * Each piece that comes is a buffer outside of the heap, with next to nothing in it; left alone, V8 frees them after many MiB,
+   * by a collection of the whole heap. One of the young generation takes less than a millisecond (`node-options.ts`).
+   */
+  #freePieces(bytes: number): void {
+    this.#sinceFreed += bytes;
+    if (this.#sinceFreed < freeEvery) return;
+    this.#sinceFreed = 0;
+    globalThis.gc?.({ type: 'minor', execution: 'sync' });
+  }
+
+  /** @param isWritten whether it may be filled again; not where a connection that was closed may still have it */
+  release(buffer: Buffer, isWritten: boolean): void {
+    this.#used -= buffer.length;
+    const isUseful = isWritten && buffer.length === sizes.most && this.#free.length < kept;
+    if (isUseful) this.#free.push(buffer);
+  }
+}
+
+/** Writes to the target that are on their way at once: one, and one that is filled meanwhile. */
+const maxUnderWay = 2;
+
+/**
+ * Hands a body on in larger pieces than it comes in: TLS has records of 16 KiB, and each write costs a call of the system
+ * and wakes up who reads. What came in one turn of the event loop goes out at its end, so that nothing waits for more.
+ * Ends when it was handed everything on; the target is its caller's to end.
+ */
+export class BatchWriter extends Writable {
+  readonly #target: Writable;
+  readonly #buffers: BatchBuffers;
+  readonly #underWay = new Set<Buffer>();
+  /** What is being filled, and how far. */
+  #current: Buffer | undefined;
+  #size = 0;
+  #flush: NodeJS.Immediate | undefined;
+  /** Goes on with what waits for a buffer. */
+  #goOn: (() => void) | undefined;
+
+  constructor(target: Writable, buffers: BatchBuffers) {
+    // What is written is copied at once, or waits here.
+    super({ highWaterMark: 16 * KiB });
+    this.#target = target;
+    this.#buffers = buffers;
+    target.once('close', () => this.#leave());
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    for (let from = 0; from < chunk.length; ) {
+      if (this.#current === undefined && this.#underWay.size >= maxUnderWay) {
+        const rest = chunk.subarray(from);
+        this.#goOn = () => this._write(rest, _encoding, done);
+        return;
+      }
+      this.#current ??= this.#buffers.take();
+      const copied = chunk.copy(this.#current, this.#size, from);
+      this.#size += copied;
+      from += copied;
+      if (this.#size === this.#current.length) this.#send();
+    }
+    if (this.#current !== undefined) this.#flush ??= setImmediate(() => this.#send());
+    done();
+  }
+
+  override _final(done: () => void): void {
+    this.#send();
+    done();
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    this.#leave();
+    done(error);
+  }
+
+  #send(): void {
+    if (this.#flush !== undefined) clearImmediate(this.#flush);
+    this.#flush = undefined;
+    const buffer = this.#current;
+    if (buffer === undefined) return;
+    const bytes = buffer.subarray(0, this.#size);
+    this.#current = undefined;
+    this.#size = 0;
+    this.#underWay.add(buffer);
+    this.#target.write(bytes, (error) => {
+      // Released already where the target was closed.
+      if (!this.#underWay.delete(buffer)) return;
+      this.#buffers.release(buffer, error == null);
+      this.#resume();
+    });
+  }
+
+  #resume(): void {
+    const goOn = this.#goOn;
+    this.#goOn = undefined;
+    goOn?.();
+  }
+
+  /** The target takes nothing more, and does not say so of what it was given. */
+  #leave(): void {
+    if (this.#flush !== undefined) clearImmediate(this.#flush);
+    this.#flush = undefined;
+    for (const buffer of this.#underWay) this.#buffers.release(buffer, false);
+    this.#underWay.clear();
+    if (this.#current !== undefined) this.#buffers.release(this.#current, true);
+    this.#current = undefined;
+    this.#size = 0;
+    this.#goOn = undefined;
+    if (!this.destroyed) this.destroy();
+  }
+}
