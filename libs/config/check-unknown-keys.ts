@@ -1,4 +1,4 @@
-import { judgeUnknown } from './judge-unknown.ts';
+import { hintOf, isRefused, judgeUnknown } from './judge-unknown.ts';
 import type { Remark } from './remark.ts';
 import type { UnknownKey } from './walk-schema.ts';
 
@@ -9,16 +9,14 @@ export function checkUnknownKeys(unknown: readonly UnknownKey[]): {
 } {
   const problems: Remark[] = [];
   const warnings: Remark[] = [];
-  for (const { path, key, known, isOpen, value } of unknown) {
-    const parents = path
-      .slice(0, -key.length)
-      .split(/[.[\]]+/)
-      .filter((part) => part !== '');
-    const { hint, meant, isProblem } = judgeUnknown({ parents, key, known, value });
+  for (const { path, isOpen, ...place } of unknown) {
+    const verdict = judgeUnknown(place);
+    if (verdict.kind === 'extension') continue;
     // Of what others define all keys are taken, so that only a slip is worth a word.
-    if (isOpen && meant === undefined) continue;
+    if (isOpen && verdict.kind !== 'misspelt') continue;
+    const hint = hintOf(verdict);
     const why = (text: string) => (hint === undefined ? text : `${text}; ${hint}`);
-    if (isProblem && !isOpen) problems.push({ path, why: why('unknown key') });
+    if (isRefused(verdict) && !isOpen) problems.push({ path, why: why('unknown key') });
     else warnings.push({ path, why: why('unknown key; ignored') });
   }
   return { problems, warnings };

@@ -158,15 +158,24 @@ test('what guards a registry is a problem where it names no setting, as in a fil
       'there is no such setting; did you mean REGISTRY_PORTCULLIS_ACL_0_MATCH_ACCOUNT?',
     ],
     ['REGISTRY_PORTCULIS_ACL', 'there is no such setting; did you mean REGISTRY_PORTCULLIS_ACL?'],
-    ['REGISTRY_ACL', 'there is no such setting; it stands at portcullis.acl'],
+    ['REGISTRY_ACL', 'there is no such setting; did you mean REGISTRY_PORTCULLIS_ACL?'],
     [
       'REGISTRY_AUHT_HTPASSWD_PATH',
       'there is no such setting; did you mean REGISTRY_AUTH_HTPASSWD_PATH?',
     ],
-    ['REGISTRY_AUTHENTICATION', 'there is no such setting; it stands at auth'],
-    ['REGISTRY_HTPASSWD_PATH', 'there is no such setting; it stands at auth.htpasswd'],
+    ['REGISTRY_AUTHENTICATION', 'there is no such setting; did you mean REGISTRY_AUTH?'],
+    ['REGISTRY_AUHT', 'there is no such setting; did you mean REGISTRY_AUTH?'],
+    ['REGISTRY_AUTHS', 'there is no such setting; did you mean REGISTRY_AUTH?'],
+    [
+      'REGISTRY_TLS_CERTIFICATE',
+      'there is no such setting; did you mean REGISTRY_HTTP_TLS_CERTIFICATE?',
+    ],
+    [
+      'REGISTRY_HTPASSWD_PATH',
+      'there is no such setting; did you mean REGISTRY_AUTH_HTPASSWD_PATH?',
+    ],
     ['REGISTRY_AUTH_HTPASSWD_FILE', 'there is no such setting'],
-    ['REGISTRY_HTTP_AUTH', 'there is no such setting; it stands at auth'],
+    ['REGISTRY_HTTP_AUTH', 'there is no such setting; did you mean REGISTRY_AUTH?'],
     [
       'REGISTRY_HTTP_TSL_CERTIFICATE',
       'there is no such setting; did you mean REGISTRY_HTTP_TLS_CERTIFICATE?',

@@ -1,5 +1,6 @@
 import type { z } from 'zod';
-import { judgeUnknown } from './judge-unknown.ts';
+import { isOneSlip } from '../values/nearest-word.ts';
+import { hintOf, isRefused, judgeUnknown, type Verdict } from './judge-unknown.ts';
 import { parseYaml } from './parse-yaml.ts';
 import type { Remark } from './remark.ts';
 import type { Sources } from './sources.ts';
@@ -89,22 +90,31 @@ function describeNoSetting(
   if (unknown === undefined) return { why: message, isProblem: first === 'portcullis' };
   const { index, keys } = unknown;
   const all = [first, ...others];
-  const { hint, meant, isProblem } = judgeUnknown({
+  const verdict = judgeUnknown({
     parents: all.slice(0, index),
     key: all[index] ?? '',
     known: keys,
   });
-  // One word behind the prefix may be of any program, but for those by which a registry is guarded.
-  const isOurs = index > 0 || others.length > 0 || hint?.startsWith('it stands at') === true;
-  if (meant === undefined) {
-    const why = hint === undefined ? message : `${message}; ${hint}`;
-    return { why, isProblem: isProblem && isOurs };
+  // One word behind the prefix may be of any program.
+  const isNear = verdict.kind === 'misspelt' && isOneSlip(first, verdict.meant);
+  if (all.length === 1 && verdict.kind !== 'misplaced' && !isNear) {
+    return { why: message, isProblem: false };
   }
-  const right = segments.with(index, meant.toUpperCase());
-  return {
-    why: `${message}; did you mean REGISTRY_${right.join('_')}?`,
-    isProblem: isProblem && isOurs,
-  };
+  const right = rightSegments(verdict, segments, index);
+  const hint = right === undefined ? hintOf(verdict) : `did you mean REGISTRY_${right.join('_')}?`;
+  const why = hint === undefined ? message : `${message}; ${hint}`;
+  return { why, isProblem: isRefused(verdict) };
+}
+
+/** The variable that is meant, where it is known. */
+function rightSegments(
+  verdict: Verdict,
+  segments: readonly string[],
+  index: number,
+): string[] | undefined {
+  if (verdict.kind === 'misspelt') return [...segments].with(index, verdict.meant.toUpperCase());
+  if (verdict.kind !== 'misplaced') return undefined;
+  return [...verdict.place.toUpperCase().split('.'), ...segments.slice(index + 1)];
 }
 
 /** What Kubernetes tells the containers of a service called `registry`, or `registry-…`, and Docker those that are linked. */

@@ -5,7 +5,10 @@ import { portcullisSchema } from './sections/portcullis.ts';
 const ours = 'portcullis';
 
 /** Sections of which a slip leaves a registry more open than it was to be, or less safe. */
-const guards: ReadonlySet<string> = new Set(['auth', 'http', 'redis', 'storage', 'validation']);
+const guards: ReadonlySet<string> = new Set([
+  ...['auth', 'http', 'redis', 'storage', 'validation'],
+  ours,
+]);
 
 /** Where what guards a registry stands, by the words that it is written by elsewhere. */
 const places: ReadonlyMap<string, string> = new Map([
@@ -33,35 +36,73 @@ export interface UnknownPlace {
   value?: unknown;
 }
 
+/** What a key is that is not known where it stands. */
+export type Verdict =
+  /** A key nearly like it is known there; `guards` where ignoring it would leave something open. */
+  | { kind: 'misspelt'; meant: string; guards: boolean }
+  /** Something that guards a registry, whose place is another. */
+  | { kind: 'misplaced'; place: string }
+  /** A path, `portcullis.acl`, where nested keys are meant; `guards` where ignoring it would leave something open. */
+  | { kind: 'dotted'; parents: string; key: string; guards: boolean }
+  /** One of our own keys, above our section. */
+  | { kind: 'ours' }
+  /** Something below it guards a registry, and stands elsewhere. */
+  | { kind: 'holds'; inside: string; place: string }
+  /** Nothing is known of it; `guards` where all keys are known that may stand there. */
+  | { kind: 'unknown'; guards: boolean }
+  /** For whoever wrote it alone, such as what anchors of YAML are in. */
+  | { kind: 'extension' };
+
 /**
- * What is said of a key that is not known. The original ignores it, and so do we, but for what was meant for
- * `portcullis`, or for what guards a registry: without the rules that somebody wrote under a misspelt name, or in
- * another section, it is open.
- * @returns what may be meant, in half a sentence, and whether it is a problem
+ * What a key is that is not known. The original ignores it, and so do we, but for what was meant for `portcullis`, or for
+ * what guards a registry: without the rules that somebody wrote under a misspelt name, or in another section, it is open.
  */
-export function judgeUnknown({ parents, key, known, value }: UnknownPlace): {
-  hint: string | undefined;
-  meant: string | undefined;
-  isProblem: boolean;
-} {
+export function judgeUnknown({ parents, key, known, value }: UnknownPlace): Verdict {
   const name = key.toLowerCase();
+  const isTop = parents.length === 0;
+  if (isTop && name.startsWith('x-')) return { kind: 'extension' };
   const meant = nearestWord(key, known);
   const [top = meant ?? ''] = parents;
-  const isGuarded = top === ours || (guards.has(top) && meant !== undefined);
-  if (isGuarded || (top === 'auth' && parents.length > 1)) {
-    return { hint: meant && `did you mean ${meant}?`, meant, isProblem: true };
+  if (meant !== undefined && guards.has(top)) return { kind: 'misspelt', meant, guards: true };
+  if (top === ours || (top === 'auth' && parents.length > 1))
+    return { kind: 'unknown', guards: true };
+  const path = key.split('.');
+  if (isTop && path.length > 1 && known.includes(path[0] ?? '')) {
+    const dotted = { parents: path.slice(0, -1).join('.'), key: path.at(-1) ?? '' };
+    return { kind: 'dotted', ...dotted, guards: guards.has(path[0] ?? '') };
   }
-  const isTop = parents.length === 0;
   const place = places.get(name) ?? (isTop && name.startsWith('auth') ? 'auth' : undefined);
-  if (place !== undefined) return { hint: `it stands at ${place}`, meant, isProblem: true };
-  if (isTop && Object.hasOwn(portcullisSchema.shape, key)) {
-    return { hint: `it belongs under ${ours}`, meant, isProblem: true };
-  }
+  if (place !== undefined) return { kind: 'misplaced', place };
+  if (isTop && Object.hasOwn(portcullisSchema.shape, key)) return { kind: 'ours' };
   const inside = guardIn(value);
-  if (inside !== undefined) {
-    return { hint: `${inside} in it stands at ${places.get(inside)}`, meant, isProblem: true };
+  if (inside !== undefined) return { kind: 'holds', inside, place: places.get(inside) ?? inside };
+  if (meant !== undefined) return { kind: 'misspelt', meant, guards: false };
+  return { kind: 'unknown', guards: false };
+}
+
+/** Whether a start must not ignore it. */
+export function isRefused(verdict: Verdict): boolean {
+  if ('guards' in verdict) return verdict.guards;
+  return verdict.kind !== 'extension';
+}
+
+/** What may be meant, in half a sentence. */
+export function hintOf(verdict: Verdict): string | undefined {
+  switch (verdict.kind) {
+    case 'misspelt':
+      return `did you mean ${verdict.meant}?`;
+    case 'misplaced':
+      return `it stands at ${verdict.place}`;
+    case 'dotted':
+      return `write ${verdict.key} below ${verdict.parents.replaceAll('.', ', ')}`;
+    case 'ours':
+      return `it belongs under ${ours}`;
+    case 'holds':
+      return `${verdict.inside} belongs at ${verdict.place}`;
+    case 'unknown':
+    case 'extension':
+      return undefined;
   }
-  return { hint: meant && `did you mean ${meant}?`, meant, isProblem: false };
 }
 
 /** A word below a key by which something is written that guards a registry. */

@@ -45,7 +45,7 @@ describe('a configuration is judged before anything of it is acted on', () => {
       'auth: none\nportcullis: { acl: [{ match: { name: "/(/" }, actions: [pull] }] }',
       /^portcullis\.acl\[0\]/,
     ],
-    ['http: { tls: { clientcas: [x] } }', /^http\.tls\.clientcas: /],
+    ['http: { tls: { certificate: a, key: b, clientcas: [x] } }', /^http\.tls\.clientcas: /],
     ['http: { addr: nowhere }', /^http\.addr: /],
   ];
   for (const [lines, problem] of refused) {

@@ -96,6 +96,8 @@ describe('what would only show at the start, or at each request, is refused befo
   const refused: readonly [lines: string, message: RegExp][] = [
     ['http: { headers: { X-A: "a\\r\\nb" } }', /http\.headers\.X-A: has a line break/],
     ['http: { headers: { X-A: ["a", "b☺"] } }', /http\.headers\.X-A: has a line break or another/],
+    ['http: { tls: {} }', /http\.tls: has no certificate and no key; without http\.tls everything/],
+    ['http: { tls: { minimumtls: tls1.2 } }', /http\.tls: has no certificate and no key/],
     ['http: { addr: :5000, debug: { addr: :5000 } }', /http\.debug\.addr: is the same address/],
     [`http: { net: unix, addr: ${long} }`, /http\.addr: .*longer than the 107 bytes/],
     [`portcullis: { sockets: ${long} }`, /portcullis\.sockets: .*longer than the 107 bytes/],
@@ -206,7 +208,15 @@ describe('a key that was meant for portcullis and is not known stops the start',
     ['auht: { htpasswd: { path: /x } }', /auht: unknown key; did you mean auth\?/],
     ['Auth: { htpasswd: { path: /x } }', /Auth: unknown key; did you mean auth\?/],
     ['authentification: {}', /authentification: unknown key; it stands at auth/],
-    ['auth.htpasswd: { path: /x }', /auth\.htpasswd: unknown key; it stands at auth/],
+    ['auth.htpasswd: { path: /x }', /auth\.htpasswd: unknown key; write htpasswd below auth/],
+    [
+      'portcullis.acl: [{ match: { account: admin }, actions: [pull] }]',
+      /portcullis\.acl: unknown key; write acl below portcullis/,
+    ],
+    [
+      'storage.maintenance.readonly: { enabled: true }',
+      /storage\.maintenance\.readonly: unknown key; write readonly below storage, maintenance/,
+    ],
     ['Http: { addr: ":5001" }', /Http: unknown key; did you mean http\?/],
     ['https: { addr: ":5001" }', /https: unknown key; did you mean http\?/],
     ['http: { adr: ":5001" }', /http\.adr: unknown key; did you mean addr\?/],
@@ -215,7 +225,10 @@ describe('a key that was meant for portcullis and is not known stops the start',
     ['log: { auth: {} }', /log\.auth: unknown key; it stands at auth/],
     ['http: { portcullis: { acl: [] } }', /http\.portcullis: unknown key; it stands at portcullis/],
     ['htpp: { addr: ":1", tls: {} }', /htpp: unknown key; did you mean http\?/],
-    ['security: { x: { htpasswd: {} } }', /security: unknown key; htpasswd in it stands at auth/],
+    [
+      'security: { x: { htpasswd: {} } }',
+      /security: unknown key; htpasswd belongs at auth\.htpasswd/,
+    ],
     ['http: { ssl: {} }', /http\.ssl: unknown key; /],
     ['maintenance: {}', /maintenance: unknown key; it stands at storage\.maintenance/],
     ['accessControl: {}', /accessControl: unknown key; it stands at portcullis\.acl/],
@@ -236,6 +249,11 @@ describe('a key that was meant for portcullis and is not known stops the start',
       await assert.rejects(settingsOf(`${htpasswd}\n${lines}`), message);
     });
   }
+
+  test('what begins with x- holds anchors, and is nobody’s setting', async () => {
+    const lines = 'x-tls: &tls { auth: { tls: 1 } }\nhttp: { addr: :5001 }';
+    assert.ok(await settingsOf(lines));
+  });
 
   test('others are named, with the one that was perhaps meant', async () => {
     await using folder = await createTemporaryFolder();

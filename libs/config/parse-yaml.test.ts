@@ -29,3 +29,15 @@ test('an alias that is named too often is an error', () => {
   }
   assert.throws(() => parseYaml(lines.join('\n')), YamlError);
 });
+
+test('a tag that nobody knows is no value, and what must be in quotes is told so', () => {
+  for (const [text, message] of [
+    ['a: 1\nb: !bob\n', /a value that begins with ! is a tag of YAML; put it in quotes/],
+    ['a: !@admins "x"\n', /a value that begins with ! is a tag/],
+    ['a: [*]\n', /must be in quotes, as "\*" or "@admins"/],
+    ['a: @admins\n', /must be in quotes/],
+  ] as const) {
+    assert.throws(() => parseYaml(text), message, text);
+  }
+  assert.deepEqual(parseYaml('a: !!str 1\nb: "!bob"\n'), { a: '1', b: '!bob' });
+});

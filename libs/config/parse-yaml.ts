@@ -21,6 +21,8 @@ export function parseYaml(text: string): unknown {
   const document = parseDocument(text, { prettyErrors: true, logLevel: 'error', merge: true });
   const [error] = document.errors;
   if (error !== undefined) throw new YamlError(error.message, error.linePos?.[0].line, error);
+  const [tag] = document.warnings.filter(({ code }) => code === 'TAG_RESOLVE_FAILED');
+  if (tag !== undefined) throw new YamlError(tagMessage, tag.linePos?.[0].line, tag);
   visit(document, { Scalar: keepAsWritten });
   try {
     return document.toJS({ maxAliasCount: 100 });
@@ -28,6 +30,10 @@ export function parseYaml(text: string): unknown {
     throw new YamlError((cause as Error).message, undefined, cause);
   }
 }
+
+/** A tag that nobody knows stands for nothing, or is dropped: what was to be `not bob` is then anybody who did not log in. */
+const tagMessage =
+  'a value that begins with ! is a tag of YAML; put it in quotes (a rule that says "not" is one with effect deny)';
 
 /** Where text is meant, `0042` is another account than 42, and `True` another than true. */
 function keepAsWritten(_: unknown, node: Scalar): void {
@@ -40,5 +46,8 @@ function keepAsWritten(_: unknown, node: Scalar): void {
 /** What the parser says, without what stands in the file there. */
 function withoutContent(message: string): string {
   const [line = ''] = message.split('\n', 1);
+  const unquoted = /Alias cannot be|reserved character/.test(line);
+  if (unquoted)
+    return 'a value that begins with *, @, & or ` must be in quotes, as "*" or "@admins"';
   return line.replace(/ at line.*$/, '').replace(/(?<=[a-z)]): .*$/, '');
 }

@@ -63,6 +63,8 @@ export function metaOf(schema: z.ZodType): SettingMeta {
 export interface UnknownKey {
   /** Dotted. */
   path: string;
+  /** The keys that lead there; entries of lists have none. */
+  parents: readonly string[];
   key: string;
   /** The keys that are known where it stands. */
   known: readonly string[];
@@ -73,20 +75,28 @@ export interface UnknownKey {
 }
 
 /** All keys in `value` that the schema does not know. */
-export function unknownKeys(value: unknown, schema: z.ZodType, path = ''): UnknownKey[] {
+export function unknownKeys(
+  value: unknown,
+  schema: z.ZodType,
+  path = '',
+  parents: readonly string[] = [],
+): UnknownKey[] {
   const node = describeSchema(schema);
   if (node.kind === 'array' && Array.isArray(value)) {
-    return value.flatMap((item, index) => unknownKeys(item, node.element, `${path}[${index}]`));
+    return value.flatMap((item, index) =>
+      unknownKeys(item, node.element, `${path}[${index}]`, parents),
+    );
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return [];
   return Object.entries(value).flatMap(([key, item]) => {
     const place = joinPath(path, key);
-    if (node.kind === 'record') return unknownKeys(item, node.value, place);
+    const below = [...parents, key];
+    if (node.kind === 'record') return unknownKeys(item, node.value, place, below);
     if (node.kind !== 'object') return [];
     const child = Object.hasOwn(node.shape, key) ? node.shape[key] : undefined;
-    if (child !== undefined) return unknownKeys(item, child, place);
+    if (child !== undefined) return unknownKeys(item, child, place, below);
     const known = Object.keys(node.shape);
-    return [{ path: place, key, known, isOpen: node.open, value: item }];
+    return [{ path: place, parents, key, known, isOpen: node.open, value: item }];
   });
 }
 

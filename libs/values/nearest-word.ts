@@ -16,6 +16,13 @@ export function nearestWord(text: string, words: readonly string[]): string | un
   return begun.length === 1 ? begun[0] : undefined;
 }
 
+/** Whether one letter too many, too few or wrong, or letters in another order, make one word of the other. */
+export function isOneSlip(text: string, word: string): boolean {
+  const given = text.slice(0, 40).toLowerCase();
+  const sorted = (letters: string) => [...letters].sort().join('');
+  return distance(given, word) <= 1 || sorted(given) === sorted(word);
+}
+
 /** Letters to insert, remove or replace to make one text of the other (Levenshtein). */
 function distance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);

@@ -116,7 +116,12 @@ export function httpSettings(http: HttpSection): HttpSettings {
 }
 
 function tlsSettings(tls: HttpSection['tls']) {
-  if (tls?.certificate === undefined && tls?.key === undefined) return undefined;
+  if (tls === undefined) return undefined;
+  if (tls.certificate === undefined && tls.key === undefined) {
+    throw new Error(
+      `http.tls: has no certificate and no key; ${plain}, so leave it out if that is meant`,
+    );
+  }
   if (tls.certificate === undefined || tls.key === undefined) {
     throw new Error('http.tls: certificate and key belong together; one of them is missing');
   }
