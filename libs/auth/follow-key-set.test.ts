@@ -81,6 +81,26 @@ test('a token service that begins to answer is noticed within a moment', async (
   assert.equal(followed.reason(), undefined);
 });
 
+test('keys are followed whatever the clock is set to', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  let elapsed = 0;
+  t.mock.method(performance, 'now', () => elapsed);
+  let clock = 1e12;
+  t.mock.method(Date, 'now', () => clock);
+  const { client, asked } = tokenService([await publicKey('first')]);
+  const followed = followKeySet(client, createRecordingLog().log);
+  opened.push(followed);
+  await followed.refresh();
+  clock -= 600_000;
+  const before = asked();
+  for (let step = 0; step < 10; step += 1) {
+    elapsed += 500;
+    t.mock.timers.tick(500);
+    await new Promise(setImmediate);
+  }
+  assert.ok(asked() - before >= 2, `${asked() - before} times in 5 s`);
+});
+
 test('a token service that comes a moment later is no news; one that stays away, or goes, is', async () => {
   const keys = [await publicKey('first')];
   const { client } = tokenService(keys);

@@ -32,15 +32,15 @@ export interface FollowedKeySet {
 export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet {
   let keySet: KeySet | undefined;
   let find: ReturnType<typeof createLocalJWKSet> | undefined;
-  let lastAsked = 0;
+  let lastAsked = Number.NEGATIVE_INFINITY;
   /** When we asked last because of an unknown key id. */
-  let lastUnknown = 0;
+  let lastUnknown = Number.NEGATIVE_INFINITY;
   let asking: Promise<void> | undefined;
   let away = false;
   let looks = 0;
 
   async function ask(): Promise<void> {
-    lastAsked = Date.now();
+    lastAsked = performance.now();
     looks += 1;
     try {
       const answers = await auth.callAll({
@@ -83,7 +83,7 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
   let timer: NodeJS.Timeout;
   // As long as there are no keys, it is asked more often.
   function look(): void {
-    if (find === undefined || Date.now() - lastAsked >= pollInterval) void askOnce();
+    if (find === undefined || performance.now() - lastAsked >= pollInterval) void askOnce();
     timer = setTimeout(look, pause).unref();
     pause = Math.min(firstInterval.most, pause * 2);
   }
@@ -98,8 +98,8 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
         return { key: await find(header), id };
       } catch (error) {
         const other = !(error instanceof errors.JWKSNoMatchingKey);
-        if (other || Date.now() - lastUnknown < refreshLimit) throw error;
-        lastUnknown = Date.now();
+        if (other || performance.now() - lastUnknown < refreshLimit) throw error;
+        lastUnknown = performance.now();
         await refresh();
         if (find === undefined) throw error;
         return { key: await find(header), id };

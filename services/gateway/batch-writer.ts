@@ -1,4 +1,5 @@
 import { Writable } from 'node:stream';
+import { WritePace } from './write-pace.ts';
 
 const KiB = 1024;
 
@@ -22,11 +23,10 @@ export class BatchBuffers {
     return this.#used;
   }
 
-  take(): Buffer {
-    const size = Math.max(
-      sizes.least,
-      Math.min(sizes.most, Math.floor((plenty - this.#used) / 32)),
-    );
+  /** @param most bytes that are of use */
+  take(most: number): Buffer {
+    const share = Math.floor((plenty - this.#used) / 32);
+    const size = Math.max(sizes.least, Math.min(sizes.most, most, share));
     const known = size === sizes.most ? this.#free.pop() : undefined;
     const buffer = known ?? Buffer.allocUnsafeSlow(size);
     this.#used += buffer.length;
@@ -65,6 +65,7 @@ export class BatchWriter extends Writable {
   readonly #target: Writable;
   readonly #buffers: BatchBuffers;
   readonly #underWay = new Set<Buffer>();
+  readonly #pace = new WritePace();
   /** What is being filled, and how far. */
   #current: Buffer | undefined;
   #size = 0;
@@ -87,7 +88,7 @@ export class BatchWriter extends Writable {
         this.#goOn = () => this._write(rest, _encoding, done);
         return;
       }
-      this.#current ??= this.#buffers.take();
+      this.#current ??= this.#buffers.take(this.#pace.size);
       const copied = chunk.copy(this.#current, this.#size, from);
       this.#size += copied;
       from += copied;
@@ -116,9 +117,11 @@ export class BatchWriter extends Writable {
     this.#current = undefined;
     this.#size = 0;
     this.#underWay.add(buffer);
+    const written = this.#pace.begin();
     this.#target.write(bytes, (error) => {
       // Released already where the target was closed.
       if (!this.#underWay.delete(buffer)) return;
+      written();
       this.#buffers.release(buffer, error == null);
       this.#resume();
     });

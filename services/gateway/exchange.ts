@@ -1,10 +1,11 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import httpProxy from 'http-proxy';
-import { hasBody } from '#libs/http/body.ts';
+import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
 import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
 import type { Instance } from '#libs/internal/instance.ts';
 import type { Upstream } from '#libs/internal/open-upstream.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
 import { BatchBuffers, BatchWriter } from './batch-writer.ts';
 import type { OfferedFiles } from './files/offered-files.ts';
@@ -23,17 +24,18 @@ export interface ExchangeOptions {
   onStatus: ((status: number) => void) | undefined;
 }
 
-/** Why there was no answer, and whether another instance may be asked. */
-export interface Failure {
-  cause: Error;
-  repeatable: boolean;
-  /** Whether the instance may have seen something of it. */
-  sent: boolean;
-  /** Whether the instance has said itself that it took nothing. */
-  refused: boolean;
-  /** Whether the instance answered with a file that is of no use. */
-  useless: boolean;
-}
+/** Why there was no answer. */
+export type Failure =
+  /** The instance saw nothing of it. */
+  | { kind: 'unreached'; cause: Error }
+  /** The instance may have seen it, or a part of it. */
+  | { kind: 'lost'; cause: Error }
+  /** The instance has said itself that it takes nothing any more. */
+  | { kind: 'stopping'; cause: Error }
+  /** The instance answered with a file that cannot be sent: it is gone, of another size, or not ours to read. */
+  | { kind: 'no such file'; cause: Error }
+  /** The answer cannot be given to this client, whichever instance is asked. */
+  | { kind: 'not served'; cause: RegistryError | ClientGoneError };
 
 /** One request at one instance, its body streamed there, the answer streamed back. */
 export interface Exchanges {
@@ -46,7 +48,7 @@ interface Exchange extends ExchangeOptions {
   /** True once the instance may have seen something of it. */
   sent: boolean;
   stopWatching?: () => void;
-  fail(failure: Pick<Failure, 'cause' | 'repeatable'> & Partial<Failure>): void;
+  fail(failure: Failure): void;
 }
 
 /**
@@ -134,7 +136,9 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
         copyHeaders(incoming, response);
       });
     } catch (error) {
-      fail({ cause: error as Error, repeatable: true, useless: true });
+      const isOurs = error instanceof RegistryError || error instanceof ClientGoneError;
+      if (isOurs) fail({ kind: 'not served', cause: error });
+      else fail({ kind: 'no such file', cause: error as Error });
     }
   }
 
@@ -152,7 +156,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
             fail(failure) {
               ctx.res.off('close', over);
               exchange.stopWatching?.();
-              resolve({ sent: exchange.sent, refused: false, useless: false, ...failure });
+              resolve(failure);
             },
           };
           exchanges.set(ctx.req, exchange);
@@ -164,7 +168,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
           proxy.web(ctx.req, ctx.res, how, (cause) => {
             // After the answer began, what became of the request body no longer matters.
             if (ctx.res.headersSent || ctx.res.destroyed || ctx.req.socket.destroyed) return;
-            exchange.fail({ cause, repeatable: isHarmless(ctx) || !exchange.sent });
+            exchange.fail({ kind: exchange.sent ? 'lost' : 'unreached', cause });
           });
         });
       } finally {
@@ -176,7 +180,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
 
 /** The instance says that it takes nothing of it, since it stops. */
 function beRefused({ ctx, fail, outgoing }: Exchange): void {
-  fail({ cause: new Error('it is stopping'), repeatable: !hasBody(ctx.req), refused: true });
+  fail({ kind: 'stopping', cause: new Error('it is stopping') });
   ctx.req.unpipe();
   outgoing?.destroy();
 }
@@ -188,11 +192,6 @@ function addHeaders(exchange: Exchange, outgoing: ClientRequest): void {
   const tree = files?.nameFor(instance);
   if (tree !== undefined) outgoing.setHeader(internalHeaders.tree, tree);
   sign(exchange, outgoing);
-}
-
-/** Whether a request changes nothing, so that it may be carried out late, or twice. */
-export function isHarmless({ method }: GatewayContext): boolean {
-  return method === 'GET' || method === 'HEAD';
 }
 
 /** Shows the instance that we are one of its own. */

@@ -1,4 +1,5 @@
-import { whileClientWaits } from '#libs/http/client-gone.ts';
+import { hasBody } from '#libs/http/body.ts';
+import { ClientGoneError, whileClientWaits } from '#libs/http/client-gone.ts';
 import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
 import { internalProtocol } from '#libs/http/internal-protocol.ts';
 import { inOrder } from '#libs/internal/choose.ts';
@@ -7,7 +8,7 @@ import type { Upstream } from '#libs/internal/open-upstream.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { letAllArrive } from '#libs/process/let-all-arrive.ts';
 import type { GatewayContext } from './authenticate.ts';
-import { createExchanges, isHarmless } from './exchange.ts';
+import { createExchanges, type Failure } from './exchange.ts';
 import type { OfferedFiles } from './files/offered-files.ts';
 
 /** Instances that are tried for one request. */
@@ -80,24 +81,21 @@ export function createProxy({ prefix, idle, nameAttempt }: ProxyOptions): Upstre
         const attempt = nameAttempt();
         const exchange = { ctx, upstream, instance, attempt, onStatus: options.onStatus };
         let failure = await exchanges.run({ ...exchange, files: options.files });
-        if (failure?.useless === true && !ctx.res.closed) {
-          if (failure.cause instanceof RegistryError) {
-            ctx.respond = true;
-            throw failure.cause;
-          }
+        if (failure?.kind === 'no such file' && !ctx.res.closed) {
           // A collection took it away, or what is there is not ours to read: the core knows what to do.
-          ctx.state.log.debug({ err: failure.cause }, 'a file that a core offers is of no use');
+          ctx.state.log.debug({ err: failure.cause }, 'a file that a core offers cannot be sent');
           failure = await exchanges.run({ ...exchange, files: undefined });
         }
         if (failure === undefined || ctx.res.closed) return;
+        if (failure.kind === 'not served') return refuse(ctx, failure.cause);
         cause = failure.cause;
         // What ended one process may be the request itself.
-        if (failure.sent && !failure.refused) lost += 1;
+        if (failure.kind === 'lost') lost += 1;
         // It is well: what it has to say is too long, and would be from any other one.
         if ((cause as NodeJS.ErrnoException).code === 'HPE_HEADER_OVERFLOW') break;
         upstream.instances.eject(instance, cause);
-        if (failure.repeatable && lost <= maxRepeats) continue;
-        if (failure.refused) break;
+        if (isRepeatable(failure, ctx) && lost <= maxRepeats) continue;
+        if (failure.kind === 'stopping') break;
         if ((await options.giveUp?.(attempt, instance)) !== false) break;
         ctx.state.log.warn({ err: cause }, `the ${upstreamName} may still carry out the request`);
         ctx.res.destroy();
@@ -111,6 +109,27 @@ export function createProxy({ prefix, idle, nameAttempt }: ProxyOptions): Upstre
       });
     },
   };
+}
+
+/** Whether a request changes nothing, so that it may be carried out late, or twice. */
+function isHarmless({ method }: GatewayContext): boolean {
+  return method === 'GET' || method === 'HEAD';
+}
+
+/** Whether another instance may be asked. */
+function isRepeatable({ kind }: Failure, ctx: GatewayContext): boolean {
+  if (kind === 'stopping') return !hasBody(ctx.req);
+  return kind === 'unreached' || isHarmless(ctx);
+}
+
+/** @throws the reason, unless it is that the client has left */
+function refuse(ctx: GatewayContext, cause: RegistryError | ClientGoneError): void {
+  if (cause instanceof ClientGoneError) {
+    ctx.res.destroy();
+    return;
+  }
+  ctx.respond = true;
+  throw cause;
 }
 
 /** Makes the request what the upstream is to see. */

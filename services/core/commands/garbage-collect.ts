@@ -74,8 +74,8 @@ function describe(
       `${counted(freed.items, 'item')} (${formatBytes(freed.bytes)}) removed for good from the trash`,
     );
     if (garbage.blobs > 0 && grace > 0) {
-      const hours = Math.round(grace / 360_000) / 10;
-      lines.push(`their space is freed by a collection that runs ${hours} h from now or later`);
+      const due = dueFrom(new Date(), grace).toISOString();
+      lines.push(`their space is freed by a collection that runs at ${due} or later`);
     }
   }
   if (young.layers + young.blobs > 0) {

@@ -16,6 +16,7 @@ import type { RestoreTo } from './discardable.ts';
 import { findBytes, readLinkOrRestore } from './find-stored.ts';
 import type { Trash } from './garbage/trash.ts';
 import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
+import { maxLooks } from './looks.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
 
@@ -130,7 +131,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
         async open(range, options) {
           let found: { path: StoragePath } | undefined = first;
           // A collection may have taken the bytes away since; then they come back.
-          for (let attempt = 1; attempt <= 3 && found !== undefined; attempt += 1) {
+          for (let attempt = 1; attempt <= maxLooks && found !== undefined; attempt += 1) {
             const stream = await ifPresent(driver.read(found.path, range, options));
             if (stream !== undefined) return stream;
             found = await find(repository, digest, 'anywhere');

@@ -2,9 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import type { ByteRange } from '#libs/http/byte-ranges.ts';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
-
-/** Bytes that a response is given at a time: that a client takes something shows when all of them are gone. */
-const writeSize = 256 * 1024;
+import { WritePace } from '../write-pace.ts';
 
 /** Sends parts of a file: each piece is read while the one before it is on its way, in two buffers that are used in turn. */
 export class FileSender {
@@ -12,6 +10,7 @@ export class FileSender {
   readonly #response: ServerResponse;
   readonly #pieceSize: number;
   readonly #buffers: Buffer[] = [];
+  readonly #pace = new WritePace();
   #turn = 0;
   #sent: Promise<void> = Promise.resolve();
   /** Ends the wait for the connection, which says nothing more of what it was given once it is closed. */
@@ -64,12 +63,16 @@ export class FileSender {
   }
 
   async #write(bytes: Buffer): Promise<void> {
-    for (let from = 0; from < bytes.length; from += writeSize) {
+    for (let from = 0; from < bytes.length; ) {
       if (this.#response.closed || this.#response.destroyed) throw new ClientGoneError();
+      const piece = bytes.subarray(from, from + this.#pace.size);
+      const written = this.#pace.begin();
       await new Promise<void>((resolve, reject) => {
         this.#leave = () => reject(new ClientGoneError());
-        this.#response.write(bytes.subarray(from, from + writeSize), () => resolve());
+        this.#response.write(piece, () => resolve());
       });
+      written();
+      from += piece.length;
     }
   }
 }

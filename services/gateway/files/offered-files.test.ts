@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { type FileOffer, formatFileOffer } from '#libs/http/file-offer.ts';
 import { treeIdentity } from '#libs/internal/tree-identity.ts';
+import { partiesOf } from '#libs/limits/parties.ts';
 import { type Gateway, type GatewaySetup, startGateway } from '../../../test/support/gateway.ts';
 import { rawClient } from '../../../test/support/raw-client.ts';
 import { mustRun } from '../../../test/support/run.ts';
@@ -39,13 +40,10 @@ describe('a file that a core offers', () => {
     await tree.remove();
   });
 
-  /** The first request only finds out what the tree is called. */
   async function start(setup: GatewaySetup = {}): Promise<void> {
     gateway = await startGateway({ tree: tree.path, ...setup });
-    await gateway.send('GET', blob);
-    await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  const asked = () => gateway.cores.flatMap(({ requests }) => requests).slice(1);
+  const asked = () => gateway.cores.flatMap(({ requests }) => requests);
   const trees = () => asked().map((request) => request.headers['x-portcullis-tree']);
 
   test('is sent whole, with the headers of the answer and none of ours', async () => {
@@ -149,6 +147,19 @@ describe('a file that a core offers', () => {
     client.socket.destroy();
     await waitFor('the file to be closed', async () => !(await isOpen()));
     await waitFor('its memory to be given back', () => gateway.budgets.downloads.used === 0);
+  });
+
+  test('is not asked for again when its client leaves while it waits for memory', async () => {
+    await start();
+    const { downloads } = gateway.budgets;
+    using _all = await downloads.take(partiesOf('192.0.2.1', 'somebody'), downloads.capacity);
+    gateway.core.next(offer());
+    const client = await rawClient(gateway.port);
+    client.send(`GET ${blob} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await waitFor('it to be offered', () => asked().length === 1);
+    client.socket.end();
+    assert.equal(await client.untilClosed(), '');
+    assert.equal(asked().length, 1);
   });
 
   test('that ends too early breaks the answer off', async () => {

@@ -47,6 +47,5 @@ test('a tree is known before anybody asks for a blob, by device and inode, to co
   const { log } = createRecordingLog();
   const tree = createSharedTree(folder.path, 'auto', log);
   const name = await treeIdentity(folder.path);
-  await new Promise((resolve) => setTimeout(resolve, 50));
   assert.deepEqual([tree.nameFor(near), tree.nameFor(far)], [name, undefined]);
 });

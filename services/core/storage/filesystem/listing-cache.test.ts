@@ -114,6 +114,21 @@ describe('listings of directories', () => {
     await mkdir(folder.path);
   });
 
+  test('one that has as many names as are kept, or one more, is not read for each page', async () => {
+    for (const names of [expected.length, expected.length + 1]) {
+      let reads = 0;
+      cache = new ListingCache(names, (path) => {
+        reads += 1;
+        return readdir(path);
+      });
+      await settle();
+      for (let page = 0; page < 5; page += 1) {
+        assert.deepEqual(await cache.page(folder.path, '', 3), expected.slice(0, 3));
+      }
+      assert.equal(reads, 1, `${names} names are kept`);
+    }
+  });
+
   test('whoever adds or removes a name is seen at once', async () => {
     await settle();
     await cache.names(folder.path);

@@ -51,7 +51,7 @@ export class ListingCache {
     this.#readNames = readNames;
     this.#listings = new LRUCache({
       maxSize: names,
-      sizeCalculation: (listing) => listing.names.length + 1,
+      sizeCalculation: (listing) => sizeOf(listing),
     });
   }
 
@@ -122,7 +122,7 @@ export class ListingCache {
       return names;
     }
     this.#small.delete(path);
-    if (names.length > this.#names) this.#huge.set(path, true);
+    if (sizeOf({ names }) > this.#names) this.#huge.set(path, true);
     else this.#huge.delete(path);
     // Taken after the read: what changed during it shows as a time that is not settled.
     const { ino: inode, mtimeNs: modified, ctimeNs: changed } = await stat(path, { bigint: true });
@@ -131,6 +131,11 @@ export class ListingCache {
     else this.#listings.delete(path);
     return names;
   }
+}
+
+/** What a listing counts for: an empty one is kept as well. */
+function sizeOf({ names }: { names: readonly string[] }): number {
+  return names.length + 1;
 }
 
 /** Filesystems tell the bytes of a directory, or how many names it has; the blocks are those of either. */
