@@ -21,8 +21,13 @@ export function formatFileOffer({ path, size, ranges }: FileOffer): string {
   return `${path};size=${size};ranges=${set}`;
 }
 
-const form =
-  /^(blobs\/[a-z0-9]{1,20}\/([0-9a-f]{2})\/\2[0-9a-f]{30,126}\/data);size=(\d{1,15});ranges=((?:\d{1,15}-\d{1,15}(?:,|$))*)$/;
+const blobPath = /^blobs\/[a-z0-9]{1,20}\/([0-9a-f]{2})\/\1[0-9a-f]{30,126}\/data$/;
+const form = /^([^;]+);size=(\d{1,15});ranges=((?:\d{1,15}-\d{1,15}(?:,|$))*)$/;
+
+/** Whether a path below the folder of the tree is that of a blob in its place. */
+export function isBlobPath(path: string): boolean {
+  return blobPath.test(path);
+}
 
 /**
  * What an answer offers.
@@ -31,9 +36,10 @@ const form =
 export function fileOfferIn(headers: IncomingHttpHeaders): FileOffer | undefined {
   const value = headers[internalHeaders.file];
   const match = typeof value === 'string' ? form.exec(value) : null;
-  if (match === null) return undefined;
-  const size = Number(match[3]);
-  const ranges = (match[4] ?? '')
+  const [, path = '', length, set = ''] = match ?? [];
+  if (!isBlobPath(path)) return undefined;
+  const size = Number(length);
+  const ranges = set
     .split(',')
     .filter((range) => range !== '')
     .map((range) => {
@@ -41,5 +47,5 @@ export function fileOfferIn(headers: IncomingHttpHeaders): FileOffer | undefined
       return { start, end };
     });
   const fits = ranges.every(({ start, end }) => start <= end && end < size);
-  return fits ? { path: match[1] ?? '', size, ranges } : undefined;
+  return fits ? { path, size, ranges } : undefined;
 }

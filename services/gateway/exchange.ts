@@ -187,9 +187,9 @@ function beRefused({ ctx, fail, outgoing }: Exchange): void {
 
 /** What the instance is told by us, and by us only. */
 function addHeaders(exchange: Exchange, outgoing: ClientRequest): void {
-  const { attempt, files, instance } = exchange;
+  const { attempt, files, instance, ctx } = exchange;
   outgoing.setHeader(internalHeaders.attempt, attempt);
-  const tree = files?.nameFor(instance);
+  const tree = ctx.method === 'GET' ? files?.nameFor(instance) : undefined;
   if (tree !== undefined) outgoing.setHeader(internalHeaders.tree, tree);
   sign(exchange, outgoing);
 }

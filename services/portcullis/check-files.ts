@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
-import { existsSync } from 'node:fs';
-import { stat, statfs } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { constants, existsSync } from 'node:fs';
+import { access, stat, statfs } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { parseHtpasswd, saysNoAccounts } from '#libs/auth/htpasswd.ts';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
@@ -9,6 +9,7 @@ import type { Settings } from '#libs/config/settings.ts';
 import { readIfPresent, readText } from '#libs/files/read-text.ts';
 import { describeExpiry, loadTls } from '#libs/http/load-tls.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
+import { treeFolder } from '#libs/values/storage-tree.ts';
 
 export interface FileVerdict {
   /** A sentence for each file that is missing or cannot be used. */
@@ -53,6 +54,9 @@ export async function checkFiles(
   if (settings.storage.driver === 'filesystem' && services.includes('core')) {
     const { root } = settings.storage;
     checks.push(() => assertCanBeFolder('storage.filesystem.rootdirectory', root));
+    if (!settings.readOnly) {
+      checks.push(() => assertWritable('storage.filesystem.rootdirectory', root));
+    }
   }
   checks.push(() => assertCanBeFolder('portcullis.sockets', settings.sockets.folder));
   const { auth, audit } = settings;
@@ -187,6 +191,21 @@ async function assertCanBeFolder(key: string, path: string): Promise<void> {
     }
     if (place === path) throw new Error(`${key}: ${path} is a file; name a folder`);
     throw new Error(`${key}: ${path} cannot be made: ${place} is a file`);
+  }
+}
+
+/** @throws Error if this user may not write to a tree, or make it */
+async function assertWritable(key: string, root: string): Promise<void> {
+  for (let place = join(root, treeFolder); ; place = dirname(place)) {
+    const cause = await access(place, constants.W_OK | constants.X_OK).catch((error) => error);
+    const { code } = (cause ?? {}) as NodeJS.ErrnoException;
+    if (code === 'ENOENT' && place !== dirname(place)) continue;
+    if (code !== 'EACCES') return;
+    const us = `${process.getuid?.()}:${process.getgid?.()}`;
+    const remedy = place.startsWith(root)
+      ? `run it as the user whose it is, or make it this one’s: chown -R ${us} ${root}`
+      : `make ${root} and give it to this user: chown ${us} ${root}`;
+    throw new Error(`${key}: ${place} is not writable by this user; ${remedy}`, { cause });
   }
 }
 

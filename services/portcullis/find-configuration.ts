@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { isAbsolute, resolve } from 'node:path';
 import { takeSettingsOf } from '#libs/config/environment.ts';
 import { namedByEnvironment, nameOfVariable } from '#libs/config/named-by-environment.ts';
 import { changeableByOthers } from '#libs/process/controlling-user.ts';
@@ -71,18 +71,34 @@ export async function findConfigurationToCheck(
   return running === undefined ? undefined : takeConfigurationOf(running);
 }
 
-/** That nothing of this user runs here, and who has something that runs somewhere. */
+/** That nothing of this user runs here, and who has something that may be meant. */
 export async function describeNoneHere(example = 'FILE'): Promise<string> {
   const others = await describeOthers();
-  return `no registry ${others === undefined ? '' : 'of this user '}runs in this folder${others === undefined ? '' : ` (${others})`}; name the one that is meant by --config ${example} or PORTCULLIS_CONFIG`;
+  const named = `name the one that is meant by --config ${example} or PORTCULLIS_CONFIG`;
+  if (others === undefined) return `no registry runs in this folder; ${named}`;
+  return `no registry of this user runs in this folder (${others}); ${named}`;
 }
 
-/** Whose registries run on this machine beside those of this user; undefined where there are none. */
-export async function describeOthers(): Promise<string | undefined> {
-  const others = (await listRunning()).filter(({ isTrusted }) => !isTrusted);
+/**
+ * Whose registry may be the one that is meant, where it is none of this user.
+ * @param configuration the file that it must have been started with; without it one that runs here
+ * @returns undefined where there is none
+ */
+export async function describeOthers(configuration?: string): Promise<string | undefined> {
+  const here = await realpath(process.cwd());
+  const wanted = configuration === undefined ? undefined : resolve(configuration);
+  const others = (await listRunning()).filter((one) => {
+    if (one.isTrusted) return false;
+    // What another user does this user may not know.
+    if (one.folder === undefined) {
+      return one.config === undefined || !isAbsolute(one.config) || one.config === wanted;
+    }
+    return wanted === undefined ? belongsTo(one, here) : configurationOf(one) === wanted;
+  });
   const [{ uid } = { uid: undefined }] = others;
   if (uid === undefined) return undefined;
-  return `a registry of ${await nameOfUser(uid)} runs on this machine; run this as that user`;
+  const name = await nameOfUser(uid);
+  return `${name} has a registry on this machine; if it is the one that is meant, run this as ${name}`;
 }
 
 /** A configuration that lies here, as `make run` leaves one, for who may have meant it. */

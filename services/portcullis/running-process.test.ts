@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { parseCommandLine, parseServing } from './running-process.ts';
+import { createProgram } from './command-line/program.ts';
+import { parseCommandLine, parseServing, servingCommands } from './running-process.ts';
 
 test('a process of ours is known by what it runs, and its configuration by its argument', () => {
   const node = ['/usr/local/bin/node', '--disable-warning=DEP0060'];
@@ -40,6 +41,19 @@ test('a process of ours is known by what it runs, and its configuration by its a
   for (const words of strangers) assert.equal(parseCommandLine(words), undefined, words.join(' '));
 });
 
+test('the commands that serve have the options that they are known by', async () => {
+  const { commands } = await createProgram();
+  const serving = commands.filter((command) => Object.hasOwn(servingCommands, command.name()));
+  assert.equal(serving.length, Object.keys(servingCommands).length);
+  for (const command of serving) {
+    assert.deepEqual(
+      command.options.map((option) => option.attributeName()).sort(),
+      Object.keys(servingCommands[command.name() as keyof typeof servingCommands]).sort(),
+      command.name(),
+    );
+  }
+});
+
 test('the configuration of a supervisor is that of its command', () => {
   const named = { PORTCULLIS_CONFIG: '/named.yml' };
   for (const [words, config] of [
@@ -47,6 +61,9 @@ test('the configuration of a supervisor is that of its command', () => {
     [['serve', '--config', 'a.yml'], 'a.yml'],
     [['a.yaml'], 'a.yaml'],
     [['serve'], '/named.yml'],
+    [['gateway', 'a.yml'], 'a.yml'],
+    [['core', '--config', 'a.yml'], 'a.yml'],
+    [['auth'], '/named.yml'],
     [['quickstart'], 'data/config.yml'],
     [['quickstart', '--host', 'x', '--dir', '/srv', '--port', '443'], '/srv/config.yml'],
   ] as const) {

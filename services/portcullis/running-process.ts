@@ -76,29 +76,36 @@ async function lookAtSupervised(
   return { service, sockets, config: served.config, uid, folder, isTrusted: true, environment };
 }
 
+const configured = { config: { type: 'string' } } as const;
+
+/** The commands that serve, or supervise what serves, with their options (`command-line/serving.ts`). */
+export const servingCommands = {
+  serve: configured,
+  gateway: configured,
+  auth: configured,
+  core: configured,
+  quickstart: {
+    dir: { type: 'string', default: 'data' },
+    host: { type: 'string', multiple: true },
+    port: { type: 'string' },
+  },
+} as const;
+
 /** The configuration of a command that serves; undefined where it is another one. */
 export function parseServing(
-  [command = '', ...others]: readonly string[],
+  words: readonly string[],
   variables: Readonly<Record<string, string>>,
 ): { config: string | undefined } | undefined {
-  const isFile = /\.ya?ml$/.test(command);
+  const [first = ''] = words;
+  // `serve` may be left out before a file.
+  const [command = '', ...args] = /\.ya?ml$/.test(first) ? ['serve', ...words] : words;
+  if (!Object.hasOwn(servingCommands, command)) return undefined;
+  const options = servingCommands[command as keyof typeof servingCommands];
   try {
-    if (isFile || command === 'serve') {
-      const args = isFile ? [command, ...others] : others;
-      const options = { config: { type: 'string' } } as const;
-      const { values, positionals } = parseArgs({ args, allowPositionals: true, options });
-      return { config: positionals[0] ?? values.config ?? namedByEnvironment(variables) };
-    }
-    if (command !== 'quickstart') return undefined;
-    const { values } = parseArgs({
-      args: others,
-      options: {
-        dir: { type: 'string', default: 'data' },
-        host: { type: 'string', multiple: true },
-        port: { type: 'string' },
-      },
-    });
-    return { config: join(values.dir, 'config.yml') };
+    const { values, positionals } = parseArgs({ args, allowPositionals: true, options });
+    const { dir, config } = values as { dir?: string; config?: string };
+    if (dir !== undefined) return { config: join(dir, 'config.yml') };
+    return { config: positionals[0] ?? config ?? namedByEnvironment(variables) };
   } catch {
     return undefined;
   }

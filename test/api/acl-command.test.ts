@@ -97,7 +97,7 @@ describe('portcullis acl', () => {
         ['push', false, 1],
       ],
     );
-    assert.match(both.stderr, /note: there is no account "bob", so nobody can log in as it/);
+    assert.match(both.stderr, /warn: there is no account "bob", so nobody can log in as it/);
     for (const [args, why] of [
       [['--repository', 'Prod/App', '--action', 'pull'], /"Prod\/App" is not a repository name/],
       [['--repository', 'a', '--action', 'pul'], /"pul" is not an action; did you mean pull\?/],

@@ -212,10 +212,12 @@ describe('a command that is not told which registry it is about', () => {
     await pretend(await configure(join(here, 'theirs'), 'eve'), { uid: 65_534 });
     const { code, stderr } = await list();
     assert.equal(code, 2, stderr);
-    assert.match(stderr, /no registry of this user .*\(a registry of nobody runs on this machine;/);
+    assert.match(stderr, /no registry of this user .*\(nobody has a registry on this machine; if/);
     const health = await run(launcher, ['health'], { cwd: here, env: noneNamed });
     assert.equal(health.code, 1);
-    assert.match(health.stderr, /\(a registry of nobody runs on this machine;/);
+    assert.match(health.stderr, /\(nobody has a registry on this machine; if/);
+    const elsewhere = await run(launcher, ['health'], { cwd: '/usr', env: noneNamed });
+    assert.match(elsewhere.stderr, /no registry runs in this folder; name the one/);
   });
 
   test('believes the supervisor, and not what one of its processes became as another user', {

@@ -233,6 +233,34 @@ test('of two quickstarts in one folder the one that fails takes nothing from the
   }
 });
 
+test('a storage that this user may not write to is told before the start', {
+  skip: process.getuid?.() !== 0,
+}, async () => {
+  await using folder = await createTemporaryFolder();
+  await chmod(folder.path, 0o755);
+  const config = join(folder.path, 'config.yml');
+  const root = join(folder.path, 'registry');
+  const storage = `storage: { filesystem: { rootdirectory: ${root} } }`;
+  await writeFile(config, `version: 0.1\n${storage}\nhttp: { addr: "127.0.0.1:0" }\n`);
+  const asNobody = (...words: string[]) => {
+    const us = ['--reuid=65534', '--regid=65534', '--clear-groups'];
+    return run('setpriv', [...us, 'env', 'HOME=/tmp', launcher, ...words]);
+  };
+  const absent = await asNobody('config', 'check', config);
+  assert.match(absent.stderr, /warn: .* is not writable by this user; make .*registry and give it/);
+  await mkdir(join(root, 'docker/registry/v2'), { recursive: true });
+  for (const words of [
+    ['config', 'check', config],
+    ['serve', config],
+  ]) {
+    const { stderr } = await asNobody(...words);
+    assert.match(
+      stderr,
+      /v2 is not writable by this user; run it as .*chown -R 65534:65534 .*registry$/m,
+    );
+  }
+});
+
 test('quickstart says that a port counts only where it makes the configuration', async () => {
   const stack = await startStack();
   await stack.stop();

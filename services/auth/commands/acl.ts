@@ -130,11 +130,9 @@ async function describeAbsent(
       ? (await robotsOf(settings)).has(account.slice(robotPrefix.length))
       : settings.users.has(account) ||
         parseHtpasswd((await readIfPresent(settings.htpasswd)) ?? '').accounts.has(account);
-    return exists
-      ? undefined
-      : `note: there is no account "${account}", so nobody can log in as it`;
+    return exists ? undefined : `there is no account "${account}", so nobody can log in as it`;
   } catch (error) {
-    return `note: whether the account exists cannot be seen: ${(error as Error).message}`;
+    return `whether the account exists cannot be seen: ${(error as Error).message}`;
   }
 }
 

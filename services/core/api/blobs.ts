@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { type ByteRange, formatRange, type Multipart, multipart } from '#libs/http/byte-ranges.ts';
 import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
-import { formatFileOffer } from '#libs/http/file-offer.ts';
+import { formatFileOffer, isBlobPath } from '#libs/http/file-offer.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { anyTree } from '#libs/internal/tree-identity.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
@@ -49,10 +49,12 @@ export function getBlob(
         detail: { size },
       });
     }
-    if (canRead(ctx, tree)) {
+    const path = pathInTree(blob.path);
+    // What cannot be brought back from the trash is not the gateway's to find.
+    if (isBlobPath(path) && canRead(ctx, tree)) {
       ctx.status = ranges === undefined ? 200 : 206;
       ctx.type = octets;
-      const offer = { path: pathInTree(blob.path), size, ranges: ranges ?? [] };
+      const offer = { path, size, ranges: ranges ?? [] };
       ctx.set(internalHeaders.file, formatFileOffer(offer));
       ctx.body = '';
       return;

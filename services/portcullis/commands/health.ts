@@ -50,7 +50,7 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
   );
   const faults = answers.flatMap((one) => (one.status === 'rejected' ? [one.reason.message] : []));
   if (faults.length > 0) {
-    const others = running === undefined ? await describeOthers() : undefined;
+    const others = running === undefined ? await describeOthers(named) : undefined;
     throw new Error([...faults, ...(others === undefined ? [] : [others])].join('; '));
   }
   process.stdout.write(`${service} is ready\n`);

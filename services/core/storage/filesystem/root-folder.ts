@@ -42,6 +42,9 @@ async function explain(root: string, error: NodeJS.ErrnoException): Promise<stri
     return 'the filesystem is read-only; name a folder that can be written to';
   }
   const owner = `${process.getuid?.()}:${process.getgid?.()}`;
+  if (code === 'ENOENT') {
+    return `does not exist, and this user may not make it (${error.code}): make it, and give it to this user: chown ${owner} ${root}`;
+  }
   return `not writable by this user (${code}): run it as the user whose it is, or make it this one’s: chown -R ${owner} ${root}`;
 }
 
