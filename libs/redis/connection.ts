@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Cluster, Redis, type RedisOptions } from 'ioredis';
-import { readText } from '#libs/files/read-text.ts';
+import type { Cluster, Redis } from 'ioredis';
 import type { Logger } from '#libs/log/logger.ts';
 import { onClientFault } from './client-fault.ts';
 import { RedisAwayError } from './redis-away.ts';
@@ -18,9 +17,6 @@ const reopenAfter = 500;
 const quitTimeout = 500;
 /** Milliseconds that a start waits for the first connection. */
 const firstConnection = 2000;
-
-/** What is the same for all three kinds. */
-type Options = Omit<RedisOptions, 'replyMapping'>;
 
 /** A script that Redis runs as one step. */
 export interface RedisScript {
@@ -64,6 +60,8 @@ export async function connectRedis(
   log: Logger,
   meanwhile = 'writes are refused until it does',
 ): Promise<RedisConnection> {
+  // Most have no Redis, and the library takes as much memory as a quarter of the rest.
+  const { openClient, primariesOf, redisOptions } = await import('./open-client.ts');
   const options = await redisOptions(settings);
   const listeners = new Map<string, ((message: string) => void)[]>();
   /** Scripts by name. */
@@ -113,7 +111,7 @@ export async function connectRedis(
   }
 
   function openCommands(): Redis | Cluster {
-    const client = connect(settings, options);
+    const client = openClient(settings, options);
     // Without a listener an unreachable server would end the process; commands tell what is wrong.
     client.on('error', failed);
     for (const [name, lua] of defined) client.defineCommand(name, { lua });
@@ -122,7 +120,7 @@ export async function connectRedis(
 
   function openListening(): Redis | Cluster {
     // It would subscribe again by itself, and nobody would catch what becomes of that.
-    const client = connect(settings, { ...options, autoResubscribe: false });
+    const client = openClient(settings, { ...options, autoResubscribe: false });
     client.on('error', failed);
     client.on('message', (channel: string, message: string) => {
       for (const listener of listeners.get(channel) ?? []) listener(message);
@@ -178,9 +176,8 @@ export async function connectRedis(
     },
 
     async info(section) {
-      const nodes = commands instanceof Cluster ? commands.nodes('master') : [commands];
       try {
-        return await Promise.all(nodes.map((node) => node.info(section)));
+        return await Promise.all(primariesOf(commands).map((node) => node.info(section)));
       } catch (error) {
         throw new RedisAwayError(error);
       }
@@ -214,68 +211,6 @@ export async function connectRedis(
 }
 
 type ScriptCommand = (count: number, ...rest: (string | number)[]) => Promise<unknown>;
-
-async function redisOptions(settings: RedisSettings): Promise<Options> {
-  const { tls, username, password, db, clientName } = settings;
-  const options: Options = {
-    db,
-    enableOfflineQueue: false,
-    protocol: 2,
-    connectTimeout: settings.dialTimeout,
-    commandTimeout: settings.commandTimeout,
-    // A command that got no answer is the caller's to repeat, who knows whether it may.
-    autoResendUnfulfilledCommands: false,
-    maxRetriesPerRequest: 0,
-    retryStrategy: (times) => Math.min(1000, 50 * times),
-    // After a failover the connection leads to what is now a replica.
-    reconnectOnError: ({ message }) => message.startsWith('READONLY'),
-  };
-  if (username !== undefined) options.username = username;
-  if (password !== undefined) options.password = password;
-  if (clientName !== undefined) options.connectionName = clientName;
-  if (tls === undefined) return options;
-  const [ca, cert, key] = await Promise.all([
-    Promise.all(tls.authorities.map((path) => readText(path, 'redis.tls'))),
-    tls.certificate === undefined ? undefined : readText(tls.certificate, 'redis.tls'),
-    tls.key === undefined ? undefined : readText(tls.key, 'redis.tls'),
-  ]);
-  options.tls = {
-    ...(ca.length > 0 ? { ca } : {}),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-  };
-  return options;
-}
-
-function connect(settings: RedisSettings, options: Options): Redis | Cluster {
-  const { kind, addresses, masterName, sentinelUsername, sentinelPassword } = settings;
-  const [{ host, port }] = addresses;
-  if (kind === 'single') return new Redis({ ...options, host, port });
-  if (kind === 'sentinel') {
-    return new Redis({
-      ...options,
-      sentinels: addresses,
-      name: masterName,
-      ...(sentinelUsername === undefined ? {} : { sentinelUsername }),
-      ...(sentinelPassword === undefined ? {} : { sentinelPassword }),
-      ...(options.tls === undefined
-        ? {}
-        : { sentinelTLS: options.tls, enableTLSForSentinelMode: true }),
-      sentinelRetryStrategy: (times) => Math.min(1000, 50 * times),
-    });
-  }
-  const { enableOfflineQueue, retryStrategy: _, readOnly: _readOnly, ...redisOptions } = options;
-  return new Cluster(addresses, {
-    redisOptions: redisOptions as never,
-    enableOfflineQueue: enableOfflineQueue ?? false,
-    clusterRetryStrategy: (times) => Math.min(1000, 50 * times),
-    retryDelayOnFailover: 100,
-    retryDelayOnClusterDown: 0,
-    maxRedirections: 4,
-    slotsRefreshTimeout: settings.commandTimeout,
-    slotsRefreshInterval: 2000,
-  });
-}
 
 /** Waits a moment for a Redis that is there, so that the first write does not find it away. */
 async function firstAnswer(client: Redis | Cluster): Promise<void> {

@@ -66,7 +66,8 @@ export function createBcryptPool(
     working.set(worker, job);
     worker.postMessage(job.work);
   }
-  const workers = Array.from({ length: size }, (_, index) => start(index));
+  /** Started when there is something for them: a thread takes 10 MiB. */
+  const workers: Worker[] = [];
 
   return {
     size,
@@ -74,8 +75,11 @@ export function createBcryptPool(
       return await new Promise((resolve, reject) => {
         const job: Job = { work, resolve, reject };
         const worker = idle.pop();
-        if (worker === undefined) waiting.push(job);
-        else assign(worker, job);
+        if (worker !== undefined) assign(worker, job);
+        else {
+          waiting.push(job);
+          if (workers.length < size) workers.push(start(workers.length));
+        }
       });
     },
     async close() {
