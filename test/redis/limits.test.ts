@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { Cluster, Redis } from 'ioredis';
 import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
@@ -66,6 +67,8 @@ for (const [kind, start] of [
       const [one] = redis.settings.addresses;
       const admin = kind === 'a Cluster' ? new Cluster([one]) : new Redis({ ...one });
       try {
+        // It knows all servers then.
+        await once(admin, 'ready');
         const counter = createRedisCounter(connection(0), hour);
         const budget = { key: 'other type', most: 2 };
         const reserve = async () => (await counter.reserve('other type', [budget])).ok;
