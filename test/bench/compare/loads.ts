@@ -1,0 +1,161 @@
+import { createHash } from 'node:crypto';
+import { open, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { mustRun } from '../../support/run.ts';
+import { type Contender, clearBlobs, clientCpu, type Setting } from './contenders.ts';
+import { memoryOf, secondsOf } from './spent.ts';
+
+/** What one load took of a server. */
+export interface Cost {
+  /** Processor seconds a GiB, or milliseconds a request. */
+  processor: number;
+  /** MiB a second, or requests a second. */
+  rate: number;
+  /** MiB when it was over. */
+  memory: number;
+}
+
+const MiB = 1024 * 1024;
+
+/** The client, on a processor of its own. */
+async function curl({ certificates }: Setting, contender: Contender, args: readonly string[]) {
+  const { credentials } = contender;
+  const login = credentials === undefined ? [] : ['-u', credentials];
+  const common = ['-sS', '--fail', '--cacert', join(certificates, 'ca.crt'), ...login];
+  return await mustRun('taskset', ['-c', clientCpu, 'curl', ...common, ...args]);
+}
+
+/** A file of bytes that no round before had. @returns its digest */
+export async function writeBlob(file: string, mebibytes: number, round: number): Promise<string> {
+  const hash = createHash('sha256');
+  const handle = await open(file, 'w');
+  try {
+    const piece = Buffer.alloc(MiB);
+    for (let index = 0; index < mebibytes; index += 1) {
+      // Hard to compress, and cheap to make.
+      for (let at = 0; at < MiB; at += 4) piece.writeUInt32LE((at * 2654435761 + index) >>> 0, at);
+      piece.write(`${round} ${index}`);
+      await handle.write(piece);
+      hash.update(piece);
+    }
+  } finally {
+    await handle.close();
+  }
+  return `sha256:${hash.digest('hex')}`;
+}
+
+async function measured(
+  contender: Contender,
+  amount: number,
+  action: () => Promise<unknown>,
+): Promise<Cost> {
+  const before = await secondsOf(contender);
+  const began = performance.now();
+  await action();
+  const elapsed = (performance.now() - began) / 1000;
+  return {
+    processor: (await secondsOf(contender)) - before,
+    rate: amount / elapsed,
+    memory: await memoryOf(contender),
+  };
+}
+
+/** POST, PATCH of the whole and PUT, as docker pushes a layer. */
+export async function push(
+  setting: Setting,
+  contender: Contender,
+  { file, digest, mebibytes }: { file: string; digest: string; mebibytes: number },
+): Promise<Cost> {
+  await clearBlobs(contender);
+  const { url } = contender;
+  const headers = (text: string) => /^location: (\S+)/im.exec(text)?.[1] ?? '';
+  const absolute = (location: string) => new URL(location, url);
+  const head = ['-D', '-', '-o', '/dev/null'];
+  const opened = await curl(setting, contender, [
+    '-X',
+    'POST',
+    ...head,
+    `${url}/v2/bench/app/blobs/uploads/`,
+  ]);
+  const cost = await measured(contender, mebibytes, async () => {
+    const binary = ['-H', 'Content-Type: application/octet-stream', '-H', 'Expect:'];
+    const to = absolute(headers(opened)).href;
+    const sent = await curl(setting, contender, [
+      '-X',
+      'PATCH',
+      ...binary,
+      '-T',
+      file,
+      ...head,
+      to,
+    ]);
+    const end = absolute(headers(sent));
+    end.searchParams.set('digest', digest);
+    await curl(setting, contender, ['-X', 'PUT', '-H', 'Content-Length: 0', end.href]);
+  });
+  return { ...cost, processor: (cost.processor * 1024) / mebibytes };
+}
+
+/** GET of a blob. @param path below the server's address */
+export async function pull(
+  setting: Setting,
+  contender: Contender,
+  { path, mebibytes }: { path: string; mebibytes: number },
+): Promise<Cost> {
+  const cost = await measured(contender, mebibytes, () =>
+    curl(setting, contender, ['-o', '/dev/null', contender.url + path]),
+  );
+  return { ...cost, processor: (cost.processor * 1024) / mebibytes };
+}
+
+/** A small request that is made again and again. */
+export interface Repeated {
+  path: string;
+  authorization: string | undefined;
+  seconds: number;
+}
+
+/** GET over 64 connections, by wrk. */
+export async function repeatGet(
+  setting: Setting,
+  contender: Contender,
+  { path, authorization, seconds }: Repeated,
+): Promise<Cost> {
+  const script = join(setting.dir, 'get.lua');
+  const lines = ['wrk.headers["Accept"] = "application/vnd.oci.image.manifest.v1+json"'];
+  if (authorization !== undefined) lines.push(`wrk.headers["Authorization"] = "${authorization}"`);
+  await writeFile(script, `${lines.join('\n')}\n`);
+  const args = ['-t', '1', '-c', '64', '-d', `${seconds}s`, '-s', script, contender.url + path];
+  return await repeated(contender, async () => {
+    const text = await mustRun('taskset', ['-c', clientCpu, 'wrk', ...args]);
+    if (/Non-2xx/.test(text)) throw new Error(`${contender.name}: ${text}`);
+    return Number(/(\d+) requests in/.exec(text)?.[1] ?? 0);
+  });
+}
+
+/** HEAD over 64 connections, by our own client. */
+export async function repeatHead(
+  setting: Setting,
+  contender: Contender,
+  { path, authorization = '', seconds }: Repeated,
+): Promise<Cost> {
+  const script = new URL('./head-client.ts', import.meta.url).pathname;
+  const ca = join(setting.certificates, 'ca.crt');
+  const command = [process.execPath, script, contender.url + path, ca, `${seconds}`];
+  return await repeated(contender, async () => {
+    const env = { AUTHORIZATION: authorization };
+    const text = await mustRun('taskset', ['-c', clientCpu, ...command], { env });
+    const [, requests = '0', share = '1'] = /(\d+) requests, ([\d.]+)/.exec(text) ?? [];
+    if (Number(share) > 0.9) process.stderr.write(`the client was the limit: ${text}`);
+    return Number(requests);
+  });
+}
+
+/** @param action resolves with how many requests it made */
+async function repeated(contender: Contender, action: () => Promise<number>): Promise<Cost> {
+  let requests = 0;
+  const cost = await measured(contender, 1, async () => {
+    requests = await action();
+  });
+  return { ...cost, processor: (cost.processor * 1000) / requests, rate: requests * cost.rate };
+}
