@@ -47,6 +47,27 @@ test('a key that was made a moment ago is found, however lately the keys were as
   assert.equal(asked(), before + 1);
 });
 
+test('all who name a new key at once find it', async () => {
+  const keys = [await publicKey('first')];
+  const { client } = tokenService(keys);
+  const slowly: InternalClient['callAll'] = async (request) => {
+    const answers = await client.callAll(request);
+    await new Promise(setImmediate);
+    return answers;
+  };
+  const followed = followKeySet({ ...client, callAll: slowly }, createRecordingLog().log);
+  opened.push(followed);
+  await followed.refresh();
+  keys.push(await publicKey('second'));
+  const found = await Promise.all(
+    [1, 2, 3].map(() => followed.keys.find({ alg: 'ES256', kid: 'second' })),
+  );
+  assert.deepEqual(
+    found.map(({ id }) => id),
+    ['second', 'second', 'second'],
+  );
+});
+
 test('keys that there are not are asked for once a second at most, whoever names them', async () => {
   const { client, asked } = tokenService([await publicKey('first')]);
   const followed = followKeySet(client, createRecordingLog().log);

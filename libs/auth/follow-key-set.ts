@@ -36,6 +36,8 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
   /** When we asked last because of an unknown key id. */
   let lastUnknown = Number.NEGATIVE_INFINITY;
   let asking: Promise<void> | undefined;
+  /** Settled when the last look for an unknown key id is over. */
+  let asked: Promise<void> | undefined;
   let away = false;
   let looks = 0;
 
@@ -98,9 +100,13 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
         return { key: await find(header), id };
       } catch (error) {
         const other = !(error instanceof errors.JWKSNoMatchingKey);
-        if (other || performance.now() - lastUnknown < refreshLimit) throw error;
-        lastUnknown = performance.now();
-        await refresh();
+        if (other) throw error;
+        if (performance.now() - lastUnknown >= refreshLimit) {
+          lastUnknown = performance.now();
+          asked = refresh();
+        }
+        // Whoever comes while it is asked for waits with the first; later ones know the answer already.
+        await asked;
         if (find === undefined) throw error;
         return { key: await find(header), id };
       }

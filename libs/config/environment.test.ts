@@ -100,12 +100,7 @@ test('headers are found whatever their case', () => {
 });
 
 test('a variable that names no setting warns and changes nothing', () => {
-  for (const name of [
-    'REGISTRY_LGO_LEVEL',
-    'REGISTRY_HTTP_ADDR_PORT',
-    'REGISTRY_LOG_',
-    'REGISTRY_',
-  ]) {
+  for (const name of ['REGISTRY_LGO_LEVEL', 'REGISTRY_LOG_LEVEL_X', 'REGISTRY_LOG_', 'REGISTRY_']) {
     const { tree, warnings } = apply({ [name]: 'x' });
     assert.equal(warnings.length, 1, name);
     assert.match(warnings[0] ?? '', new RegExp(`^${name}: `));
@@ -143,8 +138,8 @@ test('an entry of a list of texts goes by number as well, beside one text that s
 
 test('of a variable that is ignored nothing is left', () => {
   const { tree, warnings } = apply({
-    REGISTRY_AUTH_LDAP: 'x',
-    REGISTRY_STORAGE_FILESYSTEM_FOO: 'x',
+    REGISTRY_LOG_HOOKS_0_OPTIONS_SMTP_X: 'x',
+    REGISTRY_CATALOG_FOO: 'x',
   });
   assert.equal(warnings.length, 2);
   assert.deepEqual(tree, {});
@@ -185,6 +180,18 @@ test('what guards a registry is a problem where it names no setting, as in a fil
       'there is no such setting; did you mean REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY?',
     ],
     ['REGISTRY_PORTCULLIS_DRAINDELAY_X', 'there is no such setting'],
+    ['REGISTRY_AUTH_LDAP', 'there is no such setting'],
+    ['REGISTRY_AUTH_HTPASSWD_PATH_FILE', 'there is no such setting'],
+    ['REGISTRY_HTTP_TLS_CERTIFICATE_FILE', 'there is no such setting'],
+    [
+      'REGISTRY_AUTH__HTPASSWD_PATH',
+      'there is no such setting; did you mean REGISTRY_AUTH_HTPASSWD_PATH?',
+    ],
+    [
+      'REGISTRY_STORAGE_FILESYSTEM_ROOT_DIRECTORY',
+      'there is no such setting; did you mean REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY?',
+    ],
+    ['REGISTRY_AUTH.HTPASSWD.PATH', 'there is no such setting; write path below auth, htpasswd'],
   ] as const) {
     const { problems, warnings, tree } = apply({ [name]: 'x' });
     assert.deepEqual([problems, warnings, tree], [[`${name}: ${message}`], [], {}]);
@@ -196,11 +203,25 @@ test('variables of other programs are told, and no problem', () => {
     'REGISTRY_PATH',
     'REGISTRY_AUTH_FILE',
     'REGISTRY_HTTP_PROXY',
+    'REGISTRY_HTTPS_PROXY',
     'REGISTRY_USER',
   ]) {
     const { problems, warnings } = apply({ [name]: 'x' });
     assert.deepEqual([problems, warnings.length], [[], 1], name);
   }
+});
+
+test('lists of more than ten entries are set in the order of their numbers', () => {
+  const env = Object.fromEntries(
+    Array.from({ length: 12 }, (_, index) => [`REGISTRY_HEALTH_FILE_${index}_FILE`, `/${index}`]),
+  );
+  const { problems, tree } = apply(env);
+  assert.deepEqual(problems, []);
+  const { file } = tree.health as { file: { file: string }[] };
+  assert.deepEqual(
+    file.map((one) => one.file),
+    Object.values(env),
+  );
 });
 
 test('what Kubernetes tells of services of that name is no setting, and nothing to speak of', () => {

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { isOneSlip } from '../values/nearest-word.ts';
-import { hintOf, isRefused, judgeUnknown, type Verdict } from './judge-unknown.ts';
+import { hintOf, isGuard, isRefused, judgeUnknown, type Verdict } from './judge-unknown.ts';
 import { parseYaml } from './parse-yaml.ts';
 import type { Remark } from './remark.ts';
 import type { Sources } from './sources.ts';
@@ -8,6 +8,9 @@ import { describeSchema, formatPath } from './walk-schema.ts';
 
 /** Variables that begin with the prefix and are no settings. */
 const notSettings = new Set(['REGISTRY_CONFIGURATION_PATH']);
+
+/** Those of other programs that look like ours: where podman and skopeo have their logins, and what people call a proxy. */
+const ofOthers = new Set(['REGISTRY_AUTH_FILE', 'REGISTRY_HTTP_PROXY', 'REGISTRY_HTTPS_PROXY']);
 
 /** Whether a variable sets something of a configuration, or is to. */
 export function isSettingVariable(name: string): boolean {
@@ -47,7 +50,7 @@ export function applyEnvironment(
   const warnings: Remark[] = [];
   const problems: Remark[] = [];
   const sources = new Map<string, string>();
-  for (const name of Object.keys(env).sort()) {
+  for (const name of Object.keys(env).sort(inOrder)) {
     const value = env[name];
     if (value === undefined || !isSettingVariable(name)) continue;
     const segments = name.slice('REGISTRY_'.length).split('_');
@@ -63,12 +66,26 @@ export function applyEnvironment(
         problems.push({ path: name, why: (error as Error).message });
       } else if (!isOfKubernetes(name, value)) {
         const { why, isProblem } = describeNoSetting(segments, error);
-        if (isProblem) problems.push({ path: name, why });
+        if (isProblem && !ofOthers.has(name)) problems.push({ path: name, why });
         else warnings.push({ path: name, why: `${why}; ignored` });
       }
     }
   }
   return { warnings, problems, sources };
+}
+
+/** As text, but for entries of lists, which come by their numbers. */
+function inOrder(one: string, other: string): number {
+  const others = other.split('_');
+  for (const [index, part] of one.split('_').entries()) {
+    const against = others[index];
+    if (against === undefined) return 1;
+    if (part === against) continue;
+    const areNumbers = /^\d+$/.test(part) && /^\d+$/.test(against);
+    if (areNumbers) return Number(part) - Number(against);
+    return part < against ? -1 : 1;
+  }
+  return others.length > one.split('_').length ? -1 : 0;
 }
 
 class NoSuchSetting extends Error {
@@ -87,9 +104,15 @@ function describeNoSetting(
   { message, unknown }: NoSuchSetting,
 ): { why: string; isProblem: boolean } {
   const [first = '', ...others] = segments.map((segment) => segment.toLowerCase());
-  if (unknown === undefined) return { why: message, isProblem: first === 'portcullis' };
+  if (unknown === undefined) return { why: message, isProblem: isGuard(first) };
   const { index, keys } = unknown;
   const all = [first, ...others];
+  const joined = joinedSegments(all, index, keys);
+  if (joined !== undefined) {
+    const right = joined.join('_').toUpperCase();
+    const isProblem = isGuard(joined[0] ?? '');
+    return { why: `${message}; did you mean REGISTRY_${right}?`, isProblem };
+  }
   const verdict = judgeUnknown({
     parents: all.slice(0, index),
     key: all[index] ?? '',
@@ -97,13 +120,27 @@ function describeNoSetting(
   });
   // One word behind the prefix may be of any program.
   const isNear = verdict.kind === 'misspelt' && isOneSlip(first, verdict.meant);
-  if (all.length === 1 && verdict.kind !== 'misplaced' && !isNear) {
+  const isMeant = isNear || verdict.kind === 'misplaced' || verdict.kind === 'dotted';
+  if (all.length === 1 && !isMeant) {
     return { why: message, isProblem: false };
   }
   const right = rightSegments(verdict, segments, index);
   const hint = right === undefined ? hintOf(verdict) : `did you mean REGISTRY_${right.join('_')}?`;
   const why = hint === undefined ? message : `${message}; ${hint}`;
   return { why, isProblem: isRefused(verdict) };
+}
+
+/** A key that was cut at a `_` in the middle: `ROOT_DIRECTORY`, or `AUTH__HTPASSWD`. */
+function joinedSegments(
+  all: readonly string[],
+  index: number,
+  keys: readonly string[],
+): string[] | undefined {
+  for (let end = index + 2; end <= Math.min(all.length, index + 3); end += 1) {
+    const joined = all.slice(index, end).join('');
+    if (keys.includes(joined)) return [...all.slice(0, index), joined, ...all.slice(end)];
+  }
+  return undefined;
 }
 
 /** The variable that is meant, where it is known. */

@@ -4,7 +4,7 @@ import { portcullisSchema } from './sections/portcullis.ts';
 /** Our own section, of which every key is known. */
 const ours = 'portcullis';
 
-/** Sections of which a slip leaves a registry more open than it was to be, or less safe. */
+/** Sections in which nothing unknown is ignored: a slip would leave a registry more open than it was to be, or less safe. */
 const guards: ReadonlySet<string> = new Set([
   ...['auth', 'http', 'redis', 'storage', 'validation'],
   ours,
@@ -48,7 +48,7 @@ export type Verdict =
   | { kind: 'ours' }
   /** Something below it guards a registry, and stands elsewhere. */
   | { kind: 'holds'; inside: string; place: string }
-  /** Nothing is known of it; `guards` where all keys are known that may stand there. */
+  /** Nothing is known of it; `guards` where nothing is ignored. */
   | { kind: 'unknown'; guards: boolean }
   /** For whoever wrote it alone, such as what anchors of YAML are in. */
   | { kind: 'extension' };
@@ -63,13 +63,11 @@ export function judgeUnknown({ parents, key, known, value }: UnknownPlace): Verd
   if (isTop && name.startsWith('x-')) return { kind: 'extension' };
   const meant = nearestWord(key, known);
   const [top = meant ?? ''] = parents;
-  if (meant !== undefined && guards.has(top)) return { kind: 'misspelt', meant, guards: true };
-  if (top === ours || (top === 'auth' && parents.length > 1))
-    return { kind: 'unknown', guards: true };
+  if (meant !== undefined && isGuard(top)) return { kind: 'misspelt', meant, guards: true };
   const path = key.split('.');
   if (isTop && path.length > 1 && known.includes(path[0] ?? '')) {
     const dotted = { parents: path.slice(0, -1).join('.'), key: path.at(-1) ?? '' };
-    return { kind: 'dotted', ...dotted, guards: guards.has(path[0] ?? '') };
+    return { kind: 'dotted', ...dotted, guards: isGuard(path[0] ?? '') };
   }
   const place = places.get(name) ?? (isTop && name.startsWith('auth') ? 'auth' : undefined);
   if (place !== undefined) return { kind: 'misplaced', place };
@@ -77,7 +75,7 @@ export function judgeUnknown({ parents, key, known, value }: UnknownPlace): Verd
   const inside = guardIn(value);
   if (inside !== undefined) return { kind: 'holds', inside, place: places.get(inside) ?? inside };
   if (meant !== undefined) return { kind: 'misspelt', meant, guards: false };
-  return { kind: 'unknown', guards: false };
+  return { kind: 'unknown', guards: isGuard(top) };
 }
 
 /** Whether a start must not ignore it. */
@@ -103,6 +101,11 @@ export function hintOf(verdict: Verdict): string | undefined {
     case 'extension':
       return undefined;
   }
+}
+
+/** Whether a section is one in which nothing unknown is ignored. */
+export function isGuard(section: string): boolean {
+  return guards.has(section);
 }
 
 /** A word below a key by which something is written that guards a registry. */

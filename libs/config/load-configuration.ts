@@ -98,6 +98,7 @@ async function configure(
   problems.push(...applied.problems.map(formatRemark));
   const placed = (problem: string) => placeProblem(problem, { path, sources });
   expandBareNames(tree);
+  lowerLevels(tree);
   const empty = settleEmptyValues(tree, configurationSchema);
   const unknown = checkUnknownKeys(unknownKeys(tree, configurationSchema));
   problems.push(...[...empty, ...unknown.problems].map(formatRemark).map(placed));
@@ -183,6 +184,18 @@ function expandBareNames(tree: Record<string, unknown>): void {
   for (const name of Object.keys(storageDrivers)) {
     // `filesystem:` with nothing below it is that driver with its defaults.
     if (Object.hasOwn(drivers, name) && drivers[name] === null) drivers[name] = {};
+  }
+}
+
+/** Levels of the log are taken in any case, as the original takes them. */
+function lowerLevels(tree: Record<string, unknown>): void {
+  const { log } = tree;
+  const sections = [tree, ...(typeof log === 'object' && log !== null ? [log] : [])];
+  for (const section of sections as Record<string, unknown>[]) {
+    for (const key of ['loglevel', 'level']) {
+      const value = section[key];
+      if (typeof value === 'string') section[key] = value.toLowerCase();
+    }
   }
 }
 

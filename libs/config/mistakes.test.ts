@@ -217,6 +217,9 @@ describe('a key that was meant for portcullis and is not known stops the start',
       'storage.maintenance.readonly: { enabled: true }',
       /storage\.maintenance\.readonly: unknown key; write readonly below storage, maintenance/,
     ],
+    ['http: { "tls.certificate": /x }', /http\.tls\.certificate: unknown key/],
+    ['http: { tls_certificate: /x }', /http\.tls_certificate: unknown key/],
+    ['health: {}\nvalidation: { read_only: true }', /validation\.read_only: unknown key/],
     ['Http: { addr: ":5001" }', /Http: unknown key; did you mean http\?/],
     ['https: { addr: ":5001" }', /https: unknown key; did you mean http\?/],
     ['http: { adr: ":5001" }', /http\.adr: unknown key; did you mean addr\?/],
@@ -253,6 +256,12 @@ describe('a key that was meant for portcullis and is not known stops the start',
   test('what begins with x- holds anchors, and is nobody’s setting', async () => {
     const lines = 'x-tls: &tls { auth: { tls: 1 } }\nhttp: { addr: :5001 }';
     assert.ok(await settingsOf(lines));
+  });
+
+  test('levels of the log are taken in any case', async () => {
+    const { log } = await settingsOf('log: { level: WARN }', { REGISTRY_LOG_LEVEL: 'Error' });
+    assert.equal(log.level, 'error');
+    assert.equal((await settingsOf('loglevel: DEBUG')).log.level, 'debug');
   });
 
   test('others are named, with the one that was perhaps meant', async () => {

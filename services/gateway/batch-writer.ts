@@ -65,7 +65,7 @@ export class BatchWriter extends Writable {
   readonly #target: Writable;
   readonly #buffers: BatchBuffers;
   readonly #underWay = new Set<Buffer>();
-  readonly #pace = new WritePace();
+  readonly #pace: WritePace;
   /** What is being filled, and how far. */
   #current: Buffer | undefined;
   #size = 0;
@@ -77,15 +77,21 @@ export class BatchWriter extends Writable {
     // What is written is copied at once, or waits here.
     super({ highWaterMark: 16 * KiB });
     this.#target = target;
+    this.#pace = new WritePace(target);
     this.#buffers = buffers;
     target.once('close', () => this.#leave());
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+  /** Whether the target is to take something, before more of the body is. */
+  get isBehind(): boolean {
+    return this.#underWay.size >= maxUnderWay || this.#target.writableNeedDrain;
+  }
+
+  override _write(chunk: Buffer, encoding: BufferEncoding, done: () => void): void {
     for (let from = 0; from < chunk.length; ) {
       if (this.#current === undefined && this.#underWay.size >= maxUnderWay) {
         const rest = chunk.subarray(from);
-        this.#goOn = () => this._write(rest, _encoding, done);
+        this.#goOn = () => this._write(rest, encoding, done);
         return;
       }
       this.#current ??= this.#buffers.take(this.#pace.size);

@@ -9,7 +9,7 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
 import { BatchBuffers, BatchWriter } from './batch-writer.ts';
 import type { OfferedFiles } from './files/offered-files.ts';
-import { sendBody } from './send-body.ts';
+import { type SentBody, sendBody } from './send-body.ts';
 import { watchIdle } from './watch-idle.ts';
 
 export interface ExchangeOptions {
@@ -45,6 +45,7 @@ export interface Exchanges {
 
 interface Exchange extends ExchangeOptions {
   outgoing?: ClientRequest;
+  body?: SentBody;
   /** True once the instance may have seen something of it. */
   sent: boolean;
   stopWatching?: () => void;
@@ -74,7 +75,8 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     const leave = () => outgoing.destroy();
     response.once('close', leave);
     outgoing.once('close', () => response.off('close', leave));
-    exchange.stopWatching = watchIdle(request, response, outgoing, idle);
+    const isUpstreamBehind = () => exchange.body?.isUpstreamBehind() === true;
+    exchange.stopWatching = watchIdle(request, response, isUpstreamBehind, idle);
     watchInstance(exchange.instance, outgoing, idle);
   });
 
@@ -160,11 +162,11 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
             },
           };
           exchanges.set(ctx.req, exchange);
-          const body = sendBody(ctx.req, buffers, () => {
+          exchange.body = sendBody(ctx.req, buffers, () => {
             exchange.sent = true;
           });
           const { target, agent } = instance;
-          const how = { target: target as never, agent, buffer: body };
+          const how = { target: target as never, agent, buffer: exchange.body.stream };
           proxy.web(ctx.req, ctx.res, how, (cause) => {
             // After the answer began, what became of the request body no longer matters.
             if (ctx.res.headersSent || ctx.res.destroyed || ctx.req.socket.destroyed) return;

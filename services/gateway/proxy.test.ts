@@ -243,6 +243,23 @@ describe('the way to a core', () => {
       assert.equal((await sent).status, 202);
     });
 
+    test('is waited for also where the body comes in small pieces', async () => {
+      await start({ idle: 50 });
+      const gate = Promise.withResolvers<void>();
+      gateway.core.next(afterwards(gate.promise, answer(202, 'slow')));
+      const client = await rawClient(gateway.port);
+      client.send(`PATCH ${session()} HTTP/1.1\r\nHost: x\r\nContent-Length: ${2 * MiB}\r\n\r\n`);
+      await gateway.core.request(0);
+      const piece = 'x'.repeat(8192);
+      for (let sent = 0; sent < 2 * MiB; sent += piece.length) {
+        client.send(piece);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      gate.resolve();
+      assert.match(await client.until(/slow/), /^HTTP\/1\.1 202 /);
+      client.socket.destroy();
+    });
+
     test('is waited for also where an answer to a later request on the connection is ready', async () => {
       await start({ idle: 50 });
       const gate = Promise.withResolvers<void>();

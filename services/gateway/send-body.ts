@@ -8,18 +8,27 @@ import { type BatchBuffers, BatchWriter } from './batch-writer.ts';
 /** Milliseconds for a connection to one of our own. */
 const connectTimeout = 2000;
 
+/** The body of a request, on its way to an upstream. */
+export interface SentBody {
+  /** In the shape that http-proxy pipes from. */
+  stream: Stream;
+  /** Whether the upstream is to take something, before more of the body is. */
+  isUpstreamBehind(): boolean;
+}
+
 /**
  * The body of a request, of which nothing is taken before the upstream is reached: until then another
- * upstream can still have all of it. In the shape that http-proxy pipes from.
+ * upstream can still have all of it.
  * @param onSending called when the upstream may see something of the request
  */
 export function sendBody(
   request: IncomingMessage,
   buffers: BatchBuffers,
   onSending: () => void,
-): Stream {
+): SentBody {
   // One that came at once is complete already, and has not been read all the same.
   const isToCome = hasBody(request);
+  let writer: BatchWriter | undefined;
   const pipe = (outgoing: ClientRequest) => {
     const timer = setTimeout(() => {
       outgoing.destroy(new Error('it does not accept the connection'));
@@ -32,7 +41,7 @@ export function sendBody(
         outgoing.end();
         return;
       }
-      const writer = new BatchWriter(outgoing, buffers);
+      writer = new BatchWriter(outgoing, buffers);
       writer.once('finish', () => outgoing.end());
       request.pipe(writer);
     };
@@ -45,5 +54,8 @@ export function sendBody(
     });
     return outgoing;
   };
-  return { pipe } as unknown as Stream;
+  return {
+    stream: { pipe } as unknown as Stream,
+    isUpstreamBehind: () => writer?.isBehind === true,
+  };
 }

@@ -1,4 +1,4 @@
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants } from 'node:http2';
 import { Http2Request, Http2Response } from '#libs/http/http2-messages.ts';
 
@@ -16,12 +16,13 @@ interface ClientSide {
  * client's turn, to send more of the body or to take more of the answer. A core that takes its time is
  * never cut, however long it does. A piece of an answer counts when all of it is gone, so that
  * slow clients get small ones (`write-pace.ts`).
+ * @param isUpstreamBehind whether the upstream is to take something before more of the body is asked for
  * @returns to be called when another upstream is tried: whoever watches that one judges by it alone
  */
 export function watchIdle(
   request: IncomingMessage,
   response: ServerResponse,
-  upstream: ClientRequest,
+  isUpstreamBehind: () => boolean,
   idle: number,
 ): () => void {
   const client = clientSide(request, response);
@@ -30,7 +31,7 @@ export function watchIdle(
   const timer = setInterval(
     () => {
       const moved = client.moved();
-      const clientsTurn = client.hasUntaken() || (!request.complete && !upstream.writableNeedDrain);
+      const clientsTurn = client.hasUntaken() || (!request.complete && !isUpstreamBehind());
       if (moved !== seen || !clientsTurn) {
         seen = moved;
         since = performance.now();

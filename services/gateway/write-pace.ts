@@ -1,7 +1,11 @@
+import { Http2Response } from '#libs/http/http2-messages.ts';
+
 const KiB = 1024;
 
 /** Bytes that a response is given at a time. */
 const sizes = { first: 64 * KiB, most: 256 * KiB, least: 16 * KiB };
+/** The same over HTTP/2, where the first bytes are taken at once by whoever is slow as well, in the window of its stream. */
+const mostOfStream = 64 * KiB;
 /** Milliseconds in which a piece is taken by whoever takes a larger one soon enough as well. */
 const fast = 500;
 
@@ -11,6 +15,12 @@ const fast = 500;
  */
 export class WritePace {
   #size = sizes.first;
+  readonly #most: number;
+
+  /** @param target what is written to: a response, or a request to an upstream */
+  constructor(target?: object) {
+    this.#most = target instanceof Http2Response ? mostOfStream : sizes.most;
+  }
 
   /** Bytes to be written next. */
   get size(): number {
@@ -22,7 +32,7 @@ export class WritePace {
     const since = now();
     return () => {
       const isFast = now() - since <= fast;
-      this.#size = isFast ? Math.min(2 * this.#size, sizes.most) : sizes.least;
+      this.#size = isFast ? Math.min(2 * this.#size, this.#most) : sizes.least;
     };
   }
 }

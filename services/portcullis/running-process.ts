@@ -48,7 +48,9 @@ async function lookAt(pid: string): Promise<RunningService | undefined> {
   const uid = await uidOf(pid);
   if (pid === '1' || (await isRunByUs(pid))) {
     const [folder, variables] = await Promise.all([folderOf(pid), environmentOf(pid)]);
-    return { ...parsed, uid, folder, isTrusted: true, environment: settingsIn(variables) };
+    const config = parsed.config ?? namedByEnvironment(variables);
+    const environment = settingsIn(variables);
+    return { ...parsed, config, uid, folder, isTrusted: true, environment };
   }
   return (
     (await lookAtSupervised(pid, parsed, uid)) ?? {

@@ -3,7 +3,7 @@ import type { Verifier } from '#libs/auth/verify.ts';
 import { coreLimitsSchema } from '#libs/config/sections/core.ts';
 import { trustAnyPeer, trustNoPeer } from '#libs/http/peer-check.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
-import { listen } from '#libs/http/serve.ts';
+import { listen, serverOptions } from '#libs/http/serve.ts';
 import type { PullFilter } from '../../services/core/api/pull-filter.ts';
 import { createCoreApp } from '../../services/core/app.ts';
 import { type CoreBudgets, createCoreBudgets } from '../../services/core/budgets.ts';
@@ -99,7 +99,7 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
   });
   const handle = app.callback();
   let [running, left] = [0, 0];
-  const server = createServer((incoming, response) => {
+  const server = createServer(serverOptions, (incoming, response) => {
     running += 1;
     response.once('close', () => {
       if (!response.writableFinished) left += 1;

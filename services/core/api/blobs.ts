@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { type ByteRange, formatRange, type Multipart, multipart } from '#libs/http/byte-ranges.ts';
 import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import { formatFileOffer, isBlobPath } from '#libs/http/file-offer.ts';
+import { Http1Response } from '#libs/http/http1-messages.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { anyTree } from '#libs/internal/tree-identity.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
@@ -73,12 +74,22 @@ export function getBlob(
       await sendParts(ctx, multipart(ranges ?? [], { type: octets, size }), open);
       return;
     }
-    ctx.body = await open(first);
+    const body = await open(first);
+    ctx.body = body;
     ctx.status = first === undefined ? 200 : 206;
     ctx.type = octets;
     ctx.length = first === undefined ? size : first.end - first.start + 1;
     if (first !== undefined) ctx.set('Content-Range', formatRange(first, size));
+    breakOffWhereShort(ctx, body);
   };
+}
+
+/** A file that ends too early, as one that somebody cuts off meanwhile, must not leave its client waiting for the rest. */
+function breakOffWhereShort(ctx: CoreContext, body: Readable): void {
+  const { res, length } = ctx;
+  body.once('end', () => {
+    if (res instanceof Http1Response && res.written < length) res.destroy();
+  });
 }
 
 /** Whether the gateway has said that it can read the files of this tree itself. */
@@ -97,7 +108,12 @@ async function sendParts(
   async function* body(): AsyncGenerator<Buffer> {
     for (const { head, range } of parts) {
       yield head;
-      yield* (await open(range)) as AsyncIterable<Buffer>;
+      let left = range.end - range.start + 1;
+      for await (const bytes of (await open(range)) as AsyncIterable<Buffer>) {
+        left -= bytes.length;
+        yield bytes;
+      }
+      if (left > 0) throw new Error(`the blob ends ${left} bytes before the end of a range`);
     }
     yield end;
   }

@@ -10,7 +10,7 @@ export class FileSender {
   readonly #response: ServerResponse;
   readonly #pieceSize: number;
   readonly #buffers: Buffer[] = [];
-  readonly #pace = new WritePace();
+  readonly #pace: WritePace;
   #turn = 0;
   #sent: Promise<void> = Promise.resolve();
   /** Ends the wait for the connection, which says nothing more of what it was given once it is closed. */
@@ -20,6 +20,7 @@ export class FileSender {
   constructor(handle: FileHandle, response: ServerResponse, pieceSize: number) {
     this.#handle = handle;
     this.#response = response;
+    this.#pace = new WritePace(response);
     this.#pieceSize = pieceSize;
     response.once('close', () => this.#leave?.());
   }
