@@ -9,34 +9,43 @@ const reasons: Readonly<Record<string, string>> = {
   ENOSPC: 'no space is left on its filesystem',
 };
 
-/** What Node says of a call to the system: `ENOENT: no such file or directory, open '/x'`. */
-const systemMessage = /\bE[A-Z]+: ([^,]+), \w+ '([^']+)'(?: -> '[^']+')?/;
-
 /**
  * The message of an error, where a call to the system is told as a sentence: `/x: does not exist`. What this user may not do
  * names this user, and the one who may.
  */
 export async function describeSystemError(error: Error): Promise<string> {
-  const { code = '', path } = systemErrorIn(error) ?? {};
-  const message = tellSystemError(error.message, code);
-  if (path === undefined || !['EACCES', 'EPERM'].includes(code)) return message;
+  const cause = systemErrorIn(error);
+  if (cause === undefined) return error.message;
+  const { code, path } = cause;
+  const message = error.message.replace(cause.message, () => describeCause(cause));
+  const told = withoutRepetition(message, path);
+  if (!['EACCES', 'EPERM'].includes(code)) return told;
   const owner = await ownerOnTheWayTo(path);
   const us = process.getuid?.();
-  if (owner === undefined || us === undefined || owner === us) return message;
+  if (owner === undefined || us === undefined || owner === us) return told;
   const [theirName, ourName] = [await nameOfUser(owner), await nameOfUser(us)];
-  return `${message}; it belongs to ${theirName}, and this is ${ourName}: run the command as ${theirName}`;
+  return `${told}; it belongs to ${theirName}, and this is ${ourName}: run the command as ${theirName}`;
 }
 
-function tellSystemError(message: string, code: string): string {
-  const match = systemMessage.exec(message);
-  if (match === null) return message;
-  const [, why = '', path = ''] = match;
-  const before = message.slice(0, match.index).replace(/: $/, '');
-  // What stands before is often the path once more, or the end of it.
-  const isSaid = before.endsWith(path);
-  const start = isSaid || before === '' || path.endsWith(before) ? '' : `${before}: `;
-  const end = message.slice(match.index + match[0].length);
-  return `${isSaid ? before : start + path}: ${reasons[code] ?? why}${end}`;
+/** An error that the system gave for a path. */
+interface PathError extends Error {
+  code: string;
+  path: string;
+}
+
+function describeCause({ code, path, message }: PathError): string {
+  // `EMFILE: too many open files, open '/x'`
+  const words = message.slice(code.length + 2).split(',', 1)[0] ?? message;
+  return `${path}: ${reasons[code] ?? words}`;
+}
+
+/** Often the path, or the end of it, stands before what the system said of it. */
+function withoutRepetition(message: string, path: string): string {
+  const at = message.indexOf(`${path}: `);
+  const before = message.slice(0, Math.max(0, at)).replace(/: $/, '');
+  if (before === '') return message;
+  if (before.endsWith(path)) return before + message.slice(at + path.length);
+  return path.endsWith(before) ? message.slice(at) : message;
 }
 
 /** Whose the last thing is on the way to a path that this user can look at. */
@@ -55,10 +64,10 @@ export async function nameOfUser(uid: number): Promise<string> {
 }
 
 /** The first error in a chain of causes that the system gave for a path. */
-function systemErrorIn(error: unknown): NodeJS.ErrnoException | undefined {
+function systemErrorIn(error: unknown): PathError | undefined {
   for (let one = error; one instanceof Error; one = one.cause) {
     const { code, path, syscall } = one as NodeJS.ErrnoException;
-    if (code !== undefined && path !== undefined && syscall !== undefined) return one;
+    if (code !== undefined && path !== undefined && syscall !== undefined) return one as PathError;
   }
   return undefined;
 }

@@ -1,7 +1,7 @@
 import type { Stats } from 'node:fs';
 import { constants, existsSync } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseHtpasswd, saysNoAccounts } from '#libs/auth/htpasswd.ts';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
@@ -202,7 +202,7 @@ async function assertWritable(key: string, root: string): Promise<void> {
     if (code === 'ENOENT' && place !== dirname(place)) continue;
     if (code !== 'EACCES') return;
     const us = `${process.getuid?.()}:${process.getgid?.()}`;
-    const remedy = place.startsWith(root)
+    const remedy = place.startsWith(resolve(root))
       ? `run it as the user whose it is, or make it this one’s: chown -R ${us} ${root}`
       : `make ${root} and give it to this user: chown ${us} ${root}`;
     throw new Error(`${key}: ${place} is not writable by this user; ${remedy}`, { cause });

@@ -128,6 +128,20 @@ describe('a command that is not told which registry it is about', () => {
     );
   });
 
+  test('takes the file that the environment of what runs names', async () => {
+    const config = await configure(join(here, 'named'), 'ann');
+    const words = ['-e', 'setTimeout(() => {}, 60000)', '/opt/services/core/main.ts'];
+    const env = { ...process.env, PORTCULLIS_CONFIG: config };
+    const child = spawn(process.execPath, words, { cwd: here, stdio: 'ignore', env });
+    children.push(child);
+    const found = await waitFor('it to be seen', async () => {
+      const answer = await list();
+      return answer.code === 0 && answer;
+    });
+    assert.equal(found.stdout, 'ann\n');
+    assert.equal(found.stderr, `using ${config} of the running registry\n`);
+  });
+
   test('chooses among several only where it is told', async () => {
     const first = await configure(join(here, 'first'), 'ann');
     const second = await configure(join(here, 'second'), 'bob');

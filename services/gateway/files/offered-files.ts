@@ -55,7 +55,8 @@ export function createOfferedFiles(tree: SharedTree, downloads: Budget): Offered
             // Never something that looks whole.
             response.destroy();
           } finally {
-            await handle.close();
+            // It was read to its end, or is of no more use.
+            await handle.close().catch(() => {});
           }
         },
       };

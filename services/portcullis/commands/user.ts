@@ -34,11 +34,6 @@ export async function changeUser(
   }
   await assertFolderOf(file);
   const password = action === 'remove' ? '' : await readPassword();
-  if (action !== 'remove' && [...password].length < shortPassword) {
-    process.stderr.write(
-      `warn: a password of less than ${shortPassword} characters is easily guessed\n`,
-    );
-  }
   await switchToControllerOf(file);
   const isNew = action === 'add' && !(await exists(file));
   if (action === 'add') await setPassword(file, name, password, 'add');
@@ -46,6 +41,11 @@ export async function changeUser(
   else await removeUser(file, name);
   const first = isNew ? `; there was no ${file}: it was made, with this user alone` : '';
   process.stderr.write(`user "${name}": done${first}\n`);
+  if (action !== 'remove' && [...password].length < shortPassword) {
+    process.stderr.write(
+      `warn: a password of less than ${shortPassword} characters is easily guessed\n`,
+    );
+  }
   if (action === 'remove' && configured?.has(name) === true) {
     process.stderr.write(
       `"${name}" stands in portcullis.users of the configuration as well, and logs in with the password there\n`,
