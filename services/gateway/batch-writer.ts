@@ -1,9 +1,8 @@
 import { Writable } from 'node:stream';
-import { WritePace } from './write-pace.ts';
 
 const KiB = 1024;
 
-/** Bytes that are written at a time: many while few are on their way, few where many clients are slow. */
+/** Bytes that are written at a time: many while few are on their way, few where many upstreams are slow. */
 const sizes = { most: 128 * KiB, least: 16 * KiB };
 /** Bytes that transfers may have in buffers of the larger kind. */
 const plenty = 32 * 1024 * KiB;
@@ -23,14 +22,12 @@ export class BatchBuffers {
     return this.#used;
   }
 
-  /** @param most bytes that are of use */
-  take(most: number): Buffer {
+  take(): Buffer {
     const share = Math.floor((plenty - this.#used) / 32);
-    const size = Math.max(sizes.least, Math.min(sizes.most, most, share));
+    const size = Math.max(sizes.least, Math.min(sizes.most, share));
     const known = size === sizes.most ? this.#free.pop() : undefined;
     const buffer = known ?? Buffer.allocUnsafeSlow(size);
     this.#used += buffer.length;
-    this.#freePieces(buffer.length);
     return buffer;
   }
 
@@ -38,7 +35,7 @@ export class BatchBuffers {
    * Each piece that comes is a buffer outside of the heap, with next to nothing in it; left alone, V8 frees them after many MiB,
    * by a collection of the whole heap. One of the young generation takes less than a millisecond (`node-options.ts`).
    */
-  #freePieces(bytes: number): void {
+  freePieces(bytes: number): void {
     this.#sinceFreed += bytes;
     if (this.#sinceFreed < freeEvery) return;
     this.#sinceFreed = 0;
@@ -53,20 +50,18 @@ export class BatchBuffers {
   }
 }
 
-/** Writes to the target that are on their way at once: one, and one that is filled meanwhile. */
-const maxUnderWay = 2;
-
 /**
- * Hands a body on in larger pieces than it comes in: TLS has records of 16 KiB, and each write costs a call of the system
- * and wakes up who reads. What came in one turn of the event loop goes out at its end, so that nothing waits for more.
+ * Hands the body of a request on in larger pieces than it comes in: TLS has records of 16 KiB, and each write costs a call of
+ * the system and wakes up who reads. What came in one turn of the event loop goes out at its end, so that nothing waits for
+ * more, and what came while a piece was on its way goes out behind it.
  * Ends when it was handed everything on; the target is its caller's to end.
  */
 export class BatchWriter extends Writable {
   readonly #target: Writable;
   readonly #buffers: BatchBuffers;
-  readonly #underWay = new Set<Buffer>();
-  readonly #pace: WritePace;
-  /** What is being filled, and how far. */
+  /** What the target is to take now. */
+  #underWay: Buffer | undefined;
+  /** What is being filled meanwhile, and how far. */
   #current: Buffer | undefined;
   #size = 0;
   #flush: NodeJS.Immediate | undefined;
@@ -77,36 +72,41 @@ export class BatchWriter extends Writable {
     // What is written is copied at once, or waits here.
     super({ highWaterMark: 16 * KiB });
     this.#target = target;
-    this.#pace = new WritePace(target);
     this.#buffers = buffers;
     target.once('close', () => this.#leave());
   }
 
   /** Whether the target is to take something, before more of the body is. */
   get isBehind(): boolean {
-    return this.#underWay.size >= maxUnderWay || this.#target.writableNeedDrain;
+    return this.#underWay !== undefined;
   }
 
   override _write(chunk: Buffer, encoding: BufferEncoding, done: () => void): void {
     for (let from = 0; from < chunk.length; ) {
-      if (this.#current === undefined && this.#underWay.size >= maxUnderWay) {
-        const rest = chunk.subarray(from);
-        this.#goOn = () => this._write(rest, encoding, done);
-        return;
+      if (this.#size > 0 && this.#size === this.#current?.length) {
+        if (this.#underWay !== undefined) {
+          const rest = chunk.subarray(from);
+          this.#goOn = () => this._write(rest, encoding, done);
+          return;
+        }
+        this.#send();
       }
-      this.#current ??= this.#buffers.take(this.#pace.size);
+      this.#current ??= this.#buffers.take();
       const copied = chunk.copy(this.#current, this.#size, from);
       this.#size += copied;
       from += copied;
-      if (this.#size === this.#current.length) this.#send();
     }
-    if (this.#current !== undefined) this.#flush ??= setImmediate(() => this.#send());
+    if (this.#underWay === undefined) this.#flush ??= setImmediate(() => this.#send());
     done();
   }
 
   override _final(done: () => void): void {
-    this.#send();
-    done();
+    if (this.#underWay === undefined || this.#current === undefined) {
+      this.#send();
+      done();
+    } else {
+      this.#goOn = () => this._final(done);
+    }
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
@@ -115,36 +115,41 @@ export class BatchWriter extends Writable {
   }
 
   #send(): void {
-    if (this.#flush !== undefined) clearImmediate(this.#flush);
-    this.#flush = undefined;
+    this.#cancelFlush();
     const buffer = this.#current;
     if (buffer === undefined) return;
     const bytes = buffer.subarray(0, this.#size);
+    this.#buffers.freePieces(bytes.length);
     this.#current = undefined;
     this.#size = 0;
-    this.#underWay.add(buffer);
-    const written = this.#pace.begin();
+    this.#underWay = buffer;
     this.#target.write(bytes, (error) => {
       // Released already where the target was closed.
-      if (!this.#underWay.delete(buffer)) return;
-      written();
+      if (this.#underWay !== buffer) return;
+      this.#underWay = undefined;
       this.#buffers.release(buffer, error == null);
-      this.#resume();
+      this.#continue();
     });
   }
 
-  #resume(): void {
+  /** The target has taken something: what came meanwhile is next. */
+  #continue(): void {
     const goOn = this.#goOn;
     this.#goOn = undefined;
-    goOn?.();
+    if (goOn !== undefined) goOn();
+    else this.#send();
+  }
+
+  #cancelFlush(): void {
+    if (this.#flush !== undefined) clearImmediate(this.#flush);
+    this.#flush = undefined;
   }
 
   /** The target takes nothing more, and does not say so of what it was given. */
   #leave(): void {
-    if (this.#flush !== undefined) clearImmediate(this.#flush);
-    this.#flush = undefined;
-    for (const buffer of this.#underWay) this.#buffers.release(buffer, false);
-    this.#underWay.clear();
+    this.#cancelFlush();
+    if (this.#underWay !== undefined) this.#buffers.release(this.#underWay, false);
+    this.#underWay = undefined;
     if (this.#current !== undefined) this.#buffers.release(this.#current, true);
     this.#current = undefined;
     this.#size = 0;

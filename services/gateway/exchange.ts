@@ -7,7 +7,7 @@ import type { Instance } from '#libs/internal/instance.ts';
 import type { Upstream } from '#libs/internal/open-upstream.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
-import { BatchBuffers, BatchWriter } from './batch-writer.ts';
+import { BatchBuffers } from './batch-writer.ts';
 import type { OfferedFiles } from './files/offered-files.ts';
 import { type SentBody, sendBody } from './send-body.ts';
 import { watchIdle } from './watch-idle.ts';
@@ -110,9 +110,8 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     incoming.on('error', () => response.destroy());
     incoming.on('aborted', () => response.destroy());
     response.on('error', () => incoming.destroy());
-    const writer = new BatchWriter(response, buffers);
-    incoming.pipe(writer);
-    writer.once('finish', () => {
+    incoming.pipe(response, { end: false });
+    incoming.once('end', () => {
       if (early) {
         // The upstream goes on reading until we hang up, so that its answer is never lost.
         outgoing?.destroy();

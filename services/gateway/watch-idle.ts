@@ -14,8 +14,8 @@ interface ClientSide {
 /**
  * Gives up a transfer that stands still: no byte either way for `idle` milliseconds while it is the
  * client's turn, to send more of the body or to take more of the answer. A core that takes its time is
- * never cut, however long it does. A piece of an answer counts when all of it is gone, so that
- * slow clients get small ones (`write-pace.ts`).
+ * never cut, however long it does. A piece of an answer over HTTP/2 counts when all of it is
+ * gone; they are 64 KiB at most.
  * @param isUpstreamBehind whether the upstream is to take something before more of the body is asked for
  * @returns to be called when another upstream is tried: whoever watches that one judges by it alone
  */

@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { Http2Response } from '#libs/http/http2-messages.ts';
 
 const KiB = 1024;
@@ -17,9 +18,8 @@ export class WritePace {
   #size = sizes.first;
   readonly #most: number;
 
-  /** @param target what is written to: a response, or a request to an upstream */
-  constructor(target?: object) {
-    this.#most = target instanceof Http2Response ? mostOfStream : sizes.most;
+  constructor(response?: ServerResponse) {
+    this.#most = response instanceof Http2Response ? mostOfStream : sizes.most;
   }
 
   /** Bytes to be written next. */

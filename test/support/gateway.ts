@@ -3,8 +3,10 @@ import type { Verifier } from '#libs/auth/verify.ts';
 import { gatewayLimitsSchema } from '#libs/config/sections/gateway.ts';
 import { createReadiness, type Readiness } from '#libs/http/readiness.ts';
 import { drain, listen } from '#libs/http/serve.ts';
+import type { Instance } from '#libs/internal/instance.ts';
 import { openUpstream, type Upstream } from '#libs/internal/open-upstream.ts';
 import type { InternalSettings } from '#libs/internal/settings.ts';
+import { treeIdentity } from '#libs/internal/tree-identity.ts';
 import { createGatewayApp } from '../../services/gateway/app.ts';
 import { createAuthenticator } from '../../services/gateway/authenticate.ts';
 import { createGatewayBudgets, type GatewayBudgets } from '../../services/gateway/budgets.ts';
@@ -20,6 +22,7 @@ import { createTokenExchange } from '../../services/gateway/token-exchange.ts';
 import { exchange, type Received, type Sent } from './exchange.ts';
 import { createRecordingLog } from './recording-log.ts';
 import { type ScriptedPeer, startPeer } from './scripted-peer.ts';
+import { waitFor } from './wait-for.ts';
 
 export interface GatewaySetup {
   /** Undefined: an open registry. */
@@ -95,6 +98,11 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<Gateway> {
   const readiness = createReadiness();
   const budgets = createGatewayBudgets(gatewayLimitsSchema.parse(setup.limits ?? {}));
   const connections = createClientConnections(budgets.connections);
+  const tree = setup.tree === undefined ? undefined : createSharedTree(setup.tree, 'auto', log);
+  if (setup.tree !== undefined && (await treeIdentity(setup.tree)) !== undefined) {
+    const near = { target: { socketPath: '/core.sock' } } as unknown as Instance;
+    await waitFor('the tree to be known', () => tree?.nameFor(near) !== undefined);
+  }
   const app = createGatewayApp({
     log,
     readiness,
@@ -109,10 +117,7 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<Gateway> {
     connections,
     upstreams: { core: coreUpstream, auth: authUpstream },
     giveUp: setup.giveUp ?? createGiveUp(undefined),
-    files:
-      setup.tree === undefined
-        ? undefined
-        : createOfferedFiles(createSharedTree(setup.tree, 'auto', log), budgets.downloads),
+    files: tree && createOfferedFiles(tree, budgets.downloads),
   });
   const handle = app.callback();
   const server = createGatewayServer(

@@ -6,6 +6,7 @@ import type { Instance } from '#libs/internal/instance.ts';
 import { treeIdentity } from '#libs/internal/tree-identity.ts';
 import { createRecordingLog } from '../../../test/support/recording-log.ts';
 import { createTemporaryFolder } from '../../../test/support/temporary-folder.ts';
+import { waitFor } from '../../../test/support/wait-for.ts';
 import { createSharedTree } from './shared-tree.ts';
 
 const near = { target: { socketPath: '/core.sock' } } as unknown as Instance;
@@ -47,5 +48,6 @@ test('a tree is known before anybody asks for a blob, by device and inode, to co
   const { log } = createRecordingLog();
   const tree = createSharedTree(folder.path, 'auto', log);
   const name = await treeIdentity(folder.path);
+  await waitFor('the tree to be known', () => tree.nameFor(near) !== undefined);
   assert.deepEqual([tree.nameFor(near), tree.nameFor(far)], [name, undefined]);
 });
