@@ -1,4 +1,5 @@
 import { Writable } from 'node:stream';
+import { freePiecesAfter } from '#libs/http/free-pieces.ts';
 
 const KiB = 1024;
 
@@ -8,14 +9,11 @@ const sizes = { most: 128 * KiB, least: 16 * KiB };
 const plenty = 32 * 1024 * KiB;
 /** Buffers of the largest size that are kept for the next transfer. */
 const kept = 16;
-/** Bytes of bodies after which what is left of their pieces is freed. */
-const freeEvery = 8 * 1024 * KiB;
 
 /** The buffers of all transfers of a process. */
 export class BatchBuffers {
   readonly #free: Buffer[] = [];
   #used = 0;
-  #sinceFreed = 0;
 
   /** Bytes that transfers have at the moment. */
   get used(): number {
@@ -29,17 +27,6 @@ export class BatchBuffers {
     const buffer = known ?? Buffer.allocUnsafeSlow(size);
     this.#used += buffer.length;
     return buffer;
-  }
-
-  /**
-   * Each piece that comes is a buffer outside of the heap, with next to nothing in it; left alone, V8 frees them after many MiB,
-   * by a collection of the whole heap. One of the young generation takes less than a millisecond (`node-options.ts`).
-   */
-  freePieces(bytes: number): void {
-    this.#sinceFreed += bytes;
-    if (this.#sinceFreed < freeEvery) return;
-    this.#sinceFreed = 0;
-    globalThis.gc?.({ type: 'minor', execution: 'sync' });
   }
 
   /** @param isWritten whether it may be filled again; not where a connection that was closed may still have it */
@@ -119,7 +106,7 @@ export class BatchWriter extends Writable {
     const buffer = this.#current;
     if (buffer === undefined) return;
     const bytes = buffer.subarray(0, this.#size);
-    this.#buffers.freePieces(bytes.length);
+    freePiecesAfter(bytes.length);
     this.#current = undefined;
     this.#size = 0;
     this.#underWay = buffer;

@@ -4,14 +4,12 @@ import type { ServiceName } from '#libs/values/service-name.ts';
 const always = ['--disable-warning=DEP0060', '--disable-sigusr1'];
 
 /**
- * Each piece of a body is a buffer outside of the heap that is of no use a moment later, and is freed with the few bytes in
- * the heap that stand for it. Left for longer, each new one is memory that no cache of the processor has, and an upload
- * costs twice as much (docs/adr/0019). So the core, which does enough for each piece, has a young generation of 1 MiB, and
- * the gateway says when buffers are to be freed (`batch-writer.ts`).
+ * Through gateway and core go bodies, of which they say themselves when they are freed (`libs/http/free-pieces.ts`). In the
+ * token service little lives for long.
  */
 const more: Readonly<Record<ServiceName, readonly string[]>> = {
-  gateway: ['--expose-gc', '--max-semi-space-size=4'],
-  core: ['--max-semi-space-size=1'],
+  gateway: ['--expose-gc'],
+  core: ['--expose-gc'],
   auth: ['--max-semi-space-size=1'],
 };
 

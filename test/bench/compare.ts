@@ -228,6 +228,8 @@ async function report(results: readonly Measured[], table: string): Promise<void
     `Made on ${new Date().toISOString().slice(0, 10)}: ${facts.join('; ')}.`,
     `Blobs of ${mebibytes} MiB; ${rounds} rounds after one that is not counted.`,
     '',
+    '![The figures below as bars](pictures/benchmarks.svg)',
+    '',
     table,
   ].join('\n');
   const pattern = new RegExp(`${before}[^]*${after}`);

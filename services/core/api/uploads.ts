@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { covers } from '#libs/access/scope.ts';
+import { freePiecesAfter } from '#libs/http/free-pieces.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import {
   type Digest,
@@ -192,7 +193,10 @@ function readLocationOffset(ctx: CoreContext): number | undefined {
 
 async function* bodyOf(request: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {
   try {
-    yield* chunksOf(request, signal);
+    for await (const chunk of chunksOf(request, signal)) {
+      yield chunk;
+      freePiecesAfter(chunk.length);
+    }
   } catch (cause) {
     throw new RegistryError('REQUEST_INVALID', {
       message: 'the request body was cut short',
