@@ -118,10 +118,7 @@ export async function startOurs(
   await writeFile(
     config,
     stringify({
-      version: '0.1',
-      log: { level: 'error', accesslog: { disabled: true } },
-      storage: { filesystem: { rootdirectory: root }, delete: { enabled: true } },
-      http: { addr: `127.0.0.1:${port}`, secret: 'x'.repeat(40), tls: tlsOf(setting) },
+      ...commonSections(setting, { root, port }),
       auth: { htpasswd: { realm: 'bench', path: htpasswd } },
       portcullis: { sockets: join(dir, 'sockets'), ...(how === 'tcp' ? links : {}) },
     }),
@@ -159,10 +156,7 @@ export async function startDistribution(
   await writeFile(
     config,
     stringify({
-      version: '0.1',
-      log: { level: 'error', accesslog: { disabled: true } },
-      storage: { filesystem: { rootdirectory: root }, delete: { enabled: true } },
-      http: { addr: `127.0.0.1:${port}`, secret: 'x'.repeat(40), tls: tlsOf(setting) },
+      ...commonSections(setting, { root, port }),
       ...(htpasswd ? { auth: { htpasswd: { realm: 'bench', path: file } } } : {}),
     }),
   );
@@ -190,6 +184,16 @@ http { access_log off; sendfile on; tcp_nopush on; client_body_temp_path ${dir};
     location /v2/ { return 200; } } }`,
   );
   return await start(setting, { name: 'nginx', port, root: dir, command: ['nginx', '-c', config] });
+}
+
+/** What is the same in the configuration of every registry. */
+function commonSections(setting: Setting, { root, port }: { root: string; port: number }) {
+  return {
+    version: '0.1',
+    log: { level: 'error', accesslog: { disabled: true } },
+    storage: { filesystem: { rootdirectory: root }, delete: { enabled: true } },
+    http: { addr: `127.0.0.1:${port}`, secret: 'x'.repeat(40), tls: tlsOf(setting) },
+  };
 }
 
 function tlsOf({ certificates }: Setting) {
