@@ -24,36 +24,36 @@ export function oneOf(
   return argument ?? option;
 }
 
+/** The registry that a command is about. */
+export type Target =
+  /** It is named, and may run or not. */
+  | { namedBy: 'argument' | 'environment'; path: string }
+  /** It runs in this folder, with a file or without one. */
+  | { namedBy: 'process'; running: RunningService };
+
 /**
- * The configuration of the registry that a command is about which changes or reveals something: as it is named, by the
- * environment, or that of what runs in this folder (docs/adr/0015). What was not named is said on standard error.
+ * In this order (docs/adr/0015): what the command names, what the environment names, and what runs in this folder.
+ * @returns undefined where nothing of this user runs here
+ * @throws UsageError where several run here
+ */
+export async function findTarget(named: string | undefined): Promise<Target | undefined> {
+  if (named !== undefined) return { namedBy: 'argument', path: named };
+  const byEnvironment = namedByEnvironment();
+  if (byEnvironment !== undefined) return { namedBy: 'environment', path: byEnvironment };
+  const running = await findRunning();
+  return running === undefined ? undefined : { namedBy: 'process', running };
+}
+
+/**
+ * The configuration of the registry that a command is about which changes or reveals something. What the command did not
+ * name is said on standard error.
  * @returns undefined for what runs without a file
  * @throws UsageError where none is found, or several
  */
 export async function findConfiguration(named: string | undefined): Promise<string | undefined> {
-  if (named !== undefined) return named;
-  const byEnvironment = namedByEnvironment();
-  if (byEnvironment !== undefined) {
-    say(`using ${byEnvironment}, which ${nameOfVariable()} names`);
-    return byEnvironment;
-  }
-  const running = await findRunning();
-  if (running === undefined) {
-    throw new UsageError(await describeNoneHere(exampleHere()));
-  }
-  return takeConfigurationOf(running);
-}
-
-/**
- * Has this process act on the configuration that another one was started with: its file, and the variables that it had.
- * @returns undefined for one that has no file
- */
-function takeConfigurationOf(running: RunningService): string | undefined {
-  const path = configurationOf(running);
-  const others = takeSettingsOf(running.environment);
-  const variables = others.length === 0 ? '' : ` and its ${others.join(', ')}`;
-  say(`using ${path ?? 'the configuration'}${variables} of the running registry`);
-  return path;
+  const target = await findTarget(named);
+  if (target === undefined) throw new UsageError(await describeNoneHere(exampleHere()));
+  return take(target);
 }
 
 /**
@@ -64,11 +64,30 @@ function takeConfigurationOf(running: RunningService): string | undefined {
 export async function findConfigurationToCheck(
   named: string | undefined,
 ): Promise<string | undefined> {
-  if (named !== undefined || namedByEnvironment() !== undefined) {
-    return await findConfiguration(named);
+  const target = await findTarget(named);
+  return target === undefined ? undefined : take(target);
+}
+
+/**
+ * Has this process act on the configuration of a target: its file and, of one that runs, the variables that it was
+ * started with.
+ * @returns the file; undefined for what runs without one
+ */
+function take(target: Target): string | undefined {
+  switch (target.namedBy) {
+    case 'argument':
+      return target.path;
+    case 'environment':
+      say(`using ${target.path}, which ${nameOfVariable()} names`);
+      return target.path;
+    case 'process': {
+      const path = configurationOf(target.running);
+      const others = takeSettingsOf(target.running.environment);
+      const variables = others.length === 0 ? '' : ` and its ${others.join(', ')}`;
+      say(`using ${path ?? 'the configuration'}${variables} of the running registry`);
+      return path;
+    }
   }
-  const running = await findRunning();
-  return running === undefined ? undefined : takeConfigurationOf(running);
 }
 
 /** That nothing of this user runs here, and who has something that may be meant. */

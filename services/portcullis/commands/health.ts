@@ -3,15 +3,20 @@ import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { takeSettingsOf } from '#libs/config/environment.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
-import { namedByEnvironment } from '#libs/config/named-by-environment.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { requestText } from '#libs/http/request-text.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
 import type { InternalAddress } from '#libs/internal/address.ts';
 import type { InternalListener } from '#libs/internal/settings.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import { describeNoneHere, describeOthers, findRunning } from '../find-configuration.ts';
-import { configurationOf } from '../running-process.ts';
+import {
+  describeNoneHere,
+  describeOthers,
+  findRunning,
+  findTarget,
+  type Target,
+} from '../find-configuration.ts';
+import { configurationOf, type RunningService } from '../running-process.ts';
 
 /** Milliseconds for an answer. */
 const timeout = 5000;
@@ -24,21 +29,22 @@ export interface HealthOptions {
 }
 
 /**
- * Asks what runs here whether it is ready: of a gateway also the processes that it reaches on this machine. With `alive`, as an image's health check, it asks only whether it answers, and is
- * content where nothing serves: a container may run another command, and what is not ready may be so for a reason.
+ * Asks what runs here whether it is ready: of a gateway also the processes that it reaches on this machine. With `alive`,
+ * as an image's health check, it asks only whether it answers, and is content where nothing serves and no file is named:
+ * a container may run another command, and what is not ready may be so for a reason.
  * @returns the exit code
  */
 export async function health({ config, alive }: HealthOptions): Promise<number> {
-  const named = config ?? namedByEnvironment();
-  // What is named may have only a core here, or only a token service.
-  const running = await findRunning(named);
-  if (running === undefined && config === undefined) {
+  const target = await findTarget(config);
+  if (target === undefined) {
     if (alive) return 0;
-    if (named === undefined) throw new Error(await describeNoneHere());
+    throw new Error(await describeNoneHere());
   }
+  const { running, path } = await processOf(target);
+  if (running === undefined && alive && target.namedBy === 'environment') return 0;
+  // What is named may have only a core here, or only a token service.
   const { service, sockets } = running ?? { service: 'gateway', sockets: undefined };
   if (running !== undefined) takeSettingsOf(running.environment);
-  const path = named ?? (running === undefined ? undefined : configurationOf(running));
   const settings = toSettings(await loadConfiguration(path), { sockets });
   if (alive) {
     await ask(service, settings, '/healthz');
@@ -50,11 +56,21 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
   );
   const faults = answers.flatMap((one) => (one.status === 'rejected' ? [one.reason.message] : []));
   if (faults.length > 0) {
-    const others = running === undefined ? await describeOthers(named) : undefined;
+    const others = running === undefined ? await describeOthers(path) : undefined;
     throw new Error([...faults, ...(others === undefined ? [] : [others])].join('; '));
   }
   process.stdout.write(`${service} is ready\n`);
   return 0;
+}
+
+/** What runs of a target, if anything does, and its file. */
+async function processOf(
+  target: Target,
+): Promise<{ running: RunningService | undefined; path: string | undefined }> {
+  if (target.namedBy !== 'process') {
+    return { running: await findRunning(target.path), path: target.path };
+  }
+  return { running: target.running, path: configurationOf(target.running) };
 }
 
 /** The processes on this machine without which it serves nobody, and itself. */
