@@ -15,6 +15,8 @@ export const internalHeaders = {
   tree: 'x-portcullis-tree',
   /** In an answer: the file whose bytes are its body; see `file-offer.ts`. */
   file: 'x-portcullis-file',
+  /** In an answer: the files that it was made of, by which it may be known to be true yet; see `answer-files.ts`. */
+  answerFiles: 'x-portcullis-answer-files',
   /** Proof that the others come from one of us, where the way does not prove it. */
   signature: 'x-portcullis-hop',
 } as const;

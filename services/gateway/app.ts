@@ -2,6 +2,7 @@ import type Koa from 'koa';
 import type { Middleware } from 'koa';
 import type { RouteMatch } from '#libs/api/match-route.ts';
 import { matchRoute } from '#libs/api/match-route.ts';
+import type { RouteId } from '#libs/api/routes.ts';
 import { createApp } from '#libs/http/app.ts';
 import { hasBody } from '#libs/http/body.ts';
 import { disposeWithAnswer } from '#libs/http/client-gone.ts';
@@ -22,6 +23,7 @@ import type { TrustedProxies } from './client-address.ts';
 import type { ClientConnections } from './client-connections.ts';
 import type { OfferedFiles } from './files/offered-files.ts';
 import type { GiveUp } from './give-up.ts';
+import { type KeptAnswers, sendKept } from './kept-answers.ts';
 import type { UpstreamProxy } from './proxy.ts';
 import { publicUrl } from './public-url.ts';
 import { rootPage } from './root-page.ts';
@@ -43,8 +45,16 @@ export interface GatewayOptions {
   /** The ways to what is behind us; without auth the registry is open. */
   upstreams: { core: Upstream; auth: Upstream | undefined };
   giveUp: GiveUp;
-  /** What the cores may offer instead of the bytes of a blob; undefined where we cannot read them. */
-  files: OfferedFiles | undefined;
+  /** The storage tree of the cores; undefined where we cannot see it. */
+  tree: VisibleTree | undefined;
+}
+
+/** What a gateway makes of seeing the storage tree of its cores. */
+export interface VisibleTree {
+  /** What they may offer instead of the bytes of a blob. */
+  files: OfferedFiles;
+  /** What they have answered, while the files that decide it are as they were. */
+  answers: KeptAnswers;
 }
 
 /** Paths that auth serves to the outside. */
@@ -211,12 +221,16 @@ function serveTokens({ upstreams, proxy, prefix }: GatewayOptions): Step {
   };
 }
 
+/** Routes of which cores are told that we see their tree. */
+const treeRoutes: ReadonlySet<RouteId> = new Set(['getBlob', 'getManifest']);
+
 /** The V2 API: whoever may, by the route table, is sent on to a core. */
 function serveRegistry({
   authenticator,
   upstreams,
   proxy,
   prefix,
+  tree,
   ...options
 }: GatewayOptions): Step {
   return async (ctx) => {
@@ -229,16 +243,21 @@ function serveRegistry({
     const token = await authenticator?.authenticate(ctx, match);
     assertBodyFits(ctx, match);
     continueIfAsked(ctx);
+    const url = `${path}${ctx.search}`;
+    const place = tree?.answers.placeFor(ctx, match.route.id, url);
+    const kept = place?.find();
+    if (tree !== undefined && kept !== undefined && (await sendKept(ctx, kept, tree.files))) return;
     await proxy.forward(ctx, {
       upstream: upstreams.core,
       // An upload's bytes stay with one core, which need not take over what another one has; so do the pages
       // of the catalog, for what one core alone knows of them.
       key: match.params.session ?? (match.route.id === 'catalog' ? 'catalog' : undefined),
       upstreamName: 'storage core',
-      url: `${path}${ctx.search}`,
+      url,
       token,
-      files: match.route.id === 'getBlob' ? options.files : undefined,
+      files: treeRoutes.has(match.route.id) ? tree?.files : undefined,
       giveUp: (attempt, instance) => options.giveUp({ attempt, match, instance }),
+      onAnswer: place?.keep,
       onStatus(status) {
         if (status === 401) authenticator?.challenge(ctx, match, 'invalid_token');
       },

@@ -2,13 +2,15 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import httpProxy from 'http-proxy';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
-import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
+import { fileOfferIn } from '#libs/http/file-offer.ts';
+import { internalHeaders } from '#libs/http/internal-headers.ts';
 import type { Instance } from '#libs/internal/instance.ts';
 import type { Upstream } from '#libs/internal/open-upstream.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
 import { BatchBuffers } from './batch-writer.ts';
 import type { OfferedFiles } from './files/offered-files.ts';
+import { addPrefix, headersToRelay } from './relayed-headers.ts';
 import { type SentBody, sendBody } from './send-body.ts';
 import { watchIdle } from './watch-idle.ts';
 
@@ -22,6 +24,8 @@ export interface ExchangeOptions {
   files: OfferedFiles | undefined;
   /** Called with the upstream's status before the headers go out. */
   onStatus: ((status: number) => void) | undefined;
+  /** Called with the upstream's answer, before its body is read. */
+  onAnswer: ((answer: IncomingMessage) => void) | undefined;
 }
 
 /** Why there was no answer. */
@@ -90,13 +94,14 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
   });
 
   function relay(
-    { ctx, outgoing, onStatus }: Exchange,
+    { ctx, outgoing, onStatus, onAnswer }: Exchange,
     incoming: IncomingMessage,
     request: IncomingMessage,
     response: ServerResponse,
   ): void {
     const status = incoming.statusCode ?? 502;
     onStatus?.(status);
+    onAnswer?.(incoming);
     ctx.status = status;
     copyHeaders(incoming, response);
     addPrefix(response, prefix);
@@ -122,17 +127,20 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
 
   /** Answers with the file that the instance offers instead of a body. */
   async function sendOffered(
-    { ctx, files, fail, onStatus }: Exchange,
+    { ctx, files, fail, onStatus, onAnswer }: Exchange,
     incoming: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
     incoming.resume();
     try {
       if (files === undefined) throw new Error('it offers a file, and was not asked for one');
-      const answer = await files.open(incoming, ctx);
+      const offer = fileOfferIn(incoming.headers);
+      if (offer === undefined) throw new Error('it offers what is no blob');
+      const answer = await files.open(offer, ctx);
       await answer.send(response, () => {
         const status = incoming.statusCode ?? 502;
         onStatus?.(status);
+        onAnswer?.(incoming);
         ctx.status = status;
         copyHeaders(incoming, response);
       });
@@ -188,9 +196,9 @@ function beRefused({ ctx, fail, outgoing }: Exchange): void {
 
 /** What the instance is told by us, and by us only. */
 function addHeaders(exchange: Exchange, outgoing: ClientRequest): void {
-  const { attempt, files, instance, ctx } = exchange;
+  const { attempt, files, instance } = exchange;
   outgoing.setHeader(internalHeaders.attempt, attempt);
-  const tree = ctx.method === 'GET' ? files?.nameFor(instance) : undefined;
+  const tree = files?.nameFor(instance);
   if (tree !== undefined) outgoing.setHeader(internalHeaders.tree, tree);
   sign(exchange, outgoing);
 }
@@ -227,23 +235,6 @@ function watchInstance({ down }: Instance, outgoing: ClientRequest, idle: number
   });
 }
 
-/** The upstream's headers as it spelt them, without its connection's own and without internal ones. */
 function copyHeaders(incoming: IncomingMessage, response: ServerResponse): void {
-  const strip = new Set([...namesToStrip(incoming.headers), internalHeaders.requestId]);
-  for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
-    const name = incoming.rawHeaders[index] ?? '';
-    const value = incoming.headers[name.toLowerCase()];
-    if (!strip.has(name.toLowerCase()) && value !== undefined) response.setHeader(name, value);
-  }
-}
-
-/** The upstream knows no prefix; the paths it answers with are the client's only with it. */
-function addPrefix(response: ServerResponse, prefix: string): void {
-  if (prefix === '') return;
-  const location = response.getHeader('location');
-  if (typeof location === 'string' && location.startsWith('/')) {
-    response.setHeader('Location', prefix + location);
-  }
-  const link = response.getHeader('link');
-  if (typeof link === 'string') response.setHeader('Link', link.replace(/^<\//, `<${prefix}/`));
+  for (const [name, value] of headersToRelay(incoming)) response.setHeader(name, value);
 }

@@ -19,14 +19,15 @@ import { assertNoLinkOfOthers } from '#libs/process/controlling-user.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
 import { type ProcessContext, type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
-import { createGatewayApp } from './app.ts';
+import { createGatewayApp, type VisibleTree } from './app.ts';
 import { type Authenticator, createAuthenticator } from './authenticate.ts';
 import { createGatewayBudgets } from './budgets.ts';
 import { createTrustedProxies } from './client-address.ts';
 import { createClientConnections } from './client-connections.ts';
-import { createOfferedFiles, type OfferedFiles } from './files/offered-files.ts';
+import { createOfferedFiles } from './files/offered-files.ts';
 import { createSharedTree } from './files/shared-tree.ts';
 import { createGiveUp } from './give-up.ts';
+import { createKeptAnswers } from './kept-answers.ts';
 import { nameAttempts } from './name-attempts.ts';
 import { createProxy } from './proxy.ts';
 import { createGatewayServer } from './server.ts';
@@ -85,7 +86,7 @@ async function startGateway({
     connections,
     upstreams: { core: coreUpstream, auth: authUpstream },
     giveUp: createGiveUp(redis),
-    files: filesOf(settings, budgets.downloads, log),
+    tree: visibleTreeOf(settings, budgets.downloads, log),
   });
   const handle = app.callback();
   const tlsOptions = http.tls === undefined ? undefined : await loadCertificate(http.tls, log);
@@ -120,15 +121,16 @@ async function startGateway({
   };
 }
 
-/** The files of the storage tree, if we are to read them. */
-function filesOf(
+/** The storage tree, if we are to look at it. */
+function visibleTreeOf(
   { gateway: { offload }, storage }: Settings,
   downloads: Budget,
   log: Logger,
-): OfferedFiles | undefined {
+): VisibleTree | undefined {
   if (offload === 'off' || storage.driver !== 'filesystem') return undefined;
-  const tree = createSharedTree(join(storage.root, treeFolder), offload, log);
-  return createOfferedFiles(tree, downloads);
+  const folder = join(storage.root, treeFolder);
+  const tree = createSharedTree(folder, offload, log);
+  return { files: createOfferedFiles(tree, downloads), answers: createKeptAnswers(folder) };
 }
 
 function authenticatorFor(

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { hasBody } from '#libs/http/body.ts';
 import { ClientGoneError, whileClientWaits } from '#libs/http/client-gone.ts';
 import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
@@ -31,6 +32,8 @@ export interface ForwardOptions {
   files?: OfferedFiles | undefined;
   /** Called with the upstream's status before the headers go out. */
   onStatus?: (status: number) => void;
+  /** Called with the upstream's answer, before its body is read. */
+  onAnswer?: ((answer: IncomingMessage) => void) | undefined;
   /**
    * Called when a request that may change something got no answer, before its client is told that nothing was
    * done. @returns false if it may be done yet
@@ -79,7 +82,8 @@ export function createProxy({ prefix, idle, nameAttempt }: ProxyOptions): Upstre
       let lost = 0;
       for (const instance of candidates.slice(0, maxAttempts)) {
         const attempt = nameAttempt();
-        const exchange = { ctx, upstream, instance, attempt, onStatus: options.onStatus };
+        const { onStatus, onAnswer } = options;
+        const exchange = { ctx, upstream, instance, attempt, onStatus, onAnswer };
         let failure = await exchanges.run({ ...exchange, files: options.files });
         if (failure?.kind === 'no such file' && !ctx.res.closed) {
           // A collection took it away, or what is there is not ours to read: the core knows what to do.

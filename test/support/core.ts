@@ -5,6 +5,7 @@ import { trustAnyPeer, trustNoPeer } from '#libs/http/peer-check.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen, serverOptions } from '#libs/http/serve.ts';
 import type { PullFilter } from '../../services/core/api/pull-filter.ts';
+import type { SharedTree } from '../../services/core/api/shared-tree.ts';
 import { createCoreApp } from '../../services/core/app.ts';
 import { type CoreBudgets, createCoreBudgets } from '../../services/core/budgets.ts';
 import { createHealth, type Health } from '../../services/core/health/health.ts';
@@ -42,8 +43,8 @@ export interface CoreSetup {
   budgets?: Partial<CoreBudgets>;
   maxDescriptors?: number;
   maxOpenUploads?: number;
-  /** What the storage tree is called on this machine, for gateways that can read it. */
-  tree?: string;
+  /** The storage tree, for gateways that can see it. */
+  tree?: SharedTree;
   /** Whether requests come from processes of ours; they do without it. */
   trusted?: boolean;
 }

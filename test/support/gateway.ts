@@ -15,6 +15,7 @@ import { createClientConnections } from '../../services/gateway/client-connectio
 import { createOfferedFiles } from '../../services/gateway/files/offered-files.ts';
 import { createSharedTree } from '../../services/gateway/files/shared-tree.ts';
 import { createGiveUp, type GiveUp } from '../../services/gateway/give-up.ts';
+import { createKeptAnswers } from '../../services/gateway/kept-answers.ts';
 import { nameAttempts } from '../../services/gateway/name-attempts.ts';
 import { createProxy } from '../../services/gateway/proxy.ts';
 import { createGatewayServer, type GatewayServerOptions } from '../../services/gateway/server.ts';
@@ -117,7 +118,13 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<Gateway> {
     connections,
     upstreams: { core: coreUpstream, auth: authUpstream },
     giveUp: setup.giveUp ?? createGiveUp(undefined),
-    files: tree && createOfferedFiles(tree, budgets.downloads),
+    tree:
+      setup.tree === undefined || tree === undefined
+        ? undefined
+        : {
+            files: createOfferedFiles(tree, budgets.downloads),
+            answers: createKeptAnswers(setup.tree),
+          },
   });
   const handle = app.callback();
   const server = createGatewayServer(

@@ -4,7 +4,6 @@ import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import { formatFileOffer, isBlobPath } from '#libs/http/file-offer.ts';
 import { Http1Response } from '#libs/http/http1-messages.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
-import { anyTree } from '#libs/internal/tree-identity.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { takeTransferBuffers } from '#libs/limits/transfer-buffers.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
@@ -15,6 +14,7 @@ import { describeContent, isNotModified, rangeApplies, writeCondition } from './
 import { assertDeleteEnabled } from './deletion.ts';
 import type { CoreContext, Handler } from './handler.ts';
 import { parseRanges } from './range.ts';
+import { followFiles, nameFiles, type SharedTree, seesTree } from './shared-tree.ts';
 
 /** What a digest names never changes, so it may be kept for ever. */
 const cacheControl = 'max-age=31536000';
@@ -22,15 +22,16 @@ const octets = 'application/octet-stream';
 
 /**
  * GET and HEAD of a blob, whole or in ranges (distribution-spec, "Pulling blobs").
- * @param tree what the storage tree is called on this machine; undefined where gateways cannot read it
+ * @param tree undefined where gateways cannot see it
  */
 export function getBlob(
   { blobs }: Registry,
   budgets: Pick<CoreBudgets, 'downloads'>,
-  tree?: string,
+  tree?: SharedTree,
 ): Handler {
   return async (ctx, { name, digest }) => {
-    const blob = await blobs.get(name, digest);
+    const files = followFiles(ctx, tree);
+    const blob = await blobs.get(name, digest, files);
     const { size } = blob;
     describeContent(ctx, digest);
     ctx.set('Cache-Control', cacheControl);
@@ -40,6 +41,7 @@ export function getBlob(
       ctx.status = 200;
       ctx.type = octets;
       ctx.length = size;
+      nameFiles(ctx, files);
       return;
     }
     const ranges = rangeApplies(ctx, digest) ? parseRanges(ctx.get('Range'), size) : undefined;
@@ -52,11 +54,12 @@ export function getBlob(
     }
     const path = pathInTree(blob.path);
     // What cannot be brought back from the trash is not the gateway's to find.
-    if (isBlobPath(path) && canRead(ctx, tree)) {
+    if (isBlobPath(path) && seesTree(ctx, tree)) {
       ctx.status = ranges === undefined ? 200 : 206;
       ctx.type = octets;
       const offer = { path, size, ranges: ranges ?? [] };
       ctx.set(internalHeaders.file, formatFileOffer(offer));
+      if (ranges === undefined) nameFiles(ctx, files);
       ctx.body = '';
       return;
     }
@@ -90,13 +93,6 @@ function breakOffWhereShort(ctx: CoreContext, body: Readable): void {
   body.once('end', () => {
     if (res instanceof Http1Response && res.written < length) res.destroy();
   });
-}
-
-/** Whether the gateway has said that it can read the files of this tree itself. */
-function canRead(ctx: CoreContext, tree: string | undefined): boolean {
-  if (tree === undefined || !ctx.state.trusted) return false;
-  const seen = ctx.get(internalHeaders.tree);
-  return seen === tree || seen === anyTree;
 }
 
 /** Answers with several ranges, one after the other (RFC 9110 section 14.6). */

@@ -9,6 +9,7 @@ import type { Handler } from './handler.ts';
 import { deleteManifest, getManifest, putManifest } from './manifests.ts';
 import type { PullFilter } from './pull-filter.ts';
 import { listReferrers } from './referrers.ts';
+import type { SharedTree } from './shared-tree.ts';
 import { listTags } from './tags.ts';
 import {
   appendUpload,
@@ -27,8 +28,8 @@ export interface HandlerOptions {
   budgets: CoreBudgets;
   /** Descriptors a manifest may have. */
   maxDescriptors: number;
-  /** What the storage tree is called on this machine; undefined where gateways cannot read it. */
-  tree?: string | undefined;
+  /** Undefined where gateways cannot see it. */
+  tree?: SharedTree | undefined;
   /** What all cores share, for what only they can read; undefined: this core alone reads it. */
   secret?: string | undefined;
 }
@@ -48,7 +49,7 @@ export function createHandlers(options: HandlerOptions): Record<RouteId, Handler
     base,
     catalog: listCatalog({ registry, filter, pageSize: pageSize.catalog, budgets, cursors }),
     listTags: listTags(registry, pageSize.tags, budgets),
-    getManifest: getManifest(registry, budgets),
+    getManifest: getManifest(registry, budgets, options.tree),
     putManifest: putManifest(registry, { budgets, maxDescriptors }),
     deleteManifest: deleteManifest(registry, deleteEnabled),
     listReferrers: listReferrers(registry, pageSize.tags, budgets),

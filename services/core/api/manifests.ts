@@ -10,12 +10,17 @@ import { describeContent, isNotModified, writeCondition } from './conditions.ts'
 import { assertDeleteEnabled } from './deletion.ts';
 import type { Handler } from './handler.ts';
 import { negotiate } from './negotiate.ts';
+import { followFiles, nameFiles, type SharedTree } from './shared-tree.ts';
 import { warn } from './warnings.ts';
 
-/** GET and HEAD of a manifest by tag or digest (distribution-spec, "Pulling manifests"). */
+/**
+ * GET and HEAD of a manifest by tag or digest (distribution-spec, "Pulling manifests").
+ * @param tree undefined where gateways cannot see it
+ */
 export function getManifest(
   { manifests }: Registry,
   budgets: Pick<CoreBudgets, 'downloads'>,
+  tree?: SharedTree,
 ): Handler {
   return async (ctx, { name, reference }) => {
     // Held whole until the client has it: large ones take of the memory for what is on its way to clients.
@@ -26,12 +31,15 @@ export function getManifest(
       const lease = await budgets.downloads.take(partiesOf(client, subject), size, { signal });
       disposeWithAnswer(ctx.res, lease);
     };
-    const stored = await negotiate(ctx, manifests, name, reference, takeMemory);
+    const files = followFiles(ctx, tree);
+    const options = { beforeRead: takeMemory, files };
+    const stored = await negotiate(ctx, manifests, name, reference, options);
     const { digest, mediaType, bytes } = stored;
     describeContent(ctx, digest);
     if (isNotModified(ctx, digest)) return;
     ctx.set('Content-Type', mediaType);
     ctx.body = bytes;
+    nameFiles(ctx, files);
   };
 }
 

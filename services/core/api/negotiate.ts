@@ -5,7 +5,7 @@ import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { type Manifest, parseManifest } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
-import type { ManifestReader, StoredManifest } from '../registry/manifest-reader.ts';
+import type { ManifestReader, ReadOptions, StoredManifest } from '../registry/manifest-reader.ts';
 import type { CoreContext } from './handler.ts';
 import { warn } from './warnings.ts';
 
@@ -34,7 +34,6 @@ export function accepts(header: string, mediaType: string): boolean {
  * What a client that reads only some types gets, as the original registry has it: instead of a list
  * or index that it asked for by tag and cannot read, the image for linux/amd64 in it; Docker types as
  * they are; no OCI type that it does not accept.
- * @param beforeRead as in {@link ReadOptions}
  * @throws RegistryError MANIFEST_UNKNOWN if there is nothing that it can read
  */
 export async function negotiate(
@@ -42,10 +41,10 @@ export async function negotiate(
   manifests: Pick<ManifestReader, 'get'>,
   repository: RepositoryName,
   reference: Reference,
-  beforeRead: (size: number) => Promise<void>,
+  reading: Pick<ReadOptions, 'beforeRead' | 'files'>,
 ): Promise<StoredManifest> {
   const accept = ctx.get('Accept');
-  const options = { ...ctx.state.requester, beforeRead };
+  const options = { ...ctx.state.requester, ...reading };
   const stored = await manifests.get(repository, reference, options);
   ctx.vary('Accept');
   if (accepts(accept, stored.mediaType)) return stored;

@@ -14,7 +14,11 @@ describe('a blob is offered as a file', () => {
   let core: Core;
 
   const start = async (trusted: boolean) => {
-    core = await startCore({ driver: createMemoryDriver(), tree, trusted });
+    core = await startCore({
+      driver: createMemoryDriver(),
+      tree: { name: tree, decides: false },
+      trusted,
+    });
     await pushBlob(core, 'team/app', layer);
   };
   beforeEach(() => start(true));

@@ -12,8 +12,8 @@ import {
   type VisibleStep,
 } from '../storage/driver.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import type { RestoreTo } from './discardable.ts';
-import { findBytes, readLinkOrRestore } from './find-stored.ts';
+import type { FilesRead } from './files-read.ts';
+import { type FindOptions, findBytes, readLinkOrRestore } from './find-stored.ts';
 import type { Trash } from './garbage/trash.ts';
 import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
 import { maxLooks } from './looks.ts';
@@ -36,8 +36,11 @@ export interface StoredBlob {
  * what gives it the right to serve them.
  */
 export interface BlobStore {
-  /** @throws RegistryError BLOB_UNKNOWN unless the repository has the blob and its bytes are there */
-  get(repository: RepositoryName, digest: Digest): Promise<StoredBlob>;
+  /**
+   * @param files told of what decides that
+   * @throws RegistryError BLOB_UNKNOWN unless the repository has the blob and its bytes are there
+   */
+  get(repository: RepositoryName, digest: Digest, files?: FilesRead): Promise<StoredBlob>;
   /** True if the bytes are there, also if they have to come back from the trash, whichever repositories have them. */
   areBytesThere(digest: Digest): Promise<boolean>;
   /** True if the repository has the blob and its bytes are there. */
@@ -88,10 +91,11 @@ interface Dependencies {
 
 export function createBlobStore({ driver, trash, locks, sources }: Dependencies): BlobStore {
   /** Where the bytes are: the link's text decides, since the original stores sha512 under sha256. */
-  async function find(repository: RepositoryName, digest: Digest, to: RestoreTo) {
+  async function find(repository: RepositoryName, digest: Digest, options: FindOptions) {
     const item = { kind: 'layer', repository, digest } as const;
-    const target = await readLinkOrRestore(driver, trash, item, to);
-    const found = target === undefined ? undefined : await findBytes(driver, trash, target, to);
+    const target = await readLinkOrRestore(driver, trash, item, options);
+    const found =
+      target === undefined ? undefined : await findBytes(driver, trash, target, options);
     if (target === undefined || found === undefined) return undefined;
     sources.remember(repository, digest);
     return { ...found, target };
@@ -119,10 +123,10 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
   }
 
   return {
-    async get(repository, digest) {
+    async get(repository, digest, files) {
       const unknown = () =>
         new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
-      const first = await find(repository, digest, 'anywhere');
+      const first = await find(repository, digest, { to: 'anywhere', files });
       if (first === undefined) throw unknown();
       return {
         digest,
@@ -134,7 +138,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
           for (let attempt = 1; attempt <= maxLooks && found !== undefined; attempt += 1) {
             const stream = await ifPresent(driver.read(found.path, range, options));
             if (stream !== undefined) return stream;
-            found = await find(repository, digest, 'anywhere');
+            found = await find(repository, digest, { to: 'anywhere' });
           }
           throw unknown();
         },
@@ -144,13 +148,13 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
     areBytesThere: async (digest) => (await findBytes(driver, trash, digest)) !== undefined,
 
     async has(repository, digest) {
-      return (await find(repository, digest, 'its place')) !== undefined;
+      return (await find(repository, digest, { to: 'its place' })) !== undefined;
     },
 
     link: (repository, digest, step) => linkLayer(repository, digest, digest, step),
 
     async mount(from, to, digest, requester) {
-      const found = await find(from, digest, 'its place');
+      const found = await find(from, digest, { to: 'its place' });
       if (found === undefined) return false;
       await linkLayerLocked(to, digest, found.target, requester);
       return true;

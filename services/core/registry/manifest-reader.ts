@@ -5,8 +5,8 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import { storedMediaType } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
-import type { RestoreTo } from './discardable.ts';
-import { findBytes, readLinkOrRestore } from './find-stored.ts';
+import type { FilesRead } from './files-read.ts';
+import { type FindOptions, findBytes, readLinkOrRestore } from './find-stored.ts';
 import type { Trash } from './garbage/trash.ts';
 import { maxLooks } from './looks.ts';
 import { readAll } from './small-files.ts';
@@ -23,6 +23,8 @@ export interface StoredManifest {
 export interface ReadOptions extends TurnOptions {
   /** Called with the size in bytes before they are read; what it throws is passed on. */
   beforeRead?: (size: number) => Promise<void>;
+  /** Told of what is read. */
+  files?: FilesRead | undefined;
 }
 
 /** Reads manifests by tag and by digest. */
@@ -40,7 +42,11 @@ export interface ManifestReader {
     options?: ReadOptions,
   ): Promise<StoredManifest | undefined>;
   /** Where the bytes of a manifest of this repository are; undefined if it has none. */
-  find(repository: RepositoryName, digest: Digest, to?: RestoreTo): ReturnType<typeof findBytes>;
+  find(
+    repository: RepositoryName,
+    digest: Digest,
+    options?: FindOptions,
+  ): ReturnType<typeof findBytes>;
 }
 
 interface Dependencies {
@@ -55,11 +61,15 @@ const rememberedTypes = 20_000;
 export function createManifestReader({ driver, trash, tags }: Dependencies): ManifestReader {
   const mediaTypes = new LRUCache<Digest, string>({ max: rememberedTypes });
 
-  async function resolve(repository: RepositoryName, reference: Reference): Promise<Digest> {
+  async function resolve(
+    repository: RepositoryName,
+    reference: Reference,
+    files: FilesRead | undefined,
+  ): Promise<Digest> {
     const digest =
       reference.kind === 'digest'
         ? reference.digest
-        : await tags.resolve(repository, reference.tag);
+        : await tags.resolve(repository, reference.tag, files?.saw);
     if (digest === undefined) throw unknownManifest(repository, reference);
     return digest;
   }
@@ -74,10 +84,14 @@ export function createManifestReader({ driver, trash, tags }: Dependencies): Man
   }
 
   /** Where the bytes of a manifest of this repository are. */
-  async function find(repository: RepositoryName, digest: Digest, to: RestoreTo = 'its place') {
+  async function find(
+    repository: RepositoryName,
+    digest: Digest,
+    options: FindOptions = { to: 'its place' },
+  ) {
     const item = { kind: 'manifest', repository, digest } as const;
-    const target = await readLinkOrRestore(driver, trash, item, to);
-    return target === undefined ? undefined : await findBytes(driver, trash, target, to);
+    const target = await readLinkOrRestore(driver, trash, item, options);
+    return target === undefined ? undefined : await findBytes(driver, trash, target, options);
   }
 
   async function get(
@@ -85,7 +99,7 @@ export function createManifestReader({ driver, trash, tags }: Dependencies): Man
     reference: Reference,
     options?: ReadOptions,
   ): Promise<StoredManifest> {
-    const digest = await resolve(repository, reference);
+    const digest = await resolve(repository, reference, options?.files);
     const stored = await read(repository, digest, options);
     if (stored === undefined) throw unknownManifest(repository, reference);
     return stored;
@@ -94,14 +108,14 @@ export function createManifestReader({ driver, trash, tags }: Dependencies): Man
   async function read(
     repository: RepositoryName,
     digest: Digest,
-    { beforeRead = async () => {}, ...turn }: ReadOptions = {},
+    { beforeRead = async () => {}, files, ...turn }: ReadOptions = {},
   ): Promise<StoredManifest | undefined> {
     // A collection may take the bytes away between the two steps; then they come back.
     for (let look = 1; look <= maxLooks; look += 1) {
-      const found = await find(repository, digest, 'anywhere');
+      const found = await find(repository, digest, { to: 'anywhere', files });
       if (found === undefined) return undefined;
       await beforeRead(found.size);
-      const bytes = await ifPresent(readAll(driver, found.path));
+      const bytes = await ifPresent(readAll(driver, found.path, files?.saw));
       if (bytes !== undefined)
         return { digest, bytes, mediaType: await mediaTypeOf(digest, bytes, turn) };
     }

@@ -1,14 +1,19 @@
 import { type Digest, isDigest } from '#libs/oci/digest.ts';
 import {
   ifPresent,
+  type SawFile,
   type StorageDriver,
   type StoragePath,
   type VisibleStep,
 } from '../storage/driver.ts';
 
 /** Reads a file that is known to be small, whole. @throws StorageError not-found */
-export async function readAll(driver: StorageDriver, path: StoragePath): Promise<Buffer> {
-  if (driver.readWhole !== undefined) return await driver.readWhole(path);
+export async function readAll(
+  driver: StorageDriver,
+  path: StoragePath,
+  saw?: SawFile,
+): Promise<Buffer> {
+  if (driver.readWhole !== undefined) return await driver.readWhole(path, saw);
   const chunks: Buffer[] = [];
   for await (const chunk of await driver.read(path)) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks);
@@ -21,8 +26,9 @@ export async function readAll(driver: StorageDriver, path: StoragePath): Promise
 export async function readLink(
   driver: StorageDriver,
   path: StoragePath,
+  saw?: SawFile,
 ): Promise<Digest | undefined> {
-  const bytes = await ifPresent(readAll(driver, path));
+  const bytes = await ifPresent(readAll(driver, path, saw));
   const text = bytes?.toString('utf8').trim() ?? '';
   return isDigest(text) ? text : undefined;
 }

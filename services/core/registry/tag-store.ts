@@ -1,7 +1,12 @@
 import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
-import { ifPresent, type StorageDriver, type VisibleStep } from '../storage/driver.ts';
+import {
+  ifPresent,
+  type SawFile,
+  type StorageDriver,
+  type VisibleStep,
+} from '../storage/driver.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
 
@@ -14,7 +19,7 @@ export interface TagRemoval extends VisibleStep {
 /** The tags of a repository: names that point at manifests and can be moved. */
 export interface TagStore {
   /** The digest a tag points at now; undefined if there is no such tag. */
-  resolve(repository: RepositoryName, tag: Tag): Promise<Digest | undefined>;
+  resolve(repository: RepositoryName, tag: Tag, saw?: SawFile): Promise<Digest | undefined>;
   /** Points the tag at a manifest, atomically; durable when it resolves. */
   point(repository: RepositoryName, tag: Tag, digest: Digest, step?: VisibleStep): Promise<void>;
   /** Removes one tag; its manifest and its siblings stay. @throws RegistryError MANIFEST_UNKNOWN */
@@ -62,8 +67,8 @@ class TagMovedError extends Error {}
 const atOnce = 16;
 
 export function createTagStore(driver: StorageDriver): TagStore {
-  const resolve = (repository: RepositoryName, tag: Tag) =>
-    readLink(driver, paths.tagCurrent(repository, tag));
+  const resolve = (repository: RepositoryName, tag: Tag, saw?: SawFile) =>
+    readLink(driver, paths.tagCurrent(repository, tag), saw);
 
   /** Those of the names that are tags and point at something. */
   async function existing(

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { FileState } from '#libs/files/file-state.ts';
 
 /**
  * A place in the storage tree: absolute, parts between slashes, no `.` or `..` and no empty part.
@@ -54,6 +55,9 @@ export interface VisibleStep {
   confirm?: () => Promise<void>;
 }
 
+/** Told of a file that was looked at, as it was then; without a state where it changed meanwhile. */
+export type SawFile = (path: StoragePath, state: FileState | undefined) => void;
+
 /**
  * The storage port. All members reject with {@link StorageError}; none changes its arguments.
  * `put`, `move` and `remove` are kept over a power loss when they resolve.
@@ -62,8 +66,11 @@ export interface StorageDriver {
   readonly name: string;
   /** Bytes below which a part of an upload costs this storage more than it should. */
   readonly chunkMinLength?: number;
-  /** @throws StorageError not-found */
-  stat(path: StoragePath): Promise<StorageInfo>;
+  /**
+   * @param saw told of it by storages whose files tell of changes
+   * @throws StorageError not-found
+   */
+  stat(path: StoragePath, saw?: SawFile): Promise<StorageInfo>;
   /**
    * Opens a file; the stream gives exactly the range, or the whole file without one.
    * @throws StorageError not-found before the stream is handed out
@@ -71,9 +78,10 @@ export interface StorageDriver {
   read(path: StoragePath, range?: ReadRange, options?: ReadOptions): Promise<Readable>;
   /**
    * An ability: reads a small file whole, with no more memory than it has bytes. Without it, `read` does.
+   * @param saw told of it, as it was while it was read, by storages whose files tell of changes
    * @throws StorageError not-found
    */
-  readWhole?(path: StoragePath): Promise<Buffer>;
+  readWhole?(path: StoragePath, saw?: SawFile): Promise<Buffer>;
   /** Writes a small file whole: readers see the old content or the new, never a part. */
   put(path: StoragePath, bytes: Uint8Array, step?: VisibleStep): Promise<void>;
   /**

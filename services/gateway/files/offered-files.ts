@@ -1,7 +1,7 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import { formatRange, multipart } from '#libs/http/byte-ranges.ts';
 import { ClientGoneError, disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
-import { type FileOffer, fileOfferIn } from '#libs/http/file-offer.ts';
+import type { FileOffer } from '#libs/http/file-offer.ts';
 import type { Budget } from '#libs/limits/budget.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { takeTransferBuffers } from '#libs/limits/transfer-buffers.ts';
@@ -18,19 +18,17 @@ export interface FileAnswer {
 /** What cores offer instead of the bodies of their answers. */
 export interface OfferedFiles extends Pick<SharedTree, 'nameFor'> {
   /**
-   * Opens what an answer offers, with the memory to send it.
+   * Opens a file that a core offers, with the memory to send it.
    * @throws RegistryError TOOMANYREQUESTS; Error if the file is of no use, so that the core is to be asked for its bytes
    */
-  open(answer: IncomingMessage, ctx: GatewayContext): Promise<FileAnswer>;
+  open(offer: FileOffer, ctx: GatewayContext): Promise<FileAnswer>;
 }
 
 export function createOfferedFiles(tree: SharedTree, downloads: Budget): OfferedFiles {
   return {
     nameFor: tree.nameFor,
 
-    async open({ headers }, ctx) {
-      const offer = fileOfferIn(headers);
-      if (offer === undefined) throw new Error('the core offers what is no blob');
+    async open(offer, ctx) {
       const { lease, pieceSize } = await takeTransferBuffers(
         downloads,
         partiesOf(ctx.state.client, ctx.state.access.subject),

@@ -54,7 +54,7 @@ async function readRevision(
   target: Digest,
 ): Promise<Revision> {
   // Its bytes must be seen, wherever they are: what it names depends on them.
-  const found = await findBytes(driver, trash, target, 'anywhere');
+  const found = await findBytes(driver, trash, target, { to: 'anywhere' });
   const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
   return { target, names: namedDigests(bytes ?? Buffer.alloc(0)) };
 }
@@ -97,7 +97,7 @@ export async function keepManifests(
     const item = { kind: 'manifest', repository, digest } as const;
     if (known !== undefined || !trashed.has(keyOf(item))) return known;
     await restore(item);
-    const target = await readLinkOrRestore(driver, trash, item, 'anywhere');
+    const target = await readLinkOrRestore(driver, trash, item, { to: 'anywhere' });
     return target === undefined ? undefined : await readRevision(driver, trash, target);
   };
 

@@ -1,14 +1,16 @@
 import { randomUUID } from 'node:crypto';
-import type { Stats } from 'node:fs';
+import type { BigIntStats, Stats } from 'node:fs';
 import { link, open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { isSameState, stateOf } from '#libs/files/file-state.ts';
 import { attempts, makeFolders } from '#libs/files/make-folders.ts';
 import { syncFolder } from '#libs/files/sync-folder.ts';
 import {
   type MoveOptions,
   type ReadOptions,
   type ReadRange,
+  type SawFile,
   type StorageDriver,
   StorageError,
   type StorageInfo,
@@ -68,8 +70,10 @@ class FilesystemDriver implements StorageDriver {
     return this.#at(path);
   }
 
-  async stat(path: StoragePath): Promise<StorageInfo> {
-    const found = await guard(path, () => stat(this.#at(path)));
+  async stat(path: StoragePath, saw?: SawFile): Promise<StorageInfo> {
+    if (saw === undefined) return describe(await guard(path, () => stat(this.#at(path))));
+    const found = await guard(path, () => stat(this.#at(path), { bigint: true }));
+    saw(path, stateOf(found));
     return describe(found);
   }
 
@@ -82,8 +86,16 @@ class FilesystemDriver implements StorageDriver {
     return handle.createReadStream({ highWaterMark: pieceSize, ...range });
   }
 
-  async readWhole(path: StoragePath): Promise<Buffer> {
-    return await guard(path, () => readFile(this.#at(path)));
+  async readWhole(path: StoragePath, saw?: SawFile): Promise<Buffer> {
+    if (saw === undefined) return await guard(path, () => readFile(this.#at(path)));
+    return await guard(path, async () => {
+      await using handle = await open(this.#at(path), 'r');
+      const before = stateOf(await handle.stat({ bigint: true }));
+      const bytes = await handle.readFile();
+      const after = stateOf(await handle.stat({ bigint: true }));
+      saw(path, isSameState(before, after) ? after : undefined);
+      return bytes;
+    });
   }
 
   async put(path: StoragePath, bytes: Uint8Array, step?: VisibleStep): Promise<void> {
@@ -234,10 +246,10 @@ class FilesystemDriver implements StorageDriver {
   }
 }
 
-function describe(found: Stats): StorageInfo {
+function describe(found: Stats | BigIntStats): StorageInfo {
   return {
     kind: found.isDirectory() ? 'directory' : 'file',
-    size: found.isDirectory() ? 0 : found.size,
+    size: found.isDirectory() ? 0 : Number(found.size),
     modified: found.mtime,
   };
 }

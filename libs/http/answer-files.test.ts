@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { type AnswerFile, answerFilesIn, formatAnswerFiles } from './answer-files.ts';
+
+const digits = 'ab'.repeat(32);
+const file = (path: string): AnswerFile => ({
+  path,
+  state: {
+    device: 2049n,
+    inode: 12_345n,
+    size: 71n,
+    modified: 1_764_500_000_123_456_789n,
+    changed: 1_764_500_000_123_456_790n,
+  },
+});
+const read = (value: string) => answerFilesIn({ 'x-portcullis-answer-files': value });
+
+describe('files of an answer', () => {
+  test('are read as they were written', () => {
+    const files = [
+      file('repositories/team/app.x/_manifests/tags/v1.0_a-b/current/link'),
+      file(`repositories/team/app.x/_manifests/revisions/sha256/${digits}/link`),
+      file(`blobs/sha256/ab/${digits}/data`),
+    ];
+    assert.deepEqual(read(formatAnswerFiles(files)), files);
+  });
+
+  test('are none where a core of ours would not have named them', () => {
+    assert.equal(answerFilesIn({}), undefined);
+    for (const path of [
+      '../etc/passwd',
+      '/etc/passwd',
+      'repositories/../../etc/passwd',
+      'repositories/./x/link',
+      '_portcullis/owner',
+      'blobs//data',
+      'blobs',
+    ]) {
+      assert.equal(read(formatAnswerFiles([file(path)])), undefined, path);
+    }
+    const good = formatAnswerFiles([file('blobs/x/data')]);
+    for (const value of [
+      '',
+      ',',
+      `${good},`,
+      `${good};1`,
+      good.replace('71', '-1'),
+      good.replace('71', ''),
+      Array.from({ length: 7 }, () => good).join(','),
+    ]) {
+      assert.equal(read(value), undefined, value);
+    }
+  });
+});

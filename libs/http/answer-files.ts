@@ -1,0 +1,43 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { FileState } from '#libs/files/file-state.ts';
+import { internalHeaders } from './internal-headers.ts';
+
+/** A file that an answer was made of, as it was then. */
+export interface AnswerFile {
+  /** Below the folder of the tree, such as `repositories/<name>/_layers/<algorithm>/<digits>/link`. */
+  path: string;
+  state: FileState;
+}
+
+/** The value of the header that names the files an answer was made of (docs/adr/0020). */
+export function formatAnswerFiles(files: readonly AnswerFile[]): string {
+  return files
+    .map(({ path, state: { device, inode, size, modified, changed } }) =>
+      [path, device, inode, size, modified, changed].join(';'),
+    )
+    .join(',');
+}
+
+/** A file more than an answer to a client that gets one image of a list needs: tag, link and bytes of both. */
+const most = 6;
+
+const form =
+  /^((?:repositories|blobs)(?:\/[\w.-]+)+);(\d{1,20});(\d{1,20});(\d{1,20});(\d{1,20});(\d{1,20})$/;
+
+/** @returns undefined where an answer names none, or something that no core of ours would */
+export function answerFilesIn(headers: IncomingHttpHeaders): readonly AnswerFile[] | undefined {
+  const value = headers[internalHeaders.answerFiles];
+  if (typeof value !== 'string') return undefined;
+  const files = value.split(',').map(parse);
+  if (files.length > most) return undefined;
+  return files.every((file) => file !== undefined) ? files : undefined;
+}
+
+function parse(text: string): AnswerFile | undefined {
+  const match = form.exec(text);
+  if (match === null) return undefined;
+  const [path = '', ...numbers] = match.slice(1);
+  if (path.split('/').some((part) => part === '..' || part === '.')) return undefined;
+  const [device = 0n, inode = 0n, size = 0n, modified = 0n, changed = 0n] = numbers.map(BigInt);
+  return { path, state: { device, inode, size, modified, changed } };
+}

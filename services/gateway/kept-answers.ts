@@ -1,0 +1,167 @@
+import { statSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { join } from 'node:path';
+import { LRUCache } from 'lru-cache';
+import type { RouteId } from '#libs/api/routes.ts';
+import { isSameState, stateOf } from '#libs/files/file-state.ts';
+import { type AnswerFile, answerFilesIn } from '#libs/http/answer-files.ts';
+import { ClientGoneError } from '#libs/http/client-gone.ts';
+import { type FileOffer, fileOfferIn } from '#libs/http/file-offer.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import type { GatewayContext } from './authenticate.ts';
+import type { FileAnswer, OfferedFiles } from './files/offered-files.ts';
+import { type Header, headersToRelay } from './relayed-headers.ts';
+
+/** What a core answered with 200, for as long as it is true. */
+export interface KeptAnswer {
+  headers: readonly Header[];
+  /** Of GET: the body, or the file that has it. Of HEAD: neither. */
+  body: Buffer | undefined;
+  offer: FileOffer | undefined;
+}
+
+/**
+ * Answers of the cores, each with the files that it was made of. It is given again only after a look at these files
+ * (docs/adr/0020): nobody has to be told that a tag has moved, or a blob is gone.
+ */
+export interface KeptAnswers {
+  /**
+   * Where the answer to a request is kept, and that to others which cannot be told from it.
+   * @param url as the core sees it
+   * @returns undefined for one whose answer is not kept
+   */
+  placeFor(ctx: GatewayContext, route: RouteId, url: string): AnswerPlace | undefined;
+}
+
+export interface AnswerPlace {
+  /** The answer that is true now; undefined where the core is to be asked. */
+  find(): KeptAnswer | undefined;
+  /** Keeps the answer of a core that names its files, once all of it is here. */
+  keep(answer: IncomingMessage): void;
+}
+
+/** Bytes of a body that is kept; longer ones the core counts against memory for downloads. */
+const largestBody = 64 * 1024;
+/** Bytes of memory for all that is kept. */
+const memory = 16 * 1024 * 1024;
+/** Bytes that an answer takes besides its own and those of its key. */
+const overhead = 2048;
+/** Milliseconds after which a core is asked again, though nothing has changed: it may be another version by then. */
+const lifetime = 10 * 60_000;
+/** Milliseconds that a look at a file may take which keeps all other requests waiting, and for which none is taken after one that took longer. */
+const looks = { longest: 100, pause: 60_000 } as const;
+
+/** What is read and may be large in number. */
+const routes: ReadonlySet<RouteId> = new Set(['getManifest', 'getBlob']);
+/** Headers that make an answer one of its own. */
+const conditions = ['if-match', 'if-none-match', 'if-range', 'range'] as const;
+
+interface Entry extends KeptAnswer {
+  method: string;
+  files: readonly AnswerFile[];
+}
+
+/** @param folder of the tree, absolute */
+export function createKeptAnswers(folder: string): KeptAnswers {
+  const entries = new LRUCache<string, Entry>({
+    maxSize: memory,
+    ttl: lifetime,
+    sizeCalculation: ({ body }, key) => overhead + 2 * key.length + (body?.length ?? 0),
+  });
+  let pausedUntil = 0;
+
+  /** Synchronous: a look at a file that was looked at lately takes some microseconds, a thread's answer many times that. */
+  function isTrue({ files }: Entry): boolean {
+    const started = performance.now();
+    if (started < pausedUntil) return false;
+    const unchanged = files.every(({ path, state }) => isUnchanged(join(folder, path), state));
+    const ended = performance.now();
+    if (ended - started > looks.longest) pausedUntil = ended + looks.pause;
+    return unchanged;
+  }
+
+  function find(key: string, method: string): KeptAnswer | undefined {
+    const entry = entries.get(key);
+    if (entry === undefined || (method === 'GET' && entry.method !== 'GET')) return undefined;
+    if (isTrue(entry)) return entry;
+    entries.delete(key);
+    return undefined;
+  }
+
+  function keep(key: string, method: string, answer: IncomingMessage): void {
+    const files = answerFilesIn(answer.headers);
+    if (files === undefined || answer.statusCode !== 200) return;
+    const offer = fileOfferIn(answer.headers);
+    const entry = { method, files, headers: headersToRelay(answer), body: undefined, offer };
+    if (offer !== undefined) {
+      const headers = entry.headers.filter(([name]) => name.toLowerCase() !== 'content-length');
+      headers.push(['Content-Length', offer.size]);
+      entries.set(key, { ...entry, headers });
+    } else if (method === 'HEAD') {
+      entries.set(key, entry);
+    } else if (Number(answer.headers['content-length']) <= largestBody) {
+      const pieces: Buffer[] = [];
+      answer.on('data', (piece: Buffer) => pieces.push(piece));
+      answer.once('end', () => {
+        if (answer.complete) entries.set(key, { ...entry, body: Buffer.concat(pieces) });
+      });
+    }
+  }
+
+  return {
+    placeFor({ req, method }, route, url) {
+      if (!routes.has(route) || (method !== 'GET' && method !== 'HEAD')) return undefined;
+      if (conditions.some((name) => req.headers[name] !== undefined)) return undefined;
+      const key = `${url}\n${req.headers.accept ?? ''}`;
+      return { find: () => find(key, method), keep: (answer) => keep(key, method, answer) };
+    },
+  };
+}
+
+/**
+ * Answers with what was kept.
+ * @returns false if the file that has the body is of no use any more: the core is to be asked
+ */
+export async function sendKept(
+  ctx: GatewayContext,
+  { headers, body, offer }: KeptAnswer,
+  files: OfferedFiles,
+): Promise<boolean> {
+  const { res } = ctx;
+  const begin = () => {
+    ctx.respond = false;
+    ctx.status = 200;
+    for (const [name, value] of headers) res.setHeader(name, value);
+  };
+  if (ctx.method === 'HEAD' || offer === undefined) {
+    begin();
+    res.end(ctx.method === 'HEAD' ? undefined : body);
+    return true;
+  }
+  const file = await openFile(ctx, offer, files);
+  await file?.send(res, begin);
+  return file !== undefined;
+}
+
+/** @throws RegistryError TOOMANYREQUESTS */
+async function openFile(
+  ctx: GatewayContext,
+  offer: FileOffer,
+  files: OfferedFiles,
+): Promise<FileAnswer | undefined> {
+  try {
+    return await files.open(offer, ctx);
+  } catch (error) {
+    if (error instanceof RegistryError || error instanceof ClientGoneError) throw error;
+    return undefined;
+  }
+}
+
+function isUnchanged(path: string, state: AnswerFile['state']): boolean {
+  try {
+    const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return found !== undefined && isSameState(stateOf(found), state);
+  } catch {
+    return false;
+  }
+}

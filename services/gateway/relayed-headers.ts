@@ -1,0 +1,27 @@
+import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http';
+import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
+
+export type Header = readonly [name: string, value: OutgoingHttpHeader];
+
+/** The upstream's headers as it spelt them, without its connection's own and without internal ones. */
+export function headersToRelay(incoming: IncomingMessage): Header[] {
+  const strip = new Set([...namesToStrip(incoming.headers), internalHeaders.requestId]);
+  const headers: Header[] = [];
+  for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
+    const name = incoming.rawHeaders[index] ?? '';
+    const value = incoming.headers[name.toLowerCase()];
+    if (!strip.has(name.toLowerCase()) && value !== undefined) headers.push([name, value]);
+  }
+  return headers;
+}
+
+/** The upstream knows no prefix; the paths it answers with are the client's only with it. */
+export function addPrefix(response: ServerResponse, prefix: string): void {
+  if (prefix === '') return;
+  const location = response.getHeader('location');
+  if (typeof location === 'string' && location.startsWith('/')) {
+    response.setHeader('Location', prefix + location);
+  }
+  const link = response.getHeader('link');
+  if (typeof link === 'string') response.setHeader('Link', link.replace(/^<\//, `<${prefix}/`));
+}
