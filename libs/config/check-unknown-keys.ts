@@ -9,14 +9,12 @@ export function checkUnknownKeys(unknown: readonly UnknownKey[]): {
 } {
   const problems: Remark[] = [];
   const warnings: Remark[] = [];
-  for (const { path, isOpen, ...place } of unknown) {
+  for (const { path, ...place } of unknown) {
     const verdict = judgeUnknown(place);
     if (verdict.kind === 'extension') continue;
-    // Of what others define all keys are taken, so that only a slip is worth a word.
-    if (isOpen && verdict.kind !== 'misspelt') continue;
     const hint = hintOf(verdict);
     const why = (text: string) => (hint === undefined ? text : `${text}; ${hint}`);
-    if (isRefused(verdict) && !isOpen) problems.push({ path, why: why('unknown key') });
+    if (isRefused(verdict)) problems.push({ path, why: why('unknown key') });
     else warnings.push({ path, why: why('unknown key; ignored') });
   }
   return { problems, warnings };

@@ -233,6 +233,9 @@ test('what Kubernetes tells of services of that name is no setting, and nothing 
     REGISTRY_PORTCULLIS_PORT_443_TCP: 'tcp://10.0.0.1:443',
     REGISTRY_PORTCULLIS_PORT_443_TCP_ADDR: '10.0.0.1',
     REGISTRY_SERVICE_HOST: '10.0.0.1',
+    REGISTRY_REDIS_SERVICE_HOST: '10.0.0.1',
+    REGISTRY_REDIS_PORT: 'tcp://10.0.0.1:6379',
+    REGISTRY_MIDDLEWARE_SERVICE_HOST: '10.0.0.1',
     REGISTRY_PORT: 'tcp://10.0.0.1:5000',
   });
   assert.deepEqual([problems, warnings, tree], [[], [], {}]);

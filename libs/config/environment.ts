@@ -52,7 +52,7 @@ export function applyEnvironment(
   const sources = new Map<string, string>();
   for (const name of Object.keys(env).sort(inOrder)) {
     const value = env[name];
-    if (value === undefined || !isSettingVariable(name)) continue;
+    if (value === undefined || !isSettingVariable(name) || isOfKubernetes(name, value)) continue;
     const segments = name.slice('REGISTRY_'.length).split('_');
     const before = structuredClone(tree);
     try {
@@ -64,7 +64,7 @@ export function applyEnvironment(
       Object.assign(tree, before);
       if (!(error instanceof NoSuchSetting)) {
         problems.push({ path: name, why: (error as Error).message });
-      } else if (!isOfKubernetes(name, value)) {
+      } else {
         const { why, isProblem } = describeNoSetting(segments, error);
         if (isProblem && !ofOthers.has(name)) problems.push({ path: name, why });
         else warnings.push({ path: name, why: `${why}; ignored` });

@@ -34,8 +34,7 @@ redis:
   addr: redis:6379
   password: hidden07
   sentinelpassword: hidden08
-  passwort: hidden24
-  sentinelpasword: hidden25
+  pool: { passwort: hidden24, sentinelpasword: hidden25 }
   options: { password: hidden09, nested: [{ Password: hidden10, pw: hidden21, poolsize: 3 }] }
 notifications:
   endpoints: [{ name: a, url: "https://user:hidden11@x/e?room=7&token=hidden22", headers: { Authorization: [Bearer hidden12] } }]

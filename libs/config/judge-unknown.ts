@@ -32,6 +32,8 @@ export interface UnknownPlace {
   key: string;
   /** The keys that are known there. */
   known: readonly string[];
+  /** Whether others define more keys there than we know. */
+  isOpen?: boolean;
   /** What stands below it. */
   value?: unknown;
 }
@@ -50,20 +52,21 @@ export type Verdict =
   | { kind: 'holds'; inside: string; place: string }
   /** Nothing is known of it; `guards` where nothing is ignored. */
   | { kind: 'unknown'; guards: boolean }
-  /** For whoever wrote it alone, such as what anchors of YAML are in. */
+  /** Of others who define keys there, or for whoever wrote it alone, such as what anchors of YAML are in. */
   | { kind: 'extension' };
 
 /**
  * What a key is that is not known. The original ignores it, and so do we, but for what was meant for `portcullis`, or for
  * what guards a registry: without the rules that somebody wrote under a misspelt name, or in another section, it is open.
  */
-export function judgeUnknown({ parents, key, known, value }: UnknownPlace): Verdict {
+export function judgeUnknown({ parents, key, known, isOpen, value }: UnknownPlace): Verdict {
   const name = key.toLowerCase();
   const isTop = parents.length === 0;
   if (isTop && name.startsWith('x-')) return { kind: 'extension' };
   const meant = nearestWord(key, known);
   const [top = meant ?? ''] = parents;
   if (meant !== undefined && isGuard(top)) return { kind: 'misspelt', meant, guards: true };
+  if (isOpen === true) return { kind: 'extension' };
   const path = key.split('.');
   if (isTop && path.length > 1 && known.includes(path[0] ?? '')) {
     const dotted = { parents: path.slice(0, -1).join('.'), key: path.at(-1) ?? '' };

@@ -272,19 +272,23 @@ describe('a key that was meant for portcullis and is not known stops the start',
     assert.match(JSON.stringify(diagnostics), /log\.fromatter: unknown key; ignored; did you mean/);
   });
 
-  test('a slip is named also where all keys are taken, and others are not', async () => {
-    await using folder = await createTemporaryFolder();
-    const path = join(folder.path, 'config.yml');
-    await writeFile(
-      path,
-      'version: 0.1\nstorage: inmemory\nredis: { addr: x, pasword: y, pool: {} }\n',
+  test('a slip in redis is refused, which has keys of others besides', async () => {
+    await assert.rejects(
+      settingsOf('redis: { addr: x, pasword: y, tsl: {}, pool: {} }'),
+      /redis\.pasword: unknown key; did you mean password\?\n.*redis\.tsl: unknown key; did you mean tls\?/,
     );
-    const { diagnostics } = await loadConfiguration(path, {});
-    const said = diagnostics.filter(({ message }) => message.startsWith('redis.'));
-    assert.deepEqual(
-      said.map(({ message }) => message),
-      ['redis.pasword: unknown key; ignored; did you mean password?'],
-    );
+    const { redis } = await settingsOf('redis: { addr: x, pool: {}, poolsize: 3 }');
+    assert.equal(redis?.addresses[0].host, 'x');
+  });
+
+  test('TLS to Redis is as either version of distribution writes it', async () => {
+    const tlsOf = async (text: string) =>
+      (await settingsOf(`redis: { addr: x, tls: ${text} }`)).redis?.tls;
+    assert.equal(await tlsOf('{ enabled: false }'), undefined);
+    assert.deepEqual(await tlsOf('{ enabled: true }'), { authorities: [] });
+    assert.deepEqual(await tlsOf('{ clientcas: [/a], rootcas: [/b] }'), {
+      authorities: ['/b', '/a'],
+    });
   });
 });
 

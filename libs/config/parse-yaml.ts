@@ -46,7 +46,7 @@ function keepAsWritten(_: unknown, node: Scalar): void {
 /** What the parser says, without what stands in the file there. */
 function withoutContent(message: string): string {
   const [line = ''] = message.split('\n', 1);
-  const unquoted = /Alias cannot be|reserved character/.test(line);
+  const unquoted = /(?:Alias|Anchor) cannot be|reserved character/.test(line);
   if (unquoted)
     return 'a value that begins with *, @, & or ` must be in quotes, as "*" or "@admins"';
   return line.replace(/ at line.*$/, '').replace(/(?<=[a-z)]): .*$/, '');

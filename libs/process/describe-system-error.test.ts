@@ -28,6 +28,13 @@ test('the path is said once, whatever stands before', async () => {
     await describeSystemError(named),
     'the keys cannot be read: /root/docker/registry: does not exist',
   );
+  const twice = new Error(
+    `cannot read file /a/b: ${systemError('ENOENT', 'no such file', '/a/b').message}`,
+    {
+      cause: systemError('ENOENT', 'no such file', '/a/b'),
+    },
+  );
+  assert.equal(await describeSystemError(twice), 'cannot read file /a/b: does not exist');
   const odd = systemError('ENOENT', 'no such file or directory', "/it's/here");
   assert.equal(await describeSystemError(odd), "/it's/here: does not exist");
   assert.equal(await describeSystemError(new Error('no: it is not')), 'no: it is not');

@@ -34,14 +34,16 @@ interface PathError extends Error {
 }
 
 function describeCause({ code, path, message }: PathError): string {
-  // `EMFILE: too many open files, open '/x'`
-  const words = message.slice(code.length + 2).split(',', 1)[0] ?? message;
+  // `EMFILE: too many open files, open '/x'`; what Node finds out itself it says otherwise.
+  const isOfSystem = message.startsWith(`${code}: `);
+  const words = isOfSystem ? message.slice(code.length + 2).split(',', 1)[0] : message;
   return `${path}: ${reasons[code] ?? words}`;
 }
 
 /** Often the path, or the end of it, stands before what the system said of it. */
 function withoutRepetition(message: string, path: string): string {
-  const at = message.indexOf(`${path}: `);
+  // The last one is ours.
+  const at = message.lastIndexOf(`${path}: `);
   const before = message.slice(0, Math.max(0, at)).replace(/: $/, '');
   if (before === '') return message;
   if (before.endsWith(path)) return before + message.slice(at + path.length);

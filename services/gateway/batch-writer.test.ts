@@ -97,6 +97,31 @@ describe('a body that is handed on in larger pieces', () => {
     assert.equal(buffers.used, 0);
   });
 
+  test('has no buffer again that a connection which was closed may still have, nor one it could not write', async () => {
+    for (const end of ['destroy', 'error'] as const) {
+      const target = new SlowTarget();
+      const buffers = new BatchBuffers();
+      const given: Buffer[] = [];
+      const take = buffers.take.bind(buffers);
+      buffers.take = () => {
+        const buffer = take();
+        given.push(buffer);
+        return buffer;
+      };
+      const writer = new BatchWriter(target, buffers);
+      writer.on('error', () => {});
+      writer.write(Buffer.alloc(100));
+      await nextTurn();
+      await nextTurn();
+      if (end === 'destroy') target.destroy();
+      else (target.waiting.shift() as ((error: Error) => void) | undefined)?.(new Error('lost'));
+      await nextTurn();
+      const [lost] = given;
+      assert.equal(buffers.used, 0);
+      for (let count = 0; count < 20; count += 1) assert.notEqual(buffers.take(), lost, end);
+    }
+  });
+
   test('is in smaller pieces where many are slow', async () => {
     const buffers = new BatchBuffers();
     for (let count = 0; count < 1000; count += 1) {

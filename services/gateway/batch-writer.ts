@@ -21,6 +21,7 @@ export class BatchBuffers {
   }
 
   take(): Buffer {
+    // Of what is left each takes a part, so that it never runs out: the more have buffers, the smaller is the next.
     const share = Math.floor((plenty - this.#used) / 32);
     const size = Math.max(sizes.least, Math.min(sizes.most, share));
     const known = size === sizes.most ? this.#free.pop() : undefined;

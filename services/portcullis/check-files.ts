@@ -6,6 +6,7 @@ import { parseHtpasswd, saysNoAccounts } from '#libs/auth/htpasswd.ts';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import type { Settings } from '#libs/config/settings.ts';
+import { howToMakeWritable } from '#libs/files/make-writable.ts';
 import { readIfPresent, readText } from '#libs/files/read-text.ts';
 import { describeExpiry, loadTls } from '#libs/http/load-tls.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
@@ -201,11 +202,11 @@ async function assertWritable(key: string, root: string): Promise<void> {
     const { code } = (cause ?? {}) as NodeJS.ErrnoException;
     if (code === 'ENOENT' && place !== dirname(place)) continue;
     if (code !== 'EACCES') return;
-    const us = `${process.getuid?.()}:${process.getgid?.()}`;
-    const remedy = place.startsWith(resolve(root))
-      ? `run it as the user whose it is, or make it this one’s: chown -R ${us} ${root}`
-      : `make ${root} and give it to this user: chown ${us} ${root}`;
-    throw new Error(`${key}: ${place} is not writable by this user; ${remedy}`, { cause });
+    const isThere = place.startsWith(resolve(root));
+    const what = isThere
+      ? `${place} is not writable by this user`
+      : `${root} does not exist, and this user may not make it`;
+    throw new Error(`${key}: ${what}; ${howToMakeWritable(root, { isThere })}`, { cause });
   }
 }
 

@@ -106,18 +106,25 @@ export async function describeNoneHere(example = 'FILE'): Promise<string> {
 export async function describeOthers(configuration?: string): Promise<string | undefined> {
   const here = await realpath(process.cwd());
   const wanted = configuration === undefined ? undefined : resolve(configuration);
-  const others = (await listRunning()).filter((one) => {
-    if (one.isTrusted) return false;
-    // What another user does this user may not know.
-    if (one.folder === undefined) {
-      return one.config === undefined || !isAbsolute(one.config) || one.config === wanted;
-    }
-    return wanted === undefined ? belongsTo(one, here) : configurationOf(one) === wanted;
-  });
+  const others = (await listRunning()).filter(
+    (one) => !one.isTrusted && mayBeMeant(one, here, wanted),
+  );
   const [{ uid } = { uid: undefined }] = others;
   if (uid === undefined) return undefined;
   const name = await nameOfUser(uid);
   return `${name} has a registry on this machine; if it is the one that is meant, run this as ${name}`;
+}
+
+/**
+ * Whether another user's process may be the one that is meant.
+ * @param here the working folder
+ * @param wanted the absolute path of the file that it must have been started with; any that belongs to `here` without it
+ */
+export function mayBeMeant(one: RunningService, here: string, wanted: string | undefined): boolean {
+  const isKnown = one.folder !== undefined || isAbsolute(one.config ?? '');
+  // What it was started with in a folder that this user may not know.
+  if (!isKnown) return true;
+  return wanted === undefined ? belongsTo(one, here) : configurationOf(one) === wanted;
 }
 
 /** A configuration that lies here, as `make run` leaves one, for who may have meant it. */
@@ -184,7 +191,6 @@ export async function findUsers(named: {
 
 /** Whether it was started in this folder, or its configuration lies below it. */
 function belongsTo(running: RunningService, here: string): boolean {
-  if (running.folder === undefined) return false;
   if (running.folder === here) return true;
   const path = configurationOf(running);
   return path?.startsWith(here === '/' ? here : `${here}/`) ?? false;

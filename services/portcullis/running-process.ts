@@ -52,11 +52,10 @@ async function lookAt(pid: string): Promise<RunningService | undefined> {
     const environment = settingsIn(variables);
     return { ...parsed, config, uid, folder, isTrusted: true, environment };
   }
-  return (
-    (await lookAtSupervised(pid, parsed, uid)) ?? {
-      ...{ ...parsed, uid, folder: await folderOf(pid), isTrusted: false, environment: {} },
-    }
-  );
+  const supervised = await lookAtSupervised(pid, parsed, uid);
+  if (supervised !== undefined) return supervised;
+  const folder = await folderOf(pid);
+  return { ...parsed, uid, folder, isTrusted: false, environment: {} };
 }
 
 /**

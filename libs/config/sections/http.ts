@@ -116,7 +116,8 @@ export function httpSettings(http: HttpSection): HttpSettings {
 }
 
 function tlsSettings(tls: HttpSection['tls']) {
-  if (tls === undefined) return undefined;
+  // What is asked for instead stops the start as well, by a row of the support table.
+  if (tls === undefined || hasLetsEncrypt({ tls })) return undefined;
   if (tls.certificate === undefined && tls.key === undefined) {
     throw new Error(
       `http.tls: has no certificate and no key; ${plain}, so leave it out if that is meant`,
@@ -172,7 +173,7 @@ export const httpSupport: readonly SupportRow<HttpSection>[] = [
   ],
 ];
 
-function hasLetsEncrypt({ tls }: HttpSection): boolean {
+function hasLetsEncrypt({ tls }: Pick<HttpSection, 'tls'>): boolean {
   const { cachefile, hosts = [] } = tls?.letsencrypt ?? {};
   return cachefile !== undefined || hosts.length > 0;
 }

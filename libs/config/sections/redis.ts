@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { RedisAddress, RedisSettings } from '#libs/redis/redis-settings.ts';
-import { count, duration, notEmpty, secret, text, textList } from '../../values/schema.ts';
+import { count, duration, flag, notEmpty, secret, text, textList } from '../../values/schema.ts';
 import { redactUrls } from '../../values/secret.ts';
 
 /** As in the original, 0 is its usual time. */
@@ -39,6 +39,11 @@ export const redisSchema = z.looseObject({
   tls: notEmpty(
     z
       .object({
+        enabled: flag
+          .optional()
+          .describe(
+            'As distribution 2.8 has it; false is a plain connection, whatever else is here.',
+          ),
         certificate: text
           .optional()
           .describe('File with our certificate, for a server that asks for one (PEM).'),
@@ -48,6 +53,7 @@ export const redisSchema = z.looseObject({
           .describe(
             'Files of the authorities that may sign the certificate of the server; without it those of the system.',
           ),
+        clientcas: textList.optional().describe('The same, as distribution 3.0 calls them.'),
       })
       .optional(),
     'write tls: {} to trust who the system trusts, or leave it out for a plain connection',
@@ -81,7 +87,8 @@ export function redisSettings(redis: Section | undefined): RedisSettings | undef
     clientName: redis.clientname,
     dialTimeout: redis.dialtimeout || 5000,
     commandTimeout: Math.max(redis.readtimeout, redis.writetimeout ?? 0) || 3000,
-    tls: redis.tls === undefined ? undefined : tlsSettings(redis.tls),
+    tls:
+      redis.tls === undefined || redis.tls.enabled === false ? undefined : tlsSettings(redis.tls),
   };
 }
 
@@ -89,12 +96,13 @@ function tlsSettings({
   certificate,
   key,
   rootcas = [],
+  clientcas = [],
 }: NonNullable<Section['tls']>): RedisSettings['tls'] {
   if ((certificate === undefined) !== (key === undefined)) {
     throw new Error('redis.tls: certificate and key belong together; one of them is missing');
   }
   return {
-    authorities: rootcas.map((path) => resolve(path)),
+    authorities: [...rootcas, ...clientcas].map((path) => resolve(path)),
     ...(certificate === undefined ? {} : { certificate: resolve(certificate) }),
     ...(key === undefined ? {} : { key: resolve(key) }),
   };

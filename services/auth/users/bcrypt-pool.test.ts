@@ -47,3 +47,24 @@ test('what is under way when the pool closes is told so', async () => {
     ['rejected', 'rejected'],
   );
 });
+
+test('the time that a thread takes to start is not told as the time of its work', async () => {
+  const folder = await createTemporaryFolder();
+  const script = join(folder.path, 'worker.mjs');
+  const work = 'parentPort.postMessage({ answer: true, duration: 7 })';
+  await writeFile(
+    script,
+    `import { parentPort } from 'node:worker_threads';
+     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+     parentPort.on('message', () => ${work});`,
+  );
+  const pool = createBcryptPool(1, pathToFileURL(script));
+  try {
+    const began = performance.now();
+    assert.deepEqual(await pool.run(hashing), { answer: true, duration: 7 });
+    assert.ok(performance.now() - began >= 300);
+  } finally {
+    await pool.close();
+    await folder.remove();
+  }
+});

@@ -1,19 +1,22 @@
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import type { BcryptAnswer, BcryptWork } from './bcrypt-worker.ts';
+import type { BcryptResult, BcryptWork } from './bcrypt-worker.ts';
 
 /** Threads that do bcrypt's work, so that the event loop stays free. Each does one thing at a time. */
 export interface BcryptPool {
   /** How many there are; who asks for more at once has to wait. */
   readonly size: number;
-  /** @throws Error if the thread died of it */
-  run<Work extends BcryptWork>(work: Work): Promise<BcryptAnswer<Work>>;
+  /**
+   * Takes longer than the work itself where a thread has to be started, or others came before.
+   * @throws Error if the thread died of it
+   */
+  run<Work extends BcryptWork>(work: Work): Promise<BcryptResult<Work>>;
   close(): Promise<void>;
 }
 
 interface Job {
   work: BcryptWork;
-  resolve(answer: never): void;
+  resolve(result: never): void;
   reject(error: unknown): void;
 }
 
@@ -34,8 +37,8 @@ export function createBcryptPool(
   function start(index: number): Worker {
     const worker = new Worker(script);
     worker.unref();
-    worker.on('message', (answer: boolean | string) => {
-      working.get(worker)?.resolve(answer as never);
+    worker.on('message', (result: BcryptResult<BcryptWork>) => {
+      working.get(worker)?.resolve(result as never);
       next(worker);
     });
     worker.on('error', (error: unknown) => {

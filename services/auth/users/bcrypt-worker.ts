@@ -19,13 +19,22 @@ export interface Hashing {
 }
 
 export type BcryptWork = Comparison | Hashing;
-export type BcryptAnswer<Work extends BcryptWork> = Work extends Comparison ? boolean : string;
+
+/** What came of it. */
+export interface BcryptResult<Work extends BcryptWork> {
+  answer: Work extends Comparison ? boolean : string;
+  /** Milliseconds that the thread worked on it. */
+  duration: number;
+}
 
 /** A salt for what is hashed only to take time. */
 const salt = `${'.'.repeat(21)}u`;
 
 parentPort?.on('message', (work: BcryptWork) => {
-  parentPort?.postMessage(work.kind === 'compare' ? compare(work) : hash(work));
+  const began = performance.now();
+  const answer = work.kind === 'compare' ? compare(work) : hash(work);
+  const duration = performance.now() - began;
+  parentPort?.postMessage({ answer, duration } satisfies { answer: unknown; duration: number });
 });
 
 /** The rounds of the costs from c to n - 1 are together those of n without those of c. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { Lane } from '../limits/login-limits.ts';
 import type { BcryptPool } from './bcrypt-pool.ts';
@@ -8,16 +9,19 @@ import { createComparisonQueue } from './comparison-queue.ts';
 /** At this cost a comparison is expected to take about 65 ms before any was measured. */
 const cost = 10;
 
+/** Milliseconds that it takes then. */
+const expected = 65;
+
 /** A pool that works one after another, when the test lets it. */
 function createSteppedPool() {
   const begun: string[] = [];
-  const ends: (() => void)[] = [];
+  const ends: ((duration?: number) => void)[] = [];
   const pool: BcryptPool = {
     size: 1,
     run: (work) =>
       new Promise((resolve) => {
         begun.push(work.password);
-        ends.push(() => resolve(true as never));
+        ends.push((duration = expected) => resolve({ answer: true, duration } as never));
       }),
     close: async () => {},
   };
@@ -27,8 +31,8 @@ function createSteppedPool() {
   return {
     pool,
     begun,
-    async step() {
-      ends.shift()?.();
+    async step(duration?: number) {
+      ends.shift()?.(duration);
       await settle();
     },
     settle,
@@ -121,6 +125,22 @@ describe('passwords that wait to be compared', () => {
     assert.equal(await one, true);
     for (let n = 0; n < 300; n += 1) await step();
     await many;
+  });
+
+  test('what threads worked tells how long a wait will be, and not how long they took to start', async () => {
+    const { compare, step } = start();
+    const first = compare('first', 'a');
+    await sleep(300);
+    await step(expected);
+    await first;
+    // 35 of 65 ms each.
+    const burst = Array.from({ length: 35 }, (_, n) => compare(`${n}`, `network ${n}`));
+    const settled = Promise.allSettled(burst);
+    for (let n = 0; n < 35; n += 1) await step();
+    assert.deepEqual(
+      (await settled).filter(({ status }) => status === 'rejected'),
+      [],
+    );
   });
 
   test('work for a client that has left is dropped', async () => {

@@ -95,12 +95,11 @@ export function createComparisonQueue({
   }
 
   async function work({ password, hash, cost }: Job): Promise<boolean> {
-    const began = performance.now();
     try {
-      return await pool.run({ kind: 'compare', password, hash, cost });
+      const { answer, duration } = await pool.run({ kind: 'compare', password, hash, cost });
+      perRound += weight * (duration / 2 ** cost - perRound);
+      return answer;
     } finally {
-      const measured = (performance.now() - began) / 2 ** cost;
-      perRound += weight * (measured - perRound);
       running -= 1;
       start();
     }

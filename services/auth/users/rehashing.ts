@@ -74,7 +74,7 @@ export function createRehashing(options: RehashingOptions): Rehashing {
     if (batch.size === 0 || !(await isOurs())) return;
     const made: (Rehashed & { before: string })[] = [];
     for (const [account, { password, hash: before }] of batch) {
-      const hash = await pool.run({ kind: 'hash', password, cost: requiredCost() });
+      const { answer: hash } = await pool.run({ kind: 'hash', password, cost: requiredCost() });
       made.push({ account, password, before, hash });
     }
     await history.add(made.map(({ account, before, hash: after }) => ({ account, before, after })));

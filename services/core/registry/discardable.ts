@@ -36,9 +36,8 @@ export interface Restorer {
   /**
    * Puts an item back that somebody misses; a manifest only after what it refers to, so that whoever finds it
    * finds that as well.
-   * @returns where it can be read now: in its place, or in the trash, where it cannot be brought back and need not be, or
-   *   the tree is read-only; undefined if
-   *   there is no such thing
+   * @returns where it can be read now: in its place; or in the trash, if it cannot be brought back and need not be, or if
+   *   the tree is read-only; undefined if there is no such thing
    * @throws Error if it must be in its place, as it must where nothing is said, and cannot be brought there
    */
   restore(item: Discardable, to?: RestoreTo): Promise<StoragePath | undefined>;

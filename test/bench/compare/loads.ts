@@ -3,7 +3,7 @@ import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mustRun } from '../../support/run.ts';
 import { type Contender, clearBlobs, clientCpu, type Setting } from './contenders.ts';
-import { memoryOf, secondsOf } from './spent.ts';
+import { secondsOf } from './spent.ts';
 
 /** What one load took of a server. */
 export interface Cost {
@@ -11,8 +11,6 @@ export interface Cost {
   processor: number;
   /** MiB a second, or requests a second. */
   rate: number;
-  /** MiB when it was over. */
-  memory: number;
 }
 
 const MiB = 1024 * 1024;
@@ -56,7 +54,6 @@ async function measured(
   return {
     processor: (await secondsOf(contender)) - before,
     rate: amount / elapsed,
-    memory: await memoryOf(contender),
   };
 }
 

@@ -133,7 +133,7 @@ export class ListingCache {
   }
 }
 
-/** What a listing counts for: an empty one is kept as well. */
+/** What a listing counts for: its names, and itself. */
 function sizeOf({ names }: { names: readonly string[] }): number {
   return names.length + 1;
 }

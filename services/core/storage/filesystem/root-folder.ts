@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolders } from '#libs/files/make-folders.ts';
+import { howToMakeWritable } from '#libs/files/make-writable.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
 import { errorCodes } from './errors.ts';
 
@@ -41,11 +42,11 @@ async function explain(root: string, error: NodeJS.ErrnoException): Promise<stri
     if (tree !== undefined) return undefined;
     return 'the filesystem is read-only; name a folder that can be written to';
   }
-  const owner = `${process.getuid?.()}:${process.getgid?.()}`;
-  if (code === 'ENOENT') {
-    return `does not exist, and this user may not make it (${error.code}): make it, and give it to this user: chown ${owner} ${root}`;
-  }
-  return `not writable by this user (${code}): run it as the user whose it is, or make it this one’s: chown -R ${owner} ${root}`;
+  const isThere = code !== 'ENOENT';
+  const what = isThere
+    ? `not writable by this user (${code})`
+    : `does not exist, and this user may not make it (${error.code})`;
+  return `${what}: ${howToMakeWritable(root, { isThere })}`;
 }
 
 function unusable(root: string, why: string): Error {
