@@ -17,6 +17,10 @@ export const internalHeaders = {
   file: 'x-portcullis-file',
   /** In an answer: the files that it was made of, by which it may be known to be true yet; see `answer-files.ts`. */
   answerFiles: 'x-portcullis-answer-files',
+  /** In an informational response: what to do with the body of the request; see `delegated-body.ts`. */
+  order: 'x-portcullis-order',
+  /** Bytes of the body that the sender holds back until it is told what to do with it; absent where it does not know. */
+  bodyLength: 'x-portcullis-body-length',
   /** Proof that the others come from one of us, where the way does not prove it. */
   signature: 'x-portcullis-hop',
 } as const;

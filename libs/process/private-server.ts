@@ -9,6 +9,7 @@ import { dirname } from 'node:path';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { ensurePrivateFolder } from '#libs/process/socket-folder.ts';
 import { giveUpAnswer } from '../http/client-gone.ts';
+import { delegation } from '../http/delegated-body.ts';
 import { internalHeaders } from '../http/internal-headers.ts';
 import { internalProtocol } from '../http/internal-protocol.ts';
 import { isHealthPath } from '../http/readiness.ts';
@@ -72,7 +73,14 @@ export async function servePrivately(
     tls === undefined
       ? createHttpServer(serverOptions)
       : createHttpsServer({ ...serverOptions, ...tls });
-  server.on('request', (request, response) => {
+  server.on('checkExpectation', (request, response) => {
+    if (request.headers.expect === delegation) serve(request, response);
+    else response.writeHead(417).end();
+  });
+  server.on('request', serve);
+  applyTimeouts(server, { headers: headersTimeout, keepAlive });
+
+  function serve(request: IncomingMessage, response: ServerResponse): void {
     response.setHeader(internalHeaders.protocol, internalProtocol.newest);
     if (isStopping) {
       if (isHealthPath(request.url)) void handle(request, response);
@@ -89,8 +97,8 @@ export async function servePrivately(
       open.delete(response);
       look();
     });
-  });
-  applyTimeouts(server, { headers: headersTimeout, keepAlive });
+  }
+
   const port = await listen(server, address, setting === undefined ? {} : { setting });
   const scheme = tls === undefined ? 'http' : 'https';
   return {

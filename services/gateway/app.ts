@@ -222,7 +222,24 @@ function serveTokens({ upstreams, proxy, prefix }: GatewayOptions): Step {
 }
 
 /** Routes of which cores are told that we see their tree. */
-const treeRoutes: ReadonlySet<RouteId> = new Set(['getBlob', 'getManifest']);
+const treeRoutes: ReadonlySet<RouteId> = new Set([
+  'getBlob',
+  'getManifest',
+  'startUpload',
+  'appendUpload',
+  'completeUpload',
+]);
+
+/** Bytes of a body below which it costs less to send it. */
+const worthWriting = 256 * 1024;
+
+/** Whether the body of a request may be an upload from its beginning on, and large. */
+function mayBeWritten(ctx: GatewayContext): boolean {
+  const { req } = ctx;
+  if (!hasBody(req) || req.headers['content-range'] !== undefined) return false;
+  if ((ctx.query.offset ?? '0') !== '0') return false;
+  return Number(req.headers['content-length'] ?? worthWriting) >= worthWriting;
+}
 
 /** The V2 API: whoever may, by the route table, is sent on to a core. */
 function serveRegistry({
@@ -256,6 +273,7 @@ function serveRegistry({
       url,
       token,
       files: treeRoutes.has(match.route.id) ? tree?.files : undefined,
+      mayHoldBody: mayBeWritten(ctx),
       giveUp: (attempt, instance) => options.giveUp({ attempt, match, instance }),
       onAnswer: place?.keep,
       onStatus(status) {

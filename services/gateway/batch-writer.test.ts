@@ -4,7 +4,8 @@ import { PassThrough, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { BatchBuffers, BatchWriter } from './batch-writer.ts';
+import { BatchWriter } from './batch-writer.ts';
+import { batchSizes, PieceBuffers } from './piece-buffers.ts';
 
 const KiB = 1024;
 
@@ -27,7 +28,7 @@ class SlowTarget extends Writable {
 describe('a body that is handed on in larger pieces', () => {
   test('arrives as it was, however it came', async () => {
     const bytes = randomBytes(3 * 1024 * KiB + 17);
-    const buffers = new BatchBuffers();
+    const buffers = new PieceBuffers(batchSizes);
     const target = new PassThrough();
     const arrived: Buffer[] = [];
     target.on('data', (chunk: Buffer) => arrived.push(Buffer.from(chunk)));
@@ -50,7 +51,7 @@ describe('a body that is handed on in larger pieces', () => {
 
   test('goes on at the end of the turn in which it came', async () => {
     const target = new SlowTarget();
-    const writer = new BatchWriter(target, new BatchBuffers());
+    const writer = new BatchWriter(target, new PieceBuffers(batchSizes));
     writer.write(Buffer.from('a'));
     writer.write(Buffer.from('b'));
     assert.deepEqual(target.pieces, []);
@@ -61,7 +62,7 @@ describe('a body that is handed on in larger pieces', () => {
 
   test('is taken no faster than the target takes it', async () => {
     const target = new SlowTarget();
-    const buffers = new BatchBuffers();
+    const buffers = new PieceBuffers(batchSizes);
     const writer = new BatchWriter(target, buffers);
     const chunk = Buffer.alloc(128 * KiB);
     let mayGoOn = true;
@@ -81,7 +82,7 @@ describe('a body that is handed on in larger pieces', () => {
 
   test('leaves nothing behind where the target is closed in the middle', async () => {
     const target = new SlowTarget();
-    const buffers = new BatchBuffers();
+    const buffers = new PieceBuffers(batchSizes);
     const writer = new BatchWriter(target, buffers);
     const source = new PassThrough();
     source.pipe(writer);
@@ -100,7 +101,7 @@ describe('a body that is handed on in larger pieces', () => {
   test('has no buffer again that a connection which was closed may still have, nor one it could not write', async () => {
     for (const end of ['destroy', 'error'] as const) {
       const target = new SlowTarget();
-      const buffers = new BatchBuffers();
+      const buffers = new PieceBuffers(batchSizes);
       const given: Buffer[] = [];
       const take = buffers.take.bind(buffers);
       buffers.take = () => {
@@ -123,7 +124,7 @@ describe('a body that is handed on in larger pieces', () => {
   });
 
   test('is in smaller pieces where many are slow', async () => {
-    const buffers = new BatchBuffers();
+    const buffers = new PieceBuffers(batchSizes);
     for (let count = 0; count < 1000; count += 1) {
       const writer = new BatchWriter(new SlowTarget(), buffers);
       writer.write(Buffer.alloc(128 * KiB));

@@ -1,42 +1,6 @@
 import { Writable } from 'node:stream';
 import { freePiecesAfter } from '#libs/http/free-pieces.ts';
-
-const KiB = 1024;
-
-/** Bytes that are written at a time: many while few are on their way, few where many upstreams are slow. */
-const sizes = { most: 128 * KiB, least: 16 * KiB };
-/** Bytes that transfers may have in buffers of the larger kind. */
-const plenty = 32 * 1024 * KiB;
-/** Buffers of the largest size that are kept for the next transfer. */
-const kept = 16;
-
-/** The buffers of all transfers of a process. */
-export class BatchBuffers {
-  readonly #free: Buffer[] = [];
-  #used = 0;
-
-  /** Bytes that transfers have at the moment. */
-  get used(): number {
-    return this.#used;
-  }
-
-  take(): Buffer {
-    // Of what is left each takes a part, so that it never runs out: the more have buffers, the smaller is the next.
-    const share = Math.floor((plenty - this.#used) / 32);
-    const size = Math.max(sizes.least, Math.min(sizes.most, share));
-    const known = size === sizes.most ? this.#free.pop() : undefined;
-    const buffer = known ?? Buffer.allocUnsafeSlow(size);
-    this.#used += buffer.length;
-    return buffer;
-  }
-
-  /** @param isWritten whether it may be filled again; not where a connection that was closed may still have it */
-  release(buffer: Buffer, isWritten: boolean): void {
-    this.#used -= buffer.length;
-    const isUseful = isWritten && buffer.length === sizes.most && this.#free.length < kept;
-    if (isUseful) this.#free.push(buffer);
-  }
-}
+import type { PieceBuffers } from './piece-buffers.ts';
 
 /**
  * Hands the body of a request on in larger pieces than it comes in: TLS has records of 16 KiB, and each write costs a call of
@@ -46,7 +10,7 @@ export class BatchBuffers {
  */
 export class BatchWriter extends Writable {
   readonly #target: Writable;
-  readonly #buffers: BatchBuffers;
+  readonly #buffers: PieceBuffers;
   /** What the target is to take now. */
   #underWay: Buffer | undefined;
   /** What is being filled meanwhile, and how far. */
@@ -56,9 +20,9 @@ export class BatchWriter extends Writable {
   /** Goes on with what waits for a buffer. */
   #goOn: (() => void) | undefined;
 
-  constructor(target: Writable, buffers: BatchBuffers) {
+  constructor(target: Writable, buffers: PieceBuffers) {
     // What is written is copied at once, or waits here.
-    super({ highWaterMark: 16 * KiB });
+    super({ highWaterMark: 16 * 1024 });
     this.#target = target;
     this.#buffers = buffers;
     target.once('close', () => this.#leave());

@@ -8,8 +8,9 @@ import type { Instance } from '#libs/internal/instance.ts';
 import type { Upstream } from '#libs/internal/open-upstream.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
-import { BatchBuffers } from './batch-writer.ts';
 import type { OfferedFiles } from './files/offered-files.ts';
+import { holdBody } from './hold-body.ts';
+import { batchSizes, PieceBuffers } from './piece-buffers.ts';
 import { addPrefix, headersToRelay } from './relayed-headers.ts';
 import { type SentBody, sendBody } from './send-body.ts';
 import { watchIdle } from './watch-idle.ts';
@@ -20,8 +21,13 @@ export interface ExchangeOptions {
   instance: Instance;
   /** Names it to the instance. */
   attempt: string;
-  /** What the instance may offer instead of the answer's body; undefined: it is to send the bytes. */
+  /**
+   * What the instance may offer instead of the answer's body, or want written instead of the request's; undefined: it is to
+   * send and to take the bytes.
+   */
   files: OfferedFiles | undefined;
+  /** Whether the instance may want the body written. */
+  mayHoldBody: boolean;
   /** Called with the upstream's status before the headers go out. */
   onStatus: ((status: number) => void) | undefined;
   /** Called with the upstream's answer, before its body is read. */
@@ -36,7 +42,7 @@ export type Failure =
   | { kind: 'lost'; cause: Error }
   /** The instance has said itself that it takes nothing any more. */
   | { kind: 'stopping'; cause: Error }
-  /** The instance answered with a file that cannot be sent: it is gone, of another size, or not ours to read. */
+  /** The instance named a file that cannot be used here: it is gone, another one, or not ours. Nothing else became of it. */
   | { kind: 'no such file'; cause: Error }
   /** The answer cannot be given to this client, whichever instance is asked. */
   | { kind: 'not served'; cause: RegistryError | ClientGoneError };
@@ -52,9 +58,14 @@ interface Exchange extends ExchangeOptions {
   body?: SentBody;
   /** True once the instance may have seen something of it. */
   sent: boolean;
+  /** Whether the body waits for an order of the instance. */
+  isBodyHeld: boolean;
   stopWatching?: () => void;
   fail(failure: Failure): void;
 }
+
+/** Milliseconds for which an instance is not asked again what to do with bodies. */
+const askAgainAfter = 60_000;
 
 /**
  * @param prefix prepended to the paths in Location and Link
@@ -63,7 +74,9 @@ interface Exchange extends ExchangeOptions {
 export function createExchanges({ prefix, idle }: { prefix: string; idle: number }): Exchanges {
   const proxy = httpProxy.createProxyServer({ selfHandleResponse: true });
   const exchanges = new WeakMap<IncomingMessage, Exchange>();
-  const buffers = new BatchBuffers();
+  const buffers = new PieceBuffers(batchSizes);
+  /** Instances that take bodies only, until when; some may be of an earlier version. */
+  const takeBodies = new WeakMap<Instance, number>();
 
   proxy.on('proxyReq', (outgoing: ClientRequest, request, response) => {
     const exchange = exchanges.get(request);
@@ -76,7 +89,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     // The upstream may refuse by the headers alone, and must not wait for a slow first byte.
     if (hasUnreadBody(request)) outgoing.flushHeaders();
     // A client that leaves takes its upstream request with it.
-    const leave = () => outgoing.destroy();
+    const leave = () => exchange.body?.clientLeft(outgoing);
     response.once('close', leave);
     outgoing.once('close', () => response.off('close', leave));
     const isUpstreamBehind = () => exchange.body?.isUpstreamBehind() === true;
@@ -88,13 +101,15 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     const exchange = exchanges.get(request);
     const { refused, file } = internalHeaders;
     if (exchange === undefined) response.destroy();
+    else if (response.closed) incoming.resume();
+    else if (incoming.statusCode === 417 && exchange.isBodyHeld) sendInstead(exchange);
     else if (incoming.headers[refused] !== undefined) beRefused(exchange);
     else if (incoming.headers[file] !== undefined) void sendOffered(exchange, incoming, response);
     else relay(exchange, incoming, request, response);
   });
 
   function relay(
-    { ctx, outgoing, onStatus, onAnswer }: Exchange,
+    { ctx, outgoing, body, onStatus, onAnswer }: Exchange,
     incoming: IncomingMessage,
     request: IncomingMessage,
     response: ServerResponse,
@@ -107,7 +122,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     addPrefix(response, prefix);
     const early = hasUnreadBody(request);
     if (early) {
-      request.unpipe();
+      body?.unsend();
       closeAfter(response);
     }
     response.flushHeaders();
@@ -151,9 +166,20 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     }
   }
 
+  function takesFiles(instance: Instance): boolean {
+    return performance.now() >= (takeBodies.get(instance) ?? 0);
+  }
+
+  /** The instance does not know what we expect, and has taken nothing. */
+  function sendInstead({ fail, instance, outgoing }: Exchange): void {
+    takeBodies.set(instance, performance.now() + askAgainAfter);
+    fail({ kind: 'no such file', cause: new Error('it takes bodies only') });
+    outgoing?.destroy();
+  }
+
   return {
     async run(options) {
-      const { ctx, instance } = options;
+      const { ctx, instance, files } = options;
       instance.inFlight += 1;
       try {
         return await new Promise<Failure | undefined>((resolve) => {
@@ -162,6 +188,8 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
           const exchange: Exchange = {
             ...options,
             sent: false,
+            isBodyHeld:
+              options.mayHoldBody && takesFiles(instance) && files?.nameFor(instance) !== undefined,
             fail(failure) {
               ctx.res.off('close', over);
               exchange.stopWatching?.();
@@ -169,9 +197,18 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
             },
           };
           exchanges.set(ctx.req, exchange);
-          exchange.body = sendBody(ctx.req, buffers, () => {
+          const onSending = () => {
             exchange.sent = true;
-          });
+          };
+          exchange.body =
+            files === undefined || !exchange.isBodyHeld
+              ? sendBody(ctx.req, buffers, onSending)
+              : holdBody(ctx.req, {
+                  buffers,
+                  openToWrite: files.openToWrite,
+                  onSending,
+                  onUnwritable: (cause) => exchange.fail({ kind: 'no such file', cause }),
+                });
           const { target, agent } = instance;
           const how = { target: target as never, agent, buffer: exchange.body.stream };
           proxy.web(ctx.req, ctx.res, how, (cause) => {
@@ -200,6 +237,7 @@ function addHeaders(exchange: Exchange, outgoing: ClientRequest): void {
   outgoing.setHeader(internalHeaders.attempt, attempt);
   const tree = files?.nameFor(instance);
   if (tree !== undefined) outgoing.setHeader(internalHeaders.tree, tree);
+  exchange.body?.describe(outgoing);
   sign(exchange, outgoing);
 }
 

@@ -28,8 +28,10 @@ export interface ForwardOptions {
   url: string;
   /** The token the upstream is to see; undefined forwards none, null what the client sent. */
   token: string | undefined | null;
-  /** What instances may offer instead of the answer's body; without it they send the bytes. */
+  /** What instances may offer instead of the answer's body, or want written; without it they send and take the bytes. */
   files?: OfferedFiles | undefined;
+  /** Whether instances may want the body of the request written to a file. */
+  mayHoldBody?: boolean;
   /** Called with the upstream's status before the headers go out. */
   onStatus?: (status: number) => void;
   /** Called with the upstream's answer, before its body is read. */
@@ -83,7 +85,8 @@ export function createProxy({ prefix, idle, nameAttempt }: ProxyOptions): Upstre
       for (const instance of candidates.slice(0, maxAttempts)) {
         const attempt = nameAttempt();
         const { onStatus, onAnswer } = options;
-        const exchange = { ctx, upstream, instance, attempt, onStatus, onAnswer };
+        const mayHoldBody = options.mayHoldBody === true;
+        const exchange = { ctx, upstream, instance, attempt, mayHoldBody, onStatus, onAnswer };
         let failure = await exchanges.run({ ...exchange, files: options.files });
         if (failure?.kind === 'no such file' && !ctx.res.closed) {
           // A collection took it away, or what is there is not ours to read: the core knows what to do.

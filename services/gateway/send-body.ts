@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import type { Stream } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { hasBody } from '#libs/http/body.ts';
-import { type BatchBuffers, BatchWriter } from './batch-writer.ts';
+import { BatchWriter } from './batch-writer.ts';
+import type { PieceBuffers } from './piece-buffers.ts';
 
 /** Milliseconds for a connection to one of our own. */
 const connectTimeout = 2000;
@@ -12,8 +13,14 @@ const connectTimeout = 2000;
 export interface SentBody {
   /** In the shape that http-proxy pipes from. */
   stream: Stream;
-  /** Whether the upstream is to take something, before more of the body is. */
+  /** Sets what the upstream is to know of it, before the headers go. */
+  describe(outgoing: ClientRequest): void;
+  /** Whether the upstream is to do something, before more of the body is wanted. */
   isUpstreamBehind(): boolean;
+  /** The client has left: ends the request to the upstream. */
+  clientLeft(outgoing: ClientRequest): void;
+  /** The upstream has answered before all of it came: what comes is not its any more. */
+  unsend(): void;
 }
 
 /**
@@ -23,39 +30,55 @@ export interface SentBody {
  */
 export function sendBody(
   request: IncomingMessage,
-  buffers: BatchBuffers,
+  buffers: PieceBuffers,
   onSending: () => void,
 ): SentBody {
   // One that came at once is complete already, and has not been read all the same.
   const isToCome = hasBody(request);
   let writer: BatchWriter | undefined;
+  const stream = pipeOnceConnected((outgoing) => {
+    onSending();
+    if (isToCome) writer = pipeBody(request, outgoing, buffers);
+    else outgoing.end();
+  });
+  return {
+    stream,
+    describe() {},
+    isUpstreamBehind: () => writer?.isBehind === true,
+    clientLeft: (outgoing) => outgoing.destroy(),
+    unsend: () => request.unpipe(),
+  };
+}
+
+/** Sends a body as it comes, and ends with it. */
+export function pipeBody(
+  request: IncomingMessage,
+  outgoing: ClientRequest,
+  buffers: PieceBuffers,
+): BatchWriter {
+  const writer = new BatchWriter(outgoing, buffers);
+  writer.once('finish', () => outgoing.end());
+  return request.pipe(writer);
+}
+
+/** In the shape that http-proxy pipes from. @param start called when the upstream is reached */
+export function pipeOnceConnected(start: (outgoing: ClientRequest) => void): Stream {
   const pipe = (outgoing: ClientRequest) => {
     const timer = setTimeout(() => {
       outgoing.destroy(new Error('it does not accept the connection'));
     }, connectTimeout);
-    const start = () => {
+    const onConnected = () => {
       clearTimeout(timer);
-      if (outgoing.destroyed) return;
-      onSending();
-      if (!isToCome) {
-        outgoing.end();
-        return;
-      }
-      writer = new BatchWriter(outgoing, buffers);
-      writer.once('finish', () => outgoing.end());
-      request.pipe(writer);
+      if (!outgoing.destroyed) start(outgoing);
     };
     outgoing.once('close', () => clearTimeout(timer));
     outgoing.once('socket', (socket: Socket) => {
       const { secureConnecting = false } = socket as Partial<TLSSocket> &
         Socket & { secureConnecting?: boolean };
-      if (!socket.connecting && !secureConnecting) start();
-      else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', start);
+      if (!socket.connecting && !secureConnecting) onConnected();
+      else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', onConnected);
     });
     return outgoing;
   };
-  return {
-    stream: { pipe } as unknown as Stream,
-    isUpstreamBehind: () => writer?.isBehind === true,
-  };
+  return { pipe } as unknown as Stream;
 }

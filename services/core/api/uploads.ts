@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { covers } from '#libs/access/scope.ts';
 import { freePiecesAfter } from '#libs/http/free-pieces.ts';
+import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import {
   type Digest,
@@ -17,14 +18,16 @@ import type { UploadKey } from '../registry/uploads/session-access.ts';
 import type { UploadChunk } from '../registry/uploads/take-chunk.ts';
 import { chunksOf } from './chunks-of.ts';
 import type { CoreContext, Handler } from './handler.ts';
+import { askForBody, delegateTo, isBodyHeld } from './held-body.ts';
 import { parseChunkRange } from './range.ts';
+import type { SharedTree } from './shared-tree.ts';
 
 /**
  * POST: opens a session, or with `mount` takes the blob from another repository, or with `digest`
  * takes the whole blob from the body (distribution-spec, "Pushing blobs"). A mount that cannot be is
  * no error: the client gets a session and uploads.
  */
-export function startUpload(registry: Registry): Handler {
+export function startUpload(registry: Registry, tree?: SharedTree): Handler {
   const { uploads } = registry;
   return async (ctx, { name }) => {
     const query = queryOf(ctx);
@@ -57,7 +60,7 @@ export function startUpload(registry: Registry): Handler {
     const { id } = await uploads.start(name, subject, digestParts(digest).algorithm, network);
     const key = { repository: name, id, subject };
     try {
-      await uploads.complete(key, digest, readChunk(ctx), ctx.state.requester);
+      await uploads.complete(key, digest, readChunk(ctx, tree), ctx.state.requester);
     } catch (error) {
       // The client never learns of this session, so it must not stay.
       await uploads.cancel(key).catch(() => {});
@@ -77,11 +80,11 @@ export function uploadStatus({ uploads }: Registry): Handler {
 }
 
 /** PATCH: the next bytes of a session. */
-export function appendUpload({ uploads }: Registry): Handler {
+export function appendUpload({ uploads }: Registry, tree?: SharedTree): Handler {
   return async (ctx, { name, session }) => {
     const key = keyOf(ctx, name, session);
     const offset = await withTrueRange(ctx, key, () =>
-      uploads.append(key, readChunk(ctx), ctx.state.requester),
+      uploads.append(key, readChunk(ctx, tree), ctx.state.requester),
     );
     describeUpload(ctx, name, session, offset);
     ctx.status = 202;
@@ -92,7 +95,7 @@ export function appendUpload({ uploads }: Registry): Handler {
  * PUT: the end of a session, with the last bytes or none, and the digest of the whole. Asked again, as by a
  * client whose answer was lost, it is 201 again as long as the repository has the blob.
  */
-export function completeUpload({ blobs, uploads }: Registry): Handler {
+export function completeUpload({ blobs, uploads }: Registry, tree?: SharedTree): Handler {
   return async (ctx, { name, session }) => {
     const key = keyOf(ctx, name, session);
     const digest = queryOf(ctx).get('digest');
@@ -104,7 +107,7 @@ export function completeUpload({ blobs, uploads }: Registry): Handler {
     const parsed = parseDigest(digest);
     try {
       await withTrueRange(ctx, key, () =>
-        uploads.complete(key, parsed, readChunk(ctx), ctx.state.requester),
+        uploads.complete(key, parsed, readChunk(ctx, tree), ctx.state.requester),
       );
     } catch (error) {
       const gone = error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN';
@@ -159,11 +162,17 @@ function queryOf(ctx: CoreContext): URLSearchParams {
   return new URLSearchParams(ctx.querystring.replaceAll('?', '&'));
 }
 
-function readChunk(ctx: CoreContext): UploadChunk {
-  const length = ctx.get('Content-Length');
+function readChunk(ctx: CoreContext, tree: SharedTree | undefined): UploadChunk {
+  const isHeld = isBodyHeld(ctx);
+  const length = ctx.get(isHeld ? internalHeaders.bodyLength : 'Content-Length');
   const announced = length === '' ? undefined : Number(length);
-  const source = (signal: AbortSignal) => bodyOf(ctx.req, signal);
-  const chunk: UploadChunk = { source, locationOffset: readLocationOffset(ctx), length: announced };
+  const source = (signal: AbortSignal) => {
+    if (isHeld) askForBody(ctx);
+    return bodyOf(ctx.req, signal);
+  };
+  const delegate = isHeld ? delegateTo(ctx, tree) : undefined;
+  const locationOffset = readLocationOffset(ctx);
+  const chunk: UploadChunk = { source, delegate, locationOffset, length: announced };
   const header = ctx.get('Content-Range');
   if (header === '') return chunk;
   const range = parseChunkRange(header);

@@ -1,11 +1,14 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { formatRange, multipart } from '#libs/http/byte-ranges.ts';
 import { ClientGoneError, disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
+import type { DelegatedFile } from '#libs/http/delegated-body.ts';
 import type { FileOffer } from '#libs/http/file-offer.ts';
 import type { Budget } from '#libs/limits/budget.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { takeTransferBuffers } from '#libs/limits/transfer-buffers.ts';
 import type { GatewayContext } from '../authenticate.ts';
+import { fileSizes, PieceBuffers } from '../piece-buffers.ts';
+import { BodyFileWriter } from './body-file-writer.ts';
 import { FileSender } from './file-sender.ts';
 import type { SharedTree } from './shared-tree.ts';
 
@@ -15,18 +18,30 @@ export interface FileAnswer {
   send(response: ServerResponse, setHeaders: () => void): Promise<void>;
 }
 
-/** What cores offer instead of the bodies of their answers. */
+/** Files of the tree that stand for bodies: those that cores offer instead of their answers', and those that they want written. */
 export interface OfferedFiles extends Pick<SharedTree, 'nameFor'> {
   /**
    * Opens a file that a core offers, with the memory to send it.
    * @throws RegistryError TOOMANYREQUESTS; Error if the file is of no use, so that the core is to be asked for its bytes
    */
   open(offer: FileOffer, ctx: GatewayContext): Promise<FileAnswer>;
+  /**
+   * Opens a file that is to have the body of a request.
+   * @throws Error if it is of no use, so that the core is to be sent the bytes
+   */
+  openToWrite(file: DelegatedFile, request: IncomingMessage): Promise<BodyFileWriter>;
 }
 
 export function createOfferedFiles(tree: SharedTree, downloads: Budget): OfferedFiles {
+  const buffers = new PieceBuffers(fileSizes);
+
   return {
     nameFor: tree.nameFor,
+
+    async openToWrite(file, request) {
+      const { algorithm } = file;
+      return new BodyFileWriter(request, await tree.openToWrite(file), { algorithm, buffers });
+    },
 
     async open(offer, ctx) {
       const { lease, pieceSize } = await takeTransferBuffers(

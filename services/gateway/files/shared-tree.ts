@@ -1,6 +1,7 @@
-import { constants } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { DelegatedFile } from '#libs/http/delegated-body.ts';
 import type { FileOffer } from '#libs/http/file-offer.ts';
 import type { Instance } from '#libs/internal/instance.ts';
 import { anyTree, treeIdentity } from '#libs/internal/tree-identity.ts';
@@ -15,6 +16,11 @@ export interface SharedTree {
    * @throws Error if it is not there any more, is not what was offered, or may not be read
    */
   open(offer: FileOffer): Promise<FileHandle>;
+  /**
+   * Opens an empty file that is to be written.
+   * @throws Error if it is not there, is not what was named, or may not be written to
+   */
+  openToWrite(file: DelegatedFile): Promise<FileHandle>;
 }
 
 /** Milliseconds between two looks at a folder: one that was not there, and one that somebody may put back from elsewhere. */
@@ -45,8 +51,29 @@ export function createSharedTree(folder: string, offload: 'auto' | 'on', log: Lo
 
   function beRefused(error: Error): void {
     refusedAt = performance.now();
-    if (!isTold) log.warn({ err: error }, 'blobs cannot be read here; the cores send them');
+    if (!isTold)
+      log.warn(
+        { err: error },
+        'the storage cannot be used from here; the cores send and take all bytes',
+      );
     isTold = true;
+  }
+
+  /** What is no file, such as a FIFO, would have the open wait, and a link may lead anywhere. */
+  async function openFile(path: string, how: number, check: (found: BigIntStats) => boolean) {
+    const flags = how | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    const handle = await open(join(folder, path), flags).catch((error: NodeJS.ErrnoException) => {
+      if (refusals.has(error.code ?? '')) beRefused(error);
+      throw error;
+    });
+    try {
+      const found = await handle.stat({ bigint: true });
+      if (!found.isFile() || !check(found)) throw new Error(`${path} is not what the core has`);
+      return handle;
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   }
 
   // So that the first blob that is asked for is read here as well.
@@ -61,23 +88,14 @@ export function createSharedTree(folder: string, offload: 'auto' | 'on', log: Lo
       return name;
     },
 
-    async open({ path, size }) {
-      // What is no file, such as a FIFO, would have the open wait.
-      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
-      const handle = await open(join(folder, path), flags).catch((error: NodeJS.ErrnoException) => {
-        if (refusals.has(error.code ?? '')) beRefused(error);
-        throw error;
-      });
-      try {
-        const found = await handle.stat();
-        if (!found.isFile() || found.size !== size) {
-          throw new Error(`${path} has ${found.size} bytes where the core has ${size}`);
-        }
-        return handle;
-      } catch (error) {
-        await handle.close();
-        throw error;
-      }
-    },
+    open: ({ path, size }) =>
+      openFile(path, constants.O_RDONLY, (found) => found.size === BigInt(size)),
+
+    openToWrite: ({ path, identity }) =>
+      openFile(
+        path,
+        constants.O_WRONLY,
+        ({ dev, ino, size }) => `${dev}:${ino}` === identity && size === 0n,
+      ),
   };
 }

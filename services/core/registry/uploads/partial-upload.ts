@@ -10,6 +10,23 @@ import { paths, type UploadFile } from '../paths.ts';
 import { type FolderFile, findStored, type UploadPlace } from './upload-folder.ts';
 import { type HeldUpload, openProver } from './upload-holder.ts';
 
+/** An empty file that another process is to write. */
+export interface FileToWrite {
+  path: StoragePath;
+  /** `device:inode`. */
+  identity: string;
+  /** Of the digest that it is to tell. */
+  algorithm: DigestAlgorithm;
+}
+
+/** A file that another process wrote, synced and closed. */
+export interface WrittenFile {
+  size: number;
+  digest: Digest;
+  /** Whether all has come that was to come. */
+  isWhole: boolean;
+}
+
 /** Bytes written between two syncs, so that the last one at the commit is short. */
 const syncEvery = 64 * 1024 * 1024;
 
@@ -50,6 +67,7 @@ interface Contents {
  * is the state:
  *
  *     nothing ──create──▶ open.F ──close──▶ data.F ──write──▶ open.F     by one holder
+ *             open.F ──delegate, reported──▶ data.F; not reported: stays open.F
  *                         data.N ──adopt──▶ data.F                       by a later one, F > N: renamed, as nobody writes to it
  *                         open.N ──copy───▶ copy.F ──▶ data.F            by a later one
  *                         blob   ──copy───▶ copy.F ──▶ data.F            the same, where the bytes were moved already
@@ -71,8 +89,8 @@ export class PartialUpload {
   #unsynced = 0;
   /** Set when bytes may have been hashed that did not reach the file, or the reverse. */
   #broken = false;
-  /** Set when a sync failed. */
-  #unsyncable = false;
+  /** Set when a sync failed, or while another process may write: what is in the file may not stay so. */
+  #isUnsettled = false;
   /** Throws when what reads the file is to stop. */
   #assertWanted = () => {};
 
@@ -237,6 +255,51 @@ export class PartialUpload {
   }
 
   /**
+   * Has another process write the first bytes. Unless it says that it has closed the file, that stays open by its name, and
+   * whoever goes on copies it.
+   * @param write rejects where the file may be written to yet, or where it is not known what is in it
+   */
+  async delegate(write: (file: FileToWrite) => Promise<WrittenFile>): Promise<WrittenFile> {
+    if (this.size > 0) throw new Error(`${this.path} has bytes already`);
+    if (this.path === this.#paths.data) await this.#open();
+    const { path, algorithm, writer: ours } = this.#contents;
+    await ours.close();
+    const identity = await this.#identity();
+    this.#broken = true;
+    this.#isUnsettled = true;
+    const written = await write({ path, identity, algorithm });
+    const writer = await this.#driver.openWriter(path, 'append');
+    await writer.close();
+    if (writer.size !== written.size) {
+      throw new StorageError('failed', path, {
+        message: `${path} has ${writer.size} bytes where another process wrote ${written.size}`,
+      });
+    }
+    const { digest } = written;
+    this.#contents = {
+      path,
+      writer,
+      algorithm,
+      digester: new Digester(algorithm),
+      hashed: 0,
+      digest,
+    };
+    this.#broken = false;
+    this.#isUnsettled = false;
+    return written;
+  }
+
+  async #identity(): Promise<string> {
+    let identity: string | undefined;
+    await this.#driver.stat(this.path, (_, state) => {
+      identity = state === undefined ? undefined : `${state.device}:${state.inode}`;
+    });
+    if (identity === undefined)
+      throw new Error(`${this.#driver.name} does not tell which file it is`);
+    return identity;
+  }
+
+  /**
    * Resolves when everything written is kept over a power loss. A system tells of bytes that it could not write once,
    * and then takes them for written; so after a failure the file stays open by its name, and whoever goes on copies it.
    */
@@ -252,7 +315,7 @@ export class PartialUpload {
       this.#unsynced = 0;
     } catch (error) {
       this.#broken = true;
-      this.#unsyncable = true;
+      this.#isUnsettled = true;
       throw error;
     }
   }
@@ -264,10 +327,10 @@ export class PartialUpload {
     } catch (error) {
       // As with a sync that failed: some systems tell only here of bytes that they could not write.
       this.#broken = true;
-      this.#unsyncable = true;
+      this.#isUnsettled = true;
       throw error;
     }
-    if (this.#unsyncable) {
+    if (this.#isUnsettled) {
       if (this.path === this.#paths.data) await this.#rename(this.#paths.open);
     } else if (this.path !== this.#paths.data) await this.#rename(this.#paths.data);
   }

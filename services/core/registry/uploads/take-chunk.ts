@@ -1,13 +1,18 @@
 import { RegistryError } from '#libs/oci/errors.ts';
 import { confirmWanted, type Requester, RequestGoneError } from '../../sessions/locks.ts';
 import type { SessionLock } from '../../sessions/session-store.ts';
-import type { PartialUpload } from './partial-upload.ts';
+import type { FileToWrite, PartialUpload, WrittenFile } from './partial-upload.ts';
 import { RepeatedChunkWriter } from './repeated-chunk-writer.ts';
 
 /** Bytes of a request, and where they belong. */
 export interface UploadChunk {
   /** Gives the bytes, and ends early when the signal is aborted. */
   source: (signal: AbortSignal) => AsyncIterable<Buffer>;
+  /**
+   * Has another process write the bytes, instead of giving them; it ends early when the signal is aborted. Undefined where
+   * none can.
+   */
+  delegate?: ((file: FileToWrite, signal: AbortSignal) => Promise<WrittenFile>) | undefined;
   /** Offset of the first byte as `Content-Range` says: the upload must have just these bytes before it. */
   start?: number | undefined;
   /**
@@ -36,7 +41,7 @@ export interface LockedRequest {
 export async function takeChunk(
   { lock, requester, releaseAsked }: LockedRequest,
   partial: PartialUpload,
-  { source, start, locationOffset, length = Infinity }: UploadChunk,
+  { source, delegate, start, locationOffset, length = Infinity }: UploadChunk,
 ): Promise<number> {
   const { size } = partial;
   const begin = start ?? locationOffset ?? size;
@@ -54,17 +59,23 @@ export async function takeChunk(
     assertWantedBy({ requester, releaseAsked }),
   );
   let received = 0;
+  let isWhole = false;
+  // A stop ends what waits for bytes, however slowly they come.
+  const stop = AbortSignal.any([releaseAsked, requester.signal]);
   try {
-    // A stop ends what waits for bytes, however slowly they come.
-    for await (const bytes of source(AbortSignal.any([releaseAsked, requester.signal]))) {
-      await writer.write(bytes.subarray(0, length - received));
-      received += bytes.length;
-      if (received > length) break;
+    if (delegate !== undefined && size === 0 && start === undefined) {
+      ({ size: received, isWhole } = await partial.delegate((file) => delegate(file, stop)));
+    } else {
+      for await (const bytes of source(stop)) {
+        await writer.write(bytes.subarray(0, length - received));
+        received += bytes.length;
+        if (received > length) break;
+      }
     }
-    if (received !== length && requester.signal.aborted) {
+    if (!isWhole && received !== length && requester.signal.aborted) {
       throw new RequestGoneError(requester.signal.reason);
     }
-    assertWhole(received, length, releaseAsked);
+    assertWhole(received, isWhole ? received : length, releaseAsked);
     await partial.close();
     await confirmWanted(requester);
     await partial.assertHeld();

@@ -27,16 +27,24 @@ export async function confirmStep(step: VisibleStep | undefined): Promise<void> 
   }
 }
 
+/** What the system said of a path, here or to another process of ours. */
+export function storageErrorOf(
+  path: string,
+  { code, message, cause }: { code: string; message: string; cause?: unknown },
+): StorageError {
+  return new StorageError(errorCodes[code] ?? 'failed', path, {
+    cause,
+    message: `${path}: ${message}`,
+  });
+}
+
 /** Runs an action of the system. @throws StorageError with the system's reason */
 export async function guard<T>(path: string, action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (cause) {
     if (cause instanceof NotConfirmed) throw cause.cause;
-    const code = errorCodes[(cause as NodeJS.ErrnoException).code ?? ''] ?? 'failed';
-    throw new StorageError(code, path, {
-      cause,
-      message: `${path}: ${(cause as Error).message}`,
-    });
+    const { code = '', message } = cause as NodeJS.ErrnoException;
+    throw storageErrorOf(path, { code, message, cause });
   }
 }

@@ -1,0 +1,84 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import { type Digest, type DigestAlgorithm, isDigest } from '../oci/digest.ts';
+import { internalHeaders } from './internal-headers.ts';
+
+/**
+ * How a gateway and a core agree on who writes the body of an upload (docs/adr/0021). The gateway holds the body back and
+ * expects an order; where it is told to write the bytes itself, its report is the body of the request.
+ */
+
+/** The value of `Expect` (RFC 9110 section 10.1.1) by which a gateway asks what to do with a body. */
+export const delegation = 'portcullis-delegation';
+
+/** Status of the informational responses that carry orders: of those that nobody else uses. */
+export const orderStatus = 110;
+
+/** A file that is to be written by another process. */
+export interface DelegatedFile {
+  /** Below the folder of the tree: `repositories/<name>/_uploads/<id>/open.<number>`. */
+  path: string;
+  /** `device:inode`: it must be this very one. */
+  identity: string;
+  /** Of the digest that is to be reported. */
+  algorithm: DigestAlgorithm;
+}
+
+/** What a core says to a gateway that holds a body. */
+export type BodyOrder =
+  | { kind: 'send' }
+  | { kind: 'write'; file: DelegatedFile }
+  /** To one that writes: report what is there. */
+  | { kind: 'stop' };
+
+/** What a gateway has done that was told to write. */
+export type BodyReport =
+  /** It is synced and closed. `isWhole`: the body came to its end. */
+  | { kind: 'closed'; size: number; digest: Digest; isWhole: boolean }
+  /** It is closed, and may hold anything. */
+  | { kind: 'failed'; code: string; message: string };
+
+/** The value of the header of an order. */
+export function formatOrder(order: BodyOrder): string {
+  if (order.kind !== 'write') return order.kind;
+  const { path, identity, algorithm } = order.file;
+  return `write;${path};${identity};${algorithm}`;
+}
+
+const write =
+  /^write;(repositories(?:\/[\w.-]+)+\/_uploads\/[0-9a-f-]{36}\/open\.\d{1,9});(\d{1,20}:\d{1,20});(sha256|sha512)$/;
+
+/** @returns undefined where there is no order, or none that a core of ours would give */
+export function orderIn(headers: IncomingHttpHeaders): BodyOrder | undefined {
+  const value = headers[internalHeaders.order];
+  if (value === 'send' || value === 'stop') return { kind: value };
+  const match = typeof value === 'string' ? write.exec(value) : null;
+  if (match === null) return undefined;
+  const [, path = '', identity = '', algorithm] = match;
+  if (path.split('/').some((part) => part === '.' || part === '..')) return undefined;
+  return { kind: 'write', file: { path, identity, algorithm: algorithm as DigestAlgorithm } };
+}
+
+/** Bytes of a report, of which each is one line. */
+export const longestReport = 4096;
+
+export function formatReport(report: BodyReport): string {
+  return `${JSON.stringify(report)}\n`;
+}
+
+/** @returns undefined for text that is no whole report */
+export function parseReport(text: string): BodyReport | undefined {
+  if (!text.endsWith('\n')) return undefined;
+  try {
+    const report = JSON.parse(text) as Record<string, unknown>;
+    const { kind, size, digest, isWhole, code, message } = report;
+    if (kind === 'failed' && typeof code === 'string' && typeof message === 'string') {
+      return { kind, code, message };
+    }
+    const isClosed =
+      kind === 'closed' && Number.isSafeInteger(size) && typeof isWhole === 'boolean';
+    if (!isClosed || typeof digest !== 'string' || !isDigest(digest)) return undefined;
+    return { kind, size: size as number, digest, isWhole };
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,95 @@
+import type { ServerResponse } from 'node:http';
+import {
+  type BodyOrder,
+  delegation,
+  formatOrder,
+  longestReport,
+  orderStatus,
+  parseReport,
+} from '#libs/http/delegated-body.ts';
+import { internalHeaders } from '#libs/http/internal-headers.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import { pathInTree } from '../registry/paths.ts';
+import type { FileToWrite, WrittenFile } from '../registry/uploads/partial-upload.ts';
+import { storageErrorOf } from '../storage/filesystem/errors.ts';
+import type { CoreContext } from './handler.ts';
+import { type SharedTree, seesTree } from './shared-tree.ts';
+
+/** Milliseconds for a gateway to report that was told to stop. */
+const stopsWithin = 2000;
+
+/** Whether the gateway holds the body of a request back until it is told what to do with it (docs/adr/0021). */
+export function isBodyHeld(ctx: CoreContext): boolean {
+  return ctx.state.trusted && ctx.get('Expect') === delegation;
+}
+
+/** Has the gateway send the body that it holds. */
+export function askForBody(ctx: CoreContext): void {
+  giveOrder(ctx, { kind: 'send' });
+}
+
+/**
+ * Has the gateway write the body that it holds.
+ * @returns undefined where it cannot: it is to send it
+ */
+export function delegateTo(
+  ctx: CoreContext,
+  tree: SharedTree | undefined,
+): ((file: FileToWrite, signal: AbortSignal) => Promise<WrittenFile>) | undefined {
+  if (!seesTree(ctx, tree)) return undefined;
+  return async ({ path, identity, algorithm }, signal) => {
+    const whenReported = readReport(ctx, signal);
+    giveOrder(ctx, { kind: 'write', file: { path: pathInTree(path), identity, algorithm } });
+    const report = await whenReported;
+    if (report.kind === 'closed') return report;
+    throw storageErrorOf(path, report);
+  };
+}
+
+/** @throws RegistryError if there is no report, so that the file may be open yet */
+async function readReport(ctx: CoreContext, signal: AbortSignal) {
+  const { req } = ctx;
+  let text = '';
+  let timer: NodeJS.Timeout | undefined;
+  const ended = Promise.withResolvers<void>();
+  const lost = () =>
+    ended.reject(
+      new RegistryError('REQUEST_INVALID', { message: 'the request body was cut short' }),
+    );
+  const stop = () => {
+    timer = setTimeout(lost, stopsWithin);
+    giveOrder(ctx, { kind: 'stop' });
+  };
+  const onData = (bytes: Buffer) => {
+    text += bytes.toString('utf8');
+    if (text.length > longestReport) lost();
+  };
+  req.on('data', onData).once('end', ended.resolve).once('close', lost).on('error', lost);
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    await ended.promise;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', stop);
+    // The error listener stays: a stream that fails after we left must not end the process.
+    req.off('data', onData).off('end', ended.resolve).off('close', lost);
+  }
+  const report = parseReport(text);
+  if (report === undefined) throw new Error('a gateway reported nothing of what it was to write');
+  return report;
+}
+
+function giveOrder({ res }: CoreContext, order: BodyOrder): void {
+  if (res.headersSent || res.destroyed) return;
+  const { writeInformation } = res as unknown as Informing;
+  writeInformation.call(res, orderStatus, { [internalHeaders.order]: formatOrder(order) });
+}
+
+/** Node's, which its types do not know yet. */
+interface Informing {
+  writeInformation(
+    this: ServerResponse,
+    status: number,
+    headers: Readonly<Record<string, string>>,
+  ): void;
+}

@@ -1,0 +1,109 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import {
+  type BodyOrder,
+  type DelegatedFile,
+  delegation,
+  formatReport,
+  orderIn,
+} from '#libs/http/delegated-body.ts';
+import { internalHeaders } from '#libs/http/internal-headers.ts';
+import type { BatchWriter } from './batch-writer.ts';
+import type { BodyFileWriter } from './files/body-file-writer.ts';
+import type { PieceBuffers } from './piece-buffers.ts';
+import { pipeBody, pipeOnceConnected, type SentBody } from './send-body.ts';
+
+/** Milliseconds for a core to note how far an upload got whose client has left. */
+const lastAnswer = 10_000;
+
+export interface HoldOptions {
+  /** For the bytes, where they are sent. */
+  buffers: PieceBuffers;
+  /** Opens a file that a core wants written. @throws Error if that cannot be done here */
+  openToWrite(file: DelegatedFile, request: IncomingMessage): Promise<BodyFileWriter>;
+  /** Called when the upstream may see something of the request. */
+  onSending(): void;
+  /** Called when a core wants a file written that cannot be: nothing of the body was taken. */
+  onUnwritable(error: Error): void;
+}
+
+/**
+ * A body that is held back until the core has said what to do with it: send it, or write it to a file here (docs/adr/0021).
+ */
+export function holdBody(request: IncomingMessage, options: HoldOptions): SentBody {
+  const { buffers, openToWrite, onSending, onUnwritable } = options;
+  let sender: BatchWriter | undefined;
+  let writer: BodyFileWriter | undefined;
+  let isOrdered = false;
+  let isReported = false;
+  /** A core that wants it back may say so while the file is being opened. */
+  let isStopped = false;
+
+  function obey(order: BodyOrder, outgoing: ClientRequest): void {
+    if (order.kind === 'stop') {
+      isStopped = true;
+      writer?.stop();
+    } else if (!isOrdered) {
+      isOrdered = true;
+      if (order.kind === 'send') sender = pipeBody(request, outgoing, buffers);
+      else void write(order.file, outgoing);
+    }
+  }
+
+  async function write(file: DelegatedFile, outgoing: ClientRequest): Promise<void> {
+    try {
+      writer = await openToWrite(file, request);
+    } catch (error) {
+      onUnwritable(error as Error);
+      outgoing.destroy();
+      return;
+    }
+    const { abandon } = writer;
+    outgoing.once('close', abandon);
+    if (outgoing.destroyed) abandon();
+    else if (isStopped) writer.stop();
+    const report = await writer.run();
+    isReported = true;
+    if (!outgoing.destroyed) outgoing.end(formatReport(report));
+  }
+
+  return {
+    stream: pipeOnceConnected((outgoing) => {
+      onSending();
+      outgoing.on('information', ({ headers }) => {
+        const order = orderIn(headers);
+        if (order !== undefined && !outgoing.destroyed) obey(order, outgoing);
+      });
+    }),
+
+    describe(outgoing) {
+      const length = request.headers['content-length'];
+      if (length !== undefined) outgoing.setHeader(internalHeaders.bodyLength, length);
+      outgoing.removeHeader('content-length');
+      outgoing.setHeader('transfer-encoding', 'chunked');
+      outgoing.setHeader('expect', delegation);
+      // http-proxy would end the request with the client; what was written by then is to be reported.
+      request.removeAllListeners('aborted').removeAllListeners('error');
+      request.on('error', () => {});
+    },
+
+    isUpstreamBehind: () =>
+      !isOrdered ||
+      sender?.isBehind === true ||
+      (sender === undefined && writer?.isBehind !== false),
+
+    clientLeft(outgoing) {
+      if (writer === undefined) {
+        outgoing.destroy();
+        return;
+      }
+      // It sees by itself that nothing more comes.
+      const timer = setTimeout(() => outgoing.destroy(), lastAnswer).unref();
+      outgoing.once('close', () => clearTimeout(timer));
+    },
+
+    unsend() {
+      request.unpipe();
+      if (!isReported) writer?.abandon();
+    },
+  };
+}
