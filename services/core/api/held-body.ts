@@ -10,8 +10,7 @@ import {
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { pathInTree } from '../registry/paths.ts';
-import type { FileToWrite, WrittenFile } from '../registry/uploads/partial-upload.ts';
-import { storageErrorOf } from '../storage/filesystem/errors.ts';
+import type { DelegateWrite } from '../registry/uploads/partial-upload.ts';
 import type { CoreContext } from './handler.ts';
 import { type SharedTree, seesTree } from './shared-tree.ts';
 
@@ -35,14 +34,12 @@ export function askForBody(ctx: CoreContext): void {
 export function delegateTo(
   ctx: CoreContext,
   tree: SharedTree | undefined,
-): ((file: FileToWrite, signal: AbortSignal) => Promise<WrittenFile>) | undefined {
+): DelegateWrite | undefined {
   if (!seesTree(ctx, tree)) return undefined;
   return async ({ path, identity, algorithm }, signal) => {
     const whenReported = readReport(ctx, signal);
     giveOrder(ctx, { kind: 'write', file: { path: pathInTree(path), identity, algorithm } });
-    const report = await whenReported;
-    if (report.kind === 'closed') return report;
-    throw storageErrorOf(path, report);
+    return await whenReported;
   };
 }
 

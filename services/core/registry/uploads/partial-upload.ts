@@ -6,6 +6,7 @@ import {
   type StoragePath,
   type StorageWriter,
 } from '../../storage/driver.ts';
+import { storageErrorOf } from '../../storage/system-error.ts';
 import { paths, type UploadFile } from '../paths.ts';
 import { type FolderFile, findStored, type UploadPlace } from './upload-folder.ts';
 import { type HeldUpload, openProver } from './upload-holder.ts';
@@ -19,13 +20,18 @@ export interface FileToWrite {
   algorithm: DigestAlgorithm;
 }
 
-/** A file that another process wrote, synced and closed. */
-export interface WrittenFile {
-  size: number;
-  digest: Digest;
-  /** Whether all has come that was to come. */
-  isWhole: boolean;
-}
+/** What became of a file that another process was to write. */
+export type WrittenFile =
+  /** It is synced and closed. `isWhole`: all has come that was to come. */
+  | { kind: 'closed'; size: number; digest: Digest; isWhole: boolean }
+  /** It could not be written, as the system said. */
+  | { kind: 'failed'; code: string; message: string };
+
+/**
+ * Has another process write a file, until the signal is aborted or nothing more comes.
+ * @throws Error where it may be writing yet
+ */
+export type DelegateWrite = (file: FileToWrite, signal: AbortSignal) => Promise<WrittenFile>;
 
 /** Bytes written between two syncs, so that the last one at the commit is short. */
 const syncEvery = 64 * 1024 * 1024;
@@ -257,9 +263,13 @@ export class PartialUpload {
   /**
    * Has another process write the first bytes. Unless it says that it has closed the file, that stays open by its name, and
    * whoever goes on copies it.
-   * @param write rejects where the file may be written to yet, or where it is not known what is in it
+   * @returns bytes that came, and whether these are all
+   * @throws StorageError if it could not be written; what `write` throws
    */
-  async delegate(write: (file: FileToWrite) => Promise<WrittenFile>): Promise<WrittenFile> {
+  async delegate(
+    write: DelegateWrite,
+    signal: AbortSignal,
+  ): Promise<{ size: number; isWhole: boolean }> {
     if (this.size > 0) throw new Error(`${this.path} has bytes already`);
     if (this.path === this.#paths.data) await this.#open();
     const { path, algorithm, writer: ours } = this.#contents;
@@ -267,7 +277,8 @@ export class PartialUpload {
     const identity = await this.#identity();
     this.#broken = true;
     this.#isUnsettled = true;
-    const written = await write({ path, identity, algorithm });
+    const written = await write({ path, identity, algorithm }, signal);
+    if (written.kind === 'failed') throw storageErrorOf(path, written);
     const writer = await this.#driver.openWriter(path, 'append');
     await writer.close();
     if (writer.size !== written.size) {

@@ -1,18 +1,15 @@
 import { RegistryError } from '#libs/oci/errors.ts';
 import { confirmWanted, type Requester, RequestGoneError } from '../../sessions/locks.ts';
 import type { SessionLock } from '../../sessions/session-store.ts';
-import type { FileToWrite, PartialUpload, WrittenFile } from './partial-upload.ts';
+import type { DelegateWrite, PartialUpload } from './partial-upload.ts';
 import { RepeatedChunkWriter } from './repeated-chunk-writer.ts';
 
 /** Bytes of a request, and where they belong. */
 export interface UploadChunk {
   /** Gives the bytes, and ends early when the signal is aborted. */
   source: (signal: AbortSignal) => AsyncIterable<Buffer>;
-  /**
-   * Has another process write the bytes, instead of giving them; it ends early when the signal is aborted. Undefined where
-   * none can.
-   */
-  delegate?: ((file: FileToWrite, signal: AbortSignal) => Promise<WrittenFile>) | undefined;
+  /** Has another process write the bytes, instead of giving them; undefined where none can. */
+  delegate?: DelegateWrite | undefined;
   /** Offset of the first byte as `Content-Range` says: the upload must have just these bytes before it. */
   start?: number | undefined;
   /**
@@ -64,7 +61,7 @@ export async function takeChunk(
   const stop = AbortSignal.any([releaseAsked, requester.signal]);
   try {
     if (delegate !== undefined && size === 0 && start === undefined) {
-      ({ size: received, isWhole } = await partial.delegate((file) => delegate(file, stop)));
+      ({ size: received, isWhole } = await partial.delegate(delegate, stop));
     } else {
       for await (const bytes of source(stop)) {
         await writer.write(bytes.subarray(0, length - received));

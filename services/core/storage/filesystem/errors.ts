@@ -1,16 +1,5 @@
-import { StorageError, type StorageErrorCode, type VisibleStep } from '../driver.ts';
-
-/** What the system says, in the words of the port; anything else is `failed`. */
-export const errorCodes: Readonly<Record<string, StorageErrorCode>> = {
-  ENOENT: 'not-found',
-  ENOTDIR: 'not-found',
-  EEXIST: 'exists',
-  ENOSPC: 'no-space',
-  EDQUOT: 'no-space',
-  EROFS: 'read-only',
-  EACCES: 'read-only',
-  EPERM: 'read-only',
-};
+import type { VisibleStep } from '../driver.ts';
+import { storageErrorOf } from '../system-error.ts';
 
 /** Carries what a caller's `confirm` threw past those who explain the system's errors. */
 class NotConfirmed extends Error {}
@@ -25,17 +14,6 @@ export async function confirmStep(step: VisibleStep | undefined): Promise<void> 
   } catch (cause) {
     throw new NotConfirmed('the step is not to be taken', { cause });
   }
-}
-
-/** What the system said of a path, here or to another process of ours. */
-export function storageErrorOf(
-  path: string,
-  { code, message, cause }: { code: string; message: string; cause?: unknown },
-): StorageError {
-  return new StorageError(errorCodes[code] ?? 'failed', path, {
-    cause,
-    message: `${path}: ${message}`,
-  });
 }
 
 /** Runs an action of the system. @throws StorageError with the system's reason */

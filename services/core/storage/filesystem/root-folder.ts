@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { makeFolders } from '#libs/files/make-folders.ts';
 import { howToMakeWritable } from '#libs/files/make-writable.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
-import { errorCodes } from './errors.ts';
+import { errorCodes } from '../system-error.ts';
 
 /** Files being written by `put` stand here, where the original registry does not walk. */
 export const temporaryFolder = `${treeFolder}/_portcullis/tmp`;
