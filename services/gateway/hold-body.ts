@@ -73,6 +73,8 @@ export function holdBody(request: IncomingMessage, options: HoldOptions): SentBo
         const order = orderIn(headers);
         if (order !== undefined && !outgoing.destroyed) obey(order, outgoing);
       });
+      // The body may be here already, and its end: nothing else would send them.
+      outgoing.flushHeaders();
     }),
 
     describe(outgoing) {
