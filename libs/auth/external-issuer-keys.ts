@@ -129,29 +129,43 @@ export async function openExternalIssuerKeys(
   };
 }
 
-/** Certificates and plain public keys, PEM. */
 async function readBundle(path: string): Promise<Known> {
-  const text = await readText(path, 'auth.token.rootcertbundle');
+  const { keys, roots } = parseBundle(await readText(path, 'auth.token.rootcertbundle'), path);
   const byId = new Map<string, KeyObject>();
-  const roots: X509Certificate[] = [];
-  try {
-    for (const [block, kind = ''] of text.matchAll(
-      /-----BEGIN ([A-Z ]+)-----[\s\S]+?-----END \1-----/g,
-    )) {
-      const certificate = kind === 'CERTIFICATE' ? new X509Certificate(block) : undefined;
-      if (certificate !== undefined) roots.push(certificate);
-      const key = certificate?.publicKey ?? createPublicKey(block);
-      for (const id of await keyIds(key)) byId.set(id, key);
-    }
-  } catch (error) {
-    throw new Error(`auth.token.rootcertbundle: ${path}: ${(error as Error).message}`, {
-      cause: error,
-    });
-  }
-  if (byId.size === 0) {
-    throw new Error(`auth.token.rootcertbundle: ${path} holds no certificate and no public key`);
+  for (const key of keys) {
+    for (const id of await keyIds(key)) byId.set(id, key);
   }
   return { byId, roots };
+}
+
+/** Certificates and plain public keys, PEM. @throws Error if it has none, or one that cannot be read */
+export function parseBundle(
+  text: string,
+  path: string,
+): { keys: KeyObject[]; roots: X509Certificate[] } {
+  const keys: KeyObject[] = [];
+  const roots: X509Certificate[] = [];
+  const blocks = text.matchAll(/-----BEGIN ([A-Z ]+)-----[\s\S]+?-----END \1-----/g);
+  for (const [block, kind = ''] of blocks) {
+    if (kind.endsWith('PRIVATE KEY')) {
+      throw new Error(
+        `auth.token.rootcertbundle: ${path} holds a private key; name the certificate, and keep the key where tokens are made`,
+      );
+    }
+    try {
+      const certificate = kind === 'CERTIFICATE' ? new X509Certificate(block) : undefined;
+      if (certificate !== undefined) roots.push(certificate);
+      keys.push(certificate?.publicKey ?? createPublicKey(block));
+    } catch (error) {
+      throw new Error(`auth.token.rootcertbundle: ${path}: ${(error as Error).message}`, {
+        cause: error,
+      });
+    }
+  }
+  if (keys.length === 0) {
+    throw new Error(`auth.token.rootcertbundle: ${path} holds no certificate and no public key`);
+  }
+  return { keys, roots };
 }
 
 async function indexJwks(keys: readonly JWK[], log: Logger): Promise<Known> {

@@ -35,8 +35,18 @@ describe('a configuration is judged before anything of it is acted on', () => {
     ],
     [withUsers('groups: { a: ["@b"], b: ["@a"] }, acl: []'), /^portcullis\.groups: a is in b/],
     [
-      withUsers('workloads: [{ name: a, issuer: https://i, audience: b, claims: { sub: "/(/" } }]'),
+      withUsers(
+        'acl: [], workloads: [{ name: a, issuer: https://i, audience: b, claims: { sub: "/(/" } }]',
+      ),
       /^portcullis\.workloads: a: sub: /,
+    ],
+    [
+      withUsers('workloads: [{ name: a, issuer: https://i, audience: b }]'),
+      /^portcullis\.workloads: a: without portcullis\.acl every job and pod .* may do everything/,
+    ],
+    [
+      withUsers('groups: { all: ["*"] }, acl: [{ match: { account: "@all" }, actions: [pull] }]'),
+      /groups: all: "\*" is a pattern/,
     ],
     ['portcullis: { gateway: { trustedproxies: 10.0.0.0/ } }', /gateway\.trustedproxies: "10/],
     ['portcullis: { gateway: { proxyprotocol: [10.0.0.0/] } }', /gateway\.proxyprotocol: "10/],

@@ -46,7 +46,7 @@ export function checkConfiguration(
   if (settings === undefined) return check;
   const { auth, http, sockets, debug, gateway, garbage } = settings;
   check.problems.push(
-    ...checkWorkloads(auth?.workloads ?? []),
+    ...checkWorkloads(auth?.workloads ?? [], { hasRules: auth?.rules !== undefined }),
     ...checkSocketPaths(sockets, http.listen),
     ...checkDebugAddress(debug, http.listen),
   );

@@ -78,6 +78,10 @@ describe('an empty value that would open something is refused', () => {
       'portcullis: { workloads: [{ name: a, issuer: i, audience: b, claims: }] }',
       /workloads\[0\]\.claims: is empty/,
     ],
+    [
+      'portcullis: { workloads: [{ name: a, issuer: i, audience: b, claims: {} }] }',
+      /workloads\[0\]\.claims: is empty; leave it out/,
+    ],
   ];
   for (const [lines, message] of refused) {
     test(`refused as empty: ${lines}`, async () => {
@@ -102,7 +106,7 @@ describe('what would only show at the start, or at each request, is refused befo
     [`http: { net: unix, addr: ${long} }`, /http\.addr: .*longer than the 107 bytes/],
     [`portcullis: { sockets: ${long} }`, /portcullis\.sockets: .*longer than the 107 bytes/],
     [
-      `${htpasswd}\nportcullis: { workloads: [{ name: a, issuer: gitlab, audience: b }] }`,
+      `${htpasswd}\nportcullis: { acl: [], workloads: [{ name: a, issuer: gitlab, audience: b }] }`,
       /workloads: a: the issuer "gitlab" is not a URL/,
     ],
   ];

@@ -20,7 +20,10 @@ export function parseYaml(text: string): unknown {
   // What it only warns of it would write to standard error, with the text.
   const document = parseDocument(text, { prettyErrors: true, logLevel: 'error', merge: true });
   const [error] = document.errors;
-  if (error !== undefined) throw new YamlError(error.message, error.linePos?.[0].line, error);
+  if (error !== undefined) {
+    const message = error.code === 'MULTIPLE_DOCS' ? severalDocuments : error.message;
+    throw new YamlError(message, error.linePos?.[0].line, error);
+  }
   const [tag] = document.warnings.filter(({ code }) => code === 'TAG_RESOLVE_FAILED');
   if (tag !== undefined) throw new YamlError(tagMessage, tag.linePos?.[0].line, tag);
   visit(document, { Scalar: keepAsWritten });
@@ -30,6 +33,8 @@ export function parseYaml(text: string): unknown {
     throw new YamlError((cause as Error).message, undefined, cause);
   }
 }
+
+const severalDocuments = 'a second document begins here (---); put all settings into one';
 
 /** A tag that nobody knows stands for nothing, or is dropped: what was to be `not bob` is then anybody who did not log in. */
 const tagMessage =

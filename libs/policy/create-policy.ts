@@ -21,5 +21,12 @@ export function createPolicy(
     if (!isUnanchored(name)) return;
     warn(`${where}: ${name} matches anywhere in a name; write /^…$/ to mean the whole`);
   });
+  for (const [group, members] of Object.entries(groups)) {
+    const pattern = members.find((member) => /[*?[\]]|^\/.*\/$/.test(member));
+    if (pattern === undefined) continue;
+    throw new Error(
+      `portcullis.groups: ${group}: "${pattern}" is a pattern, and members of groups are accounts; write the pattern as the account of a rule`,
+    );
+  }
   return createAclPolicy(rules, groups);
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { createServer, request, type Server } from 'node:https';
 import { after, before, describe, test } from 'node:test';
+import { connect } from 'node:tls';
 import { createCertificate } from '../../test/support/certificate.ts';
 import { type Gateway, startGateway } from '../../test/support/gateway.ts';
 import { rawClient } from '../../test/support/raw-client.ts';
@@ -104,11 +105,21 @@ describe('the configured URL', () => {
     assert.equal(await ask('localhost', 'LocalHost'), 'https://LocalHost');
   });
 
-  test('stands for whoever comes by a proxy, by an address, or under two names', async () => {
+  test('gives way to our address, for which clients ask for no name', async () => {
+    assert.equal(await ask('', `127.0.0.1:${port}`), `https://127.0.0.1:${port}`);
+    assert.equal(await ask('', '10.9.8.7'), fixed);
+    // As nginx asks, unless it is told otherwise.
+    const socket = connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+    socket.write('GET / HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n');
+    let text = '';
+    for await (const bytes of socket) text += bytes;
+    assert.ok(text.endsWith(fixed), text);
+  });
+
+  test('stands for whoever comes by a proxy, or under two names', async () => {
     for (const header of ['Via', 'Forwarded', 'X-Forwarded-For', 'X-Forwarded-Host', 'X-Real-IP']) {
       assert.equal(await ask('hub.internal', 'hub.internal', { [header]: 'x' }), fixed, header);
     }
-    assert.equal(await ask('', '127.0.0.1'), fixed);
     assert.equal(await ask('other.internal', 'hub.internal'), fixed);
     assert.equal(await ask('hub.internal', 'hub.internal/x'), fixed);
   });

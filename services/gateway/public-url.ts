@@ -33,7 +33,7 @@ const ofProxies = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x
 
 /**
  * The URL by which a client reached us itself, over TLS: it asked for the certificate of the very name that is in its Host
- * header. Without TLS a proxy that puts its own name for us into Host could not be told from a client.
+ * header, or, as clients do with an address, for none, and came to that very address. Without TLS a proxy that puts its own name for us into Host could not be told from a client.
  */
 function namedDirectly(request: IncomingMessage, proxyIsTrusted: boolean): string | undefined {
   const { socket, headers } = request;
@@ -42,7 +42,16 @@ function namedDirectly(request: IncomingMessage, proxyIsTrusted: boolean): strin
   if (!(socket instanceof TLSSocket) || !hostPattern.test(host)) return undefined;
   const { servername } = socket as TLSSocket & { servername?: string | false };
   const name = host.replace(/:\d+$/, '').toLowerCase();
-  return servername === name ? `https://${host}` : undefined;
+  // nginx as it comes names what it connects to, by HTTP/1.0 and without a header that says so.
+  const isClient = request.httpVersion !== '1.0' && isAddressOf(socket, name);
+  const isAsked = servername ? servername === name : isClient;
+  return isAsked ? `https://${host}` : undefined;
+}
+
+/** Whether a name in a Host header is the address of our side of a connection. */
+function isAddressOf({ localAddress = '' }: TLSSocket, name: string): boolean {
+  const address = localAddress.replace(/^::ffff:(?=[\d.]+$)/, '');
+  return name === address || name === `[${address}]`;
 }
 
 function first(header: string | string[] | undefined): string {

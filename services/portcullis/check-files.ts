@@ -67,6 +67,7 @@ export async function checkFiles(
   const auditPath = audit?.path;
   if (auditPath !== undefined) {
     checks.push(() => assertFolder('portcullis.audit', dirname(auditPath)));
+    checks.push(() => assertNoFolder('portcullis.audit', auditPath));
   }
   if (http.tls !== undefined && services.includes('gateway')) {
     const { tls } = http;
@@ -77,6 +78,8 @@ export async function checkFiles(
         verdict.warnings.push(`http.tls.certificate: ${tls.certificate} ${warning}`);
     });
   }
+  const { rootcertbundle } = settings.externalIssuer ?? {};
+  if (rootcertbundle !== undefined) checks.push(() => assertBundle(rootcertbundle));
   for (const check of checks) {
     try {
       await check();
@@ -193,6 +196,20 @@ async function assertCanBeFolder(key: string, path: string): Promise<void> {
     if (place === path) throw new Error(`${key}: ${path} is a file; name a folder`);
     throw new Error(`${key}: ${path} cannot be made: ${place} is a file`);
   }
+}
+
+/** @throws Error for a bundle of which no key comes; that it cannot be read is said already */
+async function assertBundle(path: string): Promise<void> {
+  const text = await readText(path).catch(() => undefined);
+  // Loaded where it is needed: what reads certificates is large.
+  if (text !== undefined)
+    (await import('#libs/auth/external-issuer-keys.ts')).parseBundle(text, path);
+}
+
+/** @throws Error if a folder stands where a file is to be written */
+async function assertNoFolder(key: string, path: string): Promise<void> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory()) throw new Error(`${key}: ${path} is a folder; name a file in it`);
 }
 
 /** @throws Error if this user may not write to a tree, or make it */

@@ -41,6 +41,7 @@ describe('commands about accounts and keys', () => {
           users: {
             carol: { password: '$2y$05$abcdefghijklmnopqrstuuJlkM6mB6WXaqwWMTZJqpJuSMkh3Y3He' },
           },
+          acl: [],
           workloads: [{ name: 'gitlab', issuer: 'https://gitlab.example', audience: 'x' }],
         },
       }),

@@ -57,14 +57,14 @@ export const httpSchema = z.object({
   host: text
     .optional()
     .describe(
-      'Scheme and host of links and of the token service, such as https://registry.example.com; without it, as the client came. Over TLS a client that comes directly by another name is given that one.',
+      'Scheme and host of links and of the token service, such as https://registry.example.com; without it, as the client came. Over TLS a client that comes directly by another name, or by our address, is given that one.',
     ),
   secret: secret
     .optional()
     .describe('Shared by processes on several machines, which know each other by it.'),
   relativeurls: flag
     .optional()
-    .describe('Whether Location headers have no host; without it they have one if host is set.'),
+    .describe('Taken, and without effect: Location headers never have a host, as clients expect.'),
   draintimeout: duration('0s', '24h')
     .default(5000)
     .describe('How long what runs may take to end when a process stops; 0s cuts it.'),

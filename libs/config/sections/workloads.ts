@@ -15,7 +15,13 @@ const workloadSchema = z.strictObject({
     .optional()
     .describe('File or URL of its keys; without it they are discovered at the issuer.'),
   claims: notEmpty(
-    z.record(z.string(), text).default({}),
+    z
+      .record(z.string(), text)
+      .refine((claims) => Object.keys(claims).length > 0, {
+        message:
+          'is empty; leave it out if every token of the issuer for this audience is to log in',
+      })
+      .optional(),
     'without it every token of the issuer for this audience logs in',
   ).describe('Claims that a token must have, each with a pattern.'),
 });
@@ -43,14 +49,24 @@ export interface WorkloadSettings {
 }
 
 export function workloadSettings(workloads: z.infer<typeof workloadsSchema>): WorkloadSettings[] {
-  return workloads.map(({ jwks, ...rest }) => ({
+  return workloads.map(({ jwks, claims = {}, ...rest }) => ({
     ...rest,
+    claims,
     jwks: jwks === undefined || /^https?:/i.test(jwks) ? jwks : resolve(jwks),
   }));
 }
 
-/** What of them cannot work, a sentence each. */
-export function checkWorkloads(workloads: readonly WorkloadSettings[]): string[] {
+/** What of them cannot work, or lets in more than anybody means, a sentence each. */
+export function checkWorkloads(
+  workloads: readonly WorkloadSettings[],
+  { hasRules }: { hasRules: boolean },
+): string[] {
+  const [first] = workloads;
+  if (first !== undefined && !hasRules) {
+    return [
+      `portcullis.workloads: ${first.name}: without portcullis.acl every job and pod that has such a token may do everything; write what they may do in portcullis.acl`,
+    ];
+  }
   return workloads.flatMap(({ name, issuer, jwks, claims }) => {
     const key = `portcullis.workloads: ${name}`;
     const problems: string[] = [];
