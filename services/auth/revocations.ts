@@ -8,6 +8,7 @@ import { makeFolders } from '#libs/files/make-folders.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { describeInvalid } from '#libs/values/describe-invalid.ts';
 import { longestTokenLife, uploadGrace } from '#libs/values/lifetimes.ts';
 import type { SecretHistory } from './identities/secret-history.ts';
 import { lookEvery, stateFiles } from './state-files.ts';
@@ -177,7 +178,7 @@ async function readVoided(path: string): Promise<Record<string, number>> {
   try {
     return timesSchema.parse((text === undefined ? {} : parseYaml(text)) ?? {});
   } catch (error) {
-    throw new Error(`${path} cannot be used: ${(error as Error).message}`, { cause: error });
+    throw new Error(`${path} cannot be used: ${describeInvalid(error)}`, { cause: error });
   }
 }
 
@@ -188,10 +189,9 @@ async function readState(path: string): Promise<State | undefined> {
     // We write JSON, which is YAML and is read a hundred times as fast.
     return stateSchema.parse(text.startsWith('{') ? JSON.parse(text) : parseYaml(text));
   } catch (error) {
-    throw new Error(
-      `${path} cannot be used: ${(error as Error).message}; remove it to start anew`,
-      { cause: error },
-    );
+    throw new Error(`${path} cannot be used: ${describeInvalid(error)}; remove it to start anew`, {
+      cause: error,
+    });
   }
 }
 

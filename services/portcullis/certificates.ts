@@ -12,33 +12,62 @@ import { exists } from '#libs/files/exists.ts';
 const run = promisify(execFile);
 const scripts = fileURLToPath(new URL('../../certs/', import.meta.url));
 
+/** Of certificates that a CA of `create-ca.sh` has signed, also one that is gone. */
+const issuer = 'CN=Portcullis CA';
+
 /** A certificate with less left than this is replaced, in milliseconds. */
 const renewBefore = 30 * 24 * 60 * 60 * 1000;
 
+/** What a folder of certificates has now. */
+export interface Certificates {
+  ca: 'made' | 'kept';
+  /** `theirs`: somebody put one there that our CA has not signed. */
+  site: 'made' | 'kept' | 'theirs';
+  /** Those that the site certificate is for. */
+  names: readonly string[];
+  /** Why the site certificate should have been made anew, where it could not be. */
+  problem?: string;
+}
+
 /**
- * Makes sure that a folder has a CA and a site certificate for the names. A CA is never replaced; the
- * site certificate is when a name is missing or it soon expires, by one that keeps the names it had.
+ * Makes sure that a folder has a CA and a site certificate for the names. A CA is never replaced, nor is a site certificate
+ * that it has not signed; ours is when a name is missing or it soon expires, by one that keeps the names it had.
  * @param names DNS names and IP addresses
- * @returns what was made, and the names that the site certificate is for
+ * @throws Error if there is no certificate that can be used, and none can be made
  */
 export async function ensureCertificates(
   folder: string,
   names: readonly string[],
-): Promise<{ ca: 'made' | 'kept'; site: 'made' | 'kept'; names: readonly string[] }> {
+): Promise<Certificates> {
   for (const name of names) assertName(name);
-  for (const name of ['ca.key', 'ca.crt']) await assertOwn(join(folder, name));
-  const hasCa = await exists(join(folder, 'ca.key'));
-  if (!hasCa) await script('create-ca.sh', [folder]);
-  const [ca, site] = await Promise.all(
-    ['ca.crt', 'site.crt'].map((name) => readCertificate(join(folder, name))),
+  const at = (name: string) => join(folder, name);
+  for (const name of ['ca.key', 'ca.crt']) await assertOwn(at(name));
+  const [hasCaKey, hasCa, hasKey, hasSite] = await Promise.all(
+    ['ca.key', 'ca.crt', 'site.key', 'site.crt'].map((name) => exists(at(name))),
   );
-  if (ca && site && isGood(site, ca, names) && (await exists(join(folder, 'site.key')))) {
-    return { ca: hasCa ? 'kept' : 'made', site: 'kept', names: namesOf(site) };
+  const [before, site] = await Promise.all(
+    ['ca.crt', 'site.crt'].map((name) => readCertificate(at(name))),
+  );
+  const isSigned = site !== undefined && before !== undefined && site.verify(before.publicKey);
+  if (hasSite && hasKey && !isSigned && site?.issuer !== issuer) {
+    return { ca: 'kept', site: 'theirs', names: site === undefined ? [] : namesOf(site) };
   }
-  const before = ca && site?.verify(ca.publicKey) ? namesOf(site) : [];
-  const all = [...new Set([...names, ...before])];
+  if (!hasCaKey && !hasCa) await script('create-ca.sh', [folder]);
+  const ca = before ?? (await readCertificate(at('ca.crt')));
+  const made = before === ca ? 'kept' : 'made';
+  const ours = ca && site?.verify(ca.publicKey) && hasKey ? site : undefined;
+  const missing = ours === undefined ? undefined : whatIsMissing(ours, names);
+  if (ours !== undefined && missing === undefined) {
+    return { ca: made, site: 'kept', names: namesOf(ours) };
+  }
+  if (hasCa && !hasCaKey) {
+    const problem = `${at('ca.key')} is not there, with which a new certificate would be signed; put it back for that`;
+    if (ours === undefined || !isValid(ours)) throw new Error(problem);
+    return { ca: made, site: 'kept', names: namesOf(ours), problem: `${missing}; ${problem}` };
+  }
+  const all = [...new Set([...names, ...(site === undefined ? [] : namesOf(site))])];
   await script('create-site.sh', [folder, ...all]);
-  return { ca: hasCa ? 'kept' : 'made', site: 'made', names: all };
+  return { ca: made, site: 'made', names: all };
 }
 
 /** The names and addresses that a certificate is for, of those that {@link assertName} takes. */
@@ -74,18 +103,21 @@ function isName(text: string): boolean {
   return isIP(text) !== 0 || /^(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(text);
 }
 
-function isGood(
-  certificate: X509Certificate,
-  ca: X509Certificate,
-  names: readonly string[],
-): boolean {
-  if (!certificate.verify(ca.publicKey)) return false;
-  if (certificate.validToDate.getTime() - Date.now() < renewBefore) return false;
-  return names.every((name) =>
+/** Why a certificate of ours is to be made anew; undefined where it is good. */
+function whatIsMissing(certificate: X509Certificate, names: readonly string[]): string | undefined {
+  if (certificate.validToDate.getTime() - Date.now() < renewBefore) {
+    return `the certificate is good until ${certificate.validToDate.toISOString().slice(0, 10)}`;
+  }
+  const missing = names.filter((name) =>
     isIP(name) === 0
-      ? certificate.checkHost(name) !== undefined
-      : certificate.checkIP(name) !== undefined,
+      ? certificate.checkHost(name) === undefined
+      : certificate.checkIP(name) === undefined,
   );
+  return missing.length === 0 ? undefined : `the certificate is not for ${missing.join(', ')}`;
+}
+
+function isValid({ validToDate }: X509Certificate): boolean {
+  return validToDate.getTime() > Date.now();
 }
 
 async function readCertificate(path: string): Promise<X509Certificate | undefined> {

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
-import { chown, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -45,6 +55,47 @@ test('a link that somebody laid where files are made is not followed, and nothin
     assert.equal(await readFile(victim, 'utf8'), 'of somebody');
     const made = (await readdir(certificates)).filter((name) => !/\.(new|csr)$/.test(name));
     assert.deepEqual(made.sort(), ['ca.crt', 'ca.key', 'site.crt', 'site.key']);
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+});
+
+test('a certificate that our CA has not signed stays, and where its key is away ours does', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'portcullis-certs-'));
+  try {
+    const certificates = join(dir, 'certs');
+    const at = (name: string) => join(certificates, name);
+    await mustRun(launcher, ['certs', certificates, 'a.example']);
+    // As somebody does who keeps the key of the CA elsewhere.
+    await rename(at('ca.key'), join(dir, 'ca.key'));
+    assert.match(
+      await mustRun(launcher, ['certs', certificates, 'a.example']),
+      /kept: .*site\.crt/,
+    );
+    const more = await run(launcher, ['certs', certificates, 'b.example']);
+    assert.equal(more.code, 1);
+    assert.match(more.stderr, /ca\.key is not there, with which a new certificate would be signed/);
+    await rm(at('site.key'));
+    assert.equal((await run(launcher, ['certs', certificates, 'a.example'])).code, 1);
+    await rename(join(dir, 'ca.key'), at('ca.key'));
+    const files = ['-keyout', at('site.key'), '-out', at('site.crt')];
+    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+    await mustRun('openssl', ['req', '-x509', ...curve, ...files, '-subj', '/CN=a company']);
+    const pair = () =>
+      Promise.all([readFile(at('site.crt'), 'utf8'), readFile(at('site.key'), 'utf8')]);
+    const before = await pair();
+    const theirs = await run(launcher, ['certs', certificates, 'a.example']);
+    assert.equal(theirs.code, 1);
+    assert.match(theirs.stderr, /site\.crt was not signed by .*ca\.crt, so it stays/);
+    assert.deepEqual(await pair(), before);
+    // A new CA is meant by who removes the old one.
+    for (const name of ['site.crt', 'site.key']) await rm(at(name));
+    await mustRun(launcher, ['certs', certificates, 'a.example']);
+    for (const name of ['ca.crt', 'ca.key']) await rm(at(name));
+    assert.match(
+      await mustRun(launcher, ['certs', certificates, 'a.example']),
+      /made: .*ca\.crt[\s\S]*made: .*site\.crt/,
+    );
   } finally {
     await rm(dir, { recursive: true, force: true });
   }

@@ -116,7 +116,8 @@ async function accessOfRobot(account: string, settings: AuthSettings) {
 }
 
 async function robotsOf({ state }: AuthSettings): Promise<ReadonlyMap<string, Robot>> {
-  return parseRobots(await readIfPresent(stateFiles.robots(state)));
+  const path = stateFiles.robots(state);
+  return parseRobots(await readIfPresent(path), path);
 }
 
 /** @returns undefined for one that exists, or of which nobody can know */

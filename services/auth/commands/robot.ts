@@ -47,7 +47,7 @@ export async function createRobot(
   const { secret, hash } = createRobotSecret();
   await makeFolders(dirname(path), 0o700);
   await editFile(path, (text) => {
-    const robots = parseRobots(text);
+    const robots = parseRobots(text, path);
     if (robots.has(name) && !replace) {
       throw new Error(`the robot ${name} already exists; --replace gives it a new secret`);
     }
@@ -65,7 +65,7 @@ export async function createRobot(
 export async function listRobots(target: StateTarget, json: boolean): Promise<number> {
   const state = await stateOf(target);
   const path = stateFiles.robots(state);
-  const robots = [...parseRobots(await readIfPresent(path)).values()];
+  const robots = [...parseRobots(await readIfPresent(path), path).values()];
   const used = await readRobotUse(state);
   if (json) {
     const entries = robots.map(({ name, access, created, expires, comment }) => ({
@@ -107,8 +107,9 @@ function rowOf({ name, access, expires, comment }: Robot, used: ReadonlyMap<stri
 /** @returns the exit code */
 export async function revokeRobot(given: string, target: StateTarget): Promise<number> {
   const name = given.startsWith(robotPrefix) ? given.slice(robotPrefix.length) : given;
-  await editFile(stateFiles.robots(await stateOf(target)), (text) => {
-    const robots = parseRobots(text);
+  const path = stateFiles.robots(await stateOf(target));
+  await editFile(path, (text) => {
+    const robots = parseRobots(text, path);
     if (!robots.delete(name)) throw new Error(`there is no robot ${name}`);
     return formatRobots(robots);
   });

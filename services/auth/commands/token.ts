@@ -26,7 +26,8 @@ async function assertKnown(
     );
   }
   if (account.startsWith(robotPrefix)) {
-    const robots = parseRobots(await readIfPresent(stateFiles.robots(state)));
+    const path = stateFiles.robots(state);
+    const robots = parseRobots(await readIfPresent(path), path);
     if (robots.has(account.slice(robotPrefix.length))) return;
   } else {
     if (given !== undefined) return;

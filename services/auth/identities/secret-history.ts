@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { z } from 'zod';
 import { editFile } from '#libs/files/edit-file.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
+import { describeInvalid } from '#libs/values/describe-invalid.ts';
 
 /** Forms of one account's secret that are remembered besides the first. */
 const maxForms = 8;
@@ -93,9 +94,8 @@ function parseForms(text: string | undefined, path: string): Forms {
   try {
     return fileSchema.parse(text === undefined ? {} : JSON.parse(text));
   } catch (error) {
-    throw new Error(
-      `${path} cannot be used: ${(error as Error).message}; remove it to start anew`,
-      { cause: error },
-    );
+    throw new Error(`${path} cannot be used: ${describeInvalid(error)}; remove it to start anew`, {
+      cause: error,
+    });
   }
 }

@@ -48,11 +48,7 @@ export async function openRobots({
   const used = new Map<string, Date>();
 
   async function load(): Promise<void> {
-    try {
-      robots = parseRobots(await readIfPresent(path));
-    } catch (error) {
-      throw new Error(`${path}: ${(error as Error).message}`, { cause: error });
-    }
+    robots = parseRobots(await readIfPresent(path), path);
     await onChange();
   }
 

@@ -14,11 +14,16 @@ const hash = `sha256:${'a'.repeat(43)}`;
 const entry = (more = '') =>
   `robots:\n  ci:\n    hash: ${hash}\n    access: ["repository:a:pull"]\n    created: 2026-01-01T00:00:00Z\n${more}`;
 
+const path = '/state/robots.yml';
+
 test('what is written is read again', () => {
-  const robots = parseRobots(entry('    expires: 2027-01-01T00:00:00Z\n    comment: builds\n'));
-  assert.deepEqual(parseRobots(formatRobots(robots)), robots);
-  assert.equal(parseRobots(undefined).size, 0);
-  assert.equal(parseRobots('').size, 0);
+  const robots = parseRobots(
+    entry('    expires: 2027-01-01T00:00:00Z\n    comment: builds\n'),
+    path,
+  );
+  assert.deepEqual(parseRobots(formatRobots(robots), path), robots);
+  assert.equal(parseRobots(undefined, path).size, 0);
+  assert.equal(parseRobots('', path).size, 0);
 });
 
 test('what makes no sense is named, and never half taken', () => {
@@ -31,7 +36,11 @@ test('what makes no sense is named, and never half taken', () => {
     entry().replace('2026-01-01T00:00:00Z', 'yesterday'),
     `a: &a [x]\nrobots: { ci: { hash: "${hash}", access: *a, created: 2026-01-01 } }`,
   ]) {
-    assert.throws(() => parseRobots(text), Error, text);
+    assert.throws(
+      () => parseRobots(text, path),
+      /^Error: \/state\/robots\.yml cannot be used: /,
+      text,
+    );
   }
 });
 

@@ -5,6 +5,7 @@ import { describeInvalidAction } from '#libs/access/actions.ts';
 import { type Access, formatScope, parseScopes } from '#libs/access/scope.ts';
 import { parseYaml } from '#libs/config/parse-yaml.ts';
 import { compilePattern, describeImpossibleName } from '#libs/policy/pattern.ts';
+import { describeInvalid } from '#libs/values/describe-invalid.ts';
 
 /** An account for a machine: it may do what it was made for, until it expires. */
 export interface Robot {
@@ -36,20 +37,21 @@ const fileSchema = z.strictObject({
 /**
  * Reads `robots.yml`.
  * @param text undefined if there is no such file
+ * @param path for errors
  * @throws Error naming what cannot be used
  */
-export function parseRobots(text: string | undefined): Map<string, Robot> {
-  const parsed = fileSchema.safeParse(text === undefined ? {} : (parseYaml(text) ?? {}));
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new Error(`${issue?.path.join('.')}: ${issue?.message}`);
+export function parseRobots(text: string | undefined, path: string): Map<string, Robot> {
+  try {
+    const { robots } = fileSchema.parse((text === undefined ? {} : parseYaml(text)) ?? {});
+    const entries = Object.entries(robots).map(([name, { access, ...rest }]): [string, Robot] => {
+      assertRobotName(name);
+      const { expires, comment } = rest;
+      return [name, { ...rest, expires, comment, name, access: parseRobotAccess(access) }];
+    });
+    return new Map(entries);
+  } catch (error) {
+    throw new Error(`${path} cannot be used: ${describeInvalid(error)}`, { cause: error });
   }
-  const robots = Object.entries(parsed.data.robots).map(([name, { access, ...rest }]): Robot => {
-    assertRobotName(name);
-    const { expires, comment } = rest;
-    return { ...rest, expires, comment, name, access: parseRobotAccess(access) };
-  });
-  return new Map(robots.map((robot) => [robot.name, robot]));
 }
 
 export function formatRobots(robots: ReadonlyMap<string, Robot>): string {

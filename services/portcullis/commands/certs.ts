@@ -11,7 +11,13 @@ export async function certs(folder: string, names: readonly string[]): Promise<n
   await makeFolders(dir);
   // Somebody else may have made it in the meantime.
   await switchToControllerOf(...files);
-  const { ca, site, names: all } = await ensureCertificates(dir, names);
+  const { ca, site, names: all, problem } = await ensureCertificates(dir, names);
+  if (problem !== undefined) throw new Error(problem);
+  if (site === 'theirs') {
+    throw new Error(
+      `${dir}/site.crt was not signed by ${dir}/ca.crt, so it stays; move it and site.key away to have others made`,
+    );
+  }
   process.stdout.write(
     `${ca === 'made' ? 'made' : 'kept'}: ${dir}/ca.crt (give it to your clients)\n` +
       `${site === 'made' ? 'made' : 'kept'}: ${dir}/site.crt, ${dir}/site.key (for ${all.join(', ')})\n`,

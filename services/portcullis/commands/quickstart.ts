@@ -11,7 +11,7 @@ import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { services } from '#libs/values/service-name.ts';
 import { assertAddressesFree } from '../assert-startable.ts';
-import { ensureCertificates } from '../certificates.ts';
+import { type Certificates, ensureCertificates } from '../certificates.ts';
 import { setPassword } from '../htpasswd-file.ts';
 import { starterConfiguration } from '../starter-configuration.ts';
 import { addressFor, nameToShow, welcome } from '../welcome.ts';
@@ -82,7 +82,9 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
     // Somebody else may have made it in the meantime.
     await switchToControllerOf(...written);
     if (storage.driver === 'filesystem') await makeRoot(storage.root);
-    if (ca !== undefined) await ensureCertificates(certificates, wantedNames(hosts));
+    const ensured =
+      ca === undefined ? undefined : await ensureCertificates(certificates, wantedNames(hosts));
+    if (starter === undefined && ensured !== undefined) tellOf(ensured);
     if (auth !== undefined) password = await ensureFirstUser(auth.htpasswd);
     if (starter !== undefined) await writeFile(config, starter, { mode: 0o644, flag: 'wx' });
     const code = await supervise(config, (address, startedInMs) => {
@@ -156,6 +158,13 @@ async function makeRoot(root: string): Promise<void> {
       cause: error,
     });
   });
+}
+
+/** Says what a later start did to the certificate, or should have done. */
+function tellOf({ site, names, problem }: Certificates): void {
+  if (problem !== undefined) process.stderr.write(`${problem}\n`);
+  if (site === 'made')
+    process.stderr.write(`a new certificate was made, for ${names.join(', ')}\n`);
 }
 
 /** All names by which this machine may be called, those asked for first. */
