@@ -9,19 +9,31 @@ export const attempts = 100;
  * Node's own `recursive` does not end where a parent is there and says that it is not, as /proc does, and tells a
  * filesystem that is read-only as a folder that is not there.
  * @param mode of the folders that are made
- * @throws ErrnoException: EEXIST or ENOTDIR where something else is in the way
+ * @param below a folder above that must be there: neither it nor what is above it is made
+ * @throws ErrnoException: EEXIST or ENOTDIR where something else is in the way; FolderGoneError
  */
-export async function makeFolders(path: string, mode = 0o777): Promise<void> {
+export async function makeFolders(path: string, mode = 0o777, below?: string): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await makeFolder(path, mode);
+      return await makeFolder(path, mode, below);
     } catch (error) {
       if (attempt === attempts || (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
     }
   }
 }
 
-async function makeFolder(path: string, mode: number): Promise<void> {
+/** A folder is not there that nobody of us may make again: its filesystem may not be mounted. */
+export class FolderGoneError extends Error {
+  constructor(path: string) {
+    super(`${path} is gone; put it back, or mount its filesystem again`);
+  }
+}
+
+async function makeFolder(path: string, mode: number, below: string | undefined): Promise<void> {
+  if (path === below) {
+    if ((await stat(path).catch(() => undefined)) === undefined) throw new FolderGoneError(path);
+    return;
+  }
   try {
     return await mkdir(path, mode);
   } catch (error) {
@@ -29,7 +41,7 @@ async function makeFolder(path: string, mode: number): Promise<void> {
     if (code === 'EEXIST') return await assertFolder(path, error);
     const parent = dirname(path);
     if (code !== 'ENOENT' || parent === path) throw error;
-    await makeFolder(parent, mode);
+    await makeFolder(parent, mode, below);
   }
   await mkdir(path, mode).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error;

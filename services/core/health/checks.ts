@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import type { HealthSettings, HttpProbe, Watch } from '#libs/config/sections/health.ts';
+import { FolderGoneError } from '#libs/files/make-folders.ts';
 import { paths } from '../registry/paths.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
 import type { HealthCheck } from './watch-check.ts';
@@ -11,11 +13,26 @@ const publicMessage = 'a health check of this registry fails; try again later';
 /** The checks that the configuration asks for, named as distribution names them. */
 export function configuredChecks(health: HealthSettings, driver: StorageDriver): HealthCheck[] {
   return [
+    ...treeChecks(driver),
     ...(health.storage === undefined ? [] : [storageCheck(health.storage, driver)]),
     ...health.files.map(fileCheck),
     ...health.http.map(httpCheck),
     ...health.tcp.map(tcpCheck),
   ];
+}
+
+/**
+ * Whether the tree is there, of which every start makes sure: without its filesystem everything would seem to be gone, and
+ * nobody could be told otherwise.
+ */
+function treeChecks(driver: StorageDriver): HealthCheck[] {
+  const folder = driver.localPath?.(paths.root);
+  if (folder === undefined || !existsSync(folder)) return [];
+  const check = async () => {
+    if ((await ifPresent(driver.stat(paths.root))) === undefined) throw new FolderGoneError(folder);
+  };
+  const watch = { interval: 1000, threshold: 1, maxDuration: 0 };
+  return [{ ...watch, name: 'storage', publicMessage: 'the storage is not there', check }];
 }
 
 function storageCheck(watch: Watch, driver: StorageDriver): HealthCheck {

@@ -10,11 +10,11 @@ export const appending = constants.O_WRONLY | constants.O_APPEND;
 /** The same for one that is not there yet. */
 export const creating = appending | constants.O_CREAT | constants.O_EXCL;
 
-/** Opens a new file, and makes its directory if it is not there, or is pruned meanwhile. */
+/** Opens a new file, and makes its directory, below the tree, if it is not there, or is pruned meanwhile. */
 export async function createFile(
   path: string,
   flags: number | 'wx',
-  modes: Modes,
+  { modes, tree }: { modes: Modes; tree: string },
 ): Promise<FileHandle> {
   for (let attempt = 1; ; attempt += 1) {
     try {
@@ -22,6 +22,6 @@ export async function createFile(
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === attempts) throw error;
     }
-    await makeFolders(dirname(path), modes.folder);
+    await makeFolders(dirname(path), modes.folder, tree);
   }
 }

@@ -11,15 +11,18 @@ import { syncFolder } from '#libs/files/sync-folder.ts';
  */
 export class DurableDirectories {
   readonly #root: string;
+  readonly #tree: string;
   readonly #mode: number;
   readonly #made = new LRUCache<string, Promise<void>>({ max: 20_000 });
 
   /**
    * @param root a directory that exists; nothing above it is touched
+   * @param tree one below it that exists, and is never made
    * @param mode permissions of the directories that are made
    */
-  constructor(root: string, mode: number) {
+  constructor(root: string, tree: string, mode: number) {
     this.#root = root;
+    this.#tree = tree;
     this.#mode = mode;
   }
 
@@ -48,8 +51,9 @@ export class DurableDirectories {
   async #make(path: string): Promise<void> {
     const parent = dirname(path);
     await this.ensure(parent);
+    const isToBeThere = path === this.#tree || this.#tree.startsWith(`${path}/`);
     try {
-      await mkdir(path, this.#mode);
+      if (!isToBeThere) await mkdir(path, this.#mode);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }

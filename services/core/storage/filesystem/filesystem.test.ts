@@ -6,6 +6,7 @@ import {
   readdir,
   readFile,
   readlink,
+  rename,
   rm,
   stat,
   writeFile,
@@ -19,6 +20,7 @@ import {
   type TemporaryFolder,
 } from '../../../../test/support/temporary-folder.ts';
 import { waitFor } from '../../../../test/support/wait-for.ts';
+import { readAll } from '../../registry/small-files.ts';
 import { type StorageDriver, StorageError, type StoragePath } from '../driver.ts';
 import { createFilesystemDriver } from './filesystem.ts';
 
@@ -47,6 +49,23 @@ describe('the filesystem driver', () => {
   afterEach(async () => {
     await driver.close();
     await folder.remove();
+  });
+
+  test('never makes a tree again that went away under it', async () => {
+    await driver.put(file, Buffer.from('text'));
+    await rename(join(folder.path, 'docker'), join(folder.path, 'away'));
+    const isGone = (error: unknown) =>
+      error instanceof StorageError &&
+      error.code === 'failed' &&
+      /v2 is gone; put it back/.test(error.message);
+    await assert.rejects(driver.put(file, Buffer.from('more')), isGone);
+    const other = '/docker/registry/v2/other/file' as StoragePath;
+    await assert.rejects(driver.put(other, Buffer.from('more')), isGone);
+    await assert.rejects(driver.openWriter(other), isGone);
+    assert.deepEqual(await readdir(folder.path), ['away']);
+    await rename(join(folder.path, 'away'), join(folder.path, 'docker'));
+    await driver.put(other, Buffer.from('more'));
+    assert.equal((await readAll(driver, other)).toString(), 'more');
   });
 
   test('a storage path is the same path below the root', async () => {

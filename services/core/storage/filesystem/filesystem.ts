@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { isSameState, stateOf } from '#libs/files/file-state.ts';
 import { attempts, makeFolders } from '#libs/files/make-folders.ts';
 import { syncFolder } from '#libs/files/sync-folder.ts';
+import { treeFolder } from '#libs/values/storage-tree.ts';
 import {
   type MoveOptions,
   type ReadOptions,
@@ -48,6 +49,8 @@ export async function createFilesystemDriver(
 class FilesystemDriver implements StorageDriver {
   readonly name = 'filesystem';
   readonly #root: string;
+  /** What must be there, and is never made again: without its filesystem all would be written beside it. */
+  readonly #tree: string;
   readonly #modes: Modes;
   readonly #readOnly: boolean;
   readonly #directories: DurableDirectories;
@@ -55,9 +58,14 @@ class FilesystemDriver implements StorageDriver {
 
   constructor(root: string, modes: Modes, readOnly: boolean) {
     this.#root = resolve(root);
+    this.#tree = join(this.#root, treeFolder);
     this.#modes = modes;
     this.#readOnly = readOnly;
-    this.#directories = new DurableDirectories(this.#root, modes.folder);
+    this.#directories = new DurableDirectories(this.#root, this.#tree, modes.folder);
+  }
+
+  get #making() {
+    return { modes: this.#modes, tree: this.#tree };
   }
 
   #at(path: StoragePath): string {
@@ -103,7 +111,7 @@ class FilesystemDriver implements StorageDriver {
     const temporary = join(this.#root, temporaryFolder, randomUUID());
     await guard(path, async () => {
       try {
-        const handle = await createFile(temporary, 'wx', this.#modes);
+        const handle = await createFile(temporary, 'wx', this.#making);
         try {
           await handle.writeFile(bytes);
           await handle.datasync();
@@ -123,7 +131,7 @@ class FilesystemDriver implements StorageDriver {
     return await guard(path, async () => {
       const handle =
         how === 'create'
-          ? await createFile(target, creating, this.#modes)
+          ? await createFile(target, creating, this.#making)
           : await open(target, appending);
       try {
         return new FilesystemWriter(path, handle, (await handle.stat()).size);
@@ -227,7 +235,7 @@ class FilesystemDriver implements StorageDriver {
         if (attempt === 1) await this.#directories.ensure(parent);
         await confirmStep(step);
         // Kept over a power loss when the file is in it: an empty one may be gone by then again.
-        if (attempt > 1) await makeFolders(parent, this.#modes.folder);
+        if (attempt > 1) await makeFolders(parent, this.#modes.folder, this.#tree);
         await how(from, to);
         break;
       } catch (error) {

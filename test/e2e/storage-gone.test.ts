@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { digestOf } from '#libs/oci/digest.ts';
+import { startConfigured } from '../support/configured-stack.ts';
+import { makeImage } from '../support/images.ts';
+import { basic, push } from '../support/observed-stack.ts';
+import { waitFor } from '../support/wait-for.ts';
+
+test('a storage that goes away, as one that is unmounted, is told, not made again, and served when it is back', async () => {
+  const stack = await startConfigured({ users: { alice: 'a good password' } });
+  try {
+    const image = makeImage();
+    for (const { bytes, descriptor } of image.blobs) {
+      await push(stack, 'alice/app', bytes, descriptor.digest);
+    }
+    const blob = `${stack.url}/v2/alice/app/blobs/${image.blobs[0]?.descriptor.digest}`;
+    const head = async () => (await fetch(blob, { method: 'HEAD', headers: basic })).status;
+    assert.equal(await head(), 200);
+    const root = join(stack.dir, 'registry');
+    await rename(join(root, 'docker'), join(stack.dir, 'away'));
+    await waitFor('it to be told', async () => (await head()) === 503);
+    const started = await fetch(`${stack.url}/v2/alice/app/blobs/uploads/`, {
+      method: 'POST',
+      headers: basic,
+    });
+    assert.equal(started.status, 503);
+    assert.match(await started.text(), /the storage is not there/);
+    assert.match(stack.output(), /v2 is gone; put it back, or mount its filesystem again/);
+    // Ownership of the tree is looked at every few seconds.
+    await waitFor('it to be claimed in vain', () => /claim/.test(stack.output()));
+    assert.equal(existsSync(join(root, 'docker')), false);
+    await rename(join(stack.dir, 'away'), join(root, 'docker'));
+    await waitFor('it to be served again', async () => (await head()) === 200);
+    await push(stack, 'alice/app', Buffer.from('more'), digestOf(Buffer.from('more')));
+  } finally {
+    await stack.remove();
+  }
+});
