@@ -16,6 +16,7 @@ const places: ReadonlyMap<string, string> = new Map([
   ['htpasswd', 'auth.htpasswd'],
   ['tls', 'http.tls'],
   ['ssl', 'http.tls'],
+  ['http2', 'http.http2'],
   ['certificate', 'http.tls.certificate'],
   [ours, ours],
   ['acl', `${ours}.acl`],
@@ -65,6 +66,9 @@ export function judgeUnknown({ parents, key, known, isOpen, value }: UnknownPlac
   if (isTop && name.startsWith('x-')) return { kind: 'extension' };
   const meant = nearestWord(key, known);
   const [top = meant ?? ''] = parents;
+  // Known by that very word, elsewhere.
+  const exact = meant?.toLowerCase() === name ? undefined : places.get(name);
+  if (exact !== undefined) return { kind: 'misplaced', place: exact };
   if (meant !== undefined && isGuard(top)) return { kind: 'misspelt', meant, guards: true };
   if (isOpen === true) return { kind: 'extension' };
   const path = key.split('.');
@@ -72,8 +76,7 @@ export function judgeUnknown({ parents, key, known, isOpen, value }: UnknownPlac
     const dotted = { parents: path.slice(0, -1).join('.'), key: path.at(-1) ?? '' };
     return { kind: 'dotted', ...dotted, guards: isGuard(path[0] ?? '') };
   }
-  const place = places.get(name) ?? (isTop && name.startsWith('auth') ? 'auth' : undefined);
-  if (place !== undefined) return { kind: 'misplaced', place };
+  if (isTop && name.startsWith('auth')) return { kind: 'misplaced', place: 'auth' };
   if (isTop && Object.hasOwn(portcullisSchema.shape, key)) return { kind: 'ours' };
   const inside = guardIn(value);
   if (inside !== undefined) return { kind: 'holds', inside, place: places.get(inside) ?? inside };

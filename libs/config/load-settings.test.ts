@@ -91,7 +91,7 @@ describe('a configuration is judged before anything of it is acted on', () => {
       withRule('{ match: { name: "/app/" }, actions: [pull] }'),
     );
     assert.deepEqual(problems, []);
-    assert.match(warnings.join('\n'), /acl\[0\]: \/app\/ matches anywhere in a name/);
+    assert.match(warnings.join('\n'), /acl\[0\]: \/app\/ matches parts of names/);
     const open = await verdictOn('auth: none\nportcullis: { acl: [{ actions: [pull] }] }');
     assert.match(open.warnings.join('\n'), /portcullis\.acl: without auth\.htpasswd/);
     assert.deepEqual(open.problems, []);

@@ -19,7 +19,7 @@ export function createPolicy(
     const impossible = describeImpossibleName(name);
     if (impossible !== undefined) warn(`${where}: ${impossible}`);
     if (!isUnanchored(name)) return;
-    warn(`${where}: ${name} matches anywhere in a name; write /^…$/ to mean the whole`);
+    warn(`${where}: ${name} matches parts of names; write /^…$/ to mean the whole`);
   });
   for (const [group, members] of Object.entries(groups)) {
     const pattern = members.find((member) => /[*?[\]]|^\/.*\/$/.test(member));

@@ -23,9 +23,7 @@ export async function setPassword(
   if (mode === 'change') await read(path);
   await editFile(path, (text = '') => {
     const known = linesOf(text).some((other) => accountIn(other) === name);
-    if (mode === 'add' && known) {
-      throw new Error(`${path} already has a user "${name}"; change the password with user passwd`);
-    }
+    if (mode === 'add') assertNewUser(path, name, known);
     if (mode === 'change' && !known) throw noUser(path, name);
     return join([...without(text, name).filter((other) => other !== noAccounts), line]);
   });
@@ -63,6 +61,14 @@ export async function formatUser(name: string, password: string, cost: number): 
 }
 
 function assertUsable(name: string, password: string): void {
+  assertName(name);
+  if (password === '') throw new Error('the password is empty');
+  if (Buffer.byteLength(password) > maxPassword) {
+    throw new Error(`the password is longer than the ${maxPassword} bytes that bcrypt reads`);
+  }
+}
+
+function assertName(name: string): void {
   if (!isAccountName(name)) {
     throw new Error(
       `"${name}" cannot be a user name: it must not be empty, nor hold a colon, a blank at its ends or a line break`,
@@ -72,10 +78,6 @@ function assertUsable(name: string, password: string): void {
     throw new Error(
       `names that begin with ${robotPrefix} are those of robots; see: portcullis robot create --help`,
     );
-  }
-  if (password === '') throw new Error('the password is empty');
-  if (Buffer.byteLength(password) > maxPassword) {
-    throw new Error(`the password is longer than the ${maxPassword} bytes that bcrypt reads`);
   }
 }
 
@@ -114,6 +116,13 @@ function without(text: string, name: string): string[] {
   return linesOf(text).filter((line) => accountIn(line) !== name);
 }
 
-function noUser(path: string, name: string): Error {
+/** @throws Error for a name that no user can have, or that one has */
+export function assertNewUser(path: string, name: string, isThere: boolean): void {
+  assertName(name);
+  if (!isThere) return;
+  throw new Error(`${path} already has a user "${name}"; change the password with user passwd`);
+}
+
+export function noUser(path: string, name: string): Error {
   return new Error(`${path} has no user "${name}"`);
 }

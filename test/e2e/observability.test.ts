@@ -84,7 +84,10 @@ describe('one machine with http.debug', () => {
       assert.ok(grown(`${seconds}_sum`, { process, route: 'startUpload' }) > 0);
       const bytes = (way: string, route: string) =>
         grown(`portcullis_http_${way}_bytes_total`, { process, route });
-      assert.equal(bytes('received', 'startUpload'), 300_030);
+      // The gateway writes the layer into the tree, and the core has its report, beside the small config.
+      const received = bytes('received', 'startUpload') ?? 0;
+      if (process === 'gateway') assert.equal(received, 300_030);
+      else assert.ok(received > 30 && received < 1000, `${received}`);
       assert.equal(bytes('received', 'putManifest'), image.bytes.length);
       // The gateway reads the blob from the tree that it shares with the core.
       assert.equal(bytes('sent', 'getBlob'), process === 'gateway' ? 300_000 : 0, process);
@@ -154,7 +157,7 @@ describe('one machine with http.debug', () => {
       body,
       duplex: 'half',
     } as RequestInit);
-    const labels = { process: 'core', route: 'appendUpload' };
+    const labels = { process: 'gateway', route: 'appendUpload' };
     const seen = await waitFor('its bytes', async () => {
       const scraped = await scrapeFrom(debug);
       const grown = scraped.sum('portcullis_http_received_bytes_total', labels);

@@ -110,11 +110,13 @@ export function defineServing(program: Command): void {
       .argument('[config]', 'the configuration file', path)
       .addOption(configOption())
       .option('--explain', 'say what each key means')
+      .option('-q, --quiet', 'print only what is wrong with it')
       .action(async (given, options) => {
         const { configCheck } = await import('../commands/config-check.ts');
         const explain = options.explain === true;
         const file = await findConfigurationToCheck(oneOf(given, options.config));
-        finish(await configCheck({ config: file, explain }));
+        const quiet = options.quiet === true;
+        finish(await configCheck({ config: file, explain, quiet }));
       }),
     'portcullis config check config.yml',
     'portcullis config check --explain config.yml > complete.yml',

@@ -11,13 +11,15 @@ export interface ConfigCheckOptions {
   config: string | undefined;
   /** Says what each key means. */
   explain: boolean;
+  /** Says only what is wrong. */
+  quiet: boolean;
 }
 
 /**
  * What is in effect, what of it will not be acted on, and whether `serve` would start with it: by the same code.
  * @returns the exit code
  */
-export async function configCheck({ config, explain }: ConfigCheckOptions): Promise<number> {
+export async function configCheck({ config, explain, quiet }: ConfigCheckOptions): Promise<number> {
   const loaded = await loadConfiguration(config);
   if (config === undefined && loaded.path !== undefined) {
     process.stderr.write(`using ${loaded.path}, which serve would take\n`);
@@ -28,10 +30,11 @@ export async function configCheck({ config, explain }: ConfigCheckOptions): Prom
       ? { problems: [], unreadable: [], warnings: [] }
       : await checkFiles(settings, services);
   const unresolved = await describeUnresolved(settings);
-  process.stdout.write(
+  const print = (text: string) => quiet || process.stdout.write(text);
+  print(
     `# ${loaded.path ?? 'built-in configuration'}, with REGISTRY_* applied; put the secrets where *** stands\n`,
   );
-  process.stdout.write(formatConfiguration(loaded.configuration, { explain }));
+  print(formatConfiguration(loaded.configuration, { explain }));
   const notes = loaded.diagnostics.filter(({ level }) => level === 'note');
   const said: [level: string, message: string][] = [
     ...[...problems, ...files.problems].map((message): [string, string] => [

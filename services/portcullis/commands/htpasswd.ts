@@ -9,7 +9,7 @@ import { readPassword } from '../read-password.ts';
 const usage =
   'the arguments are FILE NAME; with -b FILE NAME PASSWORD; with -n NAME, or NAME PASSWORD with -nb';
 
-/** As Apache's program ends: the password is wrong; there is no such user. */
+/** As Apache's program ends: the password is wrong; there is no such user, or no user could be called so. */
 const exitCodes = { wrong: 3, unknown: 6 } as const;
 
 /** Apache's options, by their letters. */
@@ -39,6 +39,10 @@ export async function htpasswd(
   const wanted = values.b === true ? 2 : 1;
   if (names.length !== wanted || more.length > 0) throw new UsageError(usage);
   if (name === '') throw new UsageError('the name of the user is empty');
+  if (name.includes(':')) {
+    process.stderr.write(`portcullis: "${name}" cannot be a user name: it has a colon\n`);
+    return exitCodes.unknown;
+  }
   const [file = ''] = positionals;
   if (values.n !== true) await switchToControllerOf(file);
   if (values.D === true) return await remove(file, name);

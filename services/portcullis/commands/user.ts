@@ -8,7 +8,13 @@ import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { formatTable } from '#libs/process/format-table.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { costOf } from '#libs/values/account.ts';
-import { assertFolderOf, removeUser, setPassword } from '../htpasswd-file.ts';
+import {
+  assertFolderOf,
+  assertNewUser,
+  noUser,
+  removeUser,
+  setPassword,
+} from '../htpasswd-file.ts';
 import { readPassword } from '../read-password.ts';
 
 /** The htpasswd file itself, or a configuration that names it. */
@@ -33,6 +39,10 @@ export async function changeUser(
     );
   }
   await assertFolderOf(file);
+  // Before anybody types a password in vain.
+  const isThere = await hasUser(file, name);
+  if (action === 'add') assertNewUser(file, name, isThere);
+  else if (!isThere) throw noUser(file, name);
   const password = action === 'remove' ? '' : await readPassword();
   await switchToControllerOf(file);
   const isNew = action === 'add' && !(await exists(file));
