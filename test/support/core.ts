@@ -1,4 +1,4 @@
-import { Agent, createServer } from 'node:http';
+import { Agent, createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Verifier } from '#libs/auth/verify.ts';
 import { coreLimitsSchema } from '#libs/config/sections/core.ts';
 import { trustAnyPeer, trustNoPeer } from '#libs/http/peer-check.ts';
@@ -100,7 +100,7 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
   });
   const handle = app.callback();
   let [running, left] = [0, 0];
-  const server = createServer(serverOptions, (incoming, response) => {
+  const serve = (incoming: IncomingMessage, response: ServerResponse) => {
     running += 1;
     response.once('close', () => {
       if (!response.writableFinished) left += 1;
@@ -108,7 +108,8 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
     void handle(incoming, response).finally(() => {
       running -= 1;
     });
-  });
+  };
+  const server = createServer(serverOptions, serve).on('checkExpectation', serve);
   const port = await listen(server, { host: '127.0.0.1', port: 0 });
   const agent = new Agent({ keepAlive: true });
 

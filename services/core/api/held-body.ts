@@ -8,9 +8,9 @@ import {
   parseReport,
 } from '#libs/http/delegated-body.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
-import { RegistryError } from '#libs/oci/errors.ts';
 import { pathInTree } from '../registry/paths.ts';
 import type { DelegateWrite } from '../registry/uploads/partial-upload.ts';
+import { cutShort } from '../registry/uploads/take-chunk.ts';
 import type { CoreContext } from './handler.ts';
 import { type SharedTree, seesTree } from './shared-tree.ts';
 
@@ -49,10 +49,7 @@ async function readReport(ctx: CoreContext, signal: AbortSignal) {
   let text = '';
   let timer: NodeJS.Timeout | undefined;
   const ended = Promise.withResolvers<void>();
-  const lost = () =>
-    ended.reject(
-      new RegistryError('REQUEST_INVALID', { message: 'the request body was cut short' }),
-    );
+  const lost = () => ended.reject(cutShort());
   const stop = () => {
     timer = setTimeout(lost, stopsWithin);
     giveOrder(ctx, { kind: 'stop' });

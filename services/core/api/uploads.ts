@@ -15,7 +15,7 @@ import { isRepositoryName, type RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { UploadKey } from '../registry/uploads/session-access.ts';
-import type { UploadChunk } from '../registry/uploads/take-chunk.ts';
+import { cutShort, type UploadChunk } from '../registry/uploads/take-chunk.ts';
 import { chunksOf } from './chunks-of.ts';
 import type { CoreContext, Handler } from './handler.ts';
 import { askForBody, delegateTo, isBodyHeld } from './held-body.ts';
@@ -207,10 +207,7 @@ async function* bodyOf(request: IncomingMessage, signal: AbortSignal): AsyncGene
       freePiecesAfter(chunk.length);
     }
   } catch (cause) {
-    throw new RegistryError('REQUEST_INVALID', {
-      message: 'the request body was cut short',
-      cause,
-    });
+    throw cutShort(cause);
   }
 }
 

@@ -62,6 +62,7 @@ export async function takeChunk(
   try {
     if (delegate !== undefined && size === 0 && start === undefined) {
       ({ size: received, isWhole } = await partial.delegate(delegate, stop));
+      if (!isWhole && !stop.aborted) throw cutShort();
     } else {
       for await (const bytes of source(stop)) {
         await writer.write(bytes.subarray(0, length - received));
@@ -114,6 +115,11 @@ export function assertWantedBy({
     if (requester.signal.aborted) throw new RequestGoneError(requester.signal.reason);
     if (releaseAsked.aborted) throw takenOver();
   };
+}
+
+/** The error of a body that ended before its end. */
+export function cutShort(cause?: unknown): RegistryError {
+  return new RegistryError('REQUEST_INVALID', { message: 'the request body was cut short', cause });
 }
 
 function takenOver(): RegistryError {
