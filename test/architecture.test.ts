@@ -131,7 +131,7 @@ const layers = [
   // What every process has.
   ...['log', 'metrics', 'files', 'limits', 'audit'],
   // The wire.
-  ...['redis', 'http', 'internal', 'auth'],
+  ...['redis', 'http', 'bodies', 'internal', 'auth'],
   // What the rules mean, and what the whole configuration says.
   ...['policy', 'config'],
   // How a process starts, runs and ends.

@@ -4,8 +4,8 @@ import { PassThrough, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { batchSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 import { BatchWriter } from './batch-writer.ts';
-import { batchSizes, PieceBuffers } from './piece-buffers.ts';
 
 const KiB = 1024;
 

@@ -1,6 +1,6 @@
 import { Writable } from 'node:stream';
-import { freePiecesAfter } from '#libs/http/free-pieces.ts';
-import type { PieceBuffers } from './piece-buffers.ts';
+import { freePiecesAfter } from '#libs/bodies/free-pieces.ts';
+import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 
 /**
  * Hands the body of a request on in larger pieces than it comes in: TLS has records of 16 KiB, and each write costs a call of

@@ -1,5 +1,7 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import httpProxy from 'http-proxy';
+import { freePiecesAfter } from '#libs/bodies/free-pieces.ts';
+import { batchSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
 import { fileOfferIn } from '#libs/http/file-offer.ts';
@@ -10,7 +12,6 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
 import type { OfferedFiles } from './files/offered-files.ts';
 import { holdBody } from './hold-body.ts';
-import { batchSizes, PieceBuffers } from './piece-buffers.ts';
 import { addPrefix, headersToRelay } from './relayed-headers.ts';
 import { type SentBody, sendBody } from './send-body.ts';
 import { watchIdle } from './watch-idle.ts';
@@ -130,6 +131,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     incoming.on('error', () => response.destroy());
     incoming.on('aborted', () => response.destroy());
     response.on('error', () => incoming.destroy());
+    incoming.on('data', (chunk: Buffer) => freePiecesAfter(chunk.length));
     incoming.pipe(response, { end: false });
     incoming.once('end', () => {
       if (early) {

@@ -1,4 +1,5 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 import {
   type BodyOrder,
   type DelegatedFile,
@@ -9,7 +10,6 @@ import {
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import type { BatchWriter } from './batch-writer.ts';
 import type { BodyFileWriter } from './files/body-file-writer.ts';
-import type { PieceBuffers } from './piece-buffers.ts';
 import { pipeBody, pipeOnceConnected, type SentBody } from './send-body.ts';
 
 /** Milliseconds for a core to note how far an upload got whose client has left. */

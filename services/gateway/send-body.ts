@@ -2,9 +2,9 @@ import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Stream } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
+import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 import { hasBody } from '#libs/http/body.ts';
 import { BatchWriter } from './batch-writer.ts';
-import type { PieceBuffers } from './piece-buffers.ts';
 
 /** Milliseconds for a connection to one of our own. */
 const connectTimeout = 2000;

@@ -19,7 +19,10 @@ export function createGatedDriver(real: StorageDriver): GatedDriver {
       const member: unknown = Reflect.get(target, name);
       if (typeof member !== 'function') return member;
       return async (...args: unknown[]) => {
-        if (held !== undefined && ['stat', 'list', 'read', 'readWhole'].includes(String(name))) {
+        if (
+          held !== undefined &&
+          ['stat', 'list', 'read', 'openFile', 'readWhole'].includes(String(name))
+        ) {
           await new Promise<void>((resolve) => held?.push(resolve));
         }
         passed += 1;

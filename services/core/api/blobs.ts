@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream';
+import { type SentRanges, sendFile } from '#libs/bodies/send-file.ts';
 import { type ByteRange, formatRange, type Multipart, multipart } from '#libs/http/byte-ranges.ts';
-import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
+import { ClientGoneError, disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import { formatFileOffer, isBlobPath } from '#libs/http/file-offer.ts';
 import { Http1Response } from '#libs/http/http1-messages.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
@@ -8,6 +9,7 @@ import { partiesOf } from '#libs/limits/parties.ts';
 import { takeTransferBuffers } from '#libs/limits/transfer-buffers.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { CoreBudgets } from '../budgets.ts';
+import type { StorageFile } from '../registry/blob-store.ts';
 import { pathInTree } from '../registry/paths.ts';
 import type { Registry } from '../registry/registry.ts';
 import { describeContent, isNotModified, rangeApplies, writeCondition } from './conditions.ts';
@@ -72,6 +74,12 @@ export function getBlob(
       { signal: whileClientWaits(ctx.res) },
     );
     disposeWithAnswer(ctx.res, lease);
+    if (blob.openFile !== undefined) {
+      ctx.status = ranges === undefined ? 200 : 206;
+      ctx.type = octets;
+      await sendStored(ctx, await blob.openFile(), { size, ranges: ranges ?? [] }, pieceSize);
+      return;
+    }
     const open = (range?: ByteRange) => blob.open(range, { pieceSize });
     if (others.length > 0) {
       await sendParts(ctx, multipart(ranges ?? [], { type: octets, size }), open);
@@ -85,6 +93,27 @@ export function getBlob(
     if (first !== undefined) ctx.set('Content-Range', formatRange(first, size));
     breakOffWhereShort(ctx, body);
   };
+}
+
+/** Sends a file of the storage. */
+async function sendStored(
+  ctx: CoreContext,
+  file: StorageFile,
+  sent: SentRanges,
+  pieceSize: number,
+): Promise<void> {
+  ctx.respond = false;
+  try {
+    await sendFile(file, sent, ctx.res, pieceSize);
+  } catch (error) {
+    if (!(error instanceof ClientGoneError))
+      ctx.state.log.error({ err: error }, 'a blob cannot be read');
+    // Never something that looks whole.
+    ctx.res.destroy();
+  } finally {
+    // It was read to its end, or is of no more use.
+    await file.close().catch(() => {});
+  }
 }
 
 /** A file that ends too early, as one that somebody cuts off meanwhile, must not leave its client waiting for the rest. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { covers } from '#libs/access/scope.ts';
-import { freePiecesAfter } from '#libs/http/free-pieces.ts';
+import { fileSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
+import { piecesOf } from '#libs/bodies/pieces-of.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import {
@@ -16,7 +17,6 @@ import type { UploadId } from '#libs/oci/upload-id.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { UploadKey } from '../registry/uploads/session-access.ts';
 import { cutShort, type UploadChunk } from '../registry/uploads/take-chunk.ts';
-import { chunksOf } from './chunks-of.ts';
 import type { CoreContext, Handler } from './handler.ts';
 import { askForBody, delegateTo, isBodyHeld } from './held-body.ts';
 import { parseChunkRange } from './range.ts';
@@ -200,12 +200,12 @@ function readLocationOffset(ctx: CoreContext): number | undefined {
   });
 }
 
+/** The buffers for all bodies that are uploaded. */
+const buffers = new PieceBuffers(fileSizes);
+
 async function* bodyOf(request: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of chunksOf(request, signal)) {
-      yield chunk;
-      freePiecesAfter(chunk.length);
-    }
+    yield* piecesOf(request, signal, buffers);
   } catch (cause) {
     throw cutShort(cause);
   }

@@ -8,6 +8,7 @@ import {
   type ReadOptions,
   type ReadRange,
   type StorageDriver,
+  type StorageFile,
   type StoragePath,
   type VisibleStep,
 } from '../storage/driver.ts';
@@ -20,6 +21,8 @@ import { maxLooks } from './looks.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
 
+export type { StorageFile } from '../storage/driver.ts';
+
 /** A blob that a repository has. */
 export interface StoredBlob {
   digest: Digest;
@@ -29,6 +32,11 @@ export interface StoredBlob {
   path: StoragePath;
   /** @throws RegistryError BLOB_UNKNOWN if its bytes are gone by now */
   open(range?: ReadRange, options?: ReadOptions): Promise<Readable>;
+  /**
+   * The same as a file, where the storage has files.
+   * @throws RegistryError BLOB_UNKNOWN if its bytes are gone by now
+   */
+  openFile?(): Promise<StorageFile>;
 }
 
 /**
@@ -132,17 +140,24 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
         digest,
         size: first.size,
         path: first.path,
-        async open(range, options) {
-          let found: { path: StoragePath } | undefined = first;
-          // A collection may have taken the bytes away since; then they come back.
-          for (let attempt = 1; attempt <= maxLooks && found !== undefined; attempt += 1) {
-            const stream = await ifPresent(driver.read(found.path, range, options));
-            if (stream !== undefined) return stream;
-            found = await find(repository, digest, { to: 'anywhere' });
-          }
-          throw unknown();
-        },
+        open: (range, options) => openAt((path) => driver.read(path, range, options)),
+        ...(driver.openFile === undefined
+          ? {}
+          : {
+              openFile: () => openAt((path) => (driver as Required<typeof driver>).openFile(path)),
+            }),
       };
+
+      async function openAt<T>(openPath: (path: StoragePath) => Promise<T>): Promise<T> {
+        let found: { path: StoragePath } | undefined = first;
+        // A collection may have taken the bytes away since; then they come back.
+        for (let attempt = 1; attempt <= maxLooks && found !== undefined; attempt += 1) {
+          const opened = await ifPresent(openPath(found.path));
+          if (opened !== undefined) return opened;
+          found = await find(repository, digest, { to: 'anywhere' });
+        }
+        throw unknown();
+      }
     },
 
     areBytesThere: async (digest) => (await findBytes(driver, trash, digest)) !== undefined,

@@ -46,6 +46,21 @@ export interface StorageWriter {
   close(): Promise<void>;
 }
 
+/** A file that is open to be read, until it is closed, whatever becomes of its path. */
+export interface StorageFile {
+  /**
+   * Reads from a position into a buffer.
+   * @returns how many bytes; 0 at the end
+   */
+  read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ bytesRead: number }>;
+  close(): Promise<void>;
+}
+
 /** What is asked directly before a step that others can see. */
 export interface VisibleStep {
   /**
@@ -76,6 +91,11 @@ export interface StorageDriver {
    * @throws StorageError not-found before the stream is handed out
    */
   read(path: StoragePath, range?: ReadRange, options?: ReadOptions): Promise<Readable>;
+  /**
+   * An ability: opens a file to be read piece by piece into buffers that are used again.
+   * @throws StorageError not-found
+   */
+  openFile?(path: StoragePath): Promise<StorageFile>;
   /**
    * An ability: reads a small file whole, with no more memory than it has bytes. Without it, `read` does.
    * @param saw told of it, as it was while it was read, by storages whose files tell of changes

@@ -6,7 +6,18 @@ const buckets = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 
 /** What a driver does, as far as it takes time. */
 const operations = [
-  ...['stat', 'read', 'readWhole', 'put', 'openWriter', 'list', 'move', 'rename', 'syncName'],
+  ...[
+    'stat',
+    'read',
+    'openFile',
+    'readWhole',
+    'put',
+    'openWriter',
+    'list',
+    'move',
+    'rename',
+    'syncName',
+  ],
   ...['remove', 'clearLeftovers', 'prune', 'touch', 'belongsToThisMachine'],
 ] as const;
 

@@ -7,13 +7,13 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 import { digestOf } from '#libs/oci/digest.ts';
 import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../../test/support/temporary-folder.ts';
 import { waitFor } from '../../../test/support/wait-for.ts';
-import { PieceBuffers } from '../piece-buffers.ts';
 import { BodyFileWriter } from './body-file-writer.ts';
 
 const KiB = 1024;

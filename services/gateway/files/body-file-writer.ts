@@ -1,9 +1,9 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
+import { freePiecesAfter } from '#libs/bodies/free-pieces.ts';
+import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 import type { BodyReport } from '#libs/http/delegated-body.ts';
-import { freePiecesAfter } from '#libs/http/free-pieces.ts';
 import { type DigestAlgorithm, Digester } from '#libs/oci/digest.ts';
-import type { PieceBuffers } from '../piece-buffers.ts';
 
 /** Bytes written between two syncs, so that the last one is short. */
 const syncEvery = 64 * 1024 * 1024;

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { formatRange, multipart } from '#libs/http/byte-ranges.ts';
+import { fileSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
+import { bytesOf, sendFile } from '#libs/bodies/send-file.ts';
 import { ClientGoneError, disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import type { DelegatedFile } from '#libs/http/delegated-body.ts';
 import type { FileOffer } from '#libs/http/file-offer.ts';
@@ -7,9 +8,7 @@ import type { Budget } from '#libs/limits/budget.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import { takeTransferBuffers } from '#libs/limits/transfer-buffers.ts';
 import type { GatewayContext } from '../authenticate.ts';
-import { fileSizes, PieceBuffers } from '../piece-buffers.ts';
 import { BodyFileWriter } from './body-file-writer.ts';
-import { FileSender } from './file-sender.ts';
 import type { SharedTree } from './shared-tree.ts';
 
 /** An answer whose body is a file. */
@@ -47,7 +46,7 @@ export function createOfferedFiles(tree: SharedTree, downloads: Budget): Offered
       const { lease, pieceSize } = await takeTransferBuffers(
         downloads,
         partiesOf(ctx.state.client, ctx.state.access.subject),
-        lengthOf(offer),
+        bytesOf(offer),
         { signal: whileClientWaits(ctx.res) },
       );
       disposeWithAnswer(ctx.res, lease);
@@ -60,7 +59,7 @@ export function createOfferedFiles(tree: SharedTree, downloads: Budget): Offered
         async send(response, setHeaders) {
           try {
             setHeaders();
-            await sendFile(offer, new FileSender(handle, response, pieceSize), response);
+            await sendFile(handle, offer, response, pieceSize);
           } catch (error) {
             if (!(error instanceof ClientGoneError)) {
               ctx.state.log.error({ err: error, file: offer.path }, 'a blob cannot be read');
@@ -75,35 +74,4 @@ export function createOfferedFiles(tree: SharedTree, downloads: Budget): Offered
       };
     },
   };
-}
-
-async function sendFile(
-  { size, ranges }: FileOffer,
-  sender: FileSender,
-  response: ServerResponse,
-): Promise<void> {
-  const [only = { start: 0, end: size - 1 }, ...others] = ranges;
-  if (others.length === 0) {
-    response.setHeader('Content-Length', only.end - only.start + 1);
-    if (ranges.length > 0) response.setHeader('Content-Range', formatRange(only, size));
-    await sender.sendRange(only);
-  } else {
-    const type = String(response.getHeader('Content-Type'));
-    const { contentType, length, parts, end } = multipart(ranges, { type, size });
-    response.setHeader('Content-Type', contentType);
-    response.setHeader('Content-Length', length);
-    for (const { head, range } of parts) {
-      await sender.sendBytes(head);
-      await sender.sendRange(range);
-    }
-    await sender.sendBytes(end);
-  }
-  await sender.finish();
-  response.end();
-}
-
-/** Bytes to be read. */
-function lengthOf({ size, ranges }: FileOffer): number {
-  if (ranges.length === 0) return size;
-  return ranges.reduce((sum, { start, end }) => sum + end - start + 1, 0);
 }

@@ -40,7 +40,10 @@ test('files that are not ours to read are not asked for again for a while, and t
     if (isRoot) process.seteuid?.(0);
   }
   assert.equal(tree.nameFor(near), undefined);
-  assert.equal(messages().filter((line) => line.includes('the cores send them')).length, 1);
+  assert.equal(
+    messages().filter((line) => line.includes('the cores send and take all bytes')).length,
+    1,
+  );
 });
 
 test('a tree is known before anybody asks for a blob, by device and inode, to cores of this machine', async () => {

@@ -51,6 +51,24 @@ describe('the filesystem driver', () => {
     await folder.remove();
   });
 
+  test('a file that is open is read from any position, also when its path is gone', async () => {
+    await driver.put(file, Buffer.from('abcdef'));
+    const opened = await driver.openFile?.(file);
+    assert.ok(opened !== undefined);
+    try {
+      await driver.remove(file);
+      const buffer = Buffer.alloc(4);
+      assert.equal((await opened.read(buffer, 1, 3, 2)).bytesRead, 3);
+      assert.equal(buffer.subarray(1).toString(), 'cde');
+      assert.equal((await opened.read(buffer, 0, 4, 4)).bytesRead, 2);
+      assert.equal((await opened.read(buffer, 0, 4, 6)).bytesRead, 0);
+    } finally {
+      await opened.close();
+    }
+    const absent = (error: unknown) => error instanceof StorageError && error.code === 'not-found';
+    await assert.rejects(async () => void (await driver.openFile?.(file)), absent);
+  });
+
   test('never makes a tree again that went away under it', async () => {
     await driver.put(file, Buffer.from('text'));
     await rename(join(folder.path, 'docker'), join(folder.path, 'away'));

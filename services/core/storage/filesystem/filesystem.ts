@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { BigIntStats, Stats } from 'node:fs';
+import { type BigIntStats, constants, type Stats } from 'node:fs';
 import { link, open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -14,6 +14,7 @@ import {
   type SawFile,
   type StorageDriver,
   StorageError,
+  type StorageFile,
   type StorageInfo,
   type StoragePath,
   type StorageWriter,
@@ -92,6 +93,12 @@ class FilesystemDriver implements StorageDriver {
   ): Promise<Readable> {
     const handle = await guard(path, () => open(this.#at(path), 'r'));
     return handle.createReadStream({ highWaterMark: pieceSize, ...range });
+  }
+
+  async openFile(path: StoragePath): Promise<StorageFile> {
+    // What is no file, such as a FIFO, would have the open wait.
+    const flags = constants.O_RDONLY | constants.O_NONBLOCK;
+    return await guard(path, () => open(this.#at(path), flags));
   }
 
   async readWhole(path: StoragePath, saw?: SawFile): Promise<Buffer> {

@@ -1,12 +1,21 @@
-import type { FileHandle } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import type { ByteRange } from '#libs/http/byte-ranges.ts';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
-import { WritePace } from '../write-pace.ts';
+import { WritePace } from './write-pace.ts';
+
+/** A file that is open; `FileHandle` is one. */
+export interface ReadableFile {
+  read(
+    buffer: Buffer,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ bytesRead: number }>;
+}
 
 /** Sends parts of a file: each piece is read while the one before it is on its way, in two buffers that are used in turn. */
 export class FileSender {
-  readonly #handle: FileHandle;
+  readonly #handle: ReadableFile;
   readonly #response: ServerResponse;
   readonly #pieceSize: number;
   readonly #buffers: Buffer[] = [];
@@ -17,7 +26,7 @@ export class FileSender {
   #leave: (() => void) | undefined;
 
   /** @param pieceSize bytes to be read at a time; twice as many are in memory */
-  constructor(handle: FileHandle, response: ServerResponse, pieceSize: number) {
+  constructor(handle: ReadableFile, response: ServerResponse, pieceSize: number) {
     this.#handle = handle;
     this.#response = response;
     this.#pace = new WritePace(response);

@@ -2,13 +2,15 @@ import assert from 'node:assert/strict';
 import { PassThrough, Readable } from 'node:stream';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { chunksOf } from './chunks-of.ts';
+import { PieceBuffers } from './piece-buffers.ts';
+import { piecesOf } from './pieces-of.ts';
 
+const buffers = new PieceBuffers({ most: 64, least: 16, total: 4096, kept: 128 });
 const never = new AbortController().signal;
 
 async function collect(stream: Readable, signal = never): Promise<Buffer> {
   const chunks: Buffer[] = [];
-  for await (const chunk of chunksOf(stream, signal)) chunks.push(chunk);
+  for await (const piece of piecesOf(stream, signal, buffers)) chunks.push(Buffer.from(piece));
   return Buffer.concat(chunks);
 }
 
