@@ -22,7 +22,15 @@ import {
   startNginx,
   startOurs,
 } from './compare/contenders.ts';
-import { type Cost, pull, push, repeatGet, repeatHead, writeBlob } from './compare/loads.ts';
+import {
+  type Cost,
+  latencies,
+  pull,
+  push,
+  repeatGet,
+  repeatHead,
+  writeBlob,
+} from './compare/loads.ts';
 import { drawBars, formatTable, type Measured } from './compare/report.ts';
 import { memoryOf } from './compare/spent.ts';
 
@@ -51,9 +59,11 @@ const names = {
   tcp: 'portcullis, links over TCP',
   base: 'portcullis before, links over TCP',
   original: 'docker-registry 2.8, no login',
+  htpasswd: 'docker-registry 2.8, htpasswd',
   peer: 'PEER, no login',
   nginx: 'nginx, the file alone',
 };
+const login = 'repeated login with a hash of cost 5';
 const contenders: Contender[] = [];
 const measured = new Map<string, Measured>();
 
@@ -75,9 +85,14 @@ function noteBytes(contender: Contender, load: string, { processor, rate }: Cost
   note(contender, load, rate, { unit: 'MiB/s', less: false });
 }
 
-function noteRequests(contender: Contender, load: string, { processor, rate }: Cost): void {
-  note(contender, load, rate, { unit: 'requests/s', less: false });
-  note(contender, load, processor, { unit: 'processor ms', less: true });
+function noteRequests(
+  contender: Contender,
+  load: string,
+  { processor, rate }: Cost,
+  against: string = names.original,
+): void {
+  note(contender, load, rate, { unit: 'requests/s', less: false, against });
+  note(contender, load, processor, { unit: 'processor ms', less: true, against });
 }
 
 function say(text: string): void {
@@ -113,15 +128,21 @@ try {
 
   for (let round = 0; round <= rounds; round += 1) {
     const digest = await writeBlob(file, mebibytes, round);
+    const eighth = {
+      mebibytes: Math.ceil(mebibytes / 8),
+      digest: await writeBlob(`${file}-8`, Math.ceil(mebibytes / 8), round),
+    };
     const isMeasured = round > 0;
     for (const one of registries) {
       say(`round ${round}: ${one.name}`);
       const pushed = await push(setting, one, { file, digest, mebibytes });
       const path = `/v2/bench/app/blobs/${digest}`;
       const pulled = await pull(setting, one, { path, mebibytes });
+      const eight = await push(setting, one, { ...eighth, file: `${file}-8` }, { atOnce: 8 });
       if (!isMeasured) continue;
       noteBytes(one, 'push of a blob', pushed);
       noteBytes(one, 'pull of a blob', pulled);
+      noteBytes(one, 'eight pushes at once', eight);
     }
     const served = await pull(setting, nginx, { path: '/blob', mebibytes });
     if (isMeasured) noteBytes(nginx, 'pull of a blob', served);
@@ -146,6 +167,10 @@ try {
     }
   }
   const [blob] = image.blobs;
+  const htpasswd = await startDistribution(setting, {
+    ...{ name: names.htpasswd, binary: 'docker-registry', htpasswd: true },
+  });
+  contenders.push(htpasswd);
   for (let round = 0; round <= rounds; round += 1) {
     for (const one of registries) {
       say(`round ${round} of small requests: ${one.name}`);
@@ -158,6 +183,28 @@ try {
       if (round === 0) continue;
       noteRequests(one, 'GET of a manifest by tag', got);
       noteRequests(one, 'HEAD of a blob', seen);
+    }
+    for (const one of [...registries, htpasswd]) {
+      if (one.credentials === undefined) continue;
+      say(`round ${round} of logins: ${one.name}`);
+      const query = new URLSearchParams({ service: 'portcullis', scope });
+      const path = one.token === undefined ? '/v2/' : `/v2/_token?${query}`;
+      const authorization = `Basic ${btoa(one.credentials)}`;
+      const cost = await repeatGet(setting, one, { path, authorization, seconds });
+      if (round > 0) noteRequests(one, login, cost, names.htpasswd);
+    }
+    for (const one of registries) {
+      say(`round ${round} of small requests beside pushes: ${one.name}`);
+      const request = { authorization: await authorizationOf(one), seconds };
+      const path = '/v2/bench/app/manifests/v1';
+      const digest = await writeBlob(`${file}-8`, mebibytes, 100 + round);
+      const pushed = { file: `${file}-8`, digest, mebibytes };
+      const { alone, beside } = await latencies(setting, one, { ...request, path }, pushed);
+      if (round === 0) continue;
+      note(one, 'p99 of a manifest beside eight pushes', beside, { unit: 'ms', less: true });
+      note(one, 'p99 of a manifest beside eight pushes, to alone', beside / alone, {
+        ...{ unit: 'times', less: true },
+      });
     }
   }
 

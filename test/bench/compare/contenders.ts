@@ -88,6 +88,15 @@ async function familyOf(pid: number): Promise<number[]> {
   return family;
 }
 
+/** The file of the one user, with a hash of the cost that htpasswd takes by itself. */
+async function writeUsers({ launcher }: Setting, dir: string): Promise<string> {
+  const file = join(dir, 'htpasswd');
+  await mustRun(launcher, ['htpasswd', '-B', '-c', '-i', '-C', '5', file, 'bench'], {
+    input: password,
+  });
+  return file;
+}
+
 /** A registry of ours. @param how `tcp`: its processes are linked by TCP, and the core sends the bytes */
 export async function startOurs(
   setting: Setting,
@@ -100,10 +109,7 @@ export async function startOurs(
   const dir = join(setting.dir, name.replaceAll(/\W+/g, '-'));
   const root = join(dir, 'registry');
   await mkdir(root, { recursive: true });
-  const htpasswd = join(dir, 'htpasswd');
-  await mustRun(setting.launcher, ['user', 'add', '--file', htpasswd, 'bench'], {
-    input: password,
-  });
+  const htpasswd = await writeUsers(setting, dir);
   const port = await freePort();
   const [core, auth] = [await freePort(), await freePort()];
   const links = {
@@ -147,17 +153,13 @@ export async function startDistribution(
   const root = join(dir, 'registry');
   await mkdir(root, { recursive: true });
   const port = await freePort();
-  const file = join(dir, 'htpasswd');
-  if (htpasswd) {
-    const add = ['htpasswd', '-B', '-c', '-i', '-C', '5', file, 'bench'];
-    await mustRun(setting.launcher, add, { input: password });
-  }
+  const path = htpasswd ? await writeUsers(setting, dir) : undefined;
   const config = join(dir, 'config.yml');
   await writeFile(
     config,
     stringify({
       ...commonSections(setting, { root, port }),
-      ...(htpasswd ? { auth: { htpasswd: { realm: 'bench', path: file } } } : {}),
+      ...(path === undefined ? {} : { auth: { htpasswd: { realm: 'bench', path } } }),
     }),
   );
   const command = [binary, 'serve', config];

@@ -57,40 +57,79 @@ async function measured(
   };
 }
 
-/** POST, PATCH of the whole and PUT, as docker pushes a layer. */
+interface Pushed {
+  file: string;
+  digest: string;
+  mebibytes: number;
+}
+
+/** Opens an upload. @returns its address */
+async function openUpload(setting: Setting, contender: Contender): Promise<URL> {
+  const { url } = contender;
+  const args = ['-X', 'POST', ...headOnly, `${url}/v2/bench/app/blobs/uploads/`];
+  return new URL(locationIn(await curl(setting, contender, args)), url);
+}
+
+const headOnly = ['-D', '-', '-o', '/dev/null'];
+const locationIn = (text: string) => /^location: (\S+)/im.exec(text)?.[1] ?? '';
+/** PATCH of a whole file, as docker does it. */
+const patch = (file: string, to: URL) => {
+  const binary = ['-H', 'Content-Type: application/octet-stream', '-H', 'Expect:'];
+  return ['-X', 'PATCH', ...binary, '-T', file, ...headOnly, to.href];
+};
+
+/** PATCH of the whole and PUT, as docker pushes a layer. */
+async function pushTo(
+  setting: Setting,
+  contender: Contender,
+  to: URL,
+  { file, digest }: Pushed,
+): Promise<void> {
+  const sent = await curl(setting, contender, patch(file, to));
+  const end = new URL(locationIn(sent), contender.url);
+  end.searchParams.set('digest', digest);
+  await curl(setting, contender, ['-X', 'PUT', '-H', 'Content-Length: 0', end.href]);
+}
+
+/** A push of one blob, or of the same one several times at once. */
 export async function push(
   setting: Setting,
   contender: Contender,
-  { file, digest, mebibytes }: { file: string; digest: string; mebibytes: number },
+  pushed: Pushed,
+  { atOnce = 1 } = {},
 ): Promise<Cost> {
   await clearBlobs(contender);
-  const { url } = contender;
-  const headers = (text: string) => /^location: (\S+)/im.exec(text)?.[1] ?? '';
-  const absolute = (location: string) => new URL(location, url);
-  const head = ['-D', '-', '-o', '/dev/null'];
-  const opened = await curl(setting, contender, [
-    '-X',
-    'POST',
-    ...head,
-    `${url}/v2/bench/app/blobs/uploads/`,
-  ]);
-  const cost = await measured(contender, mebibytes, async () => {
-    const binary = ['-H', 'Content-Type: application/octet-stream', '-H', 'Expect:'];
-    const to = absolute(headers(opened)).href;
-    const sent = await curl(setting, contender, [
-      '-X',
-      'PATCH',
-      ...binary,
-      '-T',
-      file,
-      ...head,
-      to,
-    ]);
-    const end = absolute(headers(sent));
-    end.searchParams.set('digest', digest);
-    await curl(setting, contender, ['-X', 'PUT', '-H', 'Content-Length: 0', end.href]);
-  });
+  const uploads = await Promise.all(
+    Array.from({ length: atOnce }, () => openUpload(setting, contender)),
+  );
+  const mebibytes = pushed.mebibytes * atOnce;
+  const cost = await measured(contender, mebibytes, () =>
+    Promise.all(uploads.map((to) => pushTo(setting, contender, to, pushed))),
+  );
   return { ...cost, processor: (cost.processor * 1024) / mebibytes };
+}
+
+/** The p99 of GET over 8 connections, in ms, alone and beside eight pushes that go on meanwhile. */
+export async function latencies(
+  setting: Setting,
+  contender: Contender,
+  request: Repeated,
+  pushed: Pushed,
+): Promise<{ alone: number; beside: number }> {
+  const p99 = async () => {
+    const { text } = await wrk(setting, contender, request, ['-c', '8', '--latency']);
+    const [, value = 'NaN', unit = 'ms'] = /99%\s+([\d.]+)(us|ms|s)/.exec(text) ?? [];
+    return Number(value) * { us: 0.001, ms: 1, s: 1000 }[unit as 'us' | 'ms' | 's'];
+  };
+  const alone = await p99();
+  let isOver = false;
+  const pushes = Array.from({ length: 8 }, async () => {
+    while (!isOver) await pushTo(setting, contender, await openUpload(setting, contender), pushed);
+  });
+  const beside = await p99();
+  isOver = true;
+  await Promise.all(pushes);
+  return { alone, beside };
 }
 
 /** GET of a blob. @param path below the server's address */
@@ -112,20 +151,31 @@ export interface Repeated {
   seconds: number;
 }
 
-/** GET over 64 connections, by wrk. */
-export async function repeatGet(
+/** @returns what wrk printed */
+async function wrk(
   setting: Setting,
   contender: Contender,
   { path, authorization, seconds }: Repeated,
-): Promise<Cost> {
+  options: readonly string[],
+): Promise<{ text: string }> {
   const script = join(setting.dir, 'get.lua');
   const lines = ['wrk.headers["Accept"] = "application/vnd.oci.image.manifest.v1+json"'];
   if (authorization !== undefined) lines.push(`wrk.headers["Authorization"] = "${authorization}"`);
   await writeFile(script, `${lines.join('\n')}\n`);
-  const args = ['-t', '1', '-c', '64', '-d', `${seconds}s`, '-s', script, contender.url + path];
+  const args = ['-t', '1', '-d', `${seconds}s`, ...options, '-s', script, contender.url + path];
+  const text = await mustRun('taskset', ['-c', clientCpu, 'wrk', ...args]);
+  if (/Non-2xx/.test(text)) throw new Error(`${contender.name}: ${text}`);
+  return { text };
+}
+
+/** GET over 64 connections, by wrk. */
+export async function repeatGet(
+  setting: Setting,
+  contender: Contender,
+  request: Repeated,
+): Promise<Cost> {
   return await repeated(contender, async () => {
-    const text = await mustRun('taskset', ['-c', clientCpu, 'wrk', ...args]);
-    if (/Non-2xx/.test(text)) throw new Error(`${contender.name}: ${text}`);
+    const { text } = await wrk(setting, contender, request, ['-c', '64']);
     return Number(/(\d+) requests in/.exec(text)?.[1] ?? 0);
   });
 }
