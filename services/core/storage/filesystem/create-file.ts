@@ -14,7 +14,7 @@ export const creating = appending | constants.O_CREAT | constants.O_EXCL;
 export async function createFile(
   path: string,
   flags: number | 'wx',
-  { modes, tree }: { modes: Modes; tree: string },
+  { modes, tree }: { modes: Modes; tree: string | undefined },
 ): Promise<FileHandle> {
   for (let attempt = 1; ; attempt += 1) {
     try {

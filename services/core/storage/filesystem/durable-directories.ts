@@ -11,16 +11,16 @@ import { syncFolder } from '#libs/files/sync-folder.ts';
  */
 export class DurableDirectories {
   readonly #root: string;
-  readonly #tree: string;
+  readonly #tree: string | undefined;
   readonly #mode: number;
   readonly #made = new LRUCache<string, Promise<void>>({ max: 20_000 });
 
   /**
    * @param root a directory that exists; nothing above it is touched
-   * @param tree one below it that exists, and is never made
+   * @param tree one below it that exists, and is never made; undefined for none
    * @param mode permissions of the directories that are made
    */
-  constructor(root: string, tree: string, mode: number) {
+  constructor(root: string, tree: string | undefined, mode: number) {
     this.#root = root;
     this.#tree = tree;
     this.#mode = mode;
@@ -51,7 +51,7 @@ export class DurableDirectories {
   async #make(path: string): Promise<void> {
     const parent = dirname(path);
     await this.ensure(parent);
-    const isToBeThere = path === this.#tree || this.#tree.startsWith(`${path}/`);
+    const isToBeThere = path === this.#tree || this.#tree?.startsWith(`${path}/`) === true;
     try {
       if (!isToBeThere) await mkdir(path, this.#mode);
     } catch (error) {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type BigIntStats, constants, type Stats } from 'node:fs';
+import { type BigIntStats, constants, existsSync, type Stats } from 'node:fs';
 import { link, open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -50,8 +50,11 @@ export async function createFilesystemDriver(
 class FilesystemDriver implements StorageDriver {
   readonly name = 'filesystem';
   readonly #root: string;
-  /** What must be there, and is never made again: without its filesystem all would be written beside it. */
-  readonly #tree: string;
+  /**
+   * What must be there, and is never made again: without its filesystem all would be written beside it. Undefined where
+   * there was no room for it at the start.
+   */
+  readonly #tree: string | undefined;
   readonly #modes: Modes;
   readonly #readOnly: boolean;
   readonly #directories: DurableDirectories;
@@ -59,7 +62,8 @@ class FilesystemDriver implements StorageDriver {
 
   constructor(root: string, modes: Modes, readOnly: boolean) {
     this.#root = resolve(root);
-    this.#tree = join(this.#root, treeFolder);
+    const tree = join(this.#root, treeFolder);
+    this.#tree = existsSync(tree) ? tree : undefined;
     this.#modes = modes;
     this.#readOnly = readOnly;
     this.#directories = new DurableDirectories(this.#root, this.#tree, modes.folder);
