@@ -67,7 +67,7 @@ export function judgeUnknown({ parents, key, known, isOpen, value }: UnknownPlac
   const meant = nearestWord(key, known);
   const [top = meant ?? ''] = parents;
   // Known by that very word, elsewhere.
-  const exact = meant?.toLowerCase() === name ? undefined : places.get(name);
+  const exact = isOpen === true || meant?.toLowerCase() === name ? undefined : places.get(name);
   if (exact !== undefined) return { kind: 'misplaced', place: exact };
   if (meant !== undefined && isGuard(top)) return { kind: 'misspelt', meant, guards: true };
   if (isOpen === true) return { kind: 'extension' };

@@ -281,7 +281,7 @@ describe('a key that was meant for portcullis and is not known stops the start',
       settingsOf('redis: { addr: x, pasword: y, tsl: {}, pool: {} }'),
       /redis\.pasword: unknown key; did you mean password\?\n.*redis\.tsl: unknown key; did you mean tls\?/,
     );
-    const { redis } = await settingsOf('redis: { addr: x, pool: {}, poolsize: 3 }');
+    const { redis } = await settingsOf('redis: { addr: x, pool: {}, poolsize: 3, readonly: true }');
     assert.equal(redis?.addresses[0].host, 'x');
   });
 

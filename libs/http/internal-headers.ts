@@ -15,8 +15,8 @@ export const internalHeaders = {
   tree: 'x-portcullis-tree',
   /** In an answer: the file whose bytes are its body; see `file-offer.ts`. */
   file: 'x-portcullis-file',
-  /** In an answer: the files that it was made of, by which it may be known to be true yet; see `answer-files.ts`. */
-  answerFiles: 'x-portcullis-answer-files',
+  /** In an answer: the files that it was made of, by which it may be known to be true yet; see `file-validators.ts`. */
+  validators: 'x-portcullis-validators',
   /** In an informational response: what to do with the body of the request; see `delegated-body.ts`. */
   order: 'x-portcullis-order',
   /** Bytes of the body that the sender holds back until it is told what to do with it; absent where it does not know. */

@@ -16,7 +16,7 @@ import { servePrivately } from '#libs/process/private-server.ts';
 import { type ProcessContext, type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { connectRedis } from '#libs/redis/connection.ts';
 import { measureRedis } from '#libs/redis/measure-redis.ts';
-import type { SharedTree } from './api/shared-tree.ts';
+import type { VisibleTree } from './api/visible-tree.ts';
 import { createCoreApp } from './app.ts';
 import { createPullFilter } from './auth-client.ts';
 import { createCoreBudgets } from './budgets.ts';
@@ -117,7 +117,7 @@ async function startCore({
     budgets,
     maxDescriptors: settings.core.limits.descriptors,
     secret: internal.secret,
-    tree: await sharedTreeOf(driver, settings.health),
+    tree: await visibleTreeOf(driver, settings.health),
     pullFilter: authUpstream === undefined ? undefined : createPullFilter(authUpstream.client),
   });
   const server = await servePrivately(app.callback(), {
@@ -153,18 +153,18 @@ async function startCore({
 }
 
 /** The storage tree as gateways see it; undefined where this machine has none. */
-async function sharedTreeOf(
+async function visibleTreeOf(
   driver: StorageDriver,
   { files, http, tcp }: Settings['health'],
-): Promise<SharedTree | undefined> {
+): Promise<VisibleTree | undefined> {
   const folder = driver.localPath?.(paths.root);
   const name = folder === undefined ? undefined : await treeIdentity(folder);
   if (name === undefined) return undefined;
   // Whoever takes the registry out of service by a check means all that it answers. A filesystem of several machines may
   // tell this one late of what another has changed.
   const isStopped = files.length + http.length + tcp.length > 0;
-  const decides = !isStopped && (await driver.belongsToThisMachine?.()) === true;
-  return { name, decides };
+  const validates = !isStopped && (await driver.belongsToThisMachine?.()) === true;
+  return { name, validates };
 }
 
 /** Starts something when its time has come, unless it was closed before. */

@@ -21,7 +21,7 @@ import type { Authenticator, GatewayContext, GatewayState } from './authenticate
 import type { GatewayBudgets } from './budgets.ts';
 import type { TrustedProxies } from './client-address.ts';
 import type { ClientConnections } from './client-connections.ts';
-import type { OfferedFiles } from './files/offered-files.ts';
+import type { TreeFiles } from './files/tree-files.ts';
 import type { GiveUp } from './give-up.ts';
 import { type KeptAnswers, sendKept } from './kept-answers.ts';
 import type { UpstreamProxy } from './proxy.ts';
@@ -46,13 +46,13 @@ export interface GatewayOptions {
   upstreams: { core: Upstream; auth: Upstream | undefined };
   giveUp: GiveUp;
   /** The storage tree of the cores; undefined where we cannot see it. */
-  tree: VisibleTree | undefined;
+  tree: StorageAccess | undefined;
 }
 
 /** What a gateway makes of seeing the storage tree of its cores. */
-export interface VisibleTree {
+export interface StorageAccess {
   /** What they may offer instead of the bytes of a blob. */
-  files: OfferedFiles;
+  files: TreeFiles;
   /** What they have answered, while the files that decide it are as they were. */
   answers: KeptAnswers;
 }

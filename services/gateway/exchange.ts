@@ -10,7 +10,7 @@ import type { Instance } from '#libs/internal/instance.ts';
 import type { Upstream } from '#libs/internal/open-upstream.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
-import type { OfferedFiles } from './files/offered-files.ts';
+import type { TreeFiles } from './files/tree-files.ts';
 import { holdBody } from './hold-body.ts';
 import { addPrefix, headersToRelay } from './relayed-headers.ts';
 import { type SentBody, sendBody } from './send-body.ts';
@@ -26,7 +26,7 @@ export interface ExchangeOptions {
    * What the instance may offer instead of the answer's body, or want written instead of the request's; undefined: it is to
    * send and to take the bytes.
    */
-  files: OfferedFiles | undefined;
+  files: TreeFiles | undefined;
   /** Whether the instance may want the body written. */
   mayHoldBody: boolean;
   /** Called with the upstream's status before the headers go out. */
@@ -44,7 +44,7 @@ export type Failure =
   /** The instance has said itself that it takes nothing any more. */
   | { kind: 'stopping'; cause: Error }
   /** The instance named a file that cannot be used here: it is gone, another one, or not ours. Nothing else became of it. */
-  | { kind: 'no such file'; cause: Error }
+  | { kind: 'unusable file'; cause: Error }
   /** The answer cannot be given to this client, whichever instance is asked. */
   | { kind: 'not served'; cause: RegistryError | ClientGoneError };
 
@@ -77,7 +77,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
   const exchanges = new WeakMap<IncomingMessage, Exchange>();
   const buffers = new PieceBuffers(batchSizes);
   /** Instances that take bodies only, until when; some may be of an earlier version. */
-  const takeBodies = new WeakMap<Instance, number>();
+  const bodiesOnly = new WeakMap<Instance, number>();
 
   proxy.on('proxyReq', (outgoing: ClientRequest, request, response) => {
     const exchange = exchanges.get(request);
@@ -164,18 +164,18 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     } catch (error) {
       const isOurs = error instanceof RegistryError || error instanceof ClientGoneError;
       if (isOurs) fail({ kind: 'not served', cause: error });
-      else fail({ kind: 'no such file', cause: error as Error });
+      else fail({ kind: 'unusable file', cause: error as Error });
     }
   }
 
-  function takesFiles(instance: Instance): boolean {
-    return performance.now() >= (takeBodies.get(instance) ?? 0);
+  function mayHold(instance: Instance): boolean {
+    return performance.now() >= (bodiesOnly.get(instance) ?? 0);
   }
 
   /** The instance does not know what we expect, and has taken nothing. */
   function sendInstead({ fail, instance, outgoing }: Exchange): void {
-    takeBodies.set(instance, performance.now() + askAgainAfter);
-    fail({ kind: 'no such file', cause: new Error('it takes bodies only') });
+    bodiesOnly.set(instance, performance.now() + askAgainAfter);
+    fail({ kind: 'unusable file', cause: new Error('it takes bodies only') });
     outgoing?.destroy();
   }
 
@@ -191,7 +191,9 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
             ...options,
             sent: false,
             isBodyHeld:
-              options.mayHoldBody && takesFiles(instance) && files?.nameFor(instance) !== undefined,
+              options.mayHoldBody &&
+              mayHold(instance) &&
+              files?.nameFor(instance, 'write') !== undefined,
             fail(failure) {
               ctx.res.off('close', over);
               exchange.stopWatching?.();
@@ -209,7 +211,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
                   buffers,
                   openToWrite: files.openToWrite,
                   onSending,
-                  onUnwritable: (cause) => exchange.fail({ kind: 'no such file', cause }),
+                  onUnwritable: (cause) => exchange.fail({ kind: 'unusable file', cause }),
                 });
           const { target, agent } = instance;
           const how = { target: target as never, agent, buffer: exchange.body.stream };
@@ -237,7 +239,7 @@ function beRefused({ ctx, fail, outgoing }: Exchange): void {
 function addHeaders(exchange: Exchange, outgoing: ClientRequest): void {
   const { attempt, files, instance } = exchange;
   outgoing.setHeader(internalHeaders.attempt, attempt);
-  const tree = files?.nameFor(instance);
+  const tree = files?.nameFor(instance, exchange.isBodyHeld ? 'write' : 'read');
   if (tree !== undefined) outgoing.setHeader(internalHeaders.tree, tree);
   exchange.body?.describe(outgoing);
   sign(exchange, outgoing);

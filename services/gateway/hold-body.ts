@@ -44,8 +44,12 @@ export function holdBody(request: IncomingMessage, options: HoldOptions): SentBo
       writer?.stop();
     } else if (!isOrdered) {
       isOrdered = true;
-      if (order.kind === 'send') sender = pipeBody(request, outgoing, buffers);
-      else void write(order.file, outgoing);
+      if (order.kind === 'send') {
+        // What breaks off must not go on as if it were whole.
+        request.once('aborted', () => outgoing.destroy());
+        if (request.aborted) outgoing.destroy();
+        else sender = pipeBody(request, outgoing, buffers);
+      } else void write(order.file, outgoing);
     }
   }
 

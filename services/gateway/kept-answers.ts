@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import type { RouteId } from '#libs/api/routes.ts';
 import { isSameState, stateOf } from '#libs/files/file-state.ts';
-import { type AnswerFile, answerFilesIn } from '#libs/http/answer-files.ts';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { type FileOffer, fileOfferIn } from '#libs/http/file-offer.ts';
+import { type FileValidator, fileValidatorsIn } from '#libs/http/file-validators.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
-import type { FileAnswer, OfferedFiles } from './files/offered-files.ts';
+import type { FileAnswer, TreeFiles } from './files/tree-files.ts';
 import { type Header, headersToRelay } from './relayed-headers.ts';
 
 /** What a core answered with 200, for as long as it is true. */
@@ -58,7 +58,7 @@ const conditions = ['if-match', 'if-none-match', 'if-range', 'range'] as const;
 
 interface Entry extends KeptAnswer {
   method: string;
-  files: readonly AnswerFile[];
+  files: readonly FileValidator[];
 }
 
 /** @param folder of the tree, absolute */
@@ -71,7 +71,7 @@ export function createKeptAnswers(folder: string): KeptAnswers {
   let pausedUntil = 0;
 
   /** Synchronous: a look at a file that was looked at lately takes some microseconds, a thread's answer many times that. */
-  function isTrue({ files }: Entry): boolean {
+  function isValid({ files }: Entry): boolean {
     const started = performance.now();
     if (started < pausedUntil) return false;
     const unchanged = files.every(({ path, state }) => isUnchanged(join(folder, path), state));
@@ -83,20 +83,21 @@ export function createKeptAnswers(folder: string): KeptAnswers {
   function find(key: string, method: string): KeptAnswer | undefined {
     const entry = entries.get(key);
     if (entry === undefined || (method === 'GET' && entry.method !== 'GET')) return undefined;
-    if (isTrue(entry)) return entry;
+    if (isValid(entry)) return entry;
     entries.delete(key);
     return undefined;
   }
 
   function keep(key: string, method: string, answer: IncomingMessage): void {
-    const files = answerFilesIn(answer.headers);
+    const files = fileValidatorsIn(answer.headers);
     if (files === undefined || answer.statusCode !== 200) return;
     const offer = fileOfferIn(answer.headers);
-    const entry = { method, files, headers: headersToRelay(answer), body: undefined, offer };
+    // Each time it is given has its own.
+    const headers = headersToRelay(answer).filter(([name]) => name.toLowerCase() !== 'date');
+    const entry = { method, files, headers, body: undefined, offer };
     if (offer !== undefined) {
-      const headers = entry.headers.filter(([name]) => name.toLowerCase() !== 'content-length');
-      headers.push(['Content-Length', offer.size]);
-      entries.set(key, { ...entry, headers });
+      const others = headers.filter(([name]) => name.toLowerCase() !== 'content-length');
+      entries.set(key, { ...entry, headers: [...others, ['Content-Length', offer.size]] });
     } else if (method === 'HEAD') {
       entries.set(key, entry);
     } else if (Number(answer.headers['content-length']) <= largestBody) {
@@ -125,7 +126,7 @@ export function createKeptAnswers(folder: string): KeptAnswers {
 export async function sendKept(
   ctx: GatewayContext,
   { headers, body, offer }: KeptAnswer,
-  files: OfferedFiles,
+  files: TreeFiles,
 ): Promise<boolean> {
   const { res } = ctx;
   const begin = () => {
@@ -147,7 +148,7 @@ export async function sendKept(
 async function openFile(
   ctx: GatewayContext,
   offer: FileOffer,
-  files: OfferedFiles,
+  files: TreeFiles,
 ): Promise<FileAnswer | undefined> {
   try {
     return await files.open(offer, ctx);
@@ -157,7 +158,7 @@ async function openFile(
   }
 }
 
-function isUnchanged(path: string, state: AnswerFile['state']): boolean {
+function isUnchanged(path: string, state: FileValidator['state']): boolean {
   try {
     const found = statSync(path, { bigint: true, throwIfNoEntry: false });
     return found !== undefined && isSameState(stateOf(found), state);

@@ -19,13 +19,13 @@ import { assertNoLinkOfOthers } from '#libs/process/controlling-user.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
 import { type ProcessContext, type RunningProcess, runProcess } from '#libs/process/run-process.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
-import { createGatewayApp, type VisibleTree } from './app.ts';
+import { createGatewayApp, type StorageAccess } from './app.ts';
 import { type Authenticator, createAuthenticator } from './authenticate.ts';
 import { createGatewayBudgets } from './budgets.ts';
 import { createTrustedProxies } from './client-address.ts';
 import { createClientConnections } from './client-connections.ts';
-import { createOfferedFiles } from './files/offered-files.ts';
 import { createSharedTree } from './files/shared-tree.ts';
+import { createTreeFiles } from './files/tree-files.ts';
 import { createGiveUp } from './give-up.ts';
 import { createKeptAnswers } from './kept-answers.ts';
 import { nameAttempts } from './name-attempts.ts';
@@ -86,7 +86,7 @@ async function startGateway({
     connections,
     upstreams: { core: coreUpstream, auth: authUpstream },
     giveUp: createGiveUp(redis),
-    tree: visibleTreeOf(settings, budgets.downloads, log),
+    tree: storageAccessOf(settings, budgets.downloads, log),
   });
   const handle = app.callback();
   const tlsOptions = http.tls === undefined ? undefined : await loadCertificate(http.tls, log);
@@ -122,15 +122,15 @@ async function startGateway({
 }
 
 /** The storage tree, if we are to look at it. */
-function visibleTreeOf(
+function storageAccessOf(
   { gateway: { offload }, storage }: Settings,
   downloads: Budget,
   log: Logger,
-): VisibleTree | undefined {
+): StorageAccess | undefined {
   if (offload === 'off' || storage.driver !== 'filesystem') return undefined;
   const folder = join(storage.root, treeFolder);
   const tree = createSharedTree(folder, offload, log);
-  return { files: createOfferedFiles(tree, downloads), answers: createKeptAnswers(folder) };
+  return { files: createTreeFiles(tree, downloads), answers: createKeptAnswers(folder) };
 }
 
 function authenticatorFor(

@@ -10,7 +10,7 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import { letAllArrive } from '#libs/process/let-all-arrive.ts';
 import type { GatewayContext } from './authenticate.ts';
 import { createExchanges, type Failure } from './exchange.ts';
-import type { OfferedFiles } from './files/offered-files.ts';
+import type { TreeFiles } from './files/tree-files.ts';
 
 /** Instances that are tried for one request. */
 const maxAttempts = 3;
@@ -29,7 +29,7 @@ export interface ForwardOptions {
   /** The token the upstream is to see; undefined forwards none, null what the client sent. */
   token: string | undefined | null;
   /** What instances may offer instead of the answer's body, or want written; without it they send and take the bytes. */
-  files?: OfferedFiles | undefined;
+  files?: TreeFiles | undefined;
   /** Whether instances may want the body of the request written to a file. */
   mayHoldBody?: boolean;
   /** Called with the upstream's status before the headers go out. */
@@ -88,7 +88,7 @@ export function createProxy({ prefix, idle, nameAttempt }: ProxyOptions): Upstre
         const mayHoldBody = options.mayHoldBody === true;
         const exchange = { ctx, upstream, instance, attempt, mayHoldBody, onStatus, onAnswer };
         let failure = await exchanges.run({ ...exchange, files: options.files });
-        if (failure?.kind === 'no such file' && !ctx.res.closed) {
+        if (failure?.kind === 'unusable file' && !ctx.res.closed) {
           // A collection took it away, or what is there is not ours to read: the core knows what to do.
           ctx.state.log.debug({ err: failure.cause }, 'a file that a core offers cannot be sent');
           failure = await exchanges.run({ ...exchange, files: undefined });

@@ -49,7 +49,7 @@ export async function ensureCertificates(
     ['ca.crt', 'site.crt'].map((name) => readCertificate(at(name))),
   );
   const isSigned = site !== undefined && before !== undefined && site.verify(before.publicKey);
-  if (hasSite && hasKey && !isSigned && site?.issuer !== issuer) {
+  if (hasSite && !isSigned && site?.issuer !== issuer) {
     return { ca: 'kept', site: 'theirs', names: site === undefined ? [] : namesOf(site) };
   }
   if (!hasCaKey && !hasCa) await script('create-ca.sh', [folder]);

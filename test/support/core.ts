@@ -5,7 +5,7 @@ import { trustAnyPeer, trustNoPeer } from '#libs/http/peer-check.ts';
 import { createReadiness } from '#libs/http/readiness.ts';
 import { listen, serverOptions } from '#libs/http/serve.ts';
 import type { PullFilter } from '../../services/core/api/pull-filter.ts';
-import type { SharedTree } from '../../services/core/api/shared-tree.ts';
+import type { VisibleTree } from '../../services/core/api/visible-tree.ts';
 import { createCoreApp } from '../../services/core/app.ts';
 import { type CoreBudgets, createCoreBudgets } from '../../services/core/budgets.ts';
 import { createHealth, type Health } from '../../services/core/health/health.ts';
@@ -44,7 +44,7 @@ export interface CoreSetup {
   maxDescriptors?: number;
   maxOpenUploads?: number;
   /** The storage tree, for gateways that can see it. */
-  tree?: SharedTree;
+  tree?: VisibleTree;
   /** Whether requests come from processes of ours; they do without it. */
   trusted?: boolean;
 }

@@ -12,8 +12,8 @@ import { createAuthenticator } from '../../services/gateway/authenticate.ts';
 import { createGatewayBudgets, type GatewayBudgets } from '../../services/gateway/budgets.ts';
 import { createTrustedProxies } from '../../services/gateway/client-address.ts';
 import { createClientConnections } from '../../services/gateway/client-connections.ts';
-import { createOfferedFiles } from '../../services/gateway/files/offered-files.ts';
 import { createSharedTree } from '../../services/gateway/files/shared-tree.ts';
+import { createTreeFiles } from '../../services/gateway/files/tree-files.ts';
 import { createGiveUp, type GiveUp } from '../../services/gateway/give-up.ts';
 import { createKeptAnswers } from '../../services/gateway/kept-answers.ts';
 import { nameAttempts } from '../../services/gateway/name-attempts.ts';
@@ -102,7 +102,7 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<Gateway> {
   const tree = setup.tree === undefined ? undefined : createSharedTree(setup.tree, 'auto', log);
   if (setup.tree !== undefined && (await treeIdentity(setup.tree)) !== undefined) {
     const near = { target: { socketPath: '/core.sock' } } as unknown as Instance;
-    await waitFor('the tree to be known', () => tree?.nameFor(near) !== undefined);
+    await waitFor('the tree to be known', () => tree?.nameFor(near, 'read') !== undefined);
   }
   const app = createGatewayApp({
     log,
@@ -122,7 +122,7 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<Gateway> {
       setup.tree === undefined || tree === undefined
         ? undefined
         : {
-            files: createOfferedFiles(tree, budgets.downloads),
+            files: createTreeFiles(tree, budgets.downloads),
             answers: createKeptAnswers(setup.tree),
           },
   });

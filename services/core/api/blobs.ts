@@ -16,7 +16,7 @@ import { describeContent, isNotModified, rangeApplies, writeCondition } from './
 import { assertDeleteEnabled } from './deletion.ts';
 import type { CoreContext, Handler } from './handler.ts';
 import { parseRanges } from './range.ts';
-import { followFiles, nameFiles, type SharedTree, seesTree } from './shared-tree.ts';
+import { nameValidators, seesTree, type VisibleTree, validatorsFor } from './visible-tree.ts';
 
 /** What a digest names never changes, so it may be kept for ever. */
 const cacheControl = 'max-age=31536000';
@@ -29,10 +29,10 @@ const octets = 'application/octet-stream';
 export function getBlob(
   { blobs }: Registry,
   budgets: Pick<CoreBudgets, 'downloads'>,
-  tree?: SharedTree,
+  tree?: VisibleTree,
 ): Handler {
   return async (ctx, { name, digest }) => {
-    const files = followFiles(ctx, tree);
+    const files = validatorsFor(ctx, tree);
     const blob = await blobs.get(name, digest, files);
     const { size } = blob;
     describeContent(ctx, digest);
@@ -43,7 +43,7 @@ export function getBlob(
       ctx.status = 200;
       ctx.type = octets;
       ctx.length = size;
-      nameFiles(ctx, files);
+      nameValidators(ctx, files);
       return;
     }
     const ranges = rangeApplies(ctx, digest) ? parseRanges(ctx.get('Range'), size) : undefined;
@@ -61,7 +61,7 @@ export function getBlob(
       ctx.type = octets;
       const offer = { path, size, ranges: ranges ?? [] };
       ctx.set(internalHeaders.file, formatFileOffer(offer));
-      if (ranges === undefined) nameFiles(ctx, files);
+      if (ranges === undefined) nameValidators(ctx, files);
       ctx.body = '';
       return;
     }

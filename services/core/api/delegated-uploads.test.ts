@@ -43,7 +43,7 @@ describe('a body that a gateway holds', () => {
   const start = async (more: Partial<CoreSetup> = {}) => {
     folder = await createTemporaryFolder();
     driver = await createFilesystemDriver(folder.path);
-    core = await startCore({ driver, tree: { name, decides: false }, ...more });
+    core = await startCore({ driver, tree: { name, validates: false }, ...more });
   };
   beforeEach(() => start());
   afterEach(async () => {

@@ -9,7 +9,6 @@ import type { Handler } from './handler.ts';
 import { deleteManifest, getManifest, putManifest } from './manifests.ts';
 import type { PullFilter } from './pull-filter.ts';
 import { listReferrers } from './referrers.ts';
-import type { SharedTree } from './shared-tree.ts';
 import { listTags } from './tags.ts';
 import {
   appendUpload,
@@ -18,6 +17,7 @@ import {
   startUpload,
   uploadStatus,
 } from './uploads.ts';
+import type { VisibleTree } from './visible-tree.ts';
 
 export interface HandlerOptions {
   registry: Registry;
@@ -29,7 +29,7 @@ export interface HandlerOptions {
   /** Descriptors a manifest may have. */
   maxDescriptors: number;
   /** Undefined where gateways cannot see it. */
-  tree?: SharedTree | undefined;
+  tree?: VisibleTree | undefined;
   /** What all cores share, for what only they can read; undefined: this core alone reads it. */
   secret?: string | undefined;
 }

@@ -12,7 +12,7 @@ import { pathInTree } from '../registry/paths.ts';
 import type { DelegateWrite } from '../registry/uploads/partial-upload.ts';
 import { cutShort } from '../registry/uploads/take-chunk.ts';
 import type { CoreContext } from './handler.ts';
-import { type SharedTree, seesTree } from './shared-tree.ts';
+import { seesTree, type VisibleTree } from './visible-tree.ts';
 
 /** Milliseconds for a gateway to report that was told to stop. */
 const stopsWithin = 2000;
@@ -33,9 +33,12 @@ export function askForBody(ctx: CoreContext): void {
  */
 export function delegateTo(
   ctx: CoreContext,
-  tree: SharedTree | undefined,
+  tree: VisibleTree | undefined,
 ): DelegateWrite | undefined {
-  if (!seesTree(ctx, tree)) return undefined;
+  // One that was only told that it sees the same files may see them under other numbers, by which no file is named here.
+  if (tree === undefined || !seesTree(ctx, tree) || ctx.get(internalHeaders.tree) !== tree.name) {
+    return undefined;
+  }
   return async ({ path, identity, algorithm }, signal) => {
     const whenReported = readReport(ctx, signal);
     giveOrder(ctx, { kind: 'write', file: { path: pathInTree(path), identity, algorithm } });
@@ -60,6 +63,9 @@ async function readReport(ctx: CoreContext, signal: AbortSignal) {
   };
   req.on('data', onData).once('end', ended.resolve).once('close', lost).on('error', lost);
   signal.addEventListener('abort', stop, { once: true });
+  // What happened while the file was prepared says nothing more.
+  if (req.destroyed || req.socket.destroyed) lost();
+  else if (signal.aborted) stop();
   try {
     await ended.promise;
   } finally {

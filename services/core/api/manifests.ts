@@ -10,7 +10,7 @@ import { describeContent, isNotModified, writeCondition } from './conditions.ts'
 import { assertDeleteEnabled } from './deletion.ts';
 import type { Handler } from './handler.ts';
 import { negotiate } from './negotiate.ts';
-import { followFiles, nameFiles, type SharedTree } from './shared-tree.ts';
+import { nameValidators, type VisibleTree, validatorsFor } from './visible-tree.ts';
 import { warn } from './warnings.ts';
 
 /**
@@ -20,7 +20,7 @@ import { warn } from './warnings.ts';
 export function getManifest(
   { manifests }: Registry,
   budgets: Pick<CoreBudgets, 'downloads'>,
-  tree?: SharedTree,
+  tree?: VisibleTree,
 ): Handler {
   return async (ctx, { name, reference }) => {
     // Held whole until the client has it: large ones take of the memory for what is on its way to clients.
@@ -31,7 +31,7 @@ export function getManifest(
       const lease = await budgets.downloads.take(partiesOf(client, subject), size, { signal });
       disposeWithAnswer(ctx.res, lease);
     };
-    const files = followFiles(ctx, tree);
+    const files = validatorsFor(ctx, tree);
     const options = { beforeRead: takeMemory, files };
     const stored = await negotiate(ctx, manifests, name, reference, options);
     const { digest, mediaType, bytes } = stored;
@@ -39,7 +39,7 @@ export function getManifest(
     if (isNotModified(ctx, digest)) return;
     ctx.set('Content-Type', mediaType);
     ctx.body = bytes;
-    nameFiles(ctx, files);
+    nameValidators(ctx, files);
   };
 }
 

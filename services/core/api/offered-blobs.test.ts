@@ -16,7 +16,7 @@ describe('a blob is offered as a file', () => {
   const start = async (trusted: boolean) => {
     core = await startCore({
       driver: createMemoryDriver(),
-      tree: { name: tree, decides: false },
+      tree: { name: tree, validates: false },
       trusted,
     });
     await pushBlob(core, 'team/app', layer);

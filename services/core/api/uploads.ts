@@ -20,14 +20,14 @@ import { cutShort, type UploadChunk } from '../registry/uploads/take-chunk.ts';
 import type { CoreContext, Handler } from './handler.ts';
 import { askForBody, delegateTo, isBodyHeld } from './held-body.ts';
 import { parseChunkRange } from './range.ts';
-import type { SharedTree } from './shared-tree.ts';
+import type { VisibleTree } from './visible-tree.ts';
 
 /**
  * POST: opens a session, or with `mount` takes the blob from another repository, or with `digest`
  * takes the whole blob from the body (distribution-spec, "Pushing blobs"). A mount that cannot be is
  * no error: the client gets a session and uploads.
  */
-export function startUpload(registry: Registry, tree?: SharedTree): Handler {
+export function startUpload(registry: Registry, tree?: VisibleTree): Handler {
   const { uploads } = registry;
   return async (ctx, { name }) => {
     const query = queryOf(ctx);
@@ -80,7 +80,7 @@ export function uploadStatus({ uploads }: Registry): Handler {
 }
 
 /** PATCH: the next bytes of a session. */
-export function appendUpload({ uploads }: Registry, tree?: SharedTree): Handler {
+export function appendUpload({ uploads }: Registry, tree?: VisibleTree): Handler {
   return async (ctx, { name, session }) => {
     const key = keyOf(ctx, name, session);
     const offset = await withTrueRange(ctx, key, () =>
@@ -95,7 +95,7 @@ export function appendUpload({ uploads }: Registry, tree?: SharedTree): Handler 
  * PUT: the end of a session, with the last bytes or none, and the digest of the whole. Asked again, as by a
  * client whose answer was lost, it is 201 again as long as the repository has the blob.
  */
-export function completeUpload({ blobs, uploads }: Registry, tree?: SharedTree): Handler {
+export function completeUpload({ blobs, uploads }: Registry, tree?: VisibleTree): Handler {
   return async (ctx, { name, session }) => {
     const key = keyOf(ctx, name, session);
     const digest = queryOf(ctx).get('digest');
@@ -162,7 +162,7 @@ function queryOf(ctx: CoreContext): URLSearchParams {
   return new URLSearchParams(ctx.querystring.replaceAll('?', '&'));
 }
 
-function readChunk(ctx: CoreContext, tree: SharedTree | undefined): UploadChunk {
+function readChunk(ctx: CoreContext, tree: VisibleTree | undefined): UploadChunk {
   const isHeld = isBodyHeld(ctx);
   const length = ctx.get(isHeld ? internalHeaders.bodyLength : 'Content-Length');
   const announced = length === '' ? undefined : Number(length);

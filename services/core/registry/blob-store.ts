@@ -12,8 +12,8 @@ import {
   type StoragePath,
   type VisibleStep,
 } from '../storage/driver.ts';
+import type { AnswerValidators } from './answer-validators.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import type { FilesRead } from './files-read.ts';
 import { type FindOptions, findBytes, readLinkOrRestore } from './find-stored.ts';
 import type { Trash } from './garbage/trash.ts';
 import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
@@ -48,7 +48,7 @@ export interface BlobStore {
    * @param files told of what decides that
    * @throws RegistryError BLOB_UNKNOWN unless the repository has the blob and its bytes are there
    */
-  get(repository: RepositoryName, digest: Digest, files?: FilesRead): Promise<StoredBlob>;
+  get(repository: RepositoryName, digest: Digest, files?: AnswerValidators): Promise<StoredBlob>;
   /** True if the bytes are there, also if they have to come back from the trash, whichever repositories have them. */
   areBytesThere(digest: Digest): Promise<boolean>;
   /** True if the repository has the blob and its bytes are there. */

@@ -1,7 +1,7 @@
 import type { Digest } from '#libs/oci/digest.ts';
 import { ifPresent, type StorageDriver, type StoragePath } from '../storage/driver.ts';
+import type { AnswerValidators } from './answer-validators.ts';
 import { type Discardable, placeOf, type Restorer, type RestoreTo } from './discardable.ts';
-import type { FilesRead } from './files-read.ts';
 import { maxLooks } from './looks.ts';
 import { paths } from './paths.ts';
 import { readLink } from './small-files.ts';
@@ -11,7 +11,7 @@ export interface FindOptions {
   /** Where it comes back to from there. */
   to?: RestoreTo | undefined;
   /** Told of what is read; what lies in the trash decides nothing for long. */
-  files?: FilesRead | undefined;
+  files?: AnswerValidators | undefined;
 }
 
 /** The digest that an item's link names, also if the link has to come back from the trash. */
@@ -25,7 +25,7 @@ export async function readLinkOrRestore(
   for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
     const target = await readLink(driver, path, files?.saw);
     if (target !== undefined) return target;
-    files?.doNotDecide();
+    files?.discard();
     path = await trash.restore(item, to);
   }
   return undefined;
@@ -42,7 +42,7 @@ export async function findBytes(
   for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
     const info = await ifPresent(driver.stat(path, files?.saw));
     if (info !== undefined) return { path, size: info.size };
-    files?.doNotDecide();
+    files?.discard();
     path = await trash.restore({ kind: 'blob', digest }, to);
   }
   return undefined;

@@ -5,7 +5,7 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import { storedMediaType } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../storage/driver.ts';
-import type { FilesRead } from './files-read.ts';
+import type { AnswerValidators } from './answer-validators.ts';
 import { type FindOptions, findBytes, readLinkOrRestore } from './find-stored.ts';
 import type { Trash } from './garbage/trash.ts';
 import { maxLooks } from './looks.ts';
@@ -24,7 +24,7 @@ export interface ReadOptions extends TurnOptions {
   /** Called with the size in bytes before they are read; what it throws is passed on. */
   beforeRead?: (size: number) => Promise<void>;
   /** Told of what is read. */
-  files?: FilesRead | undefined;
+  files?: AnswerValidators | undefined;
 }
 
 /** Reads manifests by tag and by digest. */
@@ -64,7 +64,7 @@ export function createManifestReader({ driver, trash, tags }: Dependencies): Man
   async function resolve(
     repository: RepositoryName,
     reference: Reference,
-    files: FilesRead | undefined,
+    files: AnswerValidators | undefined,
   ): Promise<Digest> {
     const digest =
       reference.kind === 'digest'

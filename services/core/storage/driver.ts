@@ -70,8 +70,11 @@ export interface VisibleStep {
   confirm?: () => Promise<void>;
 }
 
-/** Told of a file that was looked at, as it was then; without a state where it changed meanwhile. */
-export type SawFile = (path: StoragePath, state: FileState | undefined) => void;
+/**
+ * Told of a file that was looked at, as it was then; without a state where it changed meanwhile.
+ * @param at just before that, in milliseconds since the epoch
+ */
+export type SawFile = (path: StoragePath, state: FileState | undefined, at: number) => void;
 
 /**
  * The storage port. All members reject with {@link StorageError}; none changes its arguments.

@@ -57,7 +57,8 @@ export class BodyFileWriter {
   async run(): Promise<BodyReport> {
     const request = this.#request;
     if (this.#state !== 'reading') return await this.#over.promise;
-    request.on('data', this.#take).once('end', this.#end).once('close', this.#close);
+    request.on('data', this.#take).once('end', this.#end);
+    request.once('aborted', this.#close).once('close', this.#close);
     // One that is gone says nothing more.
     if (request.destroyed || request.closed) this.stop();
     else request.resume();
@@ -90,7 +91,8 @@ export class BodyFileWriter {
 
   readonly #end = (): void => {
     if (this.#state !== 'reading') return;
-    this.#isWhole = this.#request.complete;
+    // Over HTTP/2 one that is broken off is complete as well.
+    this.#isWhole = this.#request.complete && !this.#request.aborted;
     this.#state = 'finishing';
     this.#leave();
     this.#goOn();
@@ -220,7 +222,8 @@ export class BodyFileWriter {
 
   #leave(): void {
     clearInterval(this.#clock);
-    this.#request.off('data', this.#take).off('end', this.#end).off('close', this.#close);
+    this.#request.off('data', this.#take).off('end', this.#end);
+    this.#request.off('aborted', this.#close).off('close', this.#close);
     this.#request.pause();
   }
 

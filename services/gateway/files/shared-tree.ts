@@ -7,10 +7,16 @@ import type { Instance } from '#libs/internal/instance.ts';
 import { anyTree, treeIdentity } from '#libs/internal/tree-identity.ts';
 import type { Logger } from '#libs/log/logger.ts';
 
-/** The storage tree of the cores, where this gateway can read it. */
+/** What a gateway does with files of the tree. */
+export type TreeUse = 'read' | 'write';
+
+/** The storage tree of the cores, where this gateway can see it. */
 export interface SharedTree {
-  /** What to tell a core so that it offers its files; undefined for one that has another tree, as far as we know. */
-  nameFor(instance: Instance): string | undefined;
+  /**
+   * What to tell a core so that it offers its files, or wants them written; undefined for one that has another tree, as far
+   * as we know, and where these files are not ours to use so.
+   */
+  nameFor(instance: Instance, use: TreeUse): string | undefined;
   /**
    * Opens a file that was offered.
    * @throws Error if it is not there any more, is not what was offered, or may not be read
@@ -27,8 +33,12 @@ export interface SharedTree {
 const lookEvery = { absent: 1000, known: 60_000 } as const;
 /** Milliseconds for which nothing is asked for after a file that is not ours to read. */
 const refusedFor = 60_000;
-/** Errors of files that this process may not read. */
-const refusals: ReadonlySet<string> = new Set(['EACCES', 'EPERM']);
+/** Errors of files that this process may not use. */
+const refusals: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS']);
+const told: Readonly<Record<TreeUse, string>> = {
+  read: 'the storage cannot be read from here; the cores send the bytes of blobs',
+  write: 'the storage cannot be written to from here; the cores take the bytes of uploads',
+};
 
 /**
  * @param folder of the tree, absolute; a core that starts beside us may be about to make it
@@ -37,8 +47,8 @@ const refusals: ReadonlySet<string> = new Set(['EACCES', 'EPERM']);
 export function createSharedTree(folder: string, offload: 'auto' | 'on', log: Logger): SharedTree {
   let name = offload === 'on' ? anyTree : undefined;
   let lookedAt = Number.NEGATIVE_INFINITY;
-  let refusedAt = Number.NEGATIVE_INFINITY;
-  let isTold = false;
+  const refusedAt = { read: Number.NEGATIVE_INFINITY, write: Number.NEGATIVE_INFINITY };
+  const isTold = { read: false, write: false };
 
   function look(): void {
     const now = performance.now();
@@ -49,21 +59,18 @@ export function createSharedTree(folder: string, offload: 'auto' | 'on', log: Lo
     });
   }
 
-  function beRefused(error: Error): void {
-    refusedAt = performance.now();
-    if (!isTold)
-      log.warn(
-        { err: error },
-        'the storage cannot be used from here; the cores send and take all bytes',
-      );
-    isTold = true;
+  function beRefused(use: TreeUse, error: Error): void {
+    refusedAt[use] = performance.now();
+    if (!isTold[use]) log.warn({ err: error }, told[use]);
+    isTold[use] = true;
   }
 
   /** What is no file, such as a FIFO, would have the open wait, and a link may lead anywhere. */
   async function openFile(path: string, how: number, check: (found: BigIntStats) => boolean) {
     const flags = how | constants.O_NOFOLLOW | constants.O_NONBLOCK;
     const handle = await open(join(folder, path), flags).catch((error: NodeJS.ErrnoException) => {
-      if (refusals.has(error.code ?? '')) beRefused(error);
+      if (refusals.has(error.code ?? ''))
+        beRefused(how === constants.O_RDONLY ? 'read' : 'write', error);
       throw error;
     });
     try {
@@ -80,10 +87,10 @@ export function createSharedTree(folder: string, offload: 'auto' | 'on', log: Lo
   if (offload === 'auto') look();
 
   return {
-    nameFor({ target }) {
+    nameFor({ target }, use) {
       // Only processes of one kernel mean the same by a device and an inode.
       if (offload === 'auto' && target.socketPath == null) return undefined;
-      if (performance.now() - refusedAt < refusedFor) return undefined;
+      if (performance.now() - refusedAt[use] < refusedFor) return undefined;
       if (offload === 'auto') look();
       return name;
     },

@@ -50,35 +50,32 @@ export async function takeChunk(
   }
   // What a process that was held up finds waiting may have been answered long ago.
   await confirmWanted(requester);
-  await using writer = new RepeatedChunkWriter(
-    partial,
-    begin,
-    assertWantedBy({ requester, releaseAsked }),
-  );
-  let received = 0;
-  let isWhole = false;
   // A stop ends what waits for bytes, however slowly they come.
   const stop = AbortSignal.any([releaseAsked, requester.signal]);
+  const isDelegated = delegate !== undefined && size === 0 && start === undefined && !stop.aborted;
   try {
-    if (delegate !== undefined && size === 0 && start === undefined) {
-      ({ size: received, isWhole } = await partial.delegate(delegate, stop));
-      if (!isWhole && !stop.aborted) throw cutShort();
-    } else {
-      for await (const bytes of source(stop)) {
-        await writer.write(bytes.subarray(0, length - received));
-        received += bytes.length;
-        if (received > length) break;
-      }
-    }
-    if (!isWhole && received !== length && requester.signal.aborted) {
-      throw new RequestGoneError(requester.signal.reason);
-    }
-    assertWhole(received, isWhole ? received : length, releaseAsked);
+    const assertWhole = (received: number, isWhole: boolean) => {
+      if (isWhole) return;
+      if (requester.signal.aborted) throw new RequestGoneError(requester.signal.reason);
+      if (releaseAsked.aborted) throw takenOver();
+      if (isDelegated) throw cutShort();
+      if (length !== Infinity) throw wrongSize(length, received);
+    };
+    const end = isDelegated
+      ? await takeWritten(partial, { delegate, stop, assertWhole })
+      : await takeSent(partial, {
+          source,
+          stop,
+          begin,
+          length,
+          assertWhole,
+          assertWanted: assertWantedBy({ requester, releaseAsked }),
+        });
     await partial.close();
     await confirmWanted(requester);
     await partial.assertHeld();
     await lock.update(partial.progress);
-    return writer.isRepetition && received > 0 ? begin + received : partial.size;
+    return end;
   } catch (error) {
     await partial.close().catch(() => {});
     const record = async () => {
@@ -90,17 +87,58 @@ export async function takeChunk(
   }
 }
 
+/** @throws what became of a chunk that is not all there, and why */
+type AssertWhole = (received: number, isWhole: boolean) => void;
+
+/** A chunk that another process writes. @returns the offset behind it */
+async function takeWritten(
+  partial: PartialUpload,
+  {
+    delegate,
+    stop,
+    assertWhole,
+  }: { delegate: DelegateWrite; stop: AbortSignal; assertWhole: AssertWhole },
+): Promise<number> {
+  const { size, isWhole } = await partial.delegate(delegate, stop);
+  assertWhole(size, isWhole);
+  return partial.size;
+}
+
+interface SentChunk extends Required<Pick<UploadChunk, 'source'>> {
+  stop: AbortSignal;
+  /** Offset of the first byte. */
+  begin: number;
+  /** Bytes that were announced; Infinity where none were. */
+  length: number;
+  assertWhole: AssertWhole;
+  /** Throws where nobody waits for the bytes any more. */
+  assertWanted: () => void;
+}
+
+/** A chunk whose bytes come here. @returns the offset behind it; the upload may have more, where it was a repetition */
+async function takeSent(
+  partial: PartialUpload,
+  { source, stop, begin, length, assertWhole, assertWanted }: SentChunk,
+): Promise<number> {
+  await using writer = new RepeatedChunkWriter(partial, begin, assertWanted);
+  let received = 0;
+  for await (const bytes of source(stop)) {
+    await writer.write(bytes.subarray(0, length - received));
+    received += bytes.length;
+    if (received > length) break;
+  }
+  // One of unknown length is whole where nothing made it end.
+  assertWhole(received, received === length || (length === Infinity && !stop.aborted));
+  return writer.isRepetition && received > 0 ? begin + received : partial.size;
+}
+
 /** Reads what is not needed: behind bytes that nobody takes the end of a connection is not seen. */
 export async function discard(source: AsyncIterable<Buffer>): Promise<void> {
   for await (const _ of source);
 }
 
-/** @throws RegistryError UNAVAILABLE, SIZE_INVALID */
-function assertWhole(received: number, announced: number, releaseAsked: AbortSignal) {
-  if (received === announced) return;
-  if (releaseAsked.aborted) throw takenOver();
-  if (announced === Infinity) return;
-  throw new RegistryError('SIZE_INVALID', {
+function wrongSize(announced: number, received: number): RegistryError {
+  return new RegistryError('SIZE_INVALID', {
     message: `${announced} bytes were announced, ${received} arrived`,
     detail: { announced, received },
   });

@@ -85,8 +85,9 @@ class FilesystemDriver implements StorageDriver {
 
   async stat(path: StoragePath, saw?: SawFile): Promise<StorageInfo> {
     if (saw === undefined) return describe(await guard(path, () => stat(this.#at(path))));
+    const at = Date.now();
     const found = await guard(path, () => stat(this.#at(path), { bigint: true }));
-    saw(path, stateOf(found));
+    saw(path, stateOf(found), at);
     return describe(found);
   }
 
@@ -108,11 +109,12 @@ class FilesystemDriver implements StorageDriver {
   async readWhole(path: StoragePath, saw?: SawFile): Promise<Buffer> {
     if (saw === undefined) return await guard(path, () => readFile(this.#at(path)));
     return await guard(path, async () => {
+      const at = Date.now();
       await using handle = await open(this.#at(path), 'r');
       const before = stateOf(await handle.stat({ bigint: true }));
       const bytes = await handle.readFile();
       const after = stateOf(await handle.stat({ bigint: true }));
-      saw(path, isSameState(before, after) ? after : undefined);
+      saw(path, isSameState(before, after) ? after : undefined, at);
       return bytes;
     });
   }

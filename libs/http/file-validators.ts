@@ -3,14 +3,14 @@ import type { FileState } from '#libs/files/file-state.ts';
 import { internalHeaders } from './internal-headers.ts';
 
 /** A file that an answer was made of, as it was then. */
-export interface AnswerFile {
+export interface FileValidator {
   /** Below the folder of the tree, such as `repositories/<name>/_layers/<algorithm>/<digits>/link`. */
   path: string;
   state: FileState;
 }
 
 /** The value of the header that names the files an answer was made of (docs/adr/0020). */
-export function formatAnswerFiles(files: readonly AnswerFile[]): string {
+export function formatFileValidators(files: readonly FileValidator[]): string {
   return files
     .map(({ path, state: { device, inode, size, modified, changed } }) =>
       [path, device, inode, size, modified, changed].join(';'),
@@ -25,15 +25,17 @@ const form =
   /^((?:repositories|blobs)(?:\/[\w.-]+)+);(\d{1,20});(\d{1,20});(\d{1,20});(\d{1,20});(\d{1,20})$/;
 
 /** @returns undefined where an answer names none, or something that no core of ours would */
-export function answerFilesIn(headers: IncomingHttpHeaders): readonly AnswerFile[] | undefined {
-  const value = headers[internalHeaders.answerFiles];
+export function fileValidatorsIn(
+  headers: IncomingHttpHeaders,
+): readonly FileValidator[] | undefined {
+  const value = headers[internalHeaders.validators];
   if (typeof value !== 'string') return undefined;
   const files = value.split(',').map(parse);
   if (files.length > most) return undefined;
   return files.every((file) => file !== undefined) ? files : undefined;
 }
 
-function parse(text: string): AnswerFile | undefined {
+function parse(text: string): FileValidator | undefined {
   const match = form.exec(text);
   if (match === null) return undefined;
   const [path = '', ...numbers] = match.slice(1);

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type AnswerFile, answerFilesIn, formatAnswerFiles } from './answer-files.ts';
+import { type FileValidator, fileValidatorsIn, formatFileValidators } from './file-validators.ts';
 
 const digits = 'ab'.repeat(32);
-const file = (path: string): AnswerFile => ({
+const file = (path: string): FileValidator => ({
   path,
   state: {
     device: 2049n,
@@ -13,7 +13,7 @@ const file = (path: string): AnswerFile => ({
     changed: 1_764_500_000_123_456_790n,
   },
 });
-const read = (value: string) => answerFilesIn({ 'x-portcullis-answer-files': value });
+const read = (value: string) => fileValidatorsIn({ 'x-portcullis-validators': value });
 
 describe('files of an answer', () => {
   test('are read as they were written', () => {
@@ -22,11 +22,11 @@ describe('files of an answer', () => {
       file(`repositories/team/app.x/_manifests/revisions/sha256/${digits}/link`),
       file(`blobs/sha256/ab/${digits}/data`),
     ];
-    assert.deepEqual(read(formatAnswerFiles(files)), files);
+    assert.deepEqual(read(formatFileValidators(files)), files);
   });
 
   test('are none where a core of ours would not have named them', () => {
-    assert.equal(answerFilesIn({}), undefined);
+    assert.equal(fileValidatorsIn({}), undefined);
     for (const path of [
       '../etc/passwd',
       '/etc/passwd',
@@ -36,9 +36,9 @@ describe('files of an answer', () => {
       'blobs//data',
       'blobs',
     ]) {
-      assert.equal(read(formatAnswerFiles([file(path)])), undefined, path);
+      assert.equal(read(formatFileValidators([file(path)])), undefined, path);
     }
-    const good = formatAnswerFiles([file('blobs/x/data')]);
+    const good = formatFileValidators([file('blobs/x/data')]);
     for (const value of [
       '',
       ',',

@@ -18,7 +18,7 @@ export interface FileAnswer {
 }
 
 /** Files of the tree that stand for bodies: those that cores offer instead of their answers', and those that they want written. */
-export interface OfferedFiles extends Pick<SharedTree, 'nameFor'> {
+export interface TreeFiles extends Pick<SharedTree, 'nameFor'> {
   /**
    * Opens a file that a core offers, with the memory to send it.
    * @throws RegistryError TOOMANYREQUESTS; Error if the file is of no use, so that the core is to be asked for its bytes
@@ -31,7 +31,7 @@ export interface OfferedFiles extends Pick<SharedTree, 'nameFor'> {
   openToWrite(file: DelegatedFile, request: IncomingMessage): Promise<BodyFileWriter>;
 }
 
-export function createOfferedFiles(tree: SharedTree, downloads: Budget): OfferedFiles {
+export function createTreeFiles(tree: SharedTree, downloads: Budget): TreeFiles {
   const buffers = new PieceBuffers(fileSizes);
 
   return {
