@@ -24,7 +24,7 @@ export const batchSizes: BufferSizes = {
 /** For bodies that are written to a file. */
 export const fileSizes: BufferSizes = {
   most: MiB,
-  least: 64 * KiB,
+  least: 16 * KiB,
   total: 32 * MiB,
   kept: 4 * MiB,
 };

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { GrowingLease } from '#libs/limits/budget.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import type { Http2Request } from './http2-messages.ts';
 
 /** Milliseconds: the largest manifest over 300 kbit/s. */
 const longest = 120_000;
@@ -9,6 +10,18 @@ const longest = 120_000;
 export function hasBody({ headers }: Pick<IncomingMessage, 'headers'>): boolean {
   const { 'transfer-encoding': encoding, 'content-length': length = '0' } = headers;
   return encoding !== undefined || Number(length) !== 0;
+}
+
+/**
+ * Whether a body that has ended came to its end. Over HTTP/2 one that its client breaks off without an error ends as well
+ * (RFC 9113 section 8.1), and its stream is closed by then.
+ */
+export function hasAllCome(request: IncomingMessage): boolean {
+  const { complete, aborted, headers } = request;
+  const { received, stream } = request as unknown as Partial<Http2Request>;
+  if (!complete || aborted || stream?.closed === true) return false;
+  const announced = headers['content-length'];
+  return announced === undefined || received === undefined || Number(announced) === received;
 }
 
 export interface ReadBodyOptions {

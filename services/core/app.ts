@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import type Koa from 'koa';
 import type { AuditLog } from '#libs/audit/audit-log.ts';
 import type { RefusalRecord } from '#libs/audit/refusal-record.ts';
@@ -29,6 +30,8 @@ export interface CoreOptions extends HandlerOptions {
   health: Health;
   /** Asked before anything is written; undefined where nobody else can. */
   ownership?: Pick<Ownership, 'assertOwned'> | undefined;
+  /** The folder of the tree, without which nothing is known of what is there; undefined where there is none. */
+  treeFolder?: string | undefined;
   /** Whether everything that would write is refused. */
   readOnly: boolean;
   checkPeer: PeerCheck;
@@ -48,7 +51,7 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
     processStatus,
     checkPeer,
     accessLog: 'debug',
-    translate,
+    translate: (error) => translate(assertKnown(error, options.treeFolder)),
   }) as Koa<CoreState>;
   const handlers = createHandlers(options);
 
@@ -86,6 +89,15 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
     }
   });
   return app;
+}
+
+/** Nothing is unknown for certain while the storage is away; its health is looked at once a second. */
+function assertKnown(error: unknown, treeFolder: string | undefined): unknown {
+  const isUnknown = error instanceof RegistryError && error.status === 404;
+  if (!isUnknown && !(error instanceof StorageError)) return error;
+  if (treeFolder === undefined || existsSync(treeFolder)) return error;
+  const message = 'the storage is not there';
+  return new RegistryError('UNAVAILABLE', { message, retryAfter: 10, cause: error });
 }
 
 /** What fails behind us is no fault of the client: it is told to come back. */

@@ -48,6 +48,7 @@ async function startCore({
   log,
   readiness,
   processStatus,
+  isRestart,
 }: ProcessContext): Promise<RunningProcess> {
   const { auth, internal, readOnly } = settings;
   const { metrics } = processStatus;
@@ -62,7 +63,7 @@ async function startCore({
     redis?.subscribe(invalidationChannel, () => void tokenVerifier.refresh());
   }
   await dropPrivileges(settings, log, { file: settings.audit?.path });
-  const storage = measureStorage(await createDriver(settings), metrics);
+  const storage = measureStorage(await createDriver(settings, isRestart), metrics);
   measureDisk(settings.storage, metrics);
   const health = createHealth({ checks: configuredChecks(settings.health, storage), log });
   readiness.require(health.reason);
@@ -118,6 +119,7 @@ async function startCore({
     maxDescriptors: settings.core.limits.descriptors,
     secret: internal.secret,
     tree: await visibleTreeOf(driver, settings.health),
+    treeFolder: readOnly ? undefined : driver.localPath?.(paths.root),
     pullFilter: authUpstream === undefined ? undefined : createPullFilter(authUpstream.client),
   });
   const server = await servePrivately(app.callback(), {

@@ -156,8 +156,12 @@ function admit({ budgets, connections }: GatewayOptions): Step {
       if (ctx.res instanceof Http2Response) ctx.res.takenWithin = refusalTime;
       throw budgets.requests.refuse();
     }
-    disposeWithAnswer(ctx.res, lease);
-    await next();
+    try {
+      await next();
+    } finally {
+      // What goes on though its client has left counts until it is over.
+      disposeWithAnswer(ctx.res, lease);
+    }
   };
 }
 
@@ -261,7 +265,7 @@ function serveRegistry({
     assertBodyFits(ctx, match);
     continueIfAsked(ctx);
     const url = `${path}${ctx.search}`;
-    const place = tree?.answers.placeFor(ctx, match.route.id, url);
+    const place = tree?.answers.placeFor(ctx, match.route.id, path);
     const kept = place?.find();
     if (tree !== undefined && kept !== undefined && (await sendKept(ctx, kept, tree.files))) return;
     await proxy.forward(ctx, {

@@ -61,6 +61,8 @@ interface Exchange extends ExchangeOptions {
   sent: boolean;
   /** Whether the body waits for an order of the instance. */
   isBodyHeld: boolean;
+  /** Settled when nothing is done any more for a client that has left. */
+  left?: Promise<void> | undefined;
   stopWatching?: () => void;
   fail(failure: Failure): void;
 }
@@ -90,7 +92,9 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     // The upstream may refuse by the headers alone, and must not wait for a slow first byte.
     if (hasUnreadBody(request)) outgoing.flushHeaders();
     // A client that leaves takes its upstream request with it.
-    const leave = () => exchange.body?.clientLeft(outgoing);
+    const leave = () => {
+      exchange.left = exchange.body?.clientLeft(outgoing);
+    };
     response.once('close', leave);
     outgoing.once('close', () => response.off('close', leave));
     const isUpstreamBehind = () => exchange.body?.isUpstreamBehind() === true;
@@ -185,7 +189,8 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
       instance.inFlight += 1;
       try {
         return await new Promise<Failure | undefined>((resolve) => {
-          const over = () => resolve(undefined);
+          // Those who are told later that the answer is over may have something to do yet.
+          const over = () => queueMicrotask(() => resolve(exchange.left?.then(() => undefined)));
           ctx.res.once('close', over);
           const exchange: Exchange = {
             ...options,

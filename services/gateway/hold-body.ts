@@ -44,12 +44,8 @@ export function holdBody(request: IncomingMessage, options: HoldOptions): SentBo
       writer?.stop();
     } else if (!isOrdered) {
       isOrdered = true;
-      if (order.kind === 'send') {
-        // What breaks off must not go on as if it were whole.
-        request.once('aborted', () => outgoing.destroy());
-        if (request.aborted) outgoing.destroy();
-        else sender = pipeBody(request, outgoing, buffers);
-      } else void write(order.file, outgoing);
+      if (order.kind === 'send') sender = pipeBody(request, outgoing, buffers);
+      else void write(order.file, outgoing);
     }
   }
 
@@ -97,14 +93,13 @@ export function holdBody(request: IncomingMessage, options: HoldOptions): SentBo
       sender?.isBehind === true ||
       (sender === undefined && writer?.isBehind !== false),
 
-    clientLeft(outgoing) {
-      if (writer === undefined) {
-        outgoing.destroy();
-        return;
-      }
-      // It sees by itself that nothing more comes.
+    async clientLeft(outgoing) {
+      if (writer === undefined) outgoing.destroy();
+      if (outgoing.closed) return;
+      // A writer sees by itself that nothing more comes.
       const timer = setTimeout(() => outgoing.destroy(), lastAnswer).unref();
-      outgoing.once('close', () => clearTimeout(timer));
+      await new Promise<void>((resolve) => outgoing.once('close', resolve));
+      clearTimeout(timer);
     },
 
     unsend() {

@@ -27,10 +27,10 @@ export interface KeptAnswer {
 export interface KeptAnswers {
   /**
    * Where the answer to a request is kept, and that to others which cannot be told from it.
-   * @param url as the core sees it
+   * @param path as the core sees it; no query changes such an answer
    * @returns undefined for one whose answer is not kept
    */
-  placeFor(ctx: GatewayContext, route: RouteId, url: string): AnswerPlace | undefined;
+  placeFor(ctx: GatewayContext, route: RouteId, path: string): AnswerPlace | undefined;
 }
 
 export interface AnswerPlace {
@@ -110,10 +110,14 @@ export function createKeptAnswers(folder: string): KeptAnswers {
   }
 
   return {
-    placeFor({ req, method }, route, url) {
+    placeFor({ req, method }, route, path) {
       if (!routes.has(route) || (method !== 'GET' && method !== 'HEAD')) return undefined;
       if (conditions.some((name) => req.headers[name] !== undefined)) return undefined;
-      const key = `${url}\n${req.headers.accept ?? ''}`;
+      // What it lists of the headers is not sent on, so that the answer is to another request than this one.
+      if (!/^(?:(?:close|keep-alive|te)(?:, *|$))*$/i.test(req.headers.connection ?? '')) {
+        return undefined;
+      }
+      const key = `${path}\n${req.headers.accept ?? ''}`;
       return { find: () => find(key, method), keep: (answer) => keep(key, method, answer) };
     },
   };

@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { Stream } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
-import { hasBody } from '#libs/http/body.ts';
+import { hasAllCome, hasBody } from '#libs/http/body.ts';
 import { BatchWriter } from './batch-writer.ts';
 
 /** Milliseconds for a connection to one of our own. */
@@ -17,8 +17,8 @@ export interface SentBody {
   describe(outgoing: ClientRequest): void;
   /** Whether the upstream is to do something, before more of the body is wanted. */
   isUpstreamBehind(): boolean;
-  /** The client has left: ends the request to the upstream. */
-  clientLeft(outgoing: ClientRequest): void;
+  /** The client has left: ends the request to the upstream. Resolves when that is over. */
+  clientLeft(outgoing: ClientRequest): Promise<void>;
   /** The upstream has answered before all of it came: what comes is not its any more. */
   unsend(): void;
 }
@@ -45,7 +45,7 @@ export function sendBody(
     stream,
     describe() {},
     isUpstreamBehind: () => writer?.isBehind === true,
-    clientLeft: (outgoing) => outgoing.destroy(),
+    clientLeft: async (outgoing) => void outgoing.destroy(),
     unsend: () => request.unpipe(),
   };
 }
@@ -57,7 +57,11 @@ export function pipeBody(
   buffers: PieceBuffers,
 ): BatchWriter {
   const writer = new BatchWriter(outgoing, buffers);
-  writer.once('finish', () => outgoing.end());
+  writer.once('finish', () => {
+    // What breaks off must not go on as if it were whole.
+    if (hasAllCome(request)) outgoing.end();
+    else outgoing.destroy();
+  });
   return request.pipe(writer);
 }
 

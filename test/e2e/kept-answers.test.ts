@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type ImageFixture,
   makeImage,
@@ -189,6 +191,36 @@ describe('what the gateway has from a core before', () => {
     const whole = await askUntilKept(blob);
     const range = await ask(blob, 'GET', { Range: 'bytes=1-3' });
     assert.deepEqual([whole.status, range.status], [200, 206]);
+  });
+
+  test('is not that to a request of which the core saw something else', async () => {
+    const images = [makeImage(), makeImage()];
+    for (const image of images) await pushTagged('alice/listed', image, 'one');
+    const index = makeIndex(images, 'docker');
+    await putManifest('alice/listed', 'list', index);
+    const path = 'alice/listed/manifests/list';
+    const Accept = mediaTypes.ociManifest;
+    // What Connection lists is not sent on.
+    const ask1 = () =>
+      new Promise<string>((resolve, reject) => {
+        const asking = request(`${stack.url}/v2/${path}`, {
+          headers: { ...basic, Accept, Connection: 'accept, close' },
+        });
+        asking.once('response', (answer) => {
+          answer.resume();
+          resolve(String(answer.headers['docker-content-digest']));
+        });
+        asking.once('error', reject).end();
+      });
+    assert.equal(await ask1(), index.descriptor.digest);
+    await sleep(2100);
+    for (let time = 0; time < 3; time += 1) await ask1();
+    assert.equal((await ask(path, 'GET', { Accept })).digest, images[0]?.descriptor.digest);
+    // Nor does a query make another one of it.
+    await askUntilKept(path, 'GET', { Accept });
+    const asked = await askedOfCore();
+    await ask(`${path}?ns=docker.io`, 'GET', { Accept });
+    assert.equal(await askedOfCore(), asked);
   });
 
   test('is given only to who may have it, and no longer than a token is good', async () => {

@@ -7,6 +7,7 @@ import { digestOf } from '#libs/oci/digest.ts';
 import { startConfigured } from '../support/configured-stack.ts';
 import { makeImage } from '../support/images.ts';
 import { basic, push } from '../support/observed-stack.ts';
+import { servicePids } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 
 test('a storage that goes away, as one that is unmounted, is told, not made again, and served when it is back', async () => {
@@ -32,9 +33,27 @@ test('a storage that goes away, as one that is unmounted, is told, not made agai
     // Ownership of the tree is looked at every few seconds.
     await waitFor('it to be claimed in vain', () => /claim/.test(stack.output()));
     assert.equal(existsSync(join(root, 'docker')), false);
+    // Nor does a core that starts while it is away take an empty folder for a new registry.
+    const [pid = 0] = await servicePids(stack.child.pid ?? 0, 'core');
+    process.kill(pid, 'SIGKILL');
+    await waitFor('it to be told by the next one', () =>
+      /core.*could not start|v2 is gone[\s\S]*v2 is gone/.test(stack.output()),
+    );
+    assert.equal(existsSync(join(root, 'docker')), false);
+    assert.ok([502, 503].includes(await head()));
     await rename(join(stack.dir, 'away'), join(root, 'docker'));
     await waitFor('it to be served again', async () => (await head()) === 200);
-    await push(stack, 'alice/app', Buffer.from('more'), digestOf(Buffer.from('more')));
+    // A core that was killed had the storage: the next one waits until that is certain to be over.
+    const more = Buffer.from('more');
+    const url = `${stack.url}/v2/alice/app/blobs/uploads/?digest=${digestOf(more)}`;
+    await waitFor('writes', async () => {
+      const answer = await fetch(url, {
+        method: 'POST',
+        headers: basic,
+        body: new Uint8Array(more),
+      });
+      return answer.status === 201;
+    });
   } finally {
     await stack.remove();
   }

@@ -6,6 +6,7 @@ import { digestOf } from '#libs/oci/digest.ts';
 import { startConfigured } from '../support/configured-stack.ts';
 import { http2Client } from '../support/http2-client.ts';
 import { basic, scrapeFrom, startObserved } from '../support/observed-stack.ts';
+import { flags, frameTypes, headerBlock, rawHttp2 } from '../support/raw-http2.ts';
 import { type Stack, servicePids } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -190,6 +191,40 @@ test('uploads over HTTP/2 are written as well, and broken off as well', async ()
     await waitFor('some to be written', async () => (await sizeOf()) > 1);
     stream.close(8);
     await waitFor('it to be told', async () => (await sizeOf()) >= MiB);
+    // Broken off without an error, and without an end of the stream, it is no end either.
+    const size = 60_000;
+    // Written by the gateway, and sent to the core.
+    for (const length of [undefined, '800000', '200000']) {
+      const more = length === undefined ? [] : [['content-length', length] as const];
+      const part = randomBytes(size);
+      const { headers: begun } = await client.ask('POST', '/v2/a/b/blobs/uploads/');
+      const at = String(begun.location);
+      const raw = await rawHttp2(stack.port);
+      const block = headerBlock([
+        [':method', 'PUT'],
+        [':scheme', 'https'],
+        [':authority', 'localhost'],
+        [':path', `${at}&digest=${digestOf(part)}`],
+        ...more,
+      ]);
+      raw.send(frameTypes.headers, flags.endHeaders, 1, block);
+      for (let from = 0; from < size; from += 15_000) {
+        raw.send(frameTypes.data, 0, 1, part.subarray(from, from + 15_000));
+      }
+      const hasCome = async () => {
+        const { headers } = await client.ask('GET', at);
+        return Number(String(headers.range).split('-')[1]) > 0;
+      };
+      await waitFor('it to come', hasCome);
+      raw.send(frameTypes.rstStream, 0, 1, Buffer.alloc(4));
+      await waitFor('it to be let go', async () => {
+        const gone = await client.ask('DELETE', at);
+        return gone.status === 204;
+      });
+      const blob = await client.ask('HEAD', `/v2/a/b/blobs/${digestOf(part)}`);
+      assert.equal(blob.status, 404, `${size} ${more}`);
+      raw.socket.destroy();
+    }
     const put = await client.ask('PUT', `${location}&digest=${digestOf(bytes)}`, { body: bytes });
     assert.equal(put.status, 201, put.body.toString());
   } finally {

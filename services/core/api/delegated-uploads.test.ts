@@ -159,7 +159,7 @@ describe('a body that a gateway holds', () => {
     await lost.next('stop');
     await next.next('send');
     assert.ok(performance.now() - began >= 1900, 'it has time to report');
-    assert.equal((await lost.answer).status, 400);
+    assert.equal((await lost.answer).status, 503);
     next.outgoing.end(layer.bytes.subarray(600));
     const { status, headers } = await next.answer;
     assert.deepEqual([status, headers.range], [202, '0-999']);

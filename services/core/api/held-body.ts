@@ -10,7 +10,7 @@ import {
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { pathInTree } from '../registry/paths.ts';
 import type { DelegateWrite } from '../registry/uploads/partial-upload.ts';
-import { cutShort } from '../registry/uploads/take-chunk.ts';
+import { cutShort, takenOver } from '../registry/uploads/take-chunk.ts';
 import type { CoreContext } from './handler.ts';
 import { seesTree, type VisibleTree } from './visible-tree.ts';
 
@@ -54,7 +54,7 @@ async function readReport(ctx: CoreContext, signal: AbortSignal) {
   const ended = Promise.withResolvers<void>();
   const lost = () => ended.reject(cutShort());
   const stop = () => {
-    timer = setTimeout(lost, stopsWithin);
+    timer = setTimeout(() => ended.reject(takenOver()), stopsWithin);
     giveOrder(ctx, { kind: 'stop' });
   };
   const onData = (bytes: Buffer) => {

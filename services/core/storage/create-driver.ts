@@ -3,14 +3,17 @@ import type { StorageDriver } from './driver.ts';
 import { createFilesystemDriver } from './filesystem/filesystem.ts';
 import { createMemoryDriver } from './memory.ts';
 
-/** The driver that the configuration names, open, and checked to be writable unless it need not be. */
-export async function createDriver({
-  storage,
-  readOnly,
-}: Pick<StorageSettings, 'storage' | 'readOnly'>): Promise<StorageDriver> {
+/**
+ * The driver that the configuration names, open, and checked to be writable unless it need not be.
+ * @param isRestart whether a process before this one had its tree there
+ */
+export async function createDriver(
+  { storage, readOnly }: Pick<StorageSettings, 'storage' | 'readOnly'>,
+  isRestart = false,
+): Promise<StorageDriver> {
   switch (storage.driver) {
     case 'filesystem':
-      return await createFilesystemDriver(storage.root, { readOnly });
+      return await createFilesystemDriver(storage.root, { readOnly, isRestart });
     case 'inmemory':
       return createMemoryDriver();
   }

@@ -22,6 +22,8 @@ const sizes = { most: 64 * KiB, least: 16 * KiB, total: 4096 * KiB, kept: 256 * 
 /** The side of a request that a writer reads; `complete` as Node sets it when the parser has seen the end. */
 class Body extends PassThrough {
   complete = false;
+  aborted = false;
+  headers = {};
 
   finish(): void {
     this.complete = true;

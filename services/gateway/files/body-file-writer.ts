@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { freePiecesAfter } from '#libs/bodies/free-pieces.ts';
 import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
+import { hasAllCome } from '#libs/http/body.ts';
 import type { BodyReport } from '#libs/http/delegated-body.ts';
 import { type DigestAlgorithm, Digester } from '#libs/oci/digest.ts';
 
@@ -91,8 +92,7 @@ export class BodyFileWriter {
 
   readonly #end = (): void => {
     if (this.#state !== 'reading') return;
-    // Over HTTP/2 one that is broken off is complete as well.
-    this.#isWhole = this.#request.complete && !this.#request.aborted;
+    this.#isWhole = hasAllCome(this.#request);
     this.#state = 'finishing';
     this.#leave();
     this.#goOn();

@@ -160,7 +160,8 @@ export function cutShort(cause?: unknown): RegistryError {
   return new RegistryError('REQUEST_INVALID', { message: 'the request body was cut short', cause });
 }
 
-function takenOver(): RegistryError {
+/** The error of a request whose upload somebody else has now. */
+export function takenOver(): RegistryError {
   return new RegistryError('UNAVAILABLE', {
     message: 'another request has taken this upload over',
     retryAfter: 1,
