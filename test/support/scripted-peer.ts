@@ -1,5 +1,6 @@
 import {
   createServer,
+  type Server as HttpServer,
   type IncomingHttpHeaders,
   type IncomingMessage,
   type ServerResponse,
@@ -45,6 +46,8 @@ export interface PeerIo {
  */
 export interface ScriptedPeer {
   address: InternalAddress;
+  /** From now on it knows what gateways expect that hold a body; a request with such an expectation is 417 before. */
+  knowDelegation(): void;
   /** All requests but `/readyz`, in the order they came. */
   requests: readonly SeenRequest[];
   /** Meets the requests to come, one act each; after them, whoever comes meets `otherwise`. */
@@ -135,6 +138,8 @@ export async function startPeer({
   let fallback = act;
   let port = 0;
   let server: Server | undefined;
+  let current: HttpServer | undefined;
+  let knowsDelegation = false;
 
   function serve(request: IncomingMessage, response: ServerResponse): void {
     if (request.url === '/readyz') {
@@ -159,6 +164,8 @@ export async function startPeer({
   async function start(): Promise<void> {
     const http = createServer({ keepAliveTimeout: 75_000 }, serve);
     http.on('checkContinue', serve);
+    if (knowsDelegation) http.on('checkExpectation', serve);
+    current = http;
     server = createNetServer((socket) => {
       sockets.add(socket);
       socket.on('error', () => {});
@@ -187,6 +194,10 @@ export async function startPeer({
       folder === undefined
         ? { kind: 'tcp', host: '127.0.0.1', port, tls: false }
         : { kind: 'unix', socket: join(folder.path, 'peer.sock') },
+    knowDelegation() {
+      knowsDelegation = true;
+      current?.on('checkExpectation', serve);
+    },
     requests,
     next: (...more) => void acts.push(...more),
     otherwise(other) {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { Instance } from '#libs/internal/instance.ts';
@@ -50,4 +50,29 @@ test('a tree is known before anybody asks for a blob, by device and inode, to co
   const name = await treeIdentity(folder.path);
   await waitFor('the tree to be known', () => tree.nameFor(near, 'read') !== undefined);
   assert.deepEqual([tree.nameFor(near, 'read'), tree.nameFor(far, 'read')], [name, undefined]);
+});
+
+test('a tree that is not ours to write to is read all the same', {
+  skip: process.getuid?.() !== 0,
+}, async () => {
+  await using folder = await createTemporaryFolder();
+  const name = 'repositories/a/_uploads/1/open.1';
+  const file = join(folder.path, name);
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, '');
+  await chmod(folder.path, 0o755);
+  const { dev, ino } = await stat(file, { bigint: true });
+  const { log, messages } = createRecordingLog();
+  const tree = createSharedTree(folder.path, 'on', log);
+  const wanted = { path: name, identity: `${dev}:${ino}`, algorithm: 'sha256' } as const;
+  await using opened = await tree.openToWrite(wanted);
+  assert.ok(opened.fd >= 0);
+  process.seteuid?.(65_534);
+  try {
+    await assert.rejects(tree.openToWrite(wanted), { code: 'EACCES' });
+  } finally {
+    process.seteuid?.(0);
+  }
+  assert.deepEqual([tree.nameFor(near, 'write'), tree.nameFor(near, 'read')], [undefined, '*']);
+  assert.equal(messages().filter((line) => line.includes('the cores take the bytes')).length, 1);
 });
