@@ -1,13 +1,9 @@
-import { type Digest, type DigestAlgorithm, Digester } from '#libs/oci/digest.ts';
+import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
 import type { UploadProgress, UploadSession } from '../../sessions/session-store.ts';
-import {
-  type StorageDriver,
-  StorageError,
-  type StoragePath,
-  type StorageWriter,
-} from '../../storage/driver.ts';
+import { type StorageDriver, StorageError, type StoragePath } from '../../storage/driver.ts';
 import { storageErrorOf } from '../../storage/system-error.ts';
 import { paths, type UploadFile } from '../paths.ts';
+import { HashedFile } from './hashed-file.ts';
 import { type FolderFile, findStored, type UploadPlace } from './upload-folder.ts';
 import { type HeldUpload, openProver } from './upload-holder.ts';
 
@@ -54,19 +50,6 @@ interface Holder {
   prove: Prover | undefined;
 }
 
-/** A file, and what is known of the digest of its bytes. */
-interface Contents {
-  path: StoragePath;
-  /** Tells its size and appends to it; closed, unless the file is open. */
-  writer: StorageWriter;
-  algorithm: DigestAlgorithm;
-  /** Has hashed `hashed` bytes: all, unless the file was another holder's. */
-  digester: Digester;
-  hashed: number;
-  /** The digest of all bytes, where only that is known. */
-  digest?: Digest;
-}
-
 /**
  * The bytes of an upload that have arrived, in a file of its own for each holder. A holder is one object of this class: no
  * other one, in whatever process, has its number. Only its holder writes to a file, so what was hashed is what is there. The name
@@ -91,7 +74,7 @@ export class PartialUpload {
   readonly #driver: StorageDriver;
   readonly #paths: PartialUploadPaths;
   readonly #prove: Prover | undefined;
-  #contents: Contents;
+  #file: HashedFile;
   #unsynced = 0;
   /** Set when bytes may have been hashed that did not reach the file, or the reverse. */
   #broken = false;
@@ -100,12 +83,12 @@ export class PartialUpload {
   /** Throws when what reads the file is to stop. */
   #assertWanted = () => {};
 
-  private constructor(holder: Holder, contents: Contents) {
+  private constructor(holder: Holder, file: HashedFile) {
     this.#driver = holder.driver;
     this.fence = holder.fence;
     this.#paths = holder.paths;
     this.#prove = holder.prove;
-    this.#contents = contents;
+    this.#file = file;
   }
 
   /**
@@ -137,9 +120,7 @@ export class PartialUpload {
     path: StoragePath,
     algorithm: DigestAlgorithm,
   ): Promise<PartialUpload> {
-    const digester = new Digester(algorithm);
-    const writer = await holder.driver.openWriter(path);
-    return new PartialUpload(holder, { path, writer, algorithm, digester, hashed: 0 });
+    return new PartialUpload(holder, await HashedFile.create(holder.driver, path, algorithm));
   }
 
   /** Copies what another one may still write to, or what is somebody else's as well. */
@@ -158,7 +139,7 @@ export class PartialUpload {
       }
       await partial.close();
     } catch (error) {
-      await partial.#contents.writer.close();
+      await partial.#file.close();
       await driver.remove(paths.copy).catch(() => {});
       throw error;
     }
@@ -173,16 +154,13 @@ export class PartialUpload {
   ): Promise<PartialUpload> {
     const { driver, paths, prove } = holder;
     await driver.rename(newest.path, paths.data);
-    const writer = await driver.openWriter(paths.data, 'append');
-    await writer.close();
-    const digester = new Digester(algorithm);
-    const contents = { path: paths.data, writer, algorithm, digester, hashed: 0 };
-    const partial = new PartialUpload(holder, contents);
     const { digest, proof } = noted;
-    const isOfThese = noted.fence === newest.fence && noted.offset === writer.size;
-    const isProven = proof !== undefined && proof === prove?.(noted);
-    if (isOfThese && isProven && digest !== undefined) partial.#contents.digest = digest;
-    return partial;
+    const file = await HashedFile.find(driver, paths.data, algorithm, (size) => {
+      const isOfThese = noted.fence === newest.fence && noted.offset === size;
+      const isProven = proof !== undefined && proof === prove?.(noted);
+      return isOfThese && isProven ? digest : undefined;
+    });
+    return new PartialUpload(holder, file);
   }
 
   /**
@@ -200,16 +178,16 @@ export class PartialUpload {
    */
   async prepare(assertWanted: () => void): Promise<void> {
     this.#assertWanted = assertWanted;
-    if (this.#contents.digest === undefined) await this.#hash();
+    if (!this.#file.isKnown) await this.#file.hash(assertWanted);
   }
 
   /** Where the file is now. */
   get path(): StoragePath {
-    return this.#contents.path;
+    return this.#file.path;
   }
 
   get size(): number {
-    return this.#contents.writer.size;
+    return this.#file.size;
   }
 
   /** Whether another request can go on with it: it is closed, and its digest is that of its bytes. */
@@ -231,30 +209,20 @@ export class PartialUpload {
 
   /** The digest of all bytes so far. */
   digest(): Digest {
-    const { digest, digester, hashed } = this.#contents;
-    if (digest !== undefined) return digest;
-    if (hashed !== this.size) throw new Error(`${this.path} was not hashed`);
-    return digester.digest();
+    return this.#file.digest();
   }
 
   /** The bytes from an offset to another one, which is not included. */
-  async *read(start: number, end: number): AsyncGenerator<Buffer> {
-    if (start >= end) return;
-    const range = { start, end: end - 1 };
-    for await (const bytes of await this.#driver.read(this.path, range)) yield bytes as Buffer;
+  read(start: number, end: number): AsyncGenerator<Buffer> {
+    return this.#file.read(start, end);
   }
 
   /** Takes bytes; hashing runs while the storage writes. */
   async write(bytes: Buffer): Promise<void> {
     if (this.path === this.#paths.data) await this.#open();
-    await this.#hash();
-    const contents = this.#contents;
-    delete contents.digest;
+    await this.#file.hash(this.#assertWanted);
     this.#broken = true;
-    const written = contents.writer.write(bytes);
-    contents.digester.update(bytes);
-    contents.hashed += bytes.length;
-    await written;
+    await this.#file.append(bytes);
     this.#broken = false;
     this.#unsynced += bytes.length;
     if (this.#unsynced >= syncEvery) await this.sync();
@@ -272,42 +240,24 @@ export class PartialUpload {
   ): Promise<{ size: number; isWhole: boolean }> {
     if (this.size > 0) throw new Error(`${this.path} has bytes already`);
     if (this.path === this.#paths.data) await this.#open();
-    const { path, algorithm, writer: ours } = this.#contents;
-    await ours.close();
-    const identity = await this.#identity();
+    const { path } = this;
+    const { algorithm } = this.#file;
+    await this.#file.close();
+    const identity = await this.#file.identity();
     this.#broken = true;
     this.#isUnsettled = true;
     const written = await write({ path, identity, algorithm }, signal);
     if (written.kind === 'failed') throw storageErrorOf(path, written);
-    const writer = await this.#driver.openWriter(path, 'append');
-    await writer.close();
-    if (writer.size !== written.size) {
+    const { size, digest, isWhole } = written;
+    this.#file = await HashedFile.find(this.#driver, path, algorithm, () => digest);
+    if (this.size !== size) {
       throw new StorageError('failed', path, {
-        message: `${path} has ${writer.size} bytes where another process wrote ${written.size}`,
+        message: `${path} has ${this.size} bytes where another process wrote ${size}`,
       });
     }
-    const { digest } = written;
-    this.#contents = {
-      path,
-      writer,
-      algorithm,
-      digester: new Digester(algorithm),
-      hashed: 0,
-      digest,
-    };
     this.#broken = false;
     this.#isUnsettled = false;
-    return written;
-  }
-
-  async #identity(): Promise<string> {
-    let identity: string | undefined;
-    await this.#driver.stat(this.path, (_, state) => {
-      identity = state === undefined ? undefined : `${state.device}:${state.inode}`;
-    });
-    if (identity === undefined)
-      throw new Error(`${this.#driver.name} does not tell which file it is`);
-    return identity;
+    return { size, isWhole };
   }
 
   /**
@@ -316,13 +266,7 @@ export class PartialUpload {
    */
   async sync(): Promise<void> {
     try {
-      const isOpen = this.path !== this.#paths.data;
-      const writer = isOpen ? this.#contents.writer : await this.#append(this.path);
-      try {
-        await writer.sync();
-      } finally {
-        if (!isOpen) await writer.close();
-      }
+      await this.#file.sync(this.path !== this.#paths.data);
       this.#unsynced = 0;
     } catch (error) {
       this.#broken = true;
@@ -334,7 +278,7 @@ export class PartialUpload {
   /** Closes the file between two requests. */
   async close(): Promise<void> {
     try {
-      await this.#contents.writer.close();
+      await this.#file.close();
     } catch (error) {
       // As with a sync that failed: some systems tell only here of bytes that they could not write.
       this.#broken = true;
@@ -342,41 +286,18 @@ export class PartialUpload {
       throw error;
     }
     if (this.#isUnsettled) {
-      if (this.path === this.#paths.data) await this.#rename(this.#paths.open);
-    } else if (this.path !== this.#paths.data) await this.#rename(this.#paths.data);
+      if (this.path === this.#paths.data) await this.#file.rename(this.#paths.open);
+    } else if (this.path !== this.#paths.data) await this.#file.rename(this.#paths.data);
   }
 
   async #open(): Promise<void> {
-    await this.#rename(this.#paths.open);
-    this.#contents.writer = await this.#append(this.path);
-  }
-
-  async #rename(to: StoragePath): Promise<void> {
-    await this.#driver.rename(this.path, to);
-    this.#contents.path = to;
-  }
-
-  /** Hashes what is in the file and was not hashed yet. */
-  async #hash(): Promise<void> {
-    const contents = this.#contents;
-    if (contents.hashed === this.size) return;
-    const range = { start: contents.hashed, end: this.size - 1 };
-    for await (const bytes of await this.#driver.read(this.path, range)) {
-      this.#assertWanted();
-      contents.digester.update(bytes as Buffer);
-      contents.hashed += (bytes as Buffer).length;
+    await this.#file.rename(this.#paths.open);
+    try {
+      await this.#file.open();
+    } catch (error) {
+      this.#broken = true;
+      throw error;
     }
-  }
-
-  /** A writer at the end of what we know to be there. */
-  async #append(path: StoragePath): Promise<StorageWriter> {
-    const writer = await this.#driver.openWriter(path, 'append');
-    if (writer.size === this.size) return writer;
-    await writer.close();
-    this.#broken = true;
-    throw new StorageError('failed', path, {
-      message: `${path} has ${writer.size} bytes where ${this.size} were written`,
-    });
   }
 }
 
