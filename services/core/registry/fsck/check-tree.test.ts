@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { mkdir, rm } from 'node:fs/promises';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseRepositoryName, parseTag } from '#libs/oci/reference.ts';
@@ -175,6 +176,18 @@ describeEachStorage('looking for damage', (open) => {
     await assertFinds(['stale-referrer', 'unlisted-referrer']);
     const { text } = await core.send('GET', `/v2/${app}/referrers/${subject}`);
     assert.equal(JSON.parse(text).manifests[0].digest, about.descriptor.digest);
+  });
+
+  test('a blob that cannot be read is told, and the rest is looked at', async () => {
+    const path = storage.driver.localPath?.(paths.blob(layer.descriptor.digest));
+    if (path === undefined) return;
+    await rm(path);
+    await mkdir(path);
+    const { findings } = await check();
+    const [found, ...others] = findings.filter(({ kind }) => kind === 'unreadable-blob');
+    assert.deepEqual([found?.subject, others.length], [layer.descriptor.digest, 0]);
+    assert.match(found?.message ?? '', /cannot be read \(EISDIR/);
+    assert.ok(kinds(await check(true)).includes('unreadable-blob'));
   });
 
   test('what lies in the trash is not missing', async () => {

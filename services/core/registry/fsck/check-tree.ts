@@ -193,7 +193,18 @@ async function checkBlobs(context: CheckContext, options: CheckOptions): Promise
       if (!isDigest(digest) || info === undefined) continue;
       count(summary.blobs, info.size);
       if (!named.has(digest)) count(summary.unreferenced, info.size);
-      if (!options.hash || !(await isDamaged(driver, digest))) continue;
+      if (!options.hash) continue;
+      const content = await lookInto(driver, digest);
+      if (content === 'good') continue;
+      if (content !== 'damaged') {
+        report({
+          kind: 'unreadable-blob',
+          subject: digest,
+          message: `cannot be read (${content.why}); look at the disk, and push the content again`,
+          isStillSo: async () => typeof (await lookInto(driver, digest)) === 'object',
+        });
+        continue;
+      }
       let seen: StorageInfo | undefined;
       report({
         kind: 'damaged-blob',
@@ -201,7 +212,7 @@ async function checkBlobs(context: CheckContext, options: CheckOptions): Promise
         message: `the ${info.size} bytes stored under this digest have another one; push the content again`,
         async isStillSo() {
           seen = await ifPresent(driver.stat(paths.blob(digest)));
-          return seen !== undefined && (await isDamaged(driver, digest));
+          return seen !== undefined && (await lookInto(driver, digest)) === 'damaged';
         },
         // Out of the way, not away: so that it can be pushed again, and looked at.
         async repair(step) {
@@ -283,8 +294,16 @@ function count(sum: { count: number; bytes: number }, size: number): void {
   sum.bytes += size;
 }
 
-async function isDamaged(driver: StorageDriver, digest: Digest): Promise<boolean> {
+/** Whether the bytes of a blob are those of its digest, or why they cannot be read. One that is gone is good. */
+async function lookInto(
+  driver: StorageDriver,
+  digest: Digest,
+): Promise<'good' | 'damaged' | { why: string }> {
   const { algorithm } = digestParts(digest);
-  const actual = await ifPresent(digestFile(driver, paths.blob(digest), algorithm));
-  return actual !== undefined && actual !== digest;
+  try {
+    const actual = await ifPresent(digestFile(driver, paths.blob(digest), algorithm));
+    return actual === undefined || actual === digest ? 'good' : 'damaged';
+  } catch (error) {
+    return { why: (error as Error).message };
+  }
 }

@@ -11,6 +11,7 @@ export type FindingKind =
   | 'missing-content'
   | 'wrong-size'
   | 'damaged-blob'
+  | 'unreadable-blob'
   | 'misplaced-blob'
   | 'orphan-upload'
   | 'unlisted-referrer'
