@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { PassThrough, Readable } from 'node:stream';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { PieceBuffers } from './piece-buffers.ts';
 import { piecesOf } from './pieces-of.ts';
@@ -57,4 +58,22 @@ test('it can be left while the next chunk is awaited, and the stream lives on', 
   assert.equal(stream.destroyed, false);
   stream.end('cd');
   assert.equal((await collect(stream)).toString(), 'cd');
+});
+
+test('a piece stays as it is until the next one is asked for, however much comes meanwhile', async () => {
+  const bytes = Buffer.from(Array.from({ length: 5000 }, (_, index) => index % 251));
+  const stream = new PassThrough({ highWaterMark: 32 });
+  const source = Readable.from(
+    Array.from({ length: 500 }, (_, index) => bytes.subarray(10 * index, 10 * index + 10)),
+  );
+  source.pipe(stream);
+  const seen: Buffer[] = [];
+  for await (const piece of piecesOf(stream, never, buffers)) {
+    const before = Buffer.from(piece);
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+    assert.ok(piece.equals(before));
+    seen.push(before);
+  }
+  assert.ok(Buffer.concat(seen).equals(bytes));
+  assert.equal(buffers.used, 0);
 });

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { type ByteRange, formatRange, multipart } from '#libs/http/byte-ranges.ts';
+import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { FileSender, type ReadableFile } from './file-sender.ts';
 
 /** What is sent of a file. */
@@ -16,7 +17,7 @@ export interface SentRanges {
  * @param pieceSize bytes to be read at a time; twice as many are in memory
  * @throws Error if the file does not have what it should, or cannot be read; ClientGoneError
  */
-export async function sendFile(
+async function sendFile(
   file: ReadableFile,
   { size, ranges }: SentRanges,
   response: ServerResponse,
@@ -41,6 +42,27 @@ export async function sendFile(
   }
   await sender.finish();
   response.end();
+}
+
+/**
+ * The same as the whole of an answer: what fails breaks the connection, so that it never looks whole, and the file is closed
+ * when this resolves.
+ */
+export async function answerWithFile(
+  file: ReadableFile & { close(): Promise<void> },
+  sent: SentRanges,
+  response: ServerResponse,
+  { pieceSize, onError }: { pieceSize: number; onError: (error: unknown) => void },
+): Promise<void> {
+  try {
+    await sendFile(file, sent, response, pieceSize);
+  } catch (error) {
+    if (!(error instanceof ClientGoneError)) onError(error);
+    response.destroy();
+  } finally {
+    // It was read to its end, or is of no more use.
+    await file.close().catch(() => {});
+  }
 }
 
 /** Bytes to be read. */

@@ -26,6 +26,17 @@ const places: ReadonlyMap<string, string> = new Map([
   ['redis', 'redis'],
 ]);
 
+/** Words of these that mean something else below redis: an option of go-redis, and its own TLS. */
+const ofRedis: ReadonlyMap<string, string | undefined> = new Map([
+  ['readonly', undefined],
+  ['ssl', 'redis.tls'],
+  ['certificate', 'redis.tls.certificate'],
+]);
+
+function placeOf(name: string, [section]: readonly string[]): string | undefined {
+  return section === 'redis' && ofRedis.has(name) ? ofRedis.get(name) : places.get(name);
+}
+
 /** A key that is not known where it stands. */
 export interface UnknownPlace {
   /** The keys that lead there. */
@@ -67,7 +78,7 @@ export function judgeUnknown({ parents, key, known, isOpen, value }: UnknownPlac
   const meant = nearestWord(key, known);
   const [top = meant ?? ''] = parents;
   // Known by that very word, elsewhere.
-  const exact = isOpen === true || meant?.toLowerCase() === name ? undefined : places.get(name);
+  const exact = meant?.toLowerCase() === name ? undefined : placeOf(name, parents);
   if (exact !== undefined) return { kind: 'misplaced', place: exact };
   if (meant !== undefined && isGuard(top)) return { kind: 'misspelt', meant, guards: true };
   if (isOpen === true) return { kind: 'extension' };

@@ -281,6 +281,10 @@ describe('a key that was meant for portcullis and is not known stops the start',
       settingsOf('redis: { addr: x, pasword: y, tsl: {}, pool: {} }'),
       /redis\.pasword: unknown key; did you mean password\?\n.*redis\.tsl: unknown key; did you mean tls\?/,
     );
+    await assert.rejects(
+      settingsOf('redis: { addr: x, ssl: true, certificate: /c }'),
+      /redis\.ssl: unknown key; it stands at redis\.tls\n.*redis\.certificate: .* at redis\.tls\.certificate/,
+    );
     const { redis } = await settingsOf('redis: { addr: x, pool: {}, poolsize: 3, readonly: true }');
     assert.equal(redis?.addresses[0].host, 'x');
   });

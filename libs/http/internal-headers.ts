@@ -11,7 +11,7 @@ export const internalHeaders = {
   protocol: 'x-portcullis-protocol',
   /** In an answer: nothing of the request was taken, since the process stops. */
   refused: 'x-portcullis-refused',
-  /** The storage tree that the sender can read, so that it may be offered a file of it. */
+  /** The storage tree that the sender sees, so that it may be offered a file of it, or told to write one. */
   tree: 'x-portcullis-tree',
   /** In an answer: the file whose bytes are its body; see `file-offer.ts`. */
   file: 'x-portcullis-file',

@@ -22,6 +22,8 @@ import { readVersion } from './version.ts';
 export interface RunningProcess {
   /** What is told when it is ready, for the log. */
   address: string;
+  /** Whether the storage that it serves is there; one that is started in its place does not make it again then. */
+  hasStorage?: boolean;
   /** Stops accepting, lets what runs end within the drain time, and lets go of everything. */
   stop(): Promise<void>;
   /** Takes changed files without closing a connection. */
@@ -40,6 +42,8 @@ export interface ProcessContext {
   processStatus: ProcessStatus;
   /** Whether it was there before, and its supervisor starts it again: files may have changed since they were read. */
   isRestart: boolean;
+  /** Whether the storage was there then: where it is not now, its filesystem may not be mounted. */
+  hadStorage: boolean;
 }
 
 export type StartProcess = (context: ProcessContext) => Promise<RunningProcess>;
@@ -67,7 +71,7 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
     const { config, worker, sockets } = parseProcessArguments(process.argv.slice(2));
     const instance = { worker, sockets };
     name = workerName(service, worker);
-    const { settings, isRestart } = await settingsFor(service, config, instance);
+    const { settings, ...before } = await settingsFor(service, config, instance);
     log = createLogger({ ...settings.log, process: name });
     endOnExceptions(log);
     if (!isSupervised()) log.info({ configuration: settings.configPath ?? 'built-in' }, 'starting');
@@ -76,7 +80,7 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
     readiness.require(() => (started ? undefined : 'starting'));
     const processStatus = await openDebug({ service, worker, settings, log, readiness });
     surviveRejections(log, countRejections(processStatus.metrics));
-    running = await start({ settings, log, readiness, processStatus, isRestart });
+    running = await start({ settings, log, readiness, processStatus, ...before });
     started = true;
   } catch (error) {
     process.stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
@@ -93,8 +97,11 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
   for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) process.off(event, leave);
   listenForReload(running, log);
   log.info({ address: running.address }, `${name} is ready`);
-  tellSupervisor({ type: 'ready', address: running.address });
+  const { address, hasStorage = false } = running;
+  tellSupervisor({ type: 'ready', address, hasStorage });
 }
+
+type Before = Pick<ProcessContext, 'isRestart' | 'hadStorage'>;
 
 /**
  * What the supervisor was started with, whatever the file says by now: processes that are started anew are to agree
@@ -105,19 +112,19 @@ async function settingsFor(
   service: ServiceName,
   config: string | undefined,
   instance: ProcessInstance,
-): Promise<{ settings: Settings; isRestart: boolean }> {
+): Promise<{ settings: Settings } & Before> {
   if (!isSupervised()) {
     const { settings } = await loadSettings(config, instance);
     assertAgreedSockets(settings, [service]);
-    return { settings, isRestart: false };
+    return { settings, isRestart: false, hadStorage: false };
   }
-  const { configuration, access, isRestart } = await startInstructions();
+  const { configuration, access, ...before } = await startInstructions();
   const settings = toSettings(await parseConfiguration(configuration), instance);
-  if (access === undefined || settings.auth === undefined) return { settings, isRestart };
+  if (access === undefined || settings.auth === undefined) return { settings, ...before };
   const { auth } = toSettings(await parseConfiguration(access), instance);
   const { groups, users } = auth ?? settings.auth;
   const inForce = { rules: auth?.rules, groups, users };
-  return { settings: { ...settings, auth: { ...settings.auth, ...inForce } }, isRestart };
+  return { settings: { ...settings, auth: { ...settings.auth, ...inForce } }, ...before };
 }
 
 interface DebugOptions {

@@ -17,11 +17,13 @@ export interface StartInstructions {
   access?: ConfigurationSource | undefined;
   /** Whether the process was there before: files may have changed since. */
   isRestart: boolean;
+  /** Whether the process before it said that its storage was there. */
+  hadStorage: boolean;
 }
 
 /** What a process says to its supervisor. */
 export type ProcessMessage =
-  | { type: 'ready'; address: string }
+  | { type: 'ready'; address: string; hasStorage: boolean }
   | { type: 'failed' }
   /** Users and access rules are in force that were read from this. */
   | { type: 'access'; access: ConfigurationSource };

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import type Koa from 'koa';
+import type { RouteId } from '#libs/api/routes.ts';
 import type { AuditLog } from '#libs/audit/audit-log.ts';
 import type { RefusalRecord } from '#libs/audit/refusal-record.ts';
 import type { Verifier } from '#libs/auth/verify.ts';
@@ -82,6 +83,7 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
       await options.ownership?.assertOwned();
     }
     await handlers[route.id](ctx, params);
+    if (lists.has(route.id)) assertThere(options.treeFolder);
     // Koa would write the status' name into a body that has nothing to say.
     if (ctx.body === undefined && (ctx.status === 201 || ctx.status === 202)) {
       ctx.body = '';
@@ -91,13 +93,24 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
   return app;
 }
 
+/** Routes whose answer may be empty where the storage is away. */
+const lists: ReadonlySet<RouteId> = new Set(['catalog', 'listTags', 'listReferrers']);
+
+function assertThere(treeFolder: string | undefined): void {
+  if (treeFolder !== undefined && !existsSync(treeFolder)) throw notThere();
+}
+
+function notThere(cause?: unknown): RegistryError {
+  const message = 'the storage is not there';
+  return new RegistryError('UNAVAILABLE', { message, retryAfter: 10, cause });
+}
+
 /** Nothing is unknown for certain while the storage is away; its health is looked at once a second. */
 function assertKnown(error: unknown, treeFolder: string | undefined): unknown {
   const isUnknown = error instanceof RegistryError && error.status === 404;
   if (!isUnknown && !(error instanceof StorageError)) return error;
   if (treeFolder === undefined || existsSync(treeFolder)) return error;
-  const message = 'the storage is not there';
-  return new RegistryError('UNAVAILABLE', { message, retryAfter: 10, cause: error });
+  return notThere(error);
 }
 
 /** What fails behind us is no fault of the client: it is told to come back. */

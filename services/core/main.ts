@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openAuditLog } from '#libs/audit/audit-log.ts';
 import { createRefusalRecord } from '#libs/audit/refusal-record.ts';
@@ -48,7 +49,7 @@ async function startCore({
   log,
   readiness,
   processStatus,
-  isRestart,
+  hadStorage,
 }: ProcessContext): Promise<RunningProcess> {
   const { auth, internal, readOnly } = settings;
   const { metrics } = processStatus;
@@ -63,7 +64,7 @@ async function startCore({
     redis?.subscribe(invalidationChannel, () => void tokenVerifier.refresh());
   }
   await dropPrivileges(settings, log, { file: settings.audit?.path });
-  const storage = measureStorage(await createDriver(settings, isRestart), metrics);
+  const storage = measureStorage(await createDriver(settings, hadStorage), metrics);
   measureDisk(settings.storage, metrics);
   const health = createHealth({ checks: configuredChecks(settings.health, storage), log });
   readiness.require(health.reason);
@@ -101,6 +102,7 @@ async function startCore({
   measureBudgets([...Object.values(budgets), registry.uploads.limit], metrics);
   const audit = openAuditLog(settings.audit, 'core', log);
   const refusals = createRefusalRecord(() => audit, log);
+  const folder = driver.localPath?.(paths.root);
   const app = createCoreApp({
     log,
     readiness,
@@ -119,7 +121,7 @@ async function startCore({
     maxDescriptors: settings.core.limits.descriptors,
     secret: internal.secret,
     tree: await visibleTreeOf(driver, settings.health),
-    treeFolder: readOnly ? undefined : driver.localPath?.(paths.root),
+    treeFolder: readOnly ? undefined : folder,
     pullFilter: authUpstream === undefined ? undefined : createPullFilter(authUpstream.client),
   });
   const server = await servePrivately(app.callback(), {
@@ -133,6 +135,7 @@ async function startCore({
 
   return {
     address: server.address,
+    hasStorage: folder !== undefined && existsSync(folder),
     ...(writes === undefined ? {} : { failed: writes.ownership.ended }),
     async stop() {
       await server.stop(settings.http.drainTimeout);

@@ -43,8 +43,11 @@ export type Failure =
   | { kind: 'lost'; cause: Error }
   /** The instance has said itself that it takes nothing any more. */
   | { kind: 'stopping'; cause: Error }
-  /** The instance named a file that cannot be used here: it is gone, another one, or not ours. Nothing else became of it. */
-  | { kind: 'unusable file'; cause: Error }
+  /**
+   * The bytes are to go between us: the instance named a file that cannot be used here, or wants none used. Nothing else
+   * became of the request.
+   */
+  | { kind: 'bytes only'; cause: Error }
   /** The answer cannot be given to this client, whichever instance is asked. */
   | { kind: 'not served'; cause: RegistryError | ClientGoneError };
 
@@ -168,7 +171,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     } catch (error) {
       const isOurs = error instanceof RegistryError || error instanceof ClientGoneError;
       if (isOurs) fail({ kind: 'not served', cause: error });
-      else fail({ kind: 'unusable file', cause: error as Error });
+      else fail({ kind: 'bytes only', cause: error as Error });
     }
   }
 
@@ -179,7 +182,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
   /** The instance does not know what we expect, and has taken nothing. */
   function sendInstead({ fail, instance, outgoing }: Exchange): void {
     bodiesOnly.set(instance, performance.now() + askAgainAfter);
-    fail({ kind: 'unusable file', cause: new Error('it takes bodies only') });
+    fail({ kind: 'bytes only', cause: new Error('it takes bodies only') });
     outgoing?.destroy();
   }
 
@@ -216,7 +219,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
                   buffers,
                   openToWrite: files.openToWrite,
                   onSending,
-                  onUnwritable: (cause) => exchange.fail({ kind: 'unusable file', cause }),
+                  onUnwritable: (cause) => exchange.fail({ kind: 'bytes only', cause }),
                 });
           const { target, agent } = instance;
           const how = { target: target as never, agent, buffer: exchange.body.stream };

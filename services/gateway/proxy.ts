@@ -88,9 +88,9 @@ export function createProxy({ prefix, idle, nameAttempt }: ProxyOptions): Upstre
         const mayHoldBody = options.mayHoldBody === true;
         const exchange = { ctx, upstream, instance, attempt, mayHoldBody, onStatus, onAnswer };
         let failure = await exchanges.run({ ...exchange, files: options.files });
-        if (failure?.kind === 'unusable file' && !ctx.res.closed) {
+        if (failure?.kind === 'bytes only' && !ctx.res.closed) {
           // A collection took it away, or what is there is not ours to read: the core knows what to do.
-          ctx.state.log.debug({ err: failure.cause }, 'a file that a core offers cannot be sent');
+          ctx.state.log.debug({ err: failure.cause }, 'a file that a core named is not used');
           failure = await exchanges.run({ ...exchange, files: undefined });
         }
         if (failure === undefined || ctx.res.closed) return;

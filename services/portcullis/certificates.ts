@@ -49,7 +49,8 @@ export async function ensureCertificates(
     ['ca.crt', 'site.crt'].map((name) => readCertificate(at(name))),
   );
   const isSigned = site !== undefined && before !== undefined && site.verify(before.publicKey);
-  if (hasSite && !isSigned && site?.issuer !== issuer) {
+  const isTheirs = site === undefined ? hasSite && hasKey : !isSigned && site.issuer !== issuer;
+  if (isTheirs) {
     return { ca: 'kept', site: 'theirs', names: site === undefined ? [] : namesOf(site) };
   }
   if (!hasCaKey && !hasCa) await script('create-ca.sh', [folder]);

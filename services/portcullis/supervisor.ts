@@ -65,6 +65,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const children = new Map<string, ChildProcess>();
   const failures = new Map<string, number>();
   const launched = new Set<string>();
+  /** Those whose storage was there. */
+  const withStorage = new Set<string>();
   let access: ConfigurationSource | undefined;
   /** Those that are ready. */
   const running = new Set<ChildProcess>();
@@ -94,7 +96,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     children.set(name, child);
-    tell(child, { type: 'start', configuration, access, isRestart: launched.has(name) });
+    const before = { isRestart: launched.has(name), hadStorage: withStorage.has(name) };
+    tell(child, { type: 'start', configuration, access, ...before });
     launched.add(name);
     const startedAt = performance.now();
     let ready = false;
@@ -104,6 +107,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         // Whoever else says so has been taken over.
         if (message.type === 'access' && service === 'auth') ({ access } = message);
         if (message.type !== 'ready') return;
+        if (message.hasStorage) withStorage.add(name);
         ready = true;
         running.add(child);
         resolve(message.address);

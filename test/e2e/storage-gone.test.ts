@@ -37,7 +37,7 @@ test('a storage that goes away, as one that is unmounted, is told, not made agai
     const [pid = 0] = await servicePids(stack.child.pid ?? 0, 'core');
     process.kill(pid, 'SIGKILL');
     await waitFor('it to be told by the next one', () =>
-      /core.*could not start|v2 is gone[\s\S]*v2 is gone/.test(stack.output()),
+      /portcullis core: .*v2 is gone/.test(stack.output()),
     );
     assert.equal(existsSync(join(root, 'docker')), false);
     assert.ok([502, 503].includes(await head()));

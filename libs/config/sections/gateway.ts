@@ -51,7 +51,7 @@ export const gatewaySchema = z.object({
     .transform((value) => (typeof value === 'string' ? value : value ? 'on' : 'off'))
     .default('auto')
     .describe(
-      'Whether gateways read the bytes of blobs from storage and write those of uploads to it themselves, and give answers again while the files that decided them are unchanged: auto where they share it with the cores of their machine; on where all cores have it at the same path, as on NFS.',
+      'Whether gateways read the bytes of blobs from storage and (auto alone) write those of uploads to it themselves, and give answers again while the files that decided them are unchanged: auto where they share it with the cores of their machine; on where all cores have it at the same path, as on NFS.',
     ),
   workers: workersSchema.describe('How many gateways run; auto is one for each CPU.'),
   limits: gatewayLimitsSchema.prefault({}),

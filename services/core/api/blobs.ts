@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
-import { type SentRanges, sendFile } from '#libs/bodies/send-file.ts';
+import { answerWithFile, bytesOf } from '#libs/bodies/send-file.ts';
 import { type ByteRange, formatRange, type Multipart, multipart } from '#libs/http/byte-ranges.ts';
-import { ClientGoneError, disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
+import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import { formatFileOffer, isBlobPath } from '#libs/http/file-offer.ts';
 import { Http1Response } from '#libs/http/http1-messages.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
@@ -9,7 +9,6 @@ import { partiesOf } from '#libs/limits/parties.ts';
 import { takeTransferBuffers } from '#libs/limits/transfer-buffers.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { CoreBudgets } from '../budgets.ts';
-import type { StorageFile } from '../registry/blob-store.ts';
 import { pathInTree } from '../registry/paths.ts';
 import type { Registry } from '../registry/registry.ts';
 import { describeContent, isNotModified, rangeApplies, writeCondition } from './conditions.ts';
@@ -65,19 +64,24 @@ export function getBlob(
       ctx.body = '';
       return;
     }
-    const [first, ...others] = ranges ?? [];
+    const sent = { size, ranges: ranges ?? [] };
+    const [first, ...others] = sent.ranges;
     const { client, subject } = ctx.state.caller;
     const { lease, pieceSize } = await takeTransferBuffers(
       budgets.downloads,
       partiesOf(client, subject),
-      size,
+      bytesOf(sent),
       { signal: whileClientWaits(ctx.res) },
     );
     disposeWithAnswer(ctx.res, lease);
     if (blob.openFile !== undefined) {
       ctx.status = ranges === undefined ? 200 : 206;
       ctx.type = octets;
-      await sendStored(ctx, await blob.openFile(), { size, ranges: ranges ?? [] }, pieceSize);
+      const file = await blob.openFile();
+      ctx.respond = false;
+      const onError = (error: unknown) =>
+        ctx.state.log.error({ err: error }, 'a blob cannot be read');
+      await answerWithFile(file, sent, ctx.res, { pieceSize, onError });
       return;
     }
     const open = (range?: ByteRange) => blob.open(range, { pieceSize });
@@ -93,27 +97,6 @@ export function getBlob(
     if (first !== undefined) ctx.set('Content-Range', formatRange(first, size));
     breakOffWhereShort(ctx, body);
   };
-}
-
-/** Sends a file of the storage. */
-async function sendStored(
-  ctx: CoreContext,
-  file: StorageFile,
-  sent: SentRanges,
-  pieceSize: number,
-): Promise<void> {
-  ctx.respond = false;
-  try {
-    await sendFile(file, sent, ctx.res, pieceSize);
-  } catch (error) {
-    if (!(error instanceof ClientGoneError))
-      ctx.state.log.error({ err: error }, 'a blob cannot be read');
-    // Never something that looks whole.
-    ctx.res.destroy();
-  } finally {
-    // It was read to its end, or is of no more use.
-    await file.close().catch(() => {});
-  }
 }
 
 /** A file that ends too early, as one that somebody cuts off meanwhile, must not leave its client waiting for the rest. */

@@ -21,8 +21,6 @@ import { maxLooks } from './looks.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
 
-export type { StorageFile } from '../storage/driver.ts';
-
 /** A blob that a repository has. */
 export interface StoredBlob {
   digest: Digest;

@@ -5,15 +5,15 @@ import { createMemoryDriver } from './memory.ts';
 
 /**
  * The driver that the configuration names, open, and checked to be writable unless it need not be.
- * @param isRestart whether a process before this one had its tree there
+ * @param hadStorage whether a process before this one had its tree there
  */
 export async function createDriver(
   { storage, readOnly }: Pick<StorageSettings, 'storage' | 'readOnly'>,
-  isRestart = false,
+  hadStorage = false,
 ): Promise<StorageDriver> {
   switch (storage.driver) {
     case 'filesystem':
-      return await createFilesystemDriver(storage.root, { readOnly, isRestart });
+      return await createFilesystemDriver(storage.root, { readOnly, hadStorage });
     case 'inmemory':
       return createMemoryDriver();
   }

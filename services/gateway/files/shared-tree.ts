@@ -90,6 +90,8 @@ export function createSharedTree(folder: string, offload: 'auto' | 'on', log: Lo
     nameFor({ target }, use) {
       // Only processes of one kernel mean the same by a device and an inode.
       if (offload === 'auto' && target.socketPath == null) return undefined;
+      // All cores have it at one path, and may know its files by other numbers, by which those to be written are named.
+      if (use === 'write' && offload === 'on') return undefined;
       if (performance.now() - refusedAt[use] < refusedFor) return undefined;
       if (offload === 'auto') look();
       return name;

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fileSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
-import { bytesOf, sendFile } from '#libs/bodies/send-file.ts';
-import { ClientGoneError, disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
+import { answerWithFile, bytesOf } from '#libs/bodies/send-file.ts';
+import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import type { DelegatedFile } from '#libs/http/delegated-body.ts';
 import type { FileOffer } from '#libs/http/file-offer.ts';
 import type { Budget } from '#libs/limits/budget.ts';
@@ -57,19 +57,10 @@ export function createTreeFiles(tree: SharedTree, downloads: Budget): TreeFiles 
       });
       return {
         async send(response, setHeaders) {
-          try {
-            setHeaders();
-            await sendFile(handle, offer, response, pieceSize);
-          } catch (error) {
-            if (!(error instanceof ClientGoneError)) {
-              ctx.state.log.error({ err: error, file: offer.path }, 'a blob cannot be read');
-            }
-            // Never something that looks whole.
-            response.destroy();
-          } finally {
-            // It was read to its end, or is of no more use.
-            await handle.close().catch(() => {});
-          }
+          setHeaders();
+          const onError = (error: unknown) =>
+            ctx.state.log.error({ err: error, file: offer.path }, 'a blob cannot be read');
+          await answerWithFile(handle, offer, response, { pieceSize, onError });
         },
       };
     },

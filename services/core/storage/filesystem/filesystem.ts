@@ -35,16 +35,16 @@ const readSize = 1024 * 1024;
 /**
  * Opens a tree on a local or shared filesystem.
  * @param root the folder that distribution calls `rootdirectory`; created if absent
- * @param isRestart the tree was there before: it is not made again, since its filesystem may not be mounted
+ * @param hadStorage the tree was there before: it is not made again, since its filesystem may not be mounted
  * @param readOnly nothing will be written, so the folder need not be writable; what would is refused
  * @throws Error with one clear sentence if it cannot be written to
  */
 export async function createFilesystemDriver(
   root: string,
-  { readOnly = false, isRestart = false } = {},
+  { readOnly = false, hadStorage = false } = {},
 ): Promise<StorageDriver> {
   const tree = join(resolve(root), treeFolder);
-  if (isRestart && !readOnly && !existsSync(tree)) throw new FolderGoneError(tree);
+  if (hadStorage && !readOnly && !existsSync(tree)) throw new FolderGoneError(tree);
   const modes = await modesOf(root);
   if (!readOnly) await prepareFolders(root, modes);
   return new FilesystemDriver(root, modes, readOnly);
