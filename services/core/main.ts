@@ -103,6 +103,8 @@ async function startCore({
   const audit = openAuditLog(settings.audit, 'core', log);
   const refusals = createRefusalRecord(() => audit, log);
   const folder = driver.localPath?.(paths.root);
+  // Not where there is no room for it, nor where nothing is to be written.
+  const hasStorage = folder !== undefined && existsSync(folder);
   const app = createCoreApp({
     log,
     readiness,
@@ -121,7 +123,7 @@ async function startCore({
     maxDescriptors: settings.core.limits.descriptors,
     secret: internal.secret,
     tree: await visibleTreeOf(driver, settings.health),
-    treeFolder: readOnly ? undefined : folder,
+    treeFolder: hasStorage ? folder : undefined,
     pullFilter: authUpstream === undefined ? undefined : createPullFilter(authUpstream.client),
   });
   const server = await servePrivately(app.callback(), {
@@ -135,7 +137,7 @@ async function startCore({
 
   return {
     address: server.address,
-    hasStorage: folder !== undefined && existsSync(folder),
+    hasStorage,
     ...(writes === undefined ? {} : { failed: writes.ownership.ended }),
     async stop() {
       await server.stop(settings.http.drainTimeout);
