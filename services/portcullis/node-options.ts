@@ -4,13 +4,13 @@ import type { ServiceName } from '#libs/values/service-name.ts';
 const always = ['--disable-warning=DEP0060', '--disable-sigusr1'];
 
 /**
- * Through gateway and core go bodies, of which they say themselves when they are freed (`libs/http/free-pieces.ts`). In the
+ * Through gateway and core go bodies, of which they say themselves when they are freed (`libs/bodies/free-pieces.ts`). In the
  * token service little lives for long.
  */
 const more: Readonly<Record<ServiceName, readonly string[]>> = {
   gateway: ['--expose-gc'],
   core: ['--expose-gc'],
-  auth: ['--max-semi-space-size=1'],
+  auth: ['--max-semi-space-size=4'],
 };
 
 /** Options of Node for a process of ours. */
