@@ -1,6 +1,5 @@
 import type Koa from 'koa';
 import type { Middleware } from 'koa';
-import type { RouteMatch } from '#libs/api/match-route.ts';
 import { matchRoute } from '#libs/api/match-route.ts';
 import type { RouteId } from '#libs/api/routes.ts';
 import { createApp } from '#libs/http/app.ts';
@@ -16,7 +15,6 @@ import type { Upstream } from '#libs/internal/open-upstream.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
-import { maxManifestSize } from '#libs/oci/manifest.ts';
 import type { Authenticator, GatewayContext, GatewayState } from './authenticate.ts';
 import type { GatewayBudgets } from './budgets.ts';
 import type { TrustedProxies } from './client-address.ts';
@@ -26,6 +24,12 @@ import type { GiveUp } from './give-up.ts';
 import { type KeptAnswers, sendKept } from './kept-answers.ts';
 import type { UpstreamProxy } from './proxy.ts';
 import { publicUrl } from './public-url.ts';
+import {
+  assertBodyFits,
+  assertBodyWanted,
+  continueIfAsked,
+  mayBeWritten,
+} from './request-bodies.ts';
 import { rootPage } from './root-page.ts';
 
 export interface GatewayOptions {
@@ -59,9 +63,6 @@ export interface StorageAccess {
 
 /** Paths that auth serves to the outside. */
 const authPaths: ReadonlySet<string> = new Set(['/v2/_token', '/auth/token', '/auth/jwks']);
-
-/** Bytes of a body where the route needs none. */
-const maxOtherBody = 64 * 1024;
 
 type Step = Middleware<GatewayState>;
 
@@ -165,24 +166,8 @@ function admit({ budgets, connections }: GatewayOptions): Step {
   };
 }
 
-/**
- * Methods without a use for a body get none past us: where a client, the proxy and the upstream could
- * disagree on whether there is one, the rest of it would be read as somebody else's request.
- * @throws RegistryError REQUEST_INVALID
- */
 const refuseUnwantedBody: Step = async (ctx, next) => {
-  const coding = ctx.get('Transfer-Encoding');
-  if (coding !== '' && coding.toLowerCase() !== 'chunked') {
-    closeAfter(ctx.res);
-    throw new RegistryError('REQUEST_INVALID', {
-      message: `the transfer coding "${coding}" is not supported; use chunked, or Content-Length`,
-    });
-  }
-  const takesBody = ctx.method === 'POST' || ctx.method === 'PUT' || ctx.method === 'PATCH';
-  if (!takesBody && hasBody(ctx.req)) {
-    closeAfter(ctx.res);
-    throw new RegistryError('REQUEST_INVALID', { message: `${ctx.method} takes no body here` });
-  }
+  assertBodyWanted(ctx);
   await next();
 };
 
@@ -234,17 +219,6 @@ const treeRoutes: ReadonlySet<RouteId> = new Set([
   'completeUpload',
 ]);
 
-/** Bytes of a body below which it costs less to send it. */
-const worthWriting = 256 * 1024;
-
-/** Whether the body of a request may be an upload from its beginning on, and large. */
-function mayBeWritten(ctx: GatewayContext): boolean {
-  const { req } = ctx;
-  if (!hasBody(req) || req.headers['content-range'] !== undefined) return false;
-  if ((ctx.query.offset ?? '0') !== '0') return false;
-  return Number(req.headers['content-length'] ?? worthWriting) >= worthWriting;
-}
-
 /** The V2 API: whoever may, by the route table, is sent on to a core. */
 function serveRegistry({
   authenticator,
@@ -287,11 +261,6 @@ function serveRegistry({
   };
 }
 
-/** A client that asked first is told to send its body only when we know that we want it. */
-function continueIfAsked(ctx: GatewayContext): void {
-  if (/^100-continue$/i.test(ctx.get('Expect'))) ctx.res.writeContinue();
-}
-
 /**
  * Of two hosts we would take one, and whoever stands before us perhaps the other (RFC 9112 section 3.2).
  * @throws RegistryError REQUEST_INVALID
@@ -309,16 +278,4 @@ function withoutPrefix(path: string, prefix: string): string | undefined {
   if (prefix === '') return path;
   if (path === prefix) return '/';
   return path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : undefined;
-}
-
-/** Only blobs may be large. @throws RegistryError CONTENT_TOO_LARGE */
-function assertBodyFits(ctx: GatewayContext, match: RouteMatch | undefined): void {
-  const isUpload = match?.params.session !== undefined || match?.route.id === 'startUpload';
-  if (isUpload) return;
-  const limit = match?.route.id === 'putManifest' ? maxManifestSize : maxOtherBody;
-  if (Number(ctx.get('Content-Length') || 0) <= limit) return;
-  throw new RegistryError('CONTENT_TOO_LARGE', {
-    message: `the request body is larger than the ${limit} bytes allowed here`,
-    detail: { limit },
-  });
 }
