@@ -1,17 +1,8 @@
 import type { ServerResponse } from 'node:http';
+import type { ReadableFile } from '#libs/files/readable-file.ts';
 import type { ByteRange } from '#libs/http/byte-ranges.ts';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { WritePace } from './write-pace.ts';
-
-/** A file that is open; `FileHandle` is one. */
-export interface ReadableFile {
-  read(
-    buffer: Buffer,
-    offset: number,
-    length: number,
-    position: number,
-  ): Promise<{ bytesRead: number }>;
-}
 
 /** Sends parts of a file: each piece is read while the one before it is on its way, in two buffers that are used in turn. */
 export class FileSender {

@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http';
+import type { ReadableFile } from '#libs/files/readable-file.ts';
 import { type ByteRange, formatRange, multipart } from '#libs/http/byte-ranges.ts';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
-import { FileSender, type ReadableFile } from './file-sender.ts';
+import { FileSender } from './file-sender.ts';
 
 /** What is sent of a file. */
 export interface SentRanges {
@@ -49,7 +50,7 @@ async function sendFile(
  * when this resolves.
  */
 export async function answerWithFile(
-  file: ReadableFile & { close(): Promise<void> },
+  file: ReadableFile,
   sent: SentRanges,
   response: ServerResponse,
   { pieceSize, onError }: { pieceSize: number; onError: (error: unknown) => void },

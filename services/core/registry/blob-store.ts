@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import type { ReadableFile } from '#libs/files/readable-file.ts';
 import type { Digest } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
@@ -8,7 +9,6 @@ import {
   type ReadOptions,
   type ReadRange,
   type StorageDriver,
-  type StorageFile,
   type StoragePath,
   type VisibleStep,
 } from '../storage/driver.ts';
@@ -34,7 +34,7 @@ export interface StoredBlob {
    * The same as a file, where the storage has files.
    * @throws RegistryError BLOB_UNKNOWN if its bytes are gone by now
    */
-  openFile?(): Promise<StorageFile>;
+  openFile?(): Promise<ReadableFile>;
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { FileState } from '#libs/files/file-state.ts';
+import type { ReadableFile } from '#libs/files/readable-file.ts';
 
 /**
  * A place in the storage tree: absolute, parts between slashes, no `.` or `..` and no empty part.
@@ -46,21 +47,6 @@ export interface StorageWriter {
   close(): Promise<void>;
 }
 
-/** A file that is open to be read, until it is closed, whatever becomes of its path. */
-export interface StorageFile {
-  /**
-   * Reads from a position into a buffer.
-   * @returns how many bytes; 0 at the end
-   */
-  read(
-    buffer: Buffer,
-    offset: number,
-    length: number,
-    position: number,
-  ): Promise<{ bytesRead: number }>;
-  close(): Promise<void>;
-}
-
 /** What is asked directly before a step that others can see. */
 export interface VisibleStep {
   /**
@@ -98,7 +84,7 @@ export interface StorageDriver {
    * An ability: opens a file to be read piece by piece into buffers that are used again.
    * @throws StorageError not-found
    */
-  openFile?(path: StoragePath): Promise<StorageFile>;
+  openFile?(path: StoragePath): Promise<ReadableFile>;
   /**
    * An ability: reads a small file whole, with no more memory than it has bytes. Without it, `read` does.
    * @param saw told of it, as it was while it was read, by storages whose files tell of changes

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isSameState, stateOf } from '#libs/files/file-state.ts';
 import { attempts, FolderGoneError, makeFolders } from '#libs/files/make-folders.ts';
+import type { ReadableFile } from '#libs/files/readable-file.ts';
 import { syncFolder } from '#libs/files/sync-folder.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
 import {
@@ -14,7 +15,6 @@ import {
   type SawFile,
   type StorageDriver,
   StorageError,
-  type StorageFile,
   type StorageInfo,
   type StoragePath,
   type StorageWriter,
@@ -103,7 +103,7 @@ class FilesystemDriver implements StorageDriver {
     return handle.createReadStream({ highWaterMark: pieceSize, ...range });
   }
 
-  async openFile(path: StoragePath): Promise<StorageFile> {
+  async openFile(path: StoragePath): Promise<ReadableFile> {
     // What is no file, such as a FIFO, would have the open wait.
     const flags = constants.O_RDONLY | constants.O_NONBLOCK;
     return await guard(path, () => open(this.#at(path), flags));
