@@ -18,7 +18,7 @@ export function formatFileValidators(files: readonly FileValidator[]): string {
     .join(',');
 }
 
-/** A file more than an answer to a client that gets one image of a list needs: tag, link and bytes of both. */
+/** Files that an answer may name; the most that one has is five: a tag, and link and bytes of a list and of its image. */
 const most = 6;
 
 const form =

@@ -48,8 +48,10 @@ const memory = 16 * 1024 * 1024;
 const overhead = 2048;
 /** Milliseconds after which a core is asked again, though nothing has changed: it may be another version by then. */
 const lifetime = 10 * 60_000;
-/** Milliseconds that a look at a file may take which keeps all other requests waiting, and for which none is taken after one that took longer. */
-const looks = { longest: 100, pause: 60_000 } as const;
+/** Milliseconds that looking at the files of an answer may take: all other requests wait meanwhile. */
+const longestLook = 100;
+/** Milliseconds for which no file is looked at after a look that took longer, as on a disk that fails; the cores answer. */
+const pauseAfter = 60_000;
 
 /** What is read and may be large in number. */
 const routes: ReadonlySet<RouteId> = new Set(['getManifest', 'getBlob']);
@@ -76,7 +78,7 @@ export function createKeptAnswers(folder: string): KeptAnswers {
     if (started < pausedUntil) return false;
     const unchanged = files.every(({ path, state }) => isUnchanged(join(folder, path), state));
     const ended = performance.now();
-    if (ended - started > looks.longest) pausedUntil = ended + looks.pause;
+    if (ended - started > longestLook) pausedUntil = ended + pauseAfter;
     return unchanged;
   }
 
