@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { covers } from '#libs/access/scope.ts';
-import { fileSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
+import { batchSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 import { piecesOf } from '#libs/bodies/pieces-of.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
@@ -200,8 +200,8 @@ function readLocationOffset(ctx: CoreContext): number | undefined {
   });
 }
 
-/** The buffers for all bodies that are uploaded. */
-const buffers = new PieceBuffers(fileSizes);
+/** The buffers for all bodies that are uploaded. No larger: a piece is hashed in one go, while which no other request is served. */
+const buffers = new PieceBuffers(batchSizes);
 
 async function* bodyOf(request: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {
   try {
