@@ -17,7 +17,7 @@ export const internalHeaders = {
   file: 'x-portcullis-file',
   /** In an answer: the files that it was made of, by which it may be known to be true yet; see `file-validators.ts`. */
   validators: 'x-portcullis-validators',
-  /** In an informational response: what to do with the body of the request; see `delegated-body.ts`. */
+  /** In an informational response: what to do with the body of the request; see `held-body.ts`. */
   order: 'x-portcullis-order',
   /** Bytes of the body that the sender holds back until it is told what to do with it; absent where it does not know. */
   bodyLength: 'x-portcullis-body-length',

@@ -9,7 +9,7 @@ import { dirname } from 'node:path';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { ensurePrivateFolder } from '#libs/process/socket-folder.ts';
 import { giveUpAnswer } from '../http/client-gone.ts';
-import { delegation } from '../http/delegated-body.ts';
+import { delegation } from '../http/held-body.ts';
 import { internalHeaders } from '../http/internal-headers.ts';
 import { internalProtocol } from '../http/internal-protocol.ts';
 import { isHealthPath } from '../http/readiness.ts';

@@ -1,4 +1,5 @@
 import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import type { Stream } from 'node:stream';
 import httpProxy from 'http-proxy';
 import { freePiecesAfter } from '#libs/bodies/free-pieces.ts';
 import { batchSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
@@ -11,9 +12,9 @@ import type { Upstream } from '#libs/internal/open-upstream.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
 import type { TreeFiles } from './files/tree-files.ts';
-import { holdBody } from './hold-body.ts';
+import { type BodyEvents, holdBody, openHeldRequest } from './held-body.ts';
 import { addPrefix, headersToRelay } from './relayed-headers.ts';
-import { type SentBody, sendBody } from './send-body.ts';
+import { type SentBody, sendBody, sendOnceConnected } from './send-body.ts';
 import { watchIdle } from './watch-idle.ts';
 
 export interface ExchangeOptions {
@@ -59,7 +60,7 @@ export interface Exchanges {
 
 interface Exchange extends ExchangeOptions {
   outgoing?: ClientRequest;
-  body?: SentBody;
+  body: SentBody;
   /** True once the instance may have seen something of it. */
   sent: boolean;
   /** Whether the body waits for an order of the instance. */
@@ -84,44 +85,77 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
   /** Instances that take bodies only, until when; some may be of an earlier version. */
   const bodiesOnly = new WeakMap<Instance, number>();
 
-  proxy.on('proxyReq', (outgoing: ClientRequest, request, response) => {
+  proxy.on('proxyReq', (outgoing: ClientRequest, request) => {
     const exchange = exchanges.get(request);
-    if (exchange === undefined) {
-      outgoing.destroy();
-      return;
-    }
+    if (exchange === undefined) outgoing.destroy();
+    else begin(exchange, outgoing);
+  });
+
+  proxy.on('proxyRes', (incoming: IncomingMessage, request, response) => {
+    const exchange = exchanges.get(request);
+    if (exchange === undefined) response.destroy();
+    else takeAnswer(exchange, incoming);
+  });
+
+  /** By http-proxy, which pipes from anything that has a `pipe`. */
+  function openProxied(exchange: Exchange): void {
+    const { ctx, body } = exchange;
+    const { target, agent } = exchange.instance;
+    const pipe = (outgoing: ClientRequest) => {
+      sendOnceConnected(body, outgoing);
+      return outgoing;
+    };
+    const options = { target: target as never, agent, buffer: { pipe } as unknown as Stream };
+    exchanges.set(ctx.req, exchange);
+    proxy.web(ctx.req, ctx.res, options, (cause) => onError(exchange, cause));
+  }
+
+  function openHeld(exchange: Exchange): void {
+    const outgoing = openHeldRequest(exchange.ctx.req, exchange.instance);
+    outgoing.on('error', (cause) => onError(exchange, cause));
+    outgoing.once('response', (incoming) => takeAnswer(exchange, incoming));
+    begin(exchange, outgoing);
+    sendOnceConnected(exchange.body, outgoing);
+  }
+
+  /** The request to the instance is there, and nothing of it has gone. */
+  function begin(exchange: Exchange, outgoing: ClientRequest): void {
+    const { body, instance } = exchange;
+    const { req: request, res: response } = exchange.ctx;
     exchange.outgoing = outgoing;
     if (!outgoing.headersSent) addHeaders(exchange, outgoing);
     // The upstream may refuse by the headers alone, and must not wait for a slow first byte.
     if (hasUnreadBody(request)) outgoing.flushHeaders();
     // A client that leaves takes its upstream request with it.
     const leave = () => {
-      exchange.left = exchange.body?.clientLeft(outgoing);
+      exchange.left = body.clientLeft(outgoing);
     };
     response.once('close', leave);
     outgoing.once('close', () => response.off('close', leave));
-    const isUpstreamBehind = () => exchange.body?.isUpstreamBehind() === true;
-    exchange.stopWatching = watchIdle(request, response, isUpstreamBehind, idle);
-    watchInstance(exchange.instance, outgoing, idle);
-  });
+    exchange.stopWatching = watchIdle(request, response, body.isUpstreamBehind, idle);
+    watchInstance(instance, outgoing, idle);
+  }
 
-  proxy.on('proxyRes', (incoming: IncomingMessage, request, response) => {
-    const exchange = exchanges.get(request);
+  function onError({ ctx: { req, res }, sent, fail }: Exchange, cause: Error): void {
+    // After the answer began, what became of the request body no longer matters.
+    if (res.headersSent || res.destroyed || req.socket.destroyed) return;
+    fail({ kind: sent ? 'lost' : 'unreached', cause });
+  }
+
+  function takeAnswer(exchange: Exchange, incoming: IncomingMessage): void {
     const { refused, file } = internalHeaders;
-    if (exchange === undefined) response.destroy();
-    else if (response.closed) incoming.resume();
+    if (exchange.ctx.res.closed) incoming.resume();
     else if (incoming.statusCode === 417 && exchange.isBodyHeld) sendInstead(exchange);
     else if (incoming.headers[refused] !== undefined) beRefused(exchange);
-    else if (incoming.headers[file] !== undefined) void sendOffered(exchange, incoming, response);
-    else relay(exchange, incoming, request, response);
-  });
+    else if (incoming.headers[file] !== undefined) void sendOffered(exchange, incoming);
+    else relay(exchange, incoming);
+  }
 
   function relay(
     { ctx, outgoing, body, onStatus, onAnswer }: Exchange,
     incoming: IncomingMessage,
-    request: IncomingMessage,
-    response: ServerResponse,
   ): void {
+    const { req: request, res: response } = ctx;
     const status = incoming.statusCode ?? 502;
     onStatus?.(status);
     onAnswer?.(incoming);
@@ -130,7 +164,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     addPrefix(response, prefix);
     const early = hasUnreadBody(request);
     if (early) {
-      body?.unsend();
+      body.unsend();
       closeAfter(response);
     }
     response.flushHeaders();
@@ -153,7 +187,6 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
   async function sendOffered(
     { ctx, files, fail, onStatus, onAnswer }: Exchange,
     incoming: IncomingMessage,
-    response: ServerResponse,
   ): Promise<void> {
     incoming.resume();
     try {
@@ -161,12 +194,12 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
       const offer = fileOfferIn(incoming.headers);
       if (offer === undefined) throw new Error('it offers what is no blob');
       const answer = await files.open(offer, ctx);
-      await answer.send(response, () => {
+      await answer.send(ctx.res, () => {
         const status = incoming.statusCode ?? 502;
         onStatus?.(status);
         onAnswer?.(incoming);
         ctx.status = status;
-        copyHeaders(incoming, response);
+        copyHeaders(incoming, ctx.res);
       });
     } catch (error) {
       const isOurs = error instanceof RegistryError || error instanceof ClientGoneError;
@@ -186,6 +219,11 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     outgoing?.destroy();
   }
 
+  function bodyOf({ ctx, files, isBodyHeld }: Omit<Exchange, 'body'>, on: BodyEvents): SentBody {
+    if (files === undefined || !isBodyHeld) return sendBody(ctx.req, buffers, on.onSending);
+    return holdBody(ctx.req, { buffers, openToWrite: files.openToWrite, ...on });
+  }
+
   return {
     async run(options) {
       const { ctx, instance, files } = options;
@@ -195,39 +233,28 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
           // Those who are told later that the answer is over may have something to do yet.
           const over = () => queueMicrotask(() => resolve(exchange.left?.then(() => undefined)));
           ctx.res.once('close', over);
-          const exchange: Exchange = {
+          const unsent = {
             ...options,
             sent: false,
             isBodyHeld:
               options.mayHoldBody &&
               mayHold(instance) &&
               files?.nameFor(instance, 'write') !== undefined,
-            fail(failure) {
+            fail(failure: Failure) {
               ctx.res.off('close', over);
               exchange.stopWatching?.();
               resolve(failure);
             },
           };
-          exchanges.set(ctx.req, exchange);
-          const onSending = () => {
-            exchange.sent = true;
-          };
-          exchange.body =
-            files === undefined || !exchange.isBodyHeld
-              ? sendBody(ctx.req, buffers, onSending)
-              : holdBody(ctx.req, {
-                  buffers,
-                  openToWrite: files.openToWrite,
-                  onSending,
-                  onUnwritable: (cause) => exchange.fail({ kind: 'bytes only', cause }),
-                });
-          const { target, agent } = instance;
-          const how = { target: target as never, agent, buffer: exchange.body.stream };
-          proxy.web(ctx.req, ctx.res, how, (cause) => {
-            // After the answer began, what became of the request body no longer matters.
-            if (ctx.res.headersSent || ctx.res.destroyed || ctx.req.socket.destroyed) return;
-            exchange.fail({ kind: exchange.sent ? 'lost' : 'unreached', cause });
+          const body = bodyOf(unsent, {
+            onSending() {
+              exchange.sent = true;
+            },
+            onUnwritable: (cause) => exchange.fail({ kind: 'bytes only', cause }),
           });
+          const exchange: Exchange = { ...unsent, body };
+          if (exchange.isBodyHeld) openHeld(exchange);
+          else openProxied(exchange);
         });
       } finally {
         instance.inFlight -= 1;
@@ -249,7 +276,6 @@ function addHeaders(exchange: Exchange, outgoing: ClientRequest): void {
   outgoing.setHeader(internalHeaders.attempt, attempt);
   const tree = files?.nameFor(instance, exchange.isBodyHeld ? 'write' : 'read');
   if (tree !== undefined) outgoing.setHeader(internalHeaders.tree, tree);
-  exchange.body?.describe(outgoing);
   sign(exchange, outgoing);
 }
 

@@ -1,6 +1,5 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
-import type { Stream } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 import { hasAllCome, hasBody } from '#libs/http/body.ts';
@@ -11,10 +10,8 @@ const connectTimeout = 2000;
 
 /** The body of a request, on its way to an upstream. */
 export interface SentBody {
-  /** In the shape that http-proxy pipes from. */
-  stream: Stream;
-  /** Sets what the upstream is to know of it, before the headers go. */
-  describe(outgoing: ClientRequest): void;
+  /** The upstream is reached: sends it the body, or what stands for it. */
+  send(outgoing: ClientRequest): void;
   /** Whether the upstream is to do something, before more of the body is wanted. */
   isUpstreamBehind(): boolean;
   /** The client has left: ends the request to the upstream. Resolves when that is over. */
@@ -36,14 +33,12 @@ export function sendBody(
   // One that came at once is complete already, and has not been read all the same.
   const isToCome = hasBody(request);
   let writer: BatchWriter | undefined;
-  const stream = pipeOnceConnected((outgoing) => {
-    onSending();
-    if (isToCome) writer = pipeBody(request, outgoing, buffers);
-    else outgoing.end();
-  });
   return {
-    stream,
-    describe() {},
+    send(outgoing) {
+      onSending();
+      if (isToCome) writer = pipeBody(request, outgoing, buffers);
+      else outgoing.end();
+    },
     isUpstreamBehind: () => writer?.isBehind === true,
     clientLeft: async (outgoing) => void outgoing.destroy(),
     unsend: () => request.unpipe(),
@@ -65,24 +60,20 @@ export function pipeBody(
   return request.pipe(writer);
 }
 
-/** In the shape that http-proxy pipes from. @param start called when the upstream is reached */
-export function pipeOnceConnected(start: (outgoing: ClientRequest) => void): Stream {
-  const pipe = (outgoing: ClientRequest) => {
-    const timer = setTimeout(() => {
-      outgoing.destroy(new Error('it does not accept the connection'));
-    }, connectTimeout);
-    const onConnected = () => {
-      clearTimeout(timer);
-      if (!outgoing.destroyed) start(outgoing);
-    };
-    outgoing.once('close', () => clearTimeout(timer));
-    outgoing.once('socket', (socket: Socket) => {
-      const { secureConnecting = false } = socket as Partial<TLSSocket> &
-        Socket & { secureConnecting?: boolean };
-      if (!socket.connecting && !secureConnecting) onConnected();
-      else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', onConnected);
-    });
-    return outgoing;
+/** Sends a body when the upstream is reached, which has 2 s to accept the connection. */
+export function sendOnceConnected(body: SentBody, outgoing: ClientRequest): void {
+  const timer = setTimeout(() => {
+    outgoing.destroy(new Error('it does not accept the connection'));
+  }, connectTimeout);
+  const onConnected = () => {
+    clearTimeout(timer);
+    if (!outgoing.destroyed) body.send(outgoing);
   };
-  return { pipe } as unknown as Stream;
+  outgoing.once('close', () => clearTimeout(timer));
+  outgoing.once('socket', (socket: Socket) => {
+    const { secureConnecting = false } = socket as Partial<TLSSocket> &
+      Socket & { secureConnecting?: boolean };
+    if (!socket.connecting && !secureConnecting) onConnected();
+    else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', onConnected);
+  });
 }

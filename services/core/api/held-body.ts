@@ -6,7 +6,7 @@ import {
   longestReport,
   orderStatus,
   parseReport,
-} from '#libs/http/delegated-body.ts';
+} from '#libs/http/held-body.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { pathInTree } from '../registry/paths.ts';
 import type { DelegateWrite } from '../registry/uploads/partial-upload.ts';

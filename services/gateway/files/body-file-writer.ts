@@ -2,8 +2,8 @@ import type { FileHandle } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { freePiecesAfter } from '#libs/bodies/free-pieces.ts';
 import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
+import type { WrittenFile } from '#libs/files/file-to-write.ts';
 import { hasAllCome } from '#libs/http/body.ts';
-import type { BodyReport } from '#libs/http/delegated-body.ts';
 import { type DigestAlgorithm, Digester } from '#libs/oci/digest.ts';
 
 /** Bytes written between two syncs, so that the last one is short. */
@@ -22,7 +22,7 @@ export class BodyFileWriter {
   readonly #handle: FileHandle;
   readonly #digester: Digester;
   readonly #buffers: PieceBuffers;
-  readonly #over = Promise.withResolvers<BodyReport>();
+  readonly #over = Promise.withResolvers<WrittenFile>();
   /** What is being filled, and how far. */
   #filling: Buffer | undefined;
   #filled = 0;
@@ -55,7 +55,7 @@ export class BodyFileWriter {
   }
 
   /** Reads the body until it ends. @returns when the file is closed */
-  async run(): Promise<BodyReport> {
+  async run(): Promise<WrittenFile> {
     const request = this.#request;
     if (this.#state !== 'reading') return await this.#over.promise;
     request.on('data', this.#take).once('end', this.#end);
@@ -244,7 +244,7 @@ export class BodyFileWriter {
   }
 }
 
-function failure(error: Error): BodyReport {
+function failure(error: Error): WrittenFile {
   const { code = '', message } = error as NodeJS.ErrnoException;
   return { kind: 'failed', code, message };
 }

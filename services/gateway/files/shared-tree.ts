@@ -1,7 +1,7 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { DelegatedFile } from '#libs/http/delegated-body.ts';
+import type { FileToWrite } from '#libs/files/file-to-write.ts';
 import type { FileOffer } from '#libs/http/file-offer.ts';
 import type { Instance } from '#libs/internal/instance.ts';
 import { anyTree, treeIdentity } from '#libs/internal/tree-identity.ts';
@@ -26,7 +26,7 @@ export interface SharedTree {
    * Opens an empty file that is to be written.
    * @throws Error if it is not there, is not what was named, or may not be written to
    */
-  openToWrite(file: DelegatedFile): Promise<FileHandle>;
+  openToWrite(file: FileToWrite): Promise<FileHandle>;
 }
 
 /** Milliseconds between two looks at a folder: one that was not there, and one that somebody may put back from elsewhere. */

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { fileSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 import { answerWithFile, bytesOf } from '#libs/bodies/send-file.ts';
+import type { FileToWrite } from '#libs/files/file-to-write.ts';
 import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
-import type { DelegatedFile } from '#libs/http/delegated-body.ts';
 import type { FileOffer } from '#libs/http/file-offer.ts';
 import type { Budget } from '#libs/limits/budget.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
@@ -28,7 +28,7 @@ export interface TreeFiles extends Pick<SharedTree, 'nameFor'> {
    * Opens a file that is to have the body of a request.
    * @throws Error if it is of no use, so that the core is to be sent the bytes
    */
-  openToWrite(file: DelegatedFile, request: IncomingMessage): Promise<BodyFileWriter>;
+  openToWrite(file: FileToWrite, request: IncomingMessage): Promise<BodyFileWriter>;
 }
 
 export function createTreeFiles(tree: SharedTree, downloads: Budget): TreeFiles {

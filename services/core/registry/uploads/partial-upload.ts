@@ -1,3 +1,4 @@
+import type { FileToWrite, WrittenFile } from '#libs/files/file-to-write.ts';
 import type { Digest, DigestAlgorithm } from '#libs/oci/digest.ts';
 import type { UploadProgress, UploadSession } from '../../sessions/session-store.ts';
 import { type StorageDriver, StorageError, type StoragePath } from '../../storage/driver.ts';
@@ -7,27 +8,14 @@ import { HashedFile } from './hashed-file.ts';
 import { type FolderFile, findStored, type UploadPlace } from './upload-folder.ts';
 import { type HeldUpload, openProver } from './upload-holder.ts';
 
-/** An empty file that another process is to write. */
-export interface FileToWrite {
-  path: StoragePath;
-  /** `device:inode`. */
-  identity: string;
-  /** Of the digest that it is to tell. */
-  algorithm: DigestAlgorithm;
-}
-
-/** What became of a file that another process was to write. */
-export type WrittenFile =
-  /** It is synced and closed. `isWhole`: all has come that was to come. */
-  | { kind: 'closed'; size: number; digest: Digest; isWhole: boolean }
-  /** It could not be written, as the system said. */
-  | { kind: 'failed'; code: string; message: string };
-
 /**
  * Has another process write a file, until the signal is aborted or nothing more comes.
  * @throws Error where it may be writing yet
  */
-export type DelegateWrite = (file: FileToWrite, signal: AbortSignal) => Promise<WrittenFile>;
+export type DelegateWrite = (
+  file: FileToWrite<StoragePath>,
+  signal: AbortSignal,
+) => Promise<WrittenFile>;
 
 /** Bytes written between two syncs, so that the last one at the commit is short. */
 const syncEvery = 64 * 1024 * 1024;

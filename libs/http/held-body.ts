@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import { type Digest, type DigestAlgorithm, isDigest } from '../oci/digest.ts';
+import type { FileToWrite, WrittenFile } from '../files/file-to-write.ts';
+import { type DigestAlgorithm, isDigest } from '../oci/digest.ts';
 import { internalHeaders } from './internal-headers.ts';
 
 /**
@@ -13,29 +14,13 @@ export const delegation = 'portcullis-delegation';
 /** Status of the informational responses that carry orders: of those that nobody else uses. */
 export const orderStatus = 110;
 
-/** A file that is to be written by another process. */
-export interface DelegatedFile {
-  /** Below the folder of the tree: `repositories/<name>/_uploads/<id>/open.<number>`. */
-  path: string;
-  /** `device:inode`: it must be this very one. */
-  identity: string;
-  /** Of the digest that is to be reported. */
-  algorithm: DigestAlgorithm;
-}
-
 /** What a core says to a gateway that holds a body. */
 export type BodyOrder =
   | { kind: 'send' }
-  | { kind: 'write'; file: DelegatedFile }
+  /** `path` is below the folder of the tree: `repositories/<name>/_uploads/<id>/open.<number>`. */
+  | { kind: 'write'; file: FileToWrite }
   /** To one that writes: report what is there. */
   | { kind: 'stop' };
-
-/** What a gateway has done that was told to write. */
-export type BodyReport =
-  /** It is synced and closed. `isWhole`: the body came to its end. */
-  | { kind: 'closed'; size: number; digest: Digest; isWhole: boolean }
-  /** It is closed, and may hold anything. */
-  | { kind: 'failed'; code: string; message: string };
 
 /** The value of the header of an order. */
 export function formatOrder(order: BodyOrder): string {
@@ -58,15 +43,15 @@ export function orderIn(headers: IncomingHttpHeaders): BodyOrder | undefined {
   return { kind: 'write', file: { path, identity, algorithm: algorithm as DigestAlgorithm } };
 }
 
-/** Bytes of a report, of which each is one line. */
+/** Bytes of a report, by which a gateway tells what became of the file: one line. */
 export const longestReport = 4096;
 
-export function formatReport(report: BodyReport): string {
+export function formatReport(report: WrittenFile): string {
   return `${JSON.stringify(report)}\n`;
 }
 
 /** @returns undefined for text that is no whole report */
-export function parseReport(text: string): BodyReport | undefined {
+export function parseReport(text: string): WrittenFile | undefined {
   if (!text.endsWith('\n')) return undefined;
   try {
     const report = JSON.parse(text) as Record<string, unknown>;

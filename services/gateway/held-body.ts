@@ -1,29 +1,45 @@
-import type { ClientRequest, IncomingMessage } from 'node:http';
+import { type ClientRequest, type IncomingMessage, request as openRequest } from 'node:http';
 import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
-import {
-  type BodyOrder,
-  type DelegatedFile,
-  delegation,
-  formatReport,
-  orderIn,
-} from '#libs/http/delegated-body.ts';
+import type { FileToWrite } from '#libs/files/file-to-write.ts';
+import { type BodyOrder, delegation, formatReport, orderIn } from '#libs/http/held-body.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
+import type { Target } from '#libs/internal/instance.ts';
 import type { BatchWriter } from './batch-writer.ts';
 import type { BodyFileWriter } from './files/body-file-writer.ts';
-import { pipeBody, pipeOnceConnected, type SentBody } from './send-body.ts';
+import { pipeBody, type SentBody } from './send-body.ts';
 
 /** Milliseconds for a core to note how far an upload got whose client has left. */
 const lastAnswer = 10_000;
 
-export interface HoldOptions {
-  /** For the bytes, where they are sent. */
-  buffers: PieceBuffers;
-  /** Opens a file that a core wants written. @throws Error if that cannot be done here */
-  openToWrite(file: DelegatedFile, request: IncomingMessage): Promise<BodyFileWriter>;
+export interface BodyEvents {
   /** Called when the upstream may see something of the request. */
   onSending(): void;
   /** Called when a core wants a file written that cannot be: nothing of the body was taken. */
   onUnwritable(error: Error): void;
+}
+
+interface HoldOptions extends BodyEvents {
+  /** For the bytes, where they are sent. */
+  buffers: PieceBuffers;
+  /** Opens a file that a core wants written. @throws Error if that cannot be done here */
+  openToWrite(file: FileToWrite, request: IncomingMessage): Promise<BodyFileWriter>;
+}
+
+/**
+ * Opens the request to a core whose body is held. Unlike one of http-proxy it does not end with its client: what was written by
+ * then is to be reported.
+ */
+export function openHeldRequest(
+  { method, url, headers: all }: IncomingMessage,
+  { target, agent }: Target,
+): ClientRequest {
+  const { 'content-length': length, ...headers } = all;
+  headers['transfer-encoding'] = 'chunked';
+  if (length !== undefined) headers[internalHeaders.bodyLength] = length;
+  const outgoing = openRequest({ ...target, agent, method, path: url, headers });
+  // Given with the others, it would have the head written before the rest of it is set.
+  outgoing.setHeader('expect', delegation);
+  return outgoing;
 }
 
 /**
@@ -49,7 +65,7 @@ export function holdBody(request: IncomingMessage, options: HoldOptions): SentBo
     }
   }
 
-  async function write(file: DelegatedFile, outgoing: ClientRequest): Promise<void> {
+  async function write(file: FileToWrite, outgoing: ClientRequest): Promise<void> {
     try {
       writer = await openToWrite(file, request);
     } catch (error) {
@@ -66,8 +82,11 @@ export function holdBody(request: IncomingMessage, options: HoldOptions): SentBo
     if (!outgoing.destroyed) outgoing.end(formatReport(report));
   }
 
+  // A client that leaves is seen by what becomes of its answer.
+  request.on('error', () => {});
+
   return {
-    stream: pipeOnceConnected((outgoing) => {
+    send(outgoing) {
       onSending();
       outgoing.on('information', ({ headers }) => {
         const order = orderIn(headers);
@@ -75,17 +94,6 @@ export function holdBody(request: IncomingMessage, options: HoldOptions): SentBo
       });
       // The body may be here already, and its end: nothing else would send them.
       outgoing.flushHeaders();
-    }),
-
-    describe(outgoing) {
-      const length = request.headers['content-length'];
-      if (length !== undefined) outgoing.setHeader(internalHeaders.bodyLength, length);
-      outgoing.removeHeader('content-length');
-      outgoing.setHeader('transfer-encoding', 'chunked');
-      outgoing.setHeader('expect', delegation);
-      // http-proxy would end the request with the client; what was written by then is to be reported.
-      request.removeAllListeners('aborted').removeAllListeners('error');
-      request.on('error', () => {});
     },
 
     isUpstreamBehind: () =>

@@ -11,7 +11,7 @@ import {
   formatOrder,
   orderStatus,
   parseReport,
-} from '#libs/http/delegated-body.ts';
+} from '#libs/http/held-body.ts';
 import { digestOf } from '#libs/oci/digest.ts';
 import { type Gateway, startGateway } from '../../test/support/gateway.ts';
 import { type Act, answer } from '../../test/support/scripted-peer.ts';

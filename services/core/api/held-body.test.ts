@@ -4,13 +4,8 @@ import { open, readdir, readFile, stat } from 'node:fs/promises';
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
-import {
-  type BodyOrder,
-  type BodyReport,
-  delegation,
-  formatReport,
-  orderIn,
-} from '#libs/http/delegated-body.ts';
+import type { WrittenFile } from '#libs/files/file-to-write.ts';
+import { type BodyOrder, delegation, formatReport, orderIn } from '#libs/http/held-body.ts';
 import { digestOf } from '#libs/oci/digest.ts';
 import { type Core, type CoreSetup, startCore } from '../../../test/support/core.ts';
 import { makeLayer } from '../../../test/support/images.ts';
@@ -96,7 +91,7 @@ describe('a body that a gateway holds', () => {
     return { handle: await open(path, 'r+'), path };
   }
 
-  const closed = (bytes: Buffer, isWhole = true): BodyReport => ({
+  const closed = (bytes: Buffer, isWhole = true): WrittenFile => ({
     ...{ kind: 'closed', size: bytes.length, digest: digestOf(bytes), isWhole },
   });
 
