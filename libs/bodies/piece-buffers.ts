@@ -3,6 +3,8 @@ const MiB = 1024 * KiB;
 
 /** How large buffers are; in bytes. */
 export interface BufferSizes {
+  /** Of the first ones, which may have so many bytes together: for one or two transfers that have a process for themselves. */
+  first: { size: number; total: number };
   /** While there are few. */
   most: number;
   /** However many there are. */
@@ -13,16 +15,21 @@ export interface BufferSizes {
   kept: number;
 }
 
-/** For bodies on their way to another process. */
+/**
+ * For bodies on their way to another process, or from one to a file. No larger where there are several: they are sent, hashed and
+ * written in one go each, while which small requests wait.
+ */
 export const batchSizes: BufferSizes = {
+  first: { size: 512 * KiB, total: 2 * MiB },
   most: 128 * KiB,
   least: 16 * KiB,
   total: 32 * MiB,
   kept: 2 * MiB,
 };
 
-/** For bodies that are written to a file. */
+/** For bodies between a client and a file. */
 export const fileSizes: BufferSizes = {
+  first: { size: MiB, total: 2 * MiB },
   most: MiB,
   least: 16 * KiB,
   total: 32 * MiB,
@@ -47,11 +54,12 @@ export class PieceBuffers {
   }
 
   take(): Buffer {
-    const { most, least, total } = this.#sizes;
+    const { first, most, least, total } = this.#sizes;
     // Of what is left each takes a part, so that it never runs out: the more there are, the smaller is the next.
     const share = Math.floor((total - this.#used) / 32);
-    let size = most;
-    while (size > share && size > least) size /= 2;
+    const isOfFirst = this.#used + first.size <= first.total;
+    let size = isOfFirst ? first.size : most;
+    while (!isOfFirst && size > share && size > least) size /= 2;
     const known = this.#free.get(size)?.pop();
     if (known !== undefined) this.#kept -= size;
     this.#used += size;

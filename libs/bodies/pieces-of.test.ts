@@ -6,7 +6,13 @@ import fc from 'fast-check';
 import { PieceBuffers } from './piece-buffers.ts';
 import { piecesOf } from './pieces-of.ts';
 
-const buffers = new PieceBuffers({ most: 64, least: 16, total: 4096, kept: 128 });
+const buffers = new PieceBuffers({
+  first: { size: 64, total: 128 },
+  most: 64,
+  least: 16,
+  total: 4096,
+  kept: 128,
+});
 const never = new AbortController().signal;
 
 async function collect(stream: Readable, signal = never): Promise<Buffer> {

@@ -73,11 +73,11 @@ describe('a body that is handed on in larger pieces', () => {
     assert.equal(mayGoOn, false);
     assert.equal(writer.isBehind, true);
     assert.equal(target.pieces.length, 1);
-    assert.equal(buffers.used, 256 * KiB);
+    assert.equal(buffers.used, 2 * batchSizes.first.size);
     target.waiting.shift()?.();
     await nextTurn();
     assert.equal(target.pieces.length, 2);
-    assert.equal(buffers.used, 256 * KiB);
+    assert.equal(buffers.used, 2 * batchSizes.first.size);
   });
 
   test('leaves nothing behind where the target is closed in the middle', async () => {

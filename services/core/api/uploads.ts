@@ -200,7 +200,7 @@ function readLocationOffset(ctx: CoreContext): number | undefined {
   });
 }
 
-/** The buffers for all bodies that are uploaded. No larger: a piece is hashed in one go, while which no other request is served. */
+/** The buffers for all bodies that are uploaded. */
 const buffers = new PieceBuffers(batchSizes);
 
 async function* bodyOf(request: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {

@@ -17,7 +17,13 @@ import { waitFor } from '../../../test/support/wait-for.ts';
 import { BodyFileWriter } from './body-file-writer.ts';
 
 const KiB = 1024;
-const sizes = { most: 64 * KiB, least: 16 * KiB, total: 4096 * KiB, kept: 256 * KiB };
+const sizes = {
+  first: { size: 64 * KiB, total: 0 },
+  most: 64 * KiB,
+  least: 16 * KiB,
+  total: 4096 * KiB,
+  kept: 256 * KiB,
+};
 
 /** The side of a request that a writer reads; `complete` as Node sets it when the parser has seen the end. */
 class Body extends PassThrough {

@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { batchSizes, fileSizes, PieceBuffers } from './piece-buffers.ts';
+
+const KiB = 1024;
+
+for (const [what, sizes] of Object.entries({ batchSizes, fileSizes })) {
+  test(`buffers get smaller the more there are, and never run out: ${what}`, () => {
+    const buffers = new PieceBuffers(sizes);
+    const taken = Array.from({ length: 4000 }, () => buffers.take());
+    const lengths = taken.map(({ length }) => length);
+    assert.equal(lengths[0], sizes.first.size);
+    assert.equal(lengths[1], sizes.first.size);
+    assert.ok(lengths.slice(sizes.first.total / sizes.first.size).every((l) => l <= sizes.most));
+    assert.deepEqual(
+      lengths,
+      lengths.toSorted((a, b) => b - a),
+    );
+    assert.equal(lengths.at(-1), sizes.least);
+    const least = lengths.filter((length) => length === sizes.least).length * sizes.least;
+    assert.ok(buffers.used - least <= sizes.total);
+    for (const buffer of taken) buffers.release(buffer, true);
+    assert.equal(buffers.used, 0);
+    assert.equal(buffers.take().length, sizes.first.size);
+  });
+}
+
+test('of buffers that were given back some are kept, but none that may still be read', () => {
+  const sizes = {
+    first: { size: 4 * KiB, total: 0 },
+    most: 4 * KiB,
+    least: KiB,
+    total: 8 * KiB,
+    kept: 2 * KiB,
+  };
+  const buffers = new PieceBuffers(sizes);
+  const [first, second, third] = [buffers.take(), buffers.take(), buffers.take()];
+  assert.equal(first.length, KiB);
+  buffers.release(first, false);
+  buffers.release(second, true);
+  buffers.release(third, true);
+  assert.deepEqual(
+    [buffers.take(), buffers.take()].map((one) => [second, third].includes(one)),
+    [true, true],
+  );
+  assert.notEqual(buffers.take(), first);
+});
