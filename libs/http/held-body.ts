@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http';
+import { type IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { FileToWrite, WrittenFile } from '../files/file-to-write.ts';
 import { type DigestAlgorithm, isDigest } from '../oci/digest.ts';
 import { internalHeaders } from './internal-headers.ts';
@@ -13,6 +13,23 @@ export const delegation = 'portcullis-delegation';
 
 /** Status of the informational responses that carry orders: of those that nobody else uses. */
 export const orderStatus = 110;
+
+/** Node's, which its types do not know yet, nor every version that we run on. */
+interface Informing {
+  writeInformation?(status: number, headers: Readonly<Record<string, string>>): void;
+}
+
+/** Whether orders can be given here. */
+export function canGiveOrders(): boolean {
+  return (ServerResponse.prototype as Informing).writeInformation !== undefined;
+}
+
+/** Tells a gateway what to do with the body that it holds, unless the answer has begun. */
+export function giveOrder(response: ServerResponse, order: BodyOrder): void {
+  if (response.headersSent || response.destroyed) return;
+  const headers = { [internalHeaders.order]: formatOrder(order) };
+  (response as Informing).writeInformation?.(orderStatus, headers);
+}
 
 /** What a core says to a gateway that holds a body. */
 export type BodyOrder =

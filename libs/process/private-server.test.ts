@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { type IncomingMessage, request } from 'node:http';
+import { once } from 'node:events';
+import { type IncomingMessage, request, ServerResponse } from 'node:http';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { createRecordingLog } from '../../test/support/recording-log.ts';
@@ -10,6 +11,7 @@ import {
 import { createApp } from '../http/app.ts';
 import { readBody } from '../http/body.ts';
 import { whileClientWaits } from '../http/client-gone.ts';
+import { delegation } from '../http/held-body.ts';
 import { createReadiness } from '../http/readiness.ts';
 import { type PrivateServer, servePrivately } from './private-server.ts';
 
@@ -153,4 +155,32 @@ describe('a private server that is told to stop', () => {
     await server.stop(200);
     assert.equal(await answer, 'cut');
   });
+});
+
+test('a server of a Node that cannot give orders says so to whoever holds a body', async (t) => {
+  const folder = await createTemporaryFolder();
+  t.after(() => folder.remove());
+  const socketPath = join(folder.path, 'sockets', 'core.sock');
+  const server = await servePrivately(async (_, response) => void response.writeHead(200).end(), {
+    listen: { socket: socketPath },
+    headersTimeout: 10_000,
+  });
+  t.after(() => server.stop(100));
+  const statusOf = async (expect: string) => {
+    const asked = request({ socketPath, method: 'PATCH', agent: false });
+    asked.setHeader('Expect', expect);
+    const answered = once(asked, 'response');
+    asked.end();
+    const [answer] = (await answered) as [IncomingMessage];
+    answer.resume();
+    return answer.statusCode;
+  };
+  assert.deepEqual([await statusOf(delegation), await statusOf('anything')], [200, 417]);
+  const prototype = ServerResponse.prototype as { writeInformation?: unknown };
+  const { writeInformation } = prototype;
+  delete prototype.writeInformation;
+  t.after(() => {
+    prototype.writeInformation = writeInformation;
+  });
+  assert.equal(await statusOf(delegation), 417);
 });

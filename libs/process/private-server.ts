@@ -9,7 +9,7 @@ import { dirname } from 'node:path';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { ensurePrivateFolder } from '#libs/process/socket-folder.ts';
 import { giveUpAnswer } from '../http/client-gone.ts';
-import { delegation } from '../http/held-body.ts';
+import { canGiveOrders, delegation } from '../http/held-body.ts';
 import { internalHeaders } from '../http/internal-headers.ts';
 import { internalProtocol } from '../http/internal-protocol.ts';
 import { isHealthPath } from '../http/readiness.ts';
@@ -74,7 +74,7 @@ export async function servePrivately(
       ? createHttpServer(serverOptions)
       : createHttpsServer({ ...serverOptions, ...tls });
   server.on('checkExpectation', (request, response) => {
-    if (request.headers.expect === delegation) serve(request, response);
+    if (request.headers.expect === delegation && canGiveOrders()) serve(request, response);
     else response.writeHead(417).end();
   });
   server.on('request', serve);

@@ -1,12 +1,4 @@
-import type { ServerResponse } from 'node:http';
-import {
-  type BodyOrder,
-  delegation,
-  formatOrder,
-  longestReport,
-  orderStatus,
-  parseReport,
-} from '#libs/http/held-body.ts';
+import { delegation, giveOrder, longestReport, parseReport } from '#libs/http/held-body.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { pathInTree } from '../registry/paths.ts';
 import type { DelegateWrite } from '../registry/uploads/partial-upload.ts';
@@ -24,7 +16,7 @@ export function isBodyHeld(ctx: CoreContext): boolean {
 
 /** Has the gateway send the body that it holds. */
 export function askForBody(ctx: CoreContext): void {
-  giveOrder(ctx, { kind: 'send' });
+  giveOrder(ctx.res, { kind: 'send' });
 }
 
 /**
@@ -41,7 +33,7 @@ export function delegateTo(
   }
   return async ({ path, identity, algorithm }, signal) => {
     const whenReported = readReport(ctx, signal);
-    giveOrder(ctx, { kind: 'write', file: { path: pathInTree(path), identity, algorithm } });
+    giveOrder(ctx.res, { kind: 'write', file: { path: pathInTree(path), identity, algorithm } });
     return await whenReported;
   };
 }
@@ -55,7 +47,7 @@ async function readReport(ctx: CoreContext, signal: AbortSignal) {
   const lost = () => ended.reject(cutShort());
   const stop = () => {
     timer = setTimeout(() => ended.reject(takenOver()), stopsWithin);
-    giveOrder(ctx, { kind: 'stop' });
+    giveOrder(ctx.res, { kind: 'stop' });
   };
   const onData = (bytes: Buffer) => {
     text += bytes.toString('utf8');
@@ -77,19 +69,4 @@ async function readReport(ctx: CoreContext, signal: AbortSignal) {
   const report = parseReport(text);
   if (report === undefined) throw new Error('a gateway reported nothing of what it was to write');
   return report;
-}
-
-function giveOrder({ res }: CoreContext, order: BodyOrder): void {
-  if (res.headersSent || res.destroyed) return;
-  const { writeInformation } = res as unknown as Informing;
-  writeInformation.call(res, orderStatus, { [internalHeaders.order]: formatOrder(order) });
-}
-
-/** Node's, which its types do not know yet. */
-interface Informing {
-  writeInformation(
-    this: ServerResponse,
-    status: number,
-    headers: Readonly<Record<string, string>>,
-  ): void;
 }
