@@ -1,5 +1,6 @@
 import { lstat, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { KnownFolder } from './known-folder.ts';
 
 /** How often a folder is made again that somebody else removes at the same time. */
 export const attempts = 100;
@@ -9,10 +10,10 @@ export const attempts = 100;
  * Node's own `recursive` does not end where a parent is there and says that it is not, as /proc does, and tells a
  * filesystem that is read-only as a folder that is not there.
  * @param mode of the folders that are made
- * @param below a folder above that must be there: neither it nor what is above it is made
+ * @param below a folder above that is not made again, nor what is above it
  * @throws ErrnoException: EEXIST or ENOTDIR where something else is in the way; FolderGoneError
  */
-export async function makeFolders(path: string, mode = 0o777, below?: string): Promise<void> {
+export async function makeFolders(path: string, mode = 0o777, below?: KnownFolder): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await makeFolder(path, mode, below);
@@ -29,8 +30,12 @@ export class FolderGoneError extends Error {
   }
 }
 
-async function makeFolder(path: string, mode: number, below: string | undefined): Promise<void> {
-  if (path === below) {
+async function makeFolder(
+  path: string,
+  mode: number,
+  below: KnownFolder | undefined,
+): Promise<void> {
+  if (path === below?.path && below.wasThere) {
     if ((await stat(path).catch(() => undefined)) === undefined) throw new FolderGoneError(path);
     return;
   }

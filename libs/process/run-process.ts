@@ -22,8 +22,8 @@ import { readVersion } from './version.ts';
 export interface RunningProcess {
   /** What is told when it is ready, for the log. */
   address: string;
-  /** Whether the storage that it serves is there; one that is started in its place does not make it again then. */
-  hasStorage?: boolean;
+  /** Resolves when the storage that it serves is there; one that is started in its place does not make it again then. */
+  storageSeen?: Promise<void>;
   /** Stops accepting, lets what runs end within the drain time, and lets go of everything. */
   stop(): Promise<void>;
   /** Takes changed files without closing a connection. */
@@ -97,8 +97,8 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
   for (const event of ['SIGTERM', 'SIGINT', 'disconnect'] as const) process.off(event, leave);
   listenForReload(running, log);
   log.info({ address: running.address }, `${name} is ready`);
-  const { address, hasStorage = false } = running;
-  tellSupervisor({ type: 'ready', address, hasStorage });
+  tellSupervisor({ type: 'ready', address: running.address });
+  void running.storageSeen?.then(() => tellSupervisor({ type: 'storage seen' }));
 }
 
 type Before = Pick<ProcessContext, 'isRestart' | 'hadStorage'>;

@@ -17,13 +17,15 @@ export interface StartInstructions {
   access?: ConfigurationSource | undefined;
   /** Whether the process was there before: files may have changed since. */
   isRestart: boolean;
-  /** Whether the process before it said that its storage was there. */
+  /** Whether a process of this name said that its storage was there. */
   hadStorage: boolean;
 }
 
 /** What a process says to its supervisor. */
 export type ProcessMessage =
-  | { type: 'ready'; address: string; hasStorage: boolean }
+  | { type: 'ready'; address: string }
+  /** Its storage is there, or was. */
+  | { type: 'storage seen' }
   | { type: 'failed' }
   /** Users and access rules are in force that were read from this. */
   | { type: 'access'; access: ConfigurationSource };

@@ -1,9 +1,9 @@
-import { existsSync } from 'node:fs';
 import type Koa from 'koa';
 import type { RouteId } from '#libs/api/routes.ts';
 import type { AuditLog } from '#libs/audit/audit-log.ts';
 import type { RefusalRecord } from '#libs/audit/refusal-record.ts';
 import type { Verifier } from '#libs/auth/verify.ts';
+import type { KnownFolder } from '#libs/files/known-folder.ts';
 import { createApp } from '#libs/http/app.ts';
 import type { PeerCheck } from '#libs/http/peer-check.ts';
 import type { ProcessStatus } from '#libs/http/process-status.ts';
@@ -32,7 +32,7 @@ export interface CoreOptions extends HandlerOptions {
   /** Asked before anything is written; undefined where nobody else can. */
   ownership?: Pick<Ownership, 'assertOwned'> | undefined;
   /** The folder of the tree, without which nothing is known of what is there; undefined where there is none. */
-  treeFolder?: string | undefined;
+  treeFolder?: KnownFolder | undefined;
   /** Whether everything that would write is refused. */
   readOnly: boolean;
   checkPeer: PeerCheck;
@@ -52,7 +52,7 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
     processStatus,
     checkPeer,
     accessLog: 'debug',
-    translate: (error) => translate(assertKnown(error, options.treeFolder)),
+    translate,
   }) as Koa<CoreState>;
   const handlers = createHandlers(options);
 
@@ -60,7 +60,12 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
     ctx.state.requester = requesterOf(ctx);
     ctx.set('Docker-Distribution-API-Version', 'registry/2.0');
     health.assertHealthy();
-    await next();
+    try {
+      await next();
+    } catch (error) {
+      if (saysUnknown(error)) await assertThere(options.treeFolder, error);
+      throw error;
+    }
   });
   app.use(authorize(verifier, registry, options.refusals));
   app.use(async (ctx, next) => {
@@ -83,7 +88,7 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
       await options.ownership?.assertOwned();
     }
     await handlers[route.id](ctx, params);
-    if (lists.has(route.id)) assertThere(options.treeFolder);
+    if (lists.has(route.id)) await assertThere(options.treeFolder);
     // Koa would write the status' name into a body that has nothing to say.
     if (ctx.body === undefined && (ctx.status === 201 || ctx.status === 202)) {
       ctx.body = '';
@@ -96,21 +101,19 @@ export function createCoreApp(options: CoreOptions): Koa<CoreState> {
 /** Routes whose answer may be empty where the storage is away. */
 const lists: ReadonlySet<RouteId> = new Set(['catalog', 'listTags', 'listReferrers']);
 
-function assertThere(treeFolder: string | undefined): void {
-  if (treeFolder !== undefined && !existsSync(treeFolder)) throw notThere();
+/** Whether it says that something is not there, which nobody knows while the storage is away. */
+function saysUnknown(error: unknown): boolean {
+  return error instanceof StorageError || (error instanceof RegistryError && error.status === 404);
 }
 
-function notThere(cause?: unknown): RegistryError {
+/**
+ * The storage's health is looked at once a second, and what is answered meanwhile must be true as well.
+ * @throws RegistryError UNAVAILABLE if the storage is away
+ */
+async function assertThere(folder: KnownFolder | undefined, cause?: unknown): Promise<void> {
+  if ((await folder?.isGone().catch(() => false)) !== true) return;
   const message = 'the storage is not there';
-  return new RegistryError('UNAVAILABLE', { message, retryAfter: 10, cause });
-}
-
-/** Nothing is unknown for certain while the storage is away; its health is looked at once a second. */
-function assertKnown(error: unknown, treeFolder: string | undefined): unknown {
-  const isUnknown = error instanceof RegistryError && error.status === 404;
-  if (!isUnknown && !(error instanceof StorageError)) return error;
-  if (treeFolder === undefined || existsSync(treeFolder)) return error;
-  return notThere(error);
+  throw new RegistryError('UNAVAILABLE', { message, retryAfter: 10, cause });
 }
 
 /** What fails behind us is no fault of the client: it is told to come back. */

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openAuditLog } from '#libs/audit/audit-log.ts';
 import { createRefusalRecord } from '#libs/audit/refusal-record.ts';
@@ -102,9 +101,6 @@ async function startCore({
   measureBudgets([...Object.values(budgets), registry.uploads.limit], metrics);
   const audit = openAuditLog(settings.audit, 'core', log);
   const refusals = createRefusalRecord(() => audit, log);
-  const folder = driver.localPath?.(paths.root);
-  // Not where there is no room for it, nor where nothing is to be written.
-  const hasStorage = folder !== undefined && existsSync(folder);
   const app = createCoreApp({
     log,
     readiness,
@@ -123,7 +119,7 @@ async function startCore({
     maxDescriptors: settings.core.limits.descriptors,
     secret: internal.secret,
     tree: await visibleTreeOf(driver, settings.health),
-    treeFolder: hasStorage ? folder : undefined,
+    treeFolder: driver.tree,
     pullFilter: authUpstream === undefined ? undefined : createPullFilter(authUpstream.client),
   });
   const server = await servePrivately(app.callback(), {
@@ -137,7 +133,7 @@ async function startCore({
 
   return {
     address: server.address,
-    hasStorage,
+    ...(driver.tree === undefined ? {} : { storageSeen: driver.tree.seen }),
     ...(writes === undefined ? {} : { failed: writes.ownership.ended }),
     async stop() {
       await server.stop(settings.http.drainTimeout);

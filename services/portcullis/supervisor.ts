@@ -106,8 +106,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         if (message.type === 'failed' && ready) failed.resolve();
         // Whoever else says so has been taken over.
         if (message.type === 'access' && service === 'auth') ({ access } = message);
+        if (message.type === 'storage seen') withStorage.add(name);
         if (message.type !== 'ready') return;
-        if (message.hasStorage) withStorage.add(name);
         ready = true;
         running.add(child);
         resolve(message.address);

@@ -82,6 +82,7 @@ export async function startCore({ driver, ...setup }: CoreSetup): Promise<Core> 
     health,
     checkPeer: setup.trusted === false ? trustNoPeer : trustAnyPeer,
     tree: setup.tree,
+    treeFolder: driver.tree,
     registry: createRegistry({
       driver: withChunkMinLength(driver, setup.chunkMinLength),
       sessions,

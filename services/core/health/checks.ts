@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { connect } from 'node:net';
 import type { HealthSettings, HttpProbe, Watch } from '#libs/config/sections/health.ts';
@@ -22,14 +21,13 @@ export function configuredChecks(health: HealthSettings, driver: StorageDriver):
 }
 
 /**
- * Whether the tree is there, of which every start makes sure: without its filesystem everything would seem to be gone, and
- * nobody could be told otherwise.
+ * Whether the tree is there once it was: without its filesystem everything would seem to be gone, and nobody could be told
+ * otherwise.
  */
-function treeChecks(driver: StorageDriver): HealthCheck[] {
-  const folder = driver.localPath?.(paths.root);
-  if (folder === undefined || !existsSync(folder)) return [];
+function treeChecks({ tree }: StorageDriver): HealthCheck[] {
+  if (tree === undefined) return [];
   const check = async () => {
-    if ((await ifPresent(driver.stat(paths.root))) === undefined) throw new FolderGoneError(folder);
+    if (await tree.isGone()) throw new FolderGoneError(tree.path);
   };
   const watch = { interval: 1000, threshold: 1, maxDuration: 0 };
   return [{ ...watch, name: 'storage', publicMessage: 'the storage is not there', check }];

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { FileState } from '#libs/files/file-state.ts';
+import type { KnownFolder } from '#libs/files/known-folder.ts';
 import type { ReadableFile } from '#libs/files/readable-file.ts';
 
 /**
@@ -70,6 +71,8 @@ export interface StorageDriver {
   readonly name: string;
   /** Bytes below which a part of an upload costs this storage more than it should. */
   readonly chunkMinLength?: number;
+  /** An ability of filesystems: the folder of the tree, without which nothing is known of what is there. */
+  readonly tree?: KnownFolder;
   /**
    * @param saw told of it by storages whose files tell of changes
    * @throws StorageError not-found

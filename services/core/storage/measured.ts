@@ -49,6 +49,7 @@ export function measureStorage(driver: StorageDriver, metrics: Metrics | undefin
   };
   const whole: Record<string, unknown> = { name: driver.name };
   if (driver.chunkMinLength !== undefined) whole.chunkMinLength = driver.chunkMinLength;
+  if (driver.tree !== undefined) whole.tree = driver.tree;
   for (const name of [...operations, ...others]) {
     // An ability that it does not have stays absent.
     if (driver[name] === undefined) continue;

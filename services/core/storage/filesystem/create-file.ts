@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { KnownFolder } from '#libs/files/known-folder.ts';
 import { attempts, makeFolders } from '#libs/files/make-folders.ts';
 import type { Modes } from './root-folder.ts';
 
@@ -14,7 +15,7 @@ export const creating = appending | constants.O_CREAT | constants.O_EXCL;
 export async function createFile(
   path: string,
   flags: number | 'wx',
-  { modes, tree }: { modes: Modes; tree: string | undefined },
+  { modes, tree }: { modes: Modes; tree: KnownFolder },
 ): Promise<FileHandle> {
   for (let attempt = 1; ; attempt += 1) {
     try {

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LRUCache } from 'lru-cache';
+import type { KnownFolder } from '#libs/files/known-folder.ts';
 import { syncFolder } from '#libs/files/sync-folder.ts';
 
 /**
@@ -11,16 +12,16 @@ import { syncFolder } from '#libs/files/sync-folder.ts';
  */
 export class DurableDirectories {
   readonly #root: string;
-  readonly #tree: string | undefined;
+  readonly #tree: KnownFolder;
   readonly #mode: number;
   readonly #made = new LRUCache<string, Promise<void>>({ max: 20_000 });
 
   /**
    * @param root a directory that exists; nothing above it is touched
-   * @param tree one below it that exists, and is never made; undefined for none
+   * @param tree one below it, which is not made again
    * @param mode permissions of the directories that are made
    */
-  constructor(root: string, tree: string | undefined, mode: number) {
+  constructor(root: string, tree: KnownFolder, mode: number) {
     this.#root = root;
     this.#tree = tree;
     this.#mode = mode;
@@ -51,7 +52,8 @@ export class DurableDirectories {
   async #make(path: string): Promise<void> {
     const parent = dirname(path);
     await this.ensure(parent);
-    const isToBeThere = path === this.#tree || this.#tree?.startsWith(`${path}/`) === true;
+    const { path: tree, wasThere } = this.#tree;
+    const isToBeThere = wasThere && (path === tree || tree.startsWith(`${path}/`));
     try {
       if (!isToBeThere) await mkdir(path, this.#mode);
     } catch (error) {

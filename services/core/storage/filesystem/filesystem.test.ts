@@ -86,6 +86,18 @@ describe('the filesystem driver', () => {
     assert.equal((await readAll(driver, other)).toString(), 'more');
   });
 
+  test('of a process that finds its tree away is not made either, nor is it an empty registry', async () => {
+    const options = { hadStorage: true };
+    const root = join(folder.path, 'unmounted');
+    await assert.rejects(createFilesystemDriver(root, options), /v2 is gone; put it back/);
+    const reader = await createFilesystemDriver(root, { ...options, readOnly: true });
+    assert.equal(await reader.tree?.isGone(), true);
+    await assert.rejects(readdir(root), { code: 'ENOENT' });
+    // One that was never there is none that is gone.
+    const empty = await createFilesystemDriver(root, { readOnly: true });
+    assert.equal(await empty.tree?.isGone(), false);
+  });
+
   test('a storage path is the same path below the root', async () => {
     await driver.put(file, Buffer.from('text'));
     assert.equal(await readFile(join(folder.path, file), 'utf8'), 'text');

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { type BigIntStats, constants, existsSync, type Stats } from 'node:fs';
+import { type BigIntStats, constants, type Stats } from 'node:fs';
 import { link, open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isSameState, stateOf } from '#libs/files/file-state.ts';
+import { KnownFolder } from '#libs/files/known-folder.ts';
 import { attempts, FolderGoneError, makeFolders } from '#libs/files/make-folders.ts';
 import type { ReadableFile } from '#libs/files/readable-file.ts';
 import { syncFolder } from '#libs/files/sync-folder.ts';
@@ -35,7 +36,7 @@ const readSize = 1024 * 1024;
 /**
  * Opens a tree on a local or shared filesystem.
  * @param root the folder that distribution calls `rootdirectory`; created if absent
- * @param hadStorage the tree was there before: it is not made again, since its filesystem may not be mounted
+ * @param hadStorage the tree was there before this process
  * @param readOnly nothing will be written, so the folder need not be writable; what would is refused
  * @throws Error with one clear sentence if it cannot be written to
  */
@@ -43,37 +44,35 @@ export async function createFilesystemDriver(
   root: string,
   { readOnly = false, hadStorage = false } = {},
 ): Promise<StorageDriver> {
-  const tree = join(resolve(root), treeFolder);
-  if (hadStorage && !readOnly && !existsSync(tree)) throw new FolderGoneError(tree);
+  const tree = new KnownFolder(join(resolve(root), treeFolder), hadStorage);
+  if (!readOnly && (await tree.isGone())) throw new FolderGoneError(tree.path);
   const modes = await modesOf(root);
   if (!readOnly) await prepareFolders(root, modes);
-  return new FilesystemDriver(root, modes, readOnly);
+  return new FilesystemDriver(root, { tree, modes, readOnly });
 }
 
 class FilesystemDriver implements StorageDriver {
   readonly name = 'filesystem';
+  readonly tree: KnownFolder;
   readonly #root: string;
-  /**
-   * What must be there, and is never made again: without its filesystem all would be written beside it. Undefined where
-   * there was no room for it at the start.
-   */
-  readonly #tree: string | undefined;
   readonly #modes: Modes;
   readonly #readOnly: boolean;
   readonly #directories: DurableDirectories;
   readonly #listings = new ListingCache();
 
-  constructor(root: string, modes: Modes, readOnly: boolean) {
+  constructor(
+    root: string,
+    { tree, modes, readOnly }: { tree: KnownFolder; modes: Modes; readOnly: boolean },
+  ) {
     this.#root = resolve(root);
-    const tree = join(this.#root, treeFolder);
-    this.#tree = existsSync(tree) ? tree : undefined;
+    this.tree = tree;
     this.#modes = modes;
     this.#readOnly = readOnly;
-    this.#directories = new DurableDirectories(this.#root, this.#tree, modes.folder);
+    this.#directories = new DurableDirectories(this.#root, tree, modes.folder);
   }
 
   get #making() {
-    return { modes: this.#modes, tree: this.#tree };
+    return { modes: this.#modes, tree: this.tree };
   }
 
   #at(path: StoragePath): string {
@@ -251,7 +250,7 @@ class FilesystemDriver implements StorageDriver {
         if (attempt === 1) await this.#directories.ensure(parent);
         await confirmStep(step);
         // Kept over a power loss when the file is in it: an empty one may be gone by then again.
-        if (attempt > 1) await makeFolders(parent, this.#modes.folder, this.#tree);
+        if (attempt > 1) await makeFolders(parent, this.#modes.folder, this.tree);
         await how(from, to);
         break;
       } catch (error) {
