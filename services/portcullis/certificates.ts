@@ -21,7 +21,7 @@ const renewBefore = 30 * 24 * 60 * 60 * 1000;
 /** What a folder of certificates has now. */
 export interface Certificates {
   ca: 'made' | 'kept';
-  /** `theirs`: somebody put one there that our CA has not signed. */
+  /** `theirs`: somebody put one there that our CA has not signed, or something else. */
   site: 'made' | 'kept' | 'theirs';
   /** Those that the site certificate is for. */
   names: readonly string[];
@@ -42,20 +42,24 @@ export async function ensureCertificates(
   for (const name of names) assertName(name);
   const at = (name: string) => join(folder, name);
   for (const name of ['ca.key', 'ca.crt']) await assertOwn(at(name));
-  const [hasCaKey, hasCa, hasKey, hasSite] = await Promise.all(
-    ['ca.key', 'ca.crt', 'site.key', 'site.crt'].map((name) => exists(at(name))),
+  const [hasCaKey, hasCa, hasKey] = await Promise.all(
+    ['ca.key', 'ca.crt', 'site.key'].map((name) => exists(at(name))),
   );
   const [before, site] = await Promise.all(
     ['ca.crt', 'site.crt'].map((name) => readCertificate(at(name))),
   );
-  const isSigned = site !== undefined && before !== undefined && site.verify(before.publicKey);
-  const isTheirs = site === undefined ? hasSite && hasKey : !isSigned && site.issuer !== issuer;
-  if (isTheirs) {
-    return { ca: 'kept', site: 'theirs', names: site === undefined ? [] : namesOf(site) };
+  if (before === 'unusable') {
+    throw new Error(`${at('ca.crt')} cannot be read as a certificate; put the right one there`);
+  }
+  if (site === 'unusable') return { ca: 'kept', site: 'theirs', names: [] };
+  if (site !== undefined && site.issuer !== issuer) {
+    const isSigned = before !== undefined && site.verify(before.publicKey);
+    if (!isSigned) return { ca: 'kept', site: 'theirs', names: namesOf(site) };
   }
   if (!hasCaKey && !hasCa) await script('create-ca.sh', [folder]);
-  const ca = before ?? (await readCertificate(at('ca.crt')));
-  const made = before === ca ? 'kept' : 'made';
+  const found = before ?? (await readCertificate(at('ca.crt')));
+  const made = before === found ? 'kept' : 'made';
+  const ca = found === 'unusable' ? undefined : found;
   const ours = ca && site?.verify(ca.publicKey) && hasKey ? site : undefined;
   const missing = ours === undefined ? undefined : whatIsMissing(ours, names);
   if (ours !== undefined && missing === undefined) {
@@ -121,11 +125,13 @@ function isValid({ validToDate }: X509Certificate): boolean {
   return validToDate.getTime() > Date.now();
 }
 
-async function readCertificate(path: string): Promise<X509Certificate | undefined> {
+/** @returns undefined where there is none, be it since the file is empty; `unusable` for anything else */
+async function readCertificate(path: string): Promise<X509Certificate | 'unusable' | undefined> {
   try {
-    return new X509Certificate(await readFile(path));
-  } catch {
-    return undefined;
+    const bytes = await readFile(path);
+    return bytes.length === 0 ? undefined : new X509Certificate(bytes);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unusable';
   }
 }
 

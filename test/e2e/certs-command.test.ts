@@ -86,8 +86,22 @@ test('a certificate that our CA has not signed stays, and where its key is away 
     const before = await pair();
     const theirs = await run(launcher, ['certs', certificates, 'a.example']);
     assert.equal(theirs.code, 1);
-    assert.match(theirs.stderr, /site\.crt was not signed by .*ca\.crt, so it stays/);
+    assert.match(
+      theirs.stderr,
+      /site\.crt is no certificate that .*ca\.crt has signed, so it stays/,
+    );
     assert.deepEqual(await pair(), before);
+    // Nor is anything else that somebody put there, such as a chain in another format, also without a key beside it.
+    await rm(at('site.key'));
+    await mustRun('openssl', [
+      ...['crl2pkcs7', '-nocrl', '-certfile', at('site.crt'), '-out', at('site.p7b')],
+    ]);
+    await rename(at('site.p7b'), at('site.crt'));
+    const chain = await readFile(at('site.crt'), 'utf8');
+    assert.equal((await run(launcher, ['certs', certificates, 'a.example'])).code, 1);
+    assert.equal(await readFile(at('site.crt'), 'utf8'), chain);
+    await rm(at('site.crt'));
+    await mustRun(launcher, ['certs', certificates, 'a.example']);
     // A new CA is meant by who removes the old one.
     for (const name of ['site.crt', 'site.key']) await rm(at(name));
     await mustRun(launcher, ['certs', certificates, 'a.example']);
