@@ -58,12 +58,19 @@ function describe(
   report: CollectReport,
   { dryRun, delay, grace }: { dryRun: boolean; delay: number; grace: number },
 ): string {
-  const { repositories, kept, garbage, freed, removedRepositories, young, trash } = report;
+  const { repositories, kept, absent, garbage, freed, removedRepositories, young, trash } = report;
   const went = dryRun ? 'would go to the trash' : 'went to the trash';
   const lines = [
     `${counted(repositories, 'repository', 'repositories')}: ${counted(kept.manifests, 'manifest')} and ${counted(kept.blobs - young.blobs, 'blob')} in use`,
     `${counted(garbage.manifests, 'manifest')}, ${counted(garbage.layers, 'layer link')} and ${counted(garbage.blobs, 'blob')} with ${formatBytes(garbage.bytes)} ${went}`,
   ];
+  if (absent.manifests > 0) {
+    const [they, their] =
+      absent.manifests === 1 ? ['it is', 'its repository'] : ['they are', 'their repositories'];
+    lines.push(
+      `${counted(absent.manifests, 'manifest')} cannot be read, since ${they} not stored: nothing of ${their} goes; fsck names them`,
+    );
+  }
   if (removedRepositories > 0) {
     lines.push(
       `empty repositories that ${dryRun ? 'would go' : 'are gone'}: ${removedRepositories}`,

@@ -180,7 +180,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
       for (const name of candidates) {
         const target = await readLink(driver, paths.layerLink(name, digest));
         const info = await ifPresent(driver.stat(paths.blob(target ?? digest)));
-        const usable = mayPull(name) && target !== undefined && info !== undefined;
+        const usable = mayPull(name) && target !== undefined && info?.kind === 'file';
         if (usable) source ??= target;
       }
       if (source === undefined) return false;

@@ -41,7 +41,8 @@ export async function findBytes(
   let path: StoragePath | undefined = paths.blob(digest);
   for (let look = 1; look <= maxLooks && path !== undefined; look += 1) {
     const info = await ifPresent(driver.stat(path, files?.saw));
-    if (info !== undefined) return { path, size: info.size };
+    // A folder is none, whoever put it there.
+    if (info?.kind === 'file') return { path, size: info.size };
     files?.discard();
     path = await trash.restore({ kind: 'blob', digest }, to);
   }

@@ -23,9 +23,15 @@ export function collectRegularly(
     onFailure: measures.failed,
     async work(signal) {
       const report = await collectGarbage(driver, { ...options, dryRun: false, signal });
-      const { garbage, freed, kept } = report;
+      const { garbage, freed, kept, absent } = report;
       measures.done(report);
       log.info({ garbage, freed, kept }, 'garbage collected');
+      if (absent.manifests > 0) {
+        log.warn(
+          { manifests: absent.manifests },
+          'manifests are linked, but not stored: nothing of their repositories is collected; run fsck',
+        );
+      }
     },
   });
 }

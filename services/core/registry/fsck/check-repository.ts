@@ -2,6 +2,13 @@ import type { Digest } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver, type VisibleStep } from '../../storage/driver.ts';
+import {
+  linksPutAside,
+  placeOfLink,
+  putLinkAside,
+  putLinkBack,
+  subjectOf,
+} from '../dangling-links.ts';
 import { digestsIn } from '../digests-in.ts';
 import { type Discardable, placeOf } from '../discardable.ts';
 import { namedDigests } from '../garbage/named-digests.ts';
@@ -89,7 +96,7 @@ async function checkLinks(
       message: `the ${kind} is linked, but its bytes are not stored`,
       isStillSo: async () =>
         (await readLinkState(driver, path)) === state && !(await hasBytes(context, state)),
-      repair: (step) => driver.remove(path, step),
+      repair: (step) => putLinkAside(driver, { kind, repository, digest, target: state }, step),
     });
   }
   return sound;
@@ -228,10 +235,31 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
       subject: tag,
       message: `the tag points at ${state}, which the repository does not have`,
       isStillSo: async () => (await isSame()) && (await isDangling()),
-      async repair(step) {
-        await driver.remove(path, step);
-        await removeStaleTag(driver, repository, tag, step);
-      },
+      repair: (step) => putLinkAside(driver, { kind: 'tag', repository, tag, target: state }, step),
+    });
+  }
+}
+
+/** Links that were put aside, and lead somewhere again: as the bytes of a backup that came later. */
+export async function checkLinksPutAside(context: CheckContext): Promise<void> {
+  const { driver, report, named } = context;
+  for await (const link of linksPutAside(driver)) {
+    const { kind, repository, target } = link;
+    named.add(target);
+    const place = placeOfLink(link);
+    const isBack = async () =>
+      (await readLinkState(driver, place)) === 'absent' &&
+      (kind === 'tag'
+        ? await isThere(context, { kind: 'manifest', repository, digest: target })
+        : await hasBytes(context, target));
+    if (!(await isBack())) continue;
+    report({
+      kind: 'misplaced-link',
+      repository,
+      subject: subjectOf(link),
+      message: `the ${kind} was put aside as dangling, but what it names is stored`,
+      isStillSo: isBack,
+      repair: (step) => putLinkBack(driver, link, step),
     });
   }
 }

@@ -186,8 +186,13 @@ describeEachStorage('looking for damage', (open) => {
     const { findings } = await check();
     const [found, ...others] = findings.filter(({ kind }) => kind === 'unreadable-blob');
     assert.deepEqual([found?.subject, others.length], [layer.descriptor.digest, 0]);
-    assert.match(found?.message ?? '', /cannot be read \(EISDIR/);
+    assert.match(found?.message ?? '', /cannot be read \(EISDIR.* move .*\/data away, and push/);
+    // Whoever pushes it is not told that it is here.
+    assert.equal((await core.send('HEAD', `/v2/${app}/blobs/${found?.subject}`)).status, 404);
     assert.ok(kinds(await check(true)).includes('unreadable-blob'));
+    await rm(path, { recursive: true });
+    await pushBlob(core, app, layer);
+    assert.deepEqual(kinds(await check()), []);
   });
 
   test('what lies in the trash is not missing', async () => {

@@ -16,7 +16,7 @@ import { keyOf } from '../discardable.ts';
 import { createTrash, type Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import { walkUploads } from '../uploads/walk-uploads.ts';
-import { type CheckContext, checkRepository } from './check-repository.ts';
+import { type CheckContext, checkLinksPutAside, checkRepository } from './check-repository.ts';
 import {
   ChangedMeanwhile,
   type Finding,
@@ -96,6 +96,7 @@ async function checkOnce(driver: StorageDriver, options: CheckOptions): Promise<
     now: options.now ?? (() => new Date()),
   };
   await checkPutAside(context);
+  await checkLinksPutAside(context);
   for await (const repository of walkRepositories(driver, '')) {
     await checkRepository(context, repository);
     options.onProgress?.({ phase: 'repositories', done: context.summary.repositories });
@@ -200,7 +201,7 @@ async function checkBlobs(context: CheckContext, options: CheckOptions): Promise
         report({
           kind: 'unreadable-blob',
           subject: digest,
-          message: `cannot be read (${content.why}); look at the disk, and push the content again`,
+          message: adviseOnUnreadable(driver, digest, content.why),
           isStillSo: async () => typeof (await lookInto(driver, digest)) === 'object',
         });
         continue;
@@ -292,6 +293,13 @@ function isSameFile(one: StorageInfo | undefined, other: StorageInfo | undefined
 function count(sum: { count: number; bytes: number }, size: number): void {
   sum.count += 1;
   sum.bytes += size;
+}
+
+/** As long as something is in its place, whoever pushes it is told that it is here. */
+function adviseOnUnreadable(driver: StorageDriver, digest: Digest, why: string): string {
+  const path = paths.blob(digest);
+  const place = driver.localPath?.(path) ?? path;
+  return `cannot be read (${why}); look at the disk, move ${place} away, and push the content again`;
 }
 
 /** Whether the bytes of a blob are those of its digest, or why they cannot be read. One that is gone is good. */

@@ -13,6 +13,7 @@ export type FindingKind =
   | 'damaged-blob'
   | 'unreadable-blob'
   | 'misplaced-blob'
+  | 'misplaced-link'
   | 'orphan-upload'
   | 'unlisted-referrer'
   | 'stale-referrer';

@@ -12,6 +12,7 @@ export async function clearRepository(
   repository: RepositoryName,
   {
     keptManifests,
+    absentManifests,
     youngLayers,
     garbage,
     staleReferrers,
@@ -22,6 +23,7 @@ export async function clearRepository(
 ): Promise<void> {
   report.repositories += 1;
   report.kept.manifests += keptManifests;
+  report.absent.manifests += absentManifests;
   report.young.layers += youngLayers;
   for (const { kind, digest } of garbage) {
     report.garbage[kind === 'manifest' ? 'manifests' : 'layers'] += 1;

@@ -2,8 +2,10 @@ import type { Digest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import { type StorageDriver, StorageError } from '../../storage/driver.ts';
 import { walkRepositories, wholeWalk } from '../catalog.ts';
+import { forgetLink, linksPutAside, placeOfLink } from '../dangling-links.ts';
 import { keyOf } from '../discardable.ts';
 import { paths } from '../paths.ts';
+import { readLink } from '../small-files.ts';
 import { clearRepository } from './clear-repository.ts';
 import {
   type Collection,
@@ -48,6 +50,7 @@ async function collectOnce(
   const report: CollectReport = {
     repositories: 0,
     kept: { manifests: 0, blobs: 0 },
+    absent: { manifests: 0 },
     garbage: { manifests: 0, layers: 0, blobs: 0, bytes: 0 },
     young: { layers: 0, blobs: 0, bytes: 0 },
     trash: { items: 0, since: undefined },
@@ -81,6 +84,12 @@ async function collectOnce(
     for (const digest of marked.needed) needed.add(digest);
     for (const digest of marked.stuck) stuck.add(digest);
     await clearRepository(collection, repository, marked);
+  }
+  for await (const link of linksPutAside(driver)) {
+    // What came back of it stays until it is put back.
+    needed.add(link.target);
+    const isThereAgain = (await readLink(driver, placeOfLink(link))) !== undefined;
+    if (isThereAgain && !options.dryRun) await forgetLink(driver, link);
   }
   await sweepBlobs(collection, needed);
   if (!options.dryRun) {

@@ -22,6 +22,8 @@ export interface MarkOptions {
 /** A manifest that a repository has, by its link. */
 export interface Revision {
   target: Digest;
+  /** Whether its bytes are stored: what it names is not known otherwise. */
+  isStored: boolean;
   names: ReturnType<typeof namedDigests>;
 }
 
@@ -56,7 +58,8 @@ async function readRevision(
   // Its bytes must be seen, wherever they are: what it names depends on them.
   const found = await findBytes(driver, trash, target, { to: 'anywhere' });
   const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
-  return { target, names: namedDigests(bytes ?? Buffer.alloc(0)) };
+  const names = namedDigests(bytes ?? Buffer.alloc(0));
+  return { target, isStored: bytes !== undefined, names };
 }
 
 interface KeepOptions extends MarkOptions {
@@ -69,7 +72,7 @@ interface KeepOptions extends MarkOptions {
 
 /**
  * The manifests that stay: all, or those that a tag points at, with what they name and what is about
- * them, as far as it goes.
+ * them, as far as it goes. All where one of them is not stored, since nobody knows what it names.
  */
 export async function keepManifests(
   driver: StorageDriver,
@@ -101,6 +104,7 @@ export async function keepManifests(
     return target === undefined ? undefined : await readRevision(driver, trash, target);
   };
 
+  const isCertain = revisions.values().every(({ isStored }) => isStored);
   const roots = new Set<Digest>(torn);
   for (const name of await driver.list(paths.tags(repository))) {
     const digest = isTag(name)
@@ -110,7 +114,8 @@ export async function keepManifests(
   }
   for (const digest of revisions.keys()) {
     const link = paths.revisionLink(repository, digest);
-    if (!untagged || (await isYoung(driver, link, olderThan))) roots.add(digest);
+    const stays = !untagged || !isCertain || (await isYoung(driver, link, olderThan));
+    if (stays) roots.add(digest);
   }
   const queue = [...roots];
   const seen = new Set(queue);

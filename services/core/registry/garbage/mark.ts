@@ -20,6 +20,8 @@ export interface MarkedRepository {
   /** Blobs that must stay for it: manifests, and what they name. */
   needed: Set<Digest>;
   keptManifests: number;
+  /** Of those, how many are not stored: nothing goes that they may name. */
+  absentManifests: number;
   /** Links to blobs that nothing names, and that are too young to be garbage. */
   youngLayers: number;
   /** Manifests and layers that nothing keeps, old enough to go. */
@@ -74,19 +76,24 @@ export async function markRepository(
   for (const digest of revisions.keys()) {
     if (!kept.has(digest)) garbage.push({ kind: 'manifest', digest });
   }
+  const absentManifests = kept
+    .values()
+    .filter(({ isStored }) => !isStored)
+    .toArray().length;
   let [layers, youngLayers] = [0, 0];
   for await (const digest of digestsIn(driver, paths.layers(repository))) {
     layers += 1;
     const link = paths.layerLink(repository, digest);
-    const young = !named.has(digest) && (await isYoung(driver, link, options.olderThan));
-    if (!named.has(digest) && !young) {
+    const isNamed = named.has(digest);
+    const young = !isNamed && (await isYoung(driver, link, options.olderThan));
+    if (!isNamed && !young && absentManifests === 0) {
       garbage.push({ kind: 'layer', digest });
       continue;
     }
     if (young) youngLayers += 1;
     // A sha512 layer of the original registry stands under another name.
     const { algorithm } = digestParts(digest);
-    const target = young || algorithm !== 'sha256' ? await readLink(driver, link) : digest;
+    const target = !isNamed || algorithm !== 'sha256' ? await readLink(driver, link) : digest;
     if (target !== undefined) needed.add(target);
   }
   for (const digest of needed) await restore({ kind: 'blob', digest });
@@ -94,6 +101,7 @@ export async function markRepository(
   return {
     needed,
     keptManifests: kept.size,
+    absentManifests,
     youngLayers,
     garbage,
     missingReferrers: findMissingReferrers(kept, entries),

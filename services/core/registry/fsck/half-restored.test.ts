@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, test } from 'node:test';
+import { parseRepositoryName, parseTag } from '#libs/oci/reference.ts';
+import { type Core, pushImage, startCore } from '../../../../test/support/core.ts';
+import { describeEachStorage, type OpenStorage } from '../../../../test/support/each-storage.ts';
+import { type ImageFixture, makeImage } from '../../../../test/support/images.ts';
+import { collectGarbage } from '../garbage/collect.ts';
+import { paths } from '../paths.ts';
+import { checkTree } from './check-tree.ts';
+
+const app = parseRepositoryName('team/app');
+const latest = parseTag('latest');
+const day = 24 * 60 * 60 * 1000;
+
+describeEachStorage('a tree of which one half was restored', (open) => {
+  let storage: OpenStorage;
+  let core: Core;
+  let image: ImageFixture;
+
+  beforeEach(async () => {
+    storage = await open();
+    core = await startCore({ driver: storage.driver });
+    image = makeImage();
+    await pushImage(core, app, image, latest);
+  });
+  afterEach(async () => {
+    await core.close();
+    await storage.close();
+  });
+
+  const later = () => new Date(Date.now() + day);
+  const check = async (repair: boolean) => {
+    const { findings } = await checkTree(storage.driver, {
+      ...{ repair: repair ? core.locks : undefined, hash: true, now: later },
+      uploadsBefore: new Date(0),
+    });
+    return findings.map(({ kind, repaired }) => `${kind}${repaired ? ', repaired' : ''}`).sort();
+  };
+  const collect = () =>
+    collectGarbage(storage.driver, {
+      ...{ untagged: true, dryRun: false, delay: 0, grace: 0, now: later },
+    });
+  const parts = () => [...image.blobs, image];
+  const takeBlobs = async () => {
+    for (const { descriptor } of parts())
+      await storage.driver.remove(paths.blob(descriptor.digest));
+  };
+  const restoreBlobs = async () => {
+    for (const { descriptor, bytes } of parts()) {
+      await storage.driver.put(paths.blob(descriptor.digest), bytes);
+    }
+  };
+  const pull = async (reference: string = latest) =>
+    (await core.send('GET', `/v2/${app}/manifests/${reference}`)).status;
+  const layers = async () =>
+    await Promise.all(
+      image.blobs.map(
+        async ({ descriptor }) =>
+          (await core.send('HEAD', `/v2/${app}/blobs/${descriptor.digest}`)).status,
+      ),
+    );
+
+  test('is whole again with the other half, whatever was repaired and collected meanwhile', async () => {
+    await takeBlobs();
+    const links = image.blobs.length + 1;
+    assert.deepEqual(await check(true), [
+      ...Array.from({ length: links }, () => 'dangling-link, repaired'),
+      'dangling-tag, repaired',
+    ]);
+    assert.deepEqual(await check(false), []);
+    assert.equal(await pull(), 404);
+    await collect();
+    await restoreBlobs();
+    // What came back stays until it is looked at.
+    await collect();
+    assert.equal((await check(false)).length, links);
+    assert.deepEqual(await check(true), [
+      ...Array.from({ length: links + 1 }, () => 'misplaced-link, repaired'),
+    ]);
+    assert.deepEqual([await pull(), ...(await layers())], [200, 200, 200, 200].slice(0, links));
+    assert.deepEqual(await check(false), []);
+    await collect();
+    assert.equal(await pull(), 200);
+  });
+
+  test('that was pushed again has nothing to be put back', async () => {
+    await takeBlobs();
+    await check(true);
+    await pushImage(core, app, image, latest);
+    assert.deepEqual(await check(false), []);
+    await collect();
+    await core.send('DELETE', `/v2/${app}/manifests/${latest}`);
+    assert.deepEqual(await check(true), []);
+    assert.equal(await pull(), 404);
+  });
+
+  test('loses nothing to a collection while a manifest is away', async () => {
+    await storage.driver.remove(paths.blob(image.descriptor.digest));
+    const { absent, garbage } = await collect();
+    assert.deepEqual(absent, { manifests: 1 });
+    assert.deepEqual([garbage.manifests, garbage.layers, garbage.blobs], [0, 0, 0]);
+    await storage.driver.put(paths.blob(image.descriptor.digest), image.bytes);
+    assert.equal((await collect()).absent.manifests, 0);
+    assert.deepEqual(new Set([await pull(), ...(await layers())]), new Set([200]));
+  });
+
+  test('keeps the other manifests of a repository one of which is away, also without a tag', async () => {
+    const [other, gone] = [makeImage(), makeImage()];
+    await pushImage(core, app, other);
+    await pushImage(core, app, gone, 'gone');
+    await storage.driver.remove(paths.blob(gone.descriptor.digest));
+    await collect();
+    assert.equal(await pull(other.descriptor.digest), 200);
+    // Without it, nothing keeps the one that has no tag.
+    await check(true);
+    await collect();
+    assert.equal(await pull(other.descriptor.digest), 404);
+    assert.equal(await pull(), 200);
+  });
+});
