@@ -16,21 +16,12 @@ export interface BufferSizes {
 }
 
 /**
- * For bodies on their way to another process, or from one to a file. No larger where there are several: they are sent, hashed and
- * written in one go each, while which small requests wait.
+ * For uploads, on their way to another process or to a file. No larger where there are several: each is sent, or hashed and
+ * written, in one go, while which small requests wait.
  */
-export const batchSizes: BufferSizes = {
+export const uploadSizes: BufferSizes = {
   first: { size: 512 * KiB, total: 2 * MiB },
-  most: 128 * KiB,
-  least: 16 * KiB,
-  total: 32 * MiB,
-  kept: 2 * MiB,
-};
-
-/** For bodies between a client and a file. */
-export const fileSizes: BufferSizes = {
-  first: { size: MiB, total: 2 * MiB },
-  most: MiB,
+  most: 256 * KiB,
   least: 16 * KiB,
   total: 32 * MiB,
   kept: 4 * MiB,

@@ -4,7 +4,7 @@ import { PassThrough, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { batchSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
+import { PieceBuffers, uploadSizes } from '#libs/bodies/piece-buffers.ts';
 import { BatchWriter } from './batch-writer.ts';
 
 const KiB = 1024;
@@ -28,7 +28,7 @@ class SlowTarget extends Writable {
 describe('a body that is handed on in larger pieces', () => {
   test('arrives as it was, however it came', async () => {
     const bytes = randomBytes(3 * 1024 * KiB + 17);
-    const buffers = new PieceBuffers(batchSizes);
+    const buffers = new PieceBuffers(uploadSizes);
     const target = new PassThrough();
     const arrived: Buffer[] = [];
     target.on('data', (chunk: Buffer) => arrived.push(Buffer.from(chunk)));
@@ -51,7 +51,7 @@ describe('a body that is handed on in larger pieces', () => {
 
   test('goes on at the end of the turn in which it came', async () => {
     const target = new SlowTarget();
-    const writer = new BatchWriter(target, new PieceBuffers(batchSizes));
+    const writer = new BatchWriter(target, new PieceBuffers(uploadSizes));
     writer.write(Buffer.from('a'));
     writer.write(Buffer.from('b'));
     assert.deepEqual(target.pieces, []);
@@ -62,7 +62,7 @@ describe('a body that is handed on in larger pieces', () => {
 
   test('is taken no faster than the target takes it', async () => {
     const target = new SlowTarget();
-    const buffers = new PieceBuffers(batchSizes);
+    const buffers = new PieceBuffers(uploadSizes);
     const writer = new BatchWriter(target, buffers);
     const chunk = Buffer.alloc(128 * KiB);
     let mayGoOn = true;
@@ -73,16 +73,16 @@ describe('a body that is handed on in larger pieces', () => {
     assert.equal(mayGoOn, false);
     assert.equal(writer.isBehind, true);
     assert.equal(target.pieces.length, 1);
-    assert.equal(buffers.used, 2 * batchSizes.first.size);
+    assert.equal(buffers.used, 2 * uploadSizes.first.size);
     target.waiting.shift()?.();
     await nextTurn();
     assert.equal(target.pieces.length, 2);
-    assert.equal(buffers.used, 2 * batchSizes.first.size);
+    assert.equal(buffers.used, 2 * uploadSizes.first.size);
   });
 
   test('leaves nothing behind where the target is closed in the middle', async () => {
     const target = new SlowTarget();
-    const buffers = new PieceBuffers(batchSizes);
+    const buffers = new PieceBuffers(uploadSizes);
     const writer = new BatchWriter(target, buffers);
     const source = new PassThrough();
     source.pipe(writer);
@@ -101,7 +101,7 @@ describe('a body that is handed on in larger pieces', () => {
   test('has no buffer again that a connection which was closed may still have, nor one it could not write', async () => {
     for (const end of ['destroy', 'error'] as const) {
       const target = new SlowTarget();
-      const buffers = new PieceBuffers(batchSizes);
+      const buffers = new PieceBuffers(uploadSizes);
       const given: Buffer[] = [];
       const take = buffers.take.bind(buffers);
       buffers.take = () => {
@@ -124,7 +124,7 @@ describe('a body that is handed on in larger pieces', () => {
   });
 
   test('is in smaller pieces where many are slow', async () => {
-    const buffers = new PieceBuffers(batchSizes);
+    const buffers = new PieceBuffers(uploadSizes);
     for (let count = 0; count < 1000; count += 1) {
       const writer = new BatchWriter(new SlowTarget(), buffers);
       writer.write(Buffer.alloc(128 * KiB));

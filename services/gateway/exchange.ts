@@ -2,7 +2,7 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
 import type { Stream } from 'node:stream';
 import httpProxy from 'http-proxy';
 import { freePiecesAfter } from '#libs/bodies/free-pieces.ts';
-import { batchSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
+import { PieceBuffers, uploadSizes } from '#libs/bodies/piece-buffers.ts';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
 import { fileOfferIn } from '#libs/http/file-offer.ts';
@@ -81,7 +81,7 @@ const askAgainAfter = 60_000;
 export function createExchanges({ prefix, idle }: { prefix: string; idle: number }): Exchanges {
   const proxy = httpProxy.createProxyServer({ selfHandleResponse: true });
   const exchanges = new WeakMap<IncomingMessage, Exchange>();
-  const buffers = new PieceBuffers(batchSizes);
+  const buffers = new PieceBuffers(uploadSizes);
   /** Instances that take bodies only, until when; some may be of an earlier version. */
   const bodiesOnly = new WeakMap<Instance, number>();
 

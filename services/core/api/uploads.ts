@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { covers } from '#libs/access/scope.ts';
-import { batchSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
+import { PieceBuffers, uploadSizes } from '#libs/bodies/piece-buffers.ts';
 import { piecesOf } from '#libs/bodies/pieces-of.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
@@ -201,7 +201,7 @@ function readLocationOffset(ctx: CoreContext): number | undefined {
 }
 
 /** The buffers for all bodies that are uploaded. */
-const buffers = new PieceBuffers(batchSizes);
+const buffers = new PieceBuffers(uploadSizes);
 
 async function* bodyOf(request: IncomingMessage, signal: AbortSignal): AsyncGenerator<Buffer> {
   try {

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { fileSizes, PieceBuffers } from '#libs/bodies/piece-buffers.ts';
+import { PieceBuffers, uploadSizes } from '#libs/bodies/piece-buffers.ts';
 import { answerWithFile, bytesOf } from '#libs/bodies/send-file.ts';
 import type { FileToWrite } from '#libs/files/file-to-write.ts';
 import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
@@ -32,7 +32,7 @@ export interface TreeFiles extends Pick<SharedTree, 'nameFor'> {
 }
 
 export function createTreeFiles(tree: SharedTree, downloads: Budget): TreeFiles {
-  const buffers = new PieceBuffers(fileSizes);
+  const buffers = new PieceBuffers(uploadSizes);
 
   return {
     nameFor: tree.nameFor,
