@@ -253,6 +253,7 @@ portcullis: { hop: {}, internal: {}, gatway: {} }
 
   test('what is no mapping, no YAML or no file is one sentence', async () => {
     await assert.rejects(load('- a\n'), /not a mapping of settings/);
+    await assert.rejects(load('# nothing\n'), /the file is empty; it begins as "version: 0\.1"/);
     await assert.rejects(load('a: [\n'), /config\.yml: line \d+: /);
     for (const secret of [
       'secret: *SECRET1',

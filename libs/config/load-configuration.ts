@@ -164,7 +164,8 @@ function parseTree(text: string, path: string): Record<string, unknown> {
     throw new ConfigurationError([`${path}: ${where}${error.message}`], { cause: error });
   }
   if (typeof tree !== 'object' || tree === null || Array.isArray(tree)) {
-    throw new ConfigurationError([`${path}: the file is not a mapping of settings`]);
+    const what = tree == null ? 'is empty' : 'is not a mapping of settings';
+    throw new ConfigurationError([`${path}: the file ${what}; it begins as "version: 0.1"`]);
   }
   return tree as Record<string, unknown>;
 }

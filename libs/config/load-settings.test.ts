@@ -97,6 +97,25 @@ describe('a configuration is judged before anything of it is acted on', () => {
     assert.deepEqual(open.problems, []);
   });
 
+  test('workloads of an issuer for everybody are warned of, unless it says whose they are', async () => {
+    const warned = async (issuer: string, claims: string) =>
+      (
+        await verdictOn(
+          withUsers(
+            `acl: [], workloads: [{ name: a, issuer: "${issuer}", audience: b, claims: ${claims} }]`,
+          ),
+        )
+      ).warnings.filter((one) => /anybody's jobs have tokens/.test(one)).length;
+    assert.equal(await warned('https://gitlab.com', '{ ref_protected: "true" }'), 1);
+    assert.equal(await warned('https://gitlab.com', '{ namespace_path: team }'), 0);
+    assert.equal(await warned('https://token.actions.githubusercontent.com', '{ ref: x }'), 1);
+    assert.equal(
+      await warned('https://token.actions.githubusercontent.com', '{ repository_owner: us }'),
+      0,
+    );
+    assert.equal(await warned('https://gitlab.example.com', '{ ref_protected: "true" }'), 0);
+  });
+
   test('rules in a registry that is open without a word are not', async () => {
     const { problems } = await verdictOn('portcullis: { acl: [{ actions: [pull] }] }');
     assert.match(problems.join('\n'), /^portcullis\.acl: without auth everybody may do everything/);

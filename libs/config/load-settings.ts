@@ -5,7 +5,7 @@ import { checkDebugAddress } from './sections/debug.ts';
 import { warnOfGarbageCollection } from './sections/garbage-collection.ts';
 import { assertNetworks } from './sections/gateway.ts';
 import { checkSocketPaths } from './sections/socket-paths.ts';
-import { checkWorkloads } from './sections/workloads.ts';
+import { checkWorkloads, remarksOnWorkloads } from './sections/workloads.ts';
 import { type ProcessInstance, type Settings, toSettings } from './settings.ts';
 import { placeProblem } from './sources.ts';
 
@@ -51,7 +51,10 @@ export function checkConfiguration(
     ...checkDebugAddress(debug, http.listen),
   );
   attempt(() => assertNetworks(gateway));
-  check.warnings.push(...warnOfGarbageCollection(garbage));
+  check.warnings.push(
+    ...warnOfGarbageCollection(garbage),
+    ...remarksOnWorkloads(auth?.workloads ?? []),
+  );
   const { portcullis } = loaded.configuration;
   // Also where the registry is open, or others make the tokens: nobody writes a rule that is to do nothing.
   attempt(() =>

@@ -1,7 +1,7 @@
 import { createAclPolicy, everyUserPolicy } from './acl.ts';
-import { describeImpossibleName, isUnanchored } from './pattern.ts';
 import type { Policy } from './policy.ts';
 import type { AccessRule } from './rule-schema.ts';
+import { remarksOnGroups, remarksOnRules } from './unlikely-rules.ts';
 
 /**
  * The policy that the configuration describes.
@@ -13,14 +13,7 @@ export function createPolicy(
   warn: (message: string) => void,
 ): Policy {
   if (rules === undefined) return everyUserPolicy;
-  rules.forEach(({ match: { name, type = 'repository' } }, index) => {
-    if (name === undefined || type !== 'repository') return;
-    const where = `portcullis.acl[${index}]`;
-    const impossible = describeImpossibleName(name);
-    if (impossible !== undefined) warn(`${where}: ${impossible}`);
-    if (!isUnanchored(name)) return;
-    warn(`${where}: ${name} matches parts of names; write /^…$/ to mean the whole`);
-  });
+  for (const remark of [...remarksOnRules(rules), ...remarksOnGroups(groups)]) warn(remark);
   for (const [group, members] of Object.entries(groups)) {
     const pattern = members.find((member) => /[*?[\]]|^\/.*\/$/.test(member));
     if (pattern === undefined) continue;

@@ -155,14 +155,34 @@ function anyOf(texts: readonly string[]): string {
 
 /** Why a pattern of plain characters, `*` and `?` can fit no name of a repository; undefined where it may. */
 export function describeImpossibleName(pattern: string): string | undefined {
-  if (/[[\]{}$\\]/.test(pattern) || /^\/.*\/$/.test(pattern)) return undefined;
+  if (isExpression(pattern)) return undefined;
+  const fixed = pattern.replaceAll(placeholder, 'a');
+  if (/[{}]/.test(fixed)) {
+    return `"${pattern}" fits no repository: braces mean nothing here; write a rule for each, or an expression such as /^(prod|stage)\\/.*$/`;
+  }
+  if (/[[\]$\\]/.test(fixed) || fixed !== pattern) return undefined;
   if (isRepositoryName(pattern.replace(/[*?]/g, 'a'))) return undefined;
   return `"${pattern}" fits no repository: names are lower-case letters and digits, with . _ or - inside parts, and / between them`;
 }
 
+/** Whether a pattern is a regular expression. */
+export function isExpression(text: string): boolean {
+  return /^\/.*\/$/s.test(text);
+}
+
+/** Groups that a pattern captures; 0 for what is no expression, or none that can be compiled. */
+export function countGroups(text: string): number {
+  if (!isExpression(text)) return 0;
+  try {
+    return RE2JS.compile(text.slice(1, -1).replaceAll(placeholder, 'a')).groupCount();
+  } catch {
+    return 0;
+  }
+}
+
 /** True for a regular expression that may match anywhere in a name, which is rarely meant. */
 export function isUnanchored(text: string): boolean {
-  return /^\/.*\/$/s.test(text) && !(text.startsWith('/^') && text.endsWith('$/'));
+  return isExpression(text) && !(text.startsWith('/^') && text.endsWith('$/'));
 }
 
 /** The values a placeholder may have; none if the request says nothing of the kind. */

@@ -85,3 +85,24 @@ export function checkWorkloads(
     return problems;
   });
 }
+
+/** Issuers of which anybody can have tokens, for any audience. */
+const publicIssuers =
+  /^https:\/\/(?:gitlab\.com|token\.actions\.githubusercontent\.com|oidc\.circleci\.com|agent\.buildkite\.com|accounts\.google\.com|app\.terraform\.io)(?:\/|$)/i;
+
+/** Claims that say whose a job is. */
+const ownerClaims =
+  /^(?:sub|email|hd|(?:namespace|project|repository|organization|enterprise|terraform|pipeline)_?\w*|.*owner.*|oidc\.circleci\.com\/.*)$/;
+
+/** What of them is rarely meant, a sentence each. */
+export function remarksOnWorkloads(workloads: readonly WorkloadSettings[]): string[] {
+  return workloads
+    .filter(
+      ({ issuer, claims }) =>
+        publicIssuers.test(issuer) && !Object.keys(claims).some((claim) => ownerClaims.test(claim)),
+    )
+    .map(
+      ({ name, issuer }) =>
+        `portcullis.workloads: ${name}: anybody's jobs have tokens of ${issuer}, for any audience, and rules for all accounts mean them as well; name whose jobs log in, by claims such as ${issuer.includes('github') ? 'repository_owner' : 'namespace_path'}`,
+    );
+}

@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type AccessRule, ruleListSchema } from './rule-schema.ts';
+import { remarksOnGroups, remarksOnRules } from './unlikely-rules.ts';
+
+function remarks(match: AccessRule['match'], more: Partial<AccessRule> = {}): string[] {
+  return remarksOnRules(ruleListSchema.parse([{ match, actions: ['pull'], ...more }]));
+}
+
+test('an account that nobody has is told, with what was meant', () => {
+  for (const [account, expected] of [
+    ['bob,ann', /acl\[0\]: account "bob,ann" is one account, and no list/],
+    ['bob|ann', /no list; several are a group/],
+    ['bob ann', /no list/],
+    ['!admin', /no negation; write a rule with effect: deny/],
+    ['/bob', /is no expression/],
+    ['/^BOB$/i', /what would be a flag stands in it, as \(\?i\)/],
+  ] as const) {
+    const [told = '', ...others] = remarks({ account });
+    assert.match(told, expected);
+    assert.equal(others.length, 0, account);
+  }
+});
+
+test('a name that no repository has is told', () => {
+  for (const [name, expected] of [
+    ['{prod,stage}/**', /braces mean nothing here/],
+    ['Prod/**', /fits no repository/],
+    ['/prod/**', /fits no repository/],
+    ['/prod/', /matches parts of names/],
+  ] as const) {
+    assert.match(remarks({ name }).join('\n'), expected);
+  }
+});
+
+test('a group of an expression that is not there is told', () => {
+  for (const [match, expected] of [
+    [{ account: '/^(a).*$/', name: '${account:2}/**' }, /\$\{account:2\}.* with 1, so that/],
+    [{ account: 'bob*', name: '${account:1}/**' }, /account is no expression with groups/],
+    [{ name: '${account:1}/**' }, /stands for nothing/],
+  ] as const) {
+    assert.match(remarks(match).join('\n'), expected);
+  }
+});
+
+test('that everybody may change something is told', () => {
+  assert.match(remarks({}, { actions: ['*'] }).join(), /everybody may \*, also who has not logged/);
+  assert.match(
+    remarks({ name: 'a/**' }, { actions: ['pull', 'push'] }).join(),
+    /everybody may push/,
+  );
+  for (const match of [{ account: '/.+/' }, { ip: ['10.0.0.0/8'] }, { labels: { team: 'a' } }]) {
+    assert.deepEqual(remarks(match, { actions: ['*'] }), []);
+  }
+  assert.deepEqual(remarks({}, { actions: ['*'], effect: 'deny' }), []);
+  assert.deepEqual(remarks({}), []);
+});
+
+test('what may be meant is not remarked on', () => {
+  for (const match of [
+    { account: 'bob', name: 'team/app' },
+    { account: '', name: '**' },
+    { account: '@team', name: '${account}/**' },
+    { account: '/^(\\w+)-(\\w+)$/', name: '${account:2}/${account:1}/*' },
+    { account: 'gl:project_path:a/b,c:ref:x', name: '${claim:project_path}' },
+    { account: '[ab]*', name: '/^(?:prod|stage)\\/[a-z]{2,5}$/' },
+  ]) {
+    assert.deepEqual(remarks(match), [], JSON.stringify(match));
+  }
+  assert.deepEqual(remarksOnGroups({ team: ['bob', '@others'] }), []);
+});
+
+test('a member of a group that is several accounts is told', () => {
+  assert.match(remarksOnGroups({ team: ['bob,ann'] }).join(), /groups: team: "bob,ann" is one/);
+});

@@ -1,0 +1,80 @@
+import { isAccountName } from '../values/account.ts';
+import { countGroups, describeImpossibleName, isExpression, isUnanchored } from './pattern.ts';
+import type { AccessRule } from './rule-schema.ts';
+
+/** What of rules is allowed and rarely meant: a sentence for each, which names the rule. */
+export function remarksOnRules(rules: readonly AccessRule[]): string[] {
+  return rules.flatMap((rule, index) =>
+    remarksOnRule(rule).map((remark) => `portcullis.acl[${index}]: ${remark}`),
+  );
+}
+
+function remarksOnRule({ match, actions, effect }: AccessRule): string[] {
+  const { account, name, type = 'repository', ip, labels, time } = match;
+  const remarks: (string | undefined)[] = [];
+  if (name !== undefined && type === 'repository') {
+    remarks.push(describeImpossibleName(name));
+    if (isUnanchored(name)) {
+      remarks.push(`${name} matches parts of names; write /^…$/ to mean the whole`);
+    }
+  }
+  if (account !== undefined) remarks.push(describeImpossibleAccount(account));
+  remarks.push(...absentCaptures(match));
+  const changes = actions.filter((action) => ['push', 'delete', '*'].includes(action));
+  const isForEverybody = [account, ip, labels, time].every((one) => one === undefined);
+  if (effect !== 'deny' && changes.length > 0 && isForEverybody && type === 'repository') {
+    remarks.push(
+      `everybody may ${changes.join(', ')}, also who has not logged in; account: "/.+/" means whoever has`,
+    );
+  }
+  return remarks.filter((remark) => remark !== undefined);
+}
+
+/** Why the account of a rule is none that anybody has; undefined where it may be. */
+function describeImpossibleAccount(text: string): string | undefined {
+  if (isExpression(text) || text === '') return undefined;
+  if (text.startsWith('/')) {
+    return `account "${text}" is no expression, and fits no account: one ends with /, and what would be a flag stands in it, as (?i)`;
+  }
+  if (text.startsWith('!')) {
+    return `account "${text}" fits no account: there is no negation; write a rule with effect: deny`;
+  }
+  return isList(text) ? `account "${text}" is one account, and no list; ${forSeveral}` : undefined;
+}
+
+const forSeveral =
+  'several are a group in portcullis.groups, or an expression such as /^(bob|ann)$/';
+
+/** Several names where one belongs. Accounts of workloads, which have a colon, may have such characters. */
+function isList(text: string): boolean {
+  return /[,|]|\s/.test(text) && isAccountName(text) && !/[[\]*?]/.test(text);
+}
+
+/** Members of groups that are several accounts, as one would write them elsewhere. */
+export function remarksOnGroups(groups: Readonly<Record<string, readonly string[]>>): string[] {
+  return Object.entries(groups).flatMap(([group, members]) =>
+    members
+      .filter(isList)
+      .map(
+        (member) =>
+          `portcullis.groups: ${group}: "${member}" is one account, and no list; write one in each line`,
+      ),
+  );
+}
+
+/** Placeholders for groups of expressions that do not have so many. */
+function absentCaptures(match: AccessRule['match']): string[] {
+  const { account = '', type = '', name = '', service = '', labels = {} } = match;
+  const fields: Readonly<Record<string, string>> = { account, type, name, service };
+  const texts = [...Object.values(fields), ...Object.values(labels)].join(' ');
+  return [...texts.matchAll(/\$\{(account|type|name|service):(\d+)\}/g)].flatMap(
+    ([placeholder, field = '', number]) => {
+      const groups = countGroups(fields[field] ?? '');
+      if (Number(number) <= groups) return [];
+      const has = groups === 0 ? 'no expression with groups' : `an expression with ${groups}`;
+      return [
+        `${placeholder} stands for nothing: ${field} is ${has}, so that the rule never counts`,
+      ];
+    },
+  );
+}
