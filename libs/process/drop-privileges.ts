@@ -1,4 +1,5 @@
-import { stat } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import type { UserIds } from '#libs/config/sections/user.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { chooseUser, type UserChoice } from './choose-user.ts';
@@ -66,10 +67,15 @@ export async function switchToControllerOf(...paths: readonly string[]): Promise
     if (open === undefined) continue;
     // A file itself is left to whom it belongs: it is replaced, whoever may write to it.
     const isFile = (await stat(path).catch(() => undefined))?.isFile() === true;
-    if (open === path && isFile) continue;
+    if (isFile && open === (await placeOf(path))) continue;
     throw new UsageError(
       `others than root can change where ${path} leads, by ${open}: take that from them (chmod go-w), or run this as the user who serves`,
     );
   }
   if (user !== undefined) switchUser(user);
+}
+
+/** A file by the folder that it is really in; a link stays one. */
+async function placeOf(file: string): Promise<string> {
+  return join(await realpath(dirname(file)), basename(file));
 }

@@ -124,5 +124,6 @@ export function assertNewUser(path: string, name: string, isThere: boolean): voi
 }
 
 export function noUser(path: string, name: string): Error {
-  return new Error(`${path} has no user "${name}"`);
+  const robots = name.startsWith(robotPrefix) ? '; robots end with robot revoke' : '';
+  return new Error(`${path} has no user "${name}"${robots}`);
 }

@@ -6,6 +6,7 @@ import {
   mkdir,
   readdir,
   readFile,
+  rm,
   stat,
   symlink,
   writeFile,
@@ -219,6 +220,16 @@ describe('commands about accounts and keys', () => {
     const added = await run(launcher, ['user', 'add', ...file, 'eve'], { input: 'a password' });
     assert.equal(added.code, 1);
     assert.equal(await readFile(join(mine, 'htpasswd'), 'utf8'), '# of root\n');
+
+    // A file in a folder of root's is replaced, whosever it is and however it is named.
+    await writeFile(join(mine, 'users'), '');
+    await chown(join(mine, 'users'), 4321, 4321);
+    const relative = await run(launcher, ['user', 'add', '--file', 'users', 'ann'], {
+      input: 'a password',
+      cwd: mine,
+    });
+    assert.equal(relative.code, 0, relative.stderr);
+    await rm(join(mine, 'users'));
 
     // Laid while others might write to a folder of root's.
     const state = join(folder.path, 'closed again');

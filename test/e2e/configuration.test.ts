@@ -120,15 +120,17 @@ describe('config check and serve give one verdict', () => {
   });
 });
 
-test('with log.formatter json each line is JSON, from the start to the end', async () => {
-  const stack = await startConfigured({ sections: () => ({ log: { formatter: 'json' } }) });
-  await stack.stop();
-  const lines = stack.output().trim().split('\n');
-  for (const line of lines) assert.doesNotThrow(() => JSON.parse(line), line);
-  const processes = lines.map((line) => (JSON.parse(line) as { process: string }).process);
-  assert.deepEqual([...new Set(processes)].sort(), ['core', 'gateway', 'supervisor']);
-  await stack.remove();
-});
+for (const formatter of ['json', 'logstash']) {
+  test(`with log.formatter ${formatter} each line is JSON, from the start to the end`, async () => {
+    const stack = await startConfigured({ sections: () => ({ log: { formatter } }) });
+    await stack.stop();
+    const lines = stack.output().trim().split('\n');
+    for (const line of lines) assert.doesNotThrow(() => JSON.parse(line), line);
+    const processes = lines.map((line) => (JSON.parse(line) as { process: string }).process);
+    assert.deepEqual([...new Set(processes)].sort(), ['core', 'gateway', 'supervisor']);
+    await stack.remove();
+  });
+}
 
 test('quickstart makes what its configuration names, and says no more than is so', async () => {
   const folder = await createTemporaryFolder();

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startConfigured } from '../support/configured-stack.ts';
@@ -19,6 +20,13 @@ test('health tells of each process without which nobody is served', async () => 
       assert.equal(code, 1);
       assert.match(stderr, new RegExp(`^portcullis: ${service} does not answer`));
     }
+    // What runs counts, not what its file says by now.
+    const config = join(stack.dir, 'config.yml');
+    const text = await readFile(config, 'utf8');
+    await writeFile(config, text.replace(/addr: .*/, 'addr: 127.0.0.1:1'));
+    assert.notEqual(await readFile(config, 'utf8'), text);
+    const edited = await health();
+    assert.equal(edited.stdout, 'gateway is ready\n', edited.stderr);
   } finally {
     await stack.remove();
   }

@@ -100,7 +100,7 @@ function rowOf({ name, access, expires, comment }: Robot, used: ReadonlyMap<stri
     over ? `${until} (expired)` : until,
     used.get(name)?.toISOString() ?? 'never',
     access.map(formatScope).join(' '),
-    comment ?? '',
+    (comment ?? '').replaceAll(/\s+/g, ' '),
   ];
 }
 

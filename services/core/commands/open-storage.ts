@@ -1,4 +1,5 @@
 import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import type { StorageSettings } from '#libs/config/sections/storage.ts';
@@ -10,6 +11,7 @@ import { ownerOfTree } from '#libs/process/choose-user.ts';
 import { switchUser } from '#libs/process/drop-privileges.ts';
 import { connectRedis } from '#libs/redis/connection.ts';
 import { ConfigurationError } from '#libs/values/configuration-error.ts';
+import { treeFolder } from '#libs/values/storage-tree.ts';
 import { openWrites } from '../open-writes.ts';
 import type { Ownership } from '../ownership/keep-ownership.ts';
 import { ownerTimes } from '../ownership/owner.ts';
@@ -38,7 +40,13 @@ export async function openStorage(
   const { storage } = settings;
   if (storage.driver === 'filesystem') {
     // A folder that is not there would be made, and found to hold nothing.
-    if ((await stat(storage.root).catch(() => undefined)) === undefined) throw noRegistry(storage);
+    for (const folder of [storage.root, join(storage.root, treeFolder)]) {
+      const { code } = await stat(folder).then(
+        () => ({ code: '' }),
+        (error) => error,
+      );
+      if (code === 'ENOENT') throw noRegistry(storage);
+    }
     await becomeOwner(storage.root, settings.user);
   }
   const driver = await createDriver({ storage, readOnly });

@@ -23,9 +23,9 @@ export function duration(text: string): number {
 /** @returns undefined where it is empty, as a variable of a script may be. @throws InvalidArgumentError */
 export function port(text: string): number | undefined {
   if (text === '') return undefined;
-  const number = /^\d{1,5}$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY;
-  if (number <= 65_535) return number;
-  throw new InvalidArgumentError('It is not a port: use a whole number up to 65535.');
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : 0;
+  if (number > 0 && number <= 65_535) return number;
+  throw new InvalidArgumentError('It is not a port: use a whole number from 1 to 65535.');
 }
 
 /** A path; an empty one, as of a variable that is not set, would mean the folder one happens to be in. */

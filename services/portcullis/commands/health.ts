@@ -16,6 +16,7 @@ import {
   findTarget,
   type Target,
 } from '../find-configuration.ts';
+import { readGatewayAddress } from '../gateway-address.ts';
 import { configurationOf, type RunningService } from '../running-process.ts';
 
 /** Milliseconds for an answer. */
@@ -46,13 +47,14 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
   const { service, sockets } = running ?? { service: 'gateway', sockets: undefined };
   if (running !== undefined) takeSettingsOf(running.environment);
   const settings = toSettings(await loadConfiguration(path), { sockets });
+  const reachable = await howToReach(settings, running);
   if (alive) {
-    await ask(service, settings, '/healthz');
+    await ask(service, reachable, '/healthz');
     process.stdout.write(`${service} answers\n`);
     return 0;
   }
   const answers = await Promise.allSettled(
-    dependencies(service, settings).map((one) => ask(one, settings, '/readyz')),
+    dependencies(service, settings).map((one) => ask(one, reachable, '/readyz')),
   );
   const faults = answers.flatMap((one) => (one.status === 'rejected' ? [one.reason.message] : []));
   if (faults.length > 0) {
@@ -61,6 +63,32 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
   }
   process.stdout.write(`${service} is ready\n`);
   return 0;
+}
+
+/** How this command reaches the registry. */
+interface Reachable {
+  settings: Settings;
+  gateway: { listen: ListenAddress; tls: boolean };
+}
+
+/** @param running says where its gateway listens now, whatever its file says by now */
+async function howToReach(
+  settings: Settings,
+  running: RunningService | undefined,
+): Promise<Reachable> {
+  const { listen, tls } = settings.http;
+  const address =
+    running === undefined ? undefined : await readGatewayAddress(settings.sockets.folder);
+  if (address === undefined) return { settings, gateway: { listen, tls: tls !== undefined } };
+  if (address.startsWith('/')) {
+    return { settings, gateway: { listen: { socket: address }, tls: tls !== undefined } };
+  }
+  const { protocol, hostname, port } = new URL(address);
+  const isTls = protocol === 'https:';
+  const usual = isTls ? 443 : 80;
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  const at = { host, port: port === '' ? usual : Number(port) };
+  return { settings, gateway: { listen: at, tls: isTls } };
 }
 
 /** What runs of a target, if anything does, and its file. */
@@ -87,8 +115,8 @@ function dependencies(service: ServiceName, { auth, internal }: Settings): Servi
 }
 
 /** @throws Error if it does not answer, or says that it is not well */
-async function ask(service: ServiceName, settings: Settings, path: string): Promise<void> {
-  const { status, body } = await request(service, settings, path).catch((error: unknown) => {
+async function ask(service: ServiceName, reachable: Reachable, path: string): Promise<void> {
+  const { status, body } = await request(service, reachable, path).catch((error: unknown) => {
     throw new Error(`${service} does not answer: ${describeSilence(error)}`, { cause: error });
   });
   if (status !== 200) throw new Error(`${service} is not ready: ${reasonIn(body)}`);
@@ -109,18 +137,16 @@ function describeSilence(error: unknown): string {
   return `nothing listens at ${address}${port === undefined ? '' : `:${port}`}`;
 }
 
-async function request(service: ServiceName, settings: Settings, path: string) {
-  const { http, internal } = settings;
-  const gateway = service === 'gateway';
-  const address = gateway ? http.listen : internal[service].listen;
-  const tls = gateway
-    ? http.tls !== undefined
-    : internal.tls !== undefined && !internal[service].isPrivate;
+async function request(service: ServiceName, { settings, gateway }: Reachable, path: string) {
+  const { internal } = settings;
+  const isGateway = service === 'gateway';
+  const address = isGateway ? gateway.listen : internal[service].listen;
+  const tls = isGateway ? gateway.tls : internal.tls !== undefined && !internal[service].isPrivate;
   const attempt = async (header: string) => {
     const agent = new AgentOver(() => open(address, { tls, header }));
     return await requestText({ target: {}, agent, method: 'GET', path, timeout: timeout });
   };
-  if (!gateway || settings.gateway.proxyProtocol === false) return await attempt('');
+  if (!isGateway || settings.gateway.proxyProtocol === false) return await attempt('');
   // From here we may count as a proxy or not.
   return await attempt('').catch(async () => await attempt('PROXY UNKNOWN\r\n'));
 }

@@ -10,6 +10,7 @@ import { chooseUser } from '#libs/process/choose-user.ts';
 import { surviveRejections } from '#libs/process/survive-rejections.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { assertStartable } from '../assert-startable.ts';
+import { forgetGatewayAddress, noteGatewayAddress } from '../gateway-address.ts';
 import { writeLogOnly } from '../standard-output.ts';
 import { createSupervisor, StartFailed } from '../supervisor.ts';
 
@@ -17,7 +18,7 @@ import { createSupervisor, StartFailed } from '../supervisor.ts';
 export async function serve(config: string | undefined): Promise<number> {
   return await supervise(config, (address, startedInMs, { log, format }) => {
     // Where lines are JSON, all are.
-    if (format === 'json') log.info({ address, startedInMs }, 'Portcullis is ready');
+    if (format !== 'text') log.info({ address, startedInMs }, 'Portcullis is ready');
     else process.stdout.write(`Portcullis is ready at ${address} (started in ${startedInMs} ms)\n`);
   });
 }
@@ -94,6 +95,7 @@ export async function supervise(
     ready = first !== undefined;
     if (first !== undefined) {
       const { format } = settings.log;
+      if (services.includes('gateway')) await noteGatewayAddress(settings.sockets.folder, first);
       onReady(first, Math.round(performance.now() - began), { log, format });
     }
   } catch (error) {
@@ -106,6 +108,7 @@ export async function supervise(
   log.info({ why: signal ?? 'a process cannot go on' }, 'stopping: draining requests');
   // Ctrl-C is somebody who waits for the prompt; a service manager's signal is one that others may choose after.
   await supervisor.stop(signal === 'SIGTERM' && ready ? settings.drainDelay : 0);
+  await forgetGatewayAddress(settings.sockets.folder);
   await removeIfEmpty(settings.sockets.folder);
   return signal === undefined || asked > 1 ? 1 : 0;
 }
