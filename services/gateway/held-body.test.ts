@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
-import { request, type ServerResponse } from 'node:http';
+import { mkdir, readdir, readFile, readlink, stat, writeFile } from 'node:fs/promises';
+import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import {
@@ -99,6 +100,7 @@ describe('a body that the gateway holds', () => {
       gateway.core.requests.map(({ headers }) => headers.expect),
       [undefined, undefined],
     );
+    assert.equal(gateway.core.refusedExpectations(), 1);
     assert.ok((await gateway.core.requests[1]?.whole)?.equals(bytes));
   });
 
@@ -126,7 +128,52 @@ describe('a body that the gateway holds', () => {
       assert.ok(report?.kind === 'closed' && !report.isWhole);
       response.writeHead(503).end();
     });
-    assert.equal((await patch()).status, 503);
+    // Of a client that has sent all there may be no more to stop.
+    const client = begin(2 * bytes.length);
+    client.write(bytes);
+    assert.equal(await statusOf(client), 503);
+    client.destroy();
+  });
+
+  /** A request whose body is as long as is said, and is sent by the test. */
+  function begin(length: number) {
+    const client = request({ port: gateway.port, method: 'PATCH', path: upload, agent: false });
+    client.on('error', () => {});
+    client.setHeader('Content-Length', length);
+    return client;
+  }
+  const statusOf = async (client: ClientRequest) => {
+    const [answer] = (await once(client, 'response')) as [IncomingMessage];
+    answer.resume();
+    return answer.statusCode;
+  };
+  const sizeOf = async () => (await stat(file)).size;
+
+  test('is not written any more for a core that has answered already', async () => {
+    const isEnding = Promise.withResolvers<void>();
+    gateway.core.next(async (_, { response }) => {
+      await write(response);
+      await isEnding.promise;
+      response.writeHead(404).end();
+    });
+    const client = connect({ port: gateway.port });
+    client.on('error', () => {});
+    client.write(`PATCH ${upload} HTTP/1.1\r\nHost: a\r\nContent-Length: 9000000\r\n\r\n`);
+    client.write(bytes);
+    const isOpen = async () => {
+      const names = await readdir('/proc/self/fd');
+      const open = await Promise.all(
+        names.map((name) => readlink(`/proc/self/fd/${name}`).catch(() => '')),
+      );
+      return open.includes(file);
+    };
+    await waitFor('it to be written', isOpen);
+    isEnding.resolve();
+    assert.match(String(await once(client, 'data')), /^HTTP\/1.1 404/);
+    await waitFor('the file to be closed', async () => !(await isOpen()));
+    // It did not take the end of the client's connection.
+    assert.equal(client.readyState, 'open');
+    client.destroy();
   });
 
   test('of a client that leaves at any moment is reported, or its request ended; nothing stays', async () => {
@@ -142,13 +189,11 @@ describe('a body that the gateway holds', () => {
         reported = (await seen.whole.catch(() => Buffer.from('broken'))).toString();
         response.writeHead(400).end();
       });
-      const client = request({ port: gateway.port, method: 'PATCH', path: upload, agent: false });
-      client.on('error', () => {});
-      client.setHeader('Content-Length', 1_000_000);
+      const client = begin(1_000_000);
       client.write(bytes);
       await begun.promise;
       if (moment === 'in the middle') {
-        await waitFor('some to be taken', async () => gateway.budgets.requests.used > 0);
+        await waitFor('some to be written', async () => (await sizeOf()) > 0);
       }
       client.destroy();
       left.resolve();

@@ -50,7 +50,6 @@ export function holdBody(request: IncomingMessage, options: HoldOptions): SentBo
   let sender: BatchWriter | undefined;
   let writer: BodyFileWriter | undefined;
   let isOrdered = false;
-  let isReported = false;
   /** A core that wants it back may say so while the file is being opened. */
   let isStopped = false;
 
@@ -78,7 +77,6 @@ export function holdBody(request: IncomingMessage, options: HoldOptions): SentBo
     if (outgoing.destroyed) abandon();
     else if (isStopped) writer.stop();
     const report = await writer.run();
-    isReported = true;
     if (!outgoing.destroyed) outgoing.end(formatReport(report));
   }
 
@@ -110,9 +108,7 @@ export function holdBody(request: IncomingMessage, options: HoldOptions): SentBo
       clearTimeout(timer);
     },
 
-    unsend() {
-      request.unpipe();
-      if (!isReported) writer?.abandon();
-    },
+    // The end of the request to the core ends a writer as well.
+    unsend: () => request.unpipe(),
   };
 }

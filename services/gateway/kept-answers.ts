@@ -63,8 +63,14 @@ interface Entry extends KeptAnswer {
   files: readonly FileValidator[];
 }
 
-/** @param folder of the tree, absolute */
-export function createKeptAnswers(folder: string): KeptAnswers {
+/**
+ * @param folder of the tree, absolute
+ * @param now milliseconds, ever growing
+ */
+export function createKeptAnswers(
+  folder: string,
+  now: () => number = () => performance.now(),
+): KeptAnswers {
   const entries = new LRUCache<string, Entry>({
     maxSize: memory,
     ttl: lifetime,
@@ -74,10 +80,10 @@ export function createKeptAnswers(folder: string): KeptAnswers {
 
   /** Synchronous: a look at a file that was looked at lately takes some microseconds, a thread's answer many times that. */
   function isValid({ files }: Entry): boolean {
-    const started = performance.now();
+    const started = now();
     if (started < pausedUntil) return false;
     const unchanged = files.every(({ path, state }) => isUnchanged(join(folder, path), state));
-    const ended = performance.now();
+    const ended = now();
     if (ended - started > longestLook) pausedUntil = ended + pauseAfter;
     return unchanged;
   }

@@ -1,6 +1,6 @@
+import { AssertionError } from 'node:assert';
 import {
   createServer,
-  type Server as HttpServer,
   type IncomingHttpHeaders,
   type IncomingMessage,
   type ServerResponse,
@@ -48,6 +48,8 @@ export interface ScriptedPeer {
   address: InternalAddress;
   /** From now on it knows what gateways expect that hold a body; a request with such an expectation is 417 before. */
   knowDelegation(): void;
+  /** Requests that got 417 so far; they are none of `requests`. */
+  refusedExpectations(): number;
   /** All requests but `/readyz`, in the order they came. */
   requests: readonly SeenRequest[];
   /** Meets the requests to come, one act each; after them, whoever comes meets `otherwise`. */
@@ -61,6 +63,7 @@ export interface ScriptedPeer {
   stop(): Promise<void>;
   /** Serves again where it did. */
   start(): Promise<void>;
+  /** @throws AssertionError that an act threw */
   close(): Promise<void>;
 }
 
@@ -138,8 +141,9 @@ export async function startPeer({
   let fallback = act;
   let port = 0;
   let server: Server | undefined;
-  let current: HttpServer | undefined;
   let knowsDelegation = false;
+  let refused = 0;
+  const failures: AssertionError[] = [];
 
   function serve(request: IncomingMessage, response: ServerResponse): void {
     if (request.url === '/readyz') {
@@ -154,8 +158,9 @@ export async function startPeer({
     void (async () => {
       try {
         await next(seen, { request, response });
-      } catch {
-        // The one who asked has left.
+      } catch (error) {
+        // Else the one who asked has left.
+        if (error instanceof AssertionError) failures.push(error);
         response.destroy();
       }
     })();
@@ -164,8 +169,11 @@ export async function startPeer({
   async function start(): Promise<void> {
     const http = createServer({ keepAliveTimeout: 75_000 }, serve);
     http.on('checkContinue', serve);
-    if (knowsDelegation) http.on('checkExpectation', serve);
-    current = http;
+    http.on('checkExpectation', (request, response) => {
+      if (knowsDelegation) return serve(request, response);
+      refused += 1;
+      response.writeHead(417).end();
+    });
     server = createNetServer((socket) => {
       sockets.add(socket);
       socket.on('error', () => {});
@@ -196,8 +204,8 @@ export async function startPeer({
         : { kind: 'unix', socket: join(folder.path, 'peer.sock') },
     knowDelegation() {
       knowsDelegation = true;
-      current?.on('checkExpectation', serve);
     },
+    refusedExpectations: () => refused,
     requests,
     next: (...more) => void acts.push(...more),
     otherwise(other) {
@@ -221,6 +229,8 @@ export async function startPeer({
     async close() {
       await stop();
       await folder?.remove();
+      const [failure] = failures;
+      if (failure !== undefined) throw failure;
     },
   };
 }
