@@ -13,6 +13,7 @@ type Operation =
   | 'openWriter'
   | 'write'
   | 'sync'
+  | 'close'
   | 'list'
   | 'move'
   | 'rename'
@@ -43,7 +44,11 @@ export function createFailingDriver(driver: StorageDriver): FailingDriver {
       check('sync', path);
       await writer.sync();
     },
-    close: () => writer.close(),
+    async close() {
+      // As a system that tells only here of bytes that it could not write.
+      await writer.close();
+      check('close', path);
+    },
   });
 
   // What production has, on which it takes other ways than without.

@@ -6,13 +6,14 @@ import {
   type StorageWriter,
 } from '../../storage/driver.ts';
 
-/** A file that grows, and what is known of the digest of its bytes. */
+/** A file that grows while it is open, and what is known of the digest of its bytes. */
 export class HashedFile {
   readonly algorithm: DigestAlgorithm;
   readonly #driver: StorageDriver;
   #path: StoragePath;
   /** Tells its size and appends to it; closed between two requests. */
   #writer: StorageWriter;
+  #isOpen: boolean;
   /** Has hashed `#hashed` bytes: all, unless another process wrote them. */
   readonly #digester: Digester;
   #hashed = 0;
@@ -22,12 +23,13 @@ export class HashedFile {
   private constructor(
     driver: StorageDriver,
     path: StoragePath,
-    writer: StorageWriter,
+    { writer, isOpen }: { writer: StorageWriter; isOpen: boolean },
     algorithm: DigestAlgorithm,
   ) {
     this.#driver = driver;
     this.#path = path;
     this.#writer = writer;
+    this.#isOpen = isOpen;
     this.algorithm = algorithm;
     this.#digester = new Digester(algorithm);
   }
@@ -38,12 +40,13 @@ export class HashedFile {
     path: StoragePath,
     algorithm: DigestAlgorithm,
   ): Promise<HashedFile> {
-    return new HashedFile(driver, path, await driver.openWriter(path), algorithm);
+    const writer = await driver.openWriter(path);
+    return new HashedFile(driver, path, { writer, isOpen: true }, algorithm);
   }
 
   /**
-   * One that is there, closed.
-   * @param digest of its bytes, if it is known
+   * One that is there, closed, as long as it is now.
+   * @param digest that of so many bytes, where it is known
    * @throws StorageError not-found
    */
   static async find(
@@ -54,7 +57,7 @@ export class HashedFile {
   ): Promise<HashedFile> {
     const writer = await driver.openWriter(path, 'append');
     await writer.close();
-    const file = new HashedFile(driver, path, writer, algorithm);
+    const file = new HashedFile(driver, path, { writer, isOpen: false }, algorithm);
     file.#digest = digest?.(writer.size);
     return file;
   }
@@ -127,20 +130,23 @@ export class HashedFile {
       });
     }
     this.#writer = writer;
+    this.#isOpen = true;
   }
 
-  /** Resolves when everything written is kept over a power loss. @param isOpen whether it is */
-  async sync(isOpen: boolean): Promise<void> {
-    if (isOpen) return await this.#writer.sync();
+  /** Resolves when everything written is kept over a power loss. */
+  async sync(): Promise<void> {
+    if (this.#isOpen) return await this.#writer.sync();
     await this.open();
     try {
       await this.#writer.sync();
     } finally {
-      await this.#writer.close();
+      await this.close();
     }
   }
 
+  /** Does nothing where it is closed. */
   async close(): Promise<void> {
+    this.#isOpen = false;
     await this.#writer.close();
   }
 

@@ -45,6 +45,7 @@ interface Holder {
  *
  *     nothing ──create──▶ open.F ──close──▶ data.F ──write──▶ open.F     by one holder
  *             open.F ──delegate, reported──▶ data.F; not reported: stays open.F
+ *             data.F ──a sync or a close fails──▶ open.F, for good: nobody knows what of it stays
  *                         data.N ──adopt──▶ data.F                       by a later one, F > N: renamed, as nobody writes to it
  *                         open.N ──copy───▶ copy.F ──▶ data.F            by a later one
  *                         blob   ──copy───▶ copy.F ──▶ data.F            the same, where the bytes were moved already
@@ -254,7 +255,7 @@ export class PartialUpload {
    */
   async sync(): Promise<void> {
     try {
-      await this.#file.sync(this.path !== this.#paths.data);
+      await this.#file.sync();
       this.#unsynced = 0;
     } catch (error) {
       this.#broken = true;

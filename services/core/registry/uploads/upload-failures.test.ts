@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { appendFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName } from '#libs/oci/reference.ts';
@@ -125,6 +127,34 @@ describe('an upload whose storage fails', () => {
     await assert.rejects(registry.uploads.append(key, chunkOf(tail)), { code: 'failed' });
     driver.recover();
     await registry.uploads.complete(key, digest, chunkOf(tail, { start: 3000 }));
+    await assertComplete();
+  });
+
+  for (const operation of ['close', 'sync'] as const) {
+    test(`is not taken for written where ${operation} failed: it stays open by its name, and is copied`, async () => {
+      const key = await begin();
+      const left = async () =>
+        (await folder.files())
+          .map((file) => /_uploads\/[^/]+\/(open|data|copy)\./.exec(file)?.[1])
+          .filter((kind) => kind !== undefined);
+      assert.deepEqual(await left(), ['data']);
+      driver.failOn('failed', (found) => found === operation);
+      await assert.rejects(registry.uploads.complete(key, digest, chunkOf(tail)), {
+        code: 'failed',
+      });
+      driver.recover();
+      assert.deepEqual(await left(), ['open']);
+      await registry.uploads.complete(key, digest);
+      await assertComplete();
+    });
+  }
+
+  test('whose file is not as long as it was is taken as it is by the next request', async () => {
+    const key = await begin();
+    const [name = ''] = (await folder.files()).filter((file) => file.includes('/data.'));
+    await appendFile(join(folder.path, name), tail.subarray(0, 1000));
+    await assert.rejects(registry.uploads.append(key, chunkOf(tail)), { code: 'failed' });
+    await registry.uploads.complete(key, digest, chunkOf(tail.subarray(1000), { start: 4000 }));
     await assertComplete();
   });
 
