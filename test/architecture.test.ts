@@ -166,6 +166,21 @@ test('imports have no cycles', () => {
   for (const path of graph.keys()) visit(path, []);
 });
 
+test('no two folders of a service import each other, unless one stands in the other', () => {
+  const known = new Set<string>();
+  for (const { path, imports } of product) {
+    for (const target of imports) {
+      if (target.startsWith('services/')) known.add(`${dirname(path)} ${dirname(target)}`);
+    }
+  }
+  const broken = [...known].filter((pair) => {
+    const [from = '', to = ''] = pair.split(' ');
+    const isOneInTheOther = `${from}/`.startsWith(`${to}/`) || `${to}/`.startsWith(`${from}/`);
+    return !isOneInTheOther && known.has(`${to} ${from}`);
+  });
+  assert.deepEqual(broken, []);
+});
+
 test('no source file is longer than 400 lines', () => {
   const long = sources.filter(({ text }) => text.split('\n').length > 400).map(({ path }) => path);
   assert.deepEqual(long, []);

@@ -46,16 +46,22 @@ async function sendFile(
 }
 
 /**
- * The same as the whole of an answer: what fails breaks the connection, so that it never looks whole, and the file is closed
- * when this resolves.
+ * Answers with a file, or with ranges of it: what fails breaks the connection, so that the answer never looks whole, and the file
+ * is closed when this resolves.
+ * @param begin sets status and headers
  */
 export async function answerWithFile(
   file: ReadableFile,
   sent: SentRanges,
   response: ServerResponse,
-  { pieceSize, onError }: { pieceSize: number; onError: (error: unknown) => void },
+  {
+    pieceSize,
+    begin,
+    onError,
+  }: { pieceSize: number; begin: () => void; onError: (error: unknown) => void },
 ): Promise<void> {
   try {
+    begin();
     await sendFile(file, sent, response, pieceSize);
   } catch (error) {
     if (!(error instanceof ClientGoneError)) onError(error);

@@ -19,7 +19,6 @@ import { createAuthBudgets } from './budgets.ts';
 import { type AccountStores, openAccounts } from './identities/accounts.ts';
 import { createIdentities } from './identities/identities.ts';
 import { createIdentityTokens } from './identities/identity-tokens.ts';
-import { openSecretHistory } from './identities/secret-history.ts';
 import { createFirstKey } from './keys/create-key.ts';
 import { loadIdentitySecret } from './keys/identity-secret.ts';
 import { openKeyRing } from './keys/key-ring.ts';
@@ -32,6 +31,7 @@ import { measureLogins } from './measure-logins.ts';
 import { followPolicy } from './policy/live-policy.ts';
 import { openRevocations } from './revocations.ts';
 import { stateFiles, stateNames } from './state-files.ts';
+import { openSecretHistory } from './users/secret-history.ts';
 import { openWorkloads } from './workloads/workloads.ts';
 
 /** The token service, for our gateways and cores. */

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createLogger } from '#libs/log/logger.ts';
-import { openSecretHistory } from './identities/secret-history.ts';
 import { openRevocations } from './revocations.ts';
+import { openSecretHistory } from './users/secret-history.ts';
 
 const log = createLogger(
   { level: 'error', format: 'text', fields: {}, process: 'test' },

@@ -10,8 +10,8 @@ import { watchFile } from '#libs/files/watch-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { describeInvalid } from '#libs/values/describe-invalid.ts';
 import { longestTokenLife, uploadGrace } from '#libs/values/lifetimes.ts';
-import type { SecretHistory } from './identities/secret-history.ts';
 import { lookEvery, stateFiles } from './state-files.ts';
+import type { SecretHistory } from './users/secret-history.ts';
 
 /** Seconds an entry is kept: as long as a token from before can matter. */
 const keptFor = (longestTokenLife + uploadGrace) / 1000;

@@ -65,6 +65,8 @@ interface Exchange extends ExchangeOptions {
   sent: boolean;
   /** Whether the body waits for an order of the instance. */
   isBodyHeld: boolean;
+  /** The tree of which the instance may name files. */
+  tree: string | undefined;
   /** Settled when nothing is done any more for a client that has left. */
   left?: Promise<void> | undefined;
   stopWatching?: () => void;
@@ -208,7 +210,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     }
   }
 
-  function mayHold(instance: Instance): boolean {
+  function mayHoldFor(instance: Instance): boolean {
     return performance.now() >= (bodiesOnly.get(instance) ?? 0);
   }
 
@@ -233,13 +235,13 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
           // Those who are told later that the answer is over may have something to do yet.
           const over = () => queueMicrotask(() => resolve(exchange.left?.then(() => undefined)));
           ctx.res.once('close', over);
+          const mayHold = options.mayHoldBody && mayHoldFor(instance);
+          const treeToWrite = mayHold ? files?.nameFor(instance, 'write') : undefined;
           const unsent = {
             ...options,
             sent: false,
-            isBodyHeld:
-              options.mayHoldBody &&
-              mayHold(instance) &&
-              files?.nameFor(instance, 'write') !== undefined,
+            isBodyHeld: treeToWrite !== undefined,
+            tree: treeToWrite ?? files?.nameFor(instance, 'read'),
             fail(failure: Failure) {
               ctx.res.off('close', over);
               exchange.stopWatching?.();
@@ -272,9 +274,8 @@ function beRefused({ ctx, fail, outgoing }: Exchange): void {
 
 /** What the instance is told by us, and by us only. */
 function addHeaders(exchange: Exchange, outgoing: ClientRequest): void {
-  const { attempt, files, instance } = exchange;
+  const { attempt, tree } = exchange;
   outgoing.setHeader(internalHeaders.attempt, attempt);
-  const tree = files?.nameFor(instance, exchange.isBodyHeld ? 'write' : 'read');
   if (tree !== undefined) outgoing.setHeader(internalHeaders.tree, tree);
   sign(exchange, outgoing);
 }

@@ -90,7 +90,10 @@ export function createProxy({ prefix, idle, nameAttempt }: ProxyOptions): Upstre
         let failure = await exchanges.run({ ...exchange, files: options.files });
         if (failure?.kind === 'bytes only' && !ctx.res.closed) {
           // A collection took it away, or what is there is not ours to read: the core knows what to do.
-          ctx.state.log.debug({ err: failure.cause }, 'a file that a core named is not used');
+          ctx.state.log.debug(
+            { err: failure.cause },
+            'the core is asked again, for bytes and not for a file',
+          );
           failure = await exchanges.run({ ...exchange, files: undefined });
         }
         if (failure === undefined || ctx.res.closed) return;

@@ -18,7 +18,6 @@ import { type AuthBudgets, createAuthBudgets } from '../../services/auth/budgets
 import { type AccountStores, openAccounts } from '../../services/auth/identities/accounts.ts';
 import { createIdentities } from '../../services/auth/identities/identities.ts';
 import { createIdentityTokens } from '../../services/auth/identities/identity-tokens.ts';
-import { openSecretHistory } from '../../services/auth/identities/secret-history.ts';
 import { createFirstKey } from '../../services/auth/keys/create-key.ts';
 import { type KeyRing, openKeyRing } from '../../services/auth/keys/key-ring.ts';
 import { loadKeys } from '../../services/auth/keys/signing-key.ts';
@@ -26,6 +25,7 @@ import { openKnownLogins } from '../../services/auth/limits/known-logins.ts';
 import { createLoginLimits, type LoginLimits } from '../../services/auth/limits/login-limits.ts';
 import { createMemoryCounter } from '../../services/auth/limits/memory-counter.ts';
 import { openRevocations, type Revocations } from '../../services/auth/revocations.ts';
+import { openSecretHistory } from '../../services/auth/users/secret-history.ts';
 import { openWorkloads } from '../../services/auth/workloads/workloads.ts';
 import { headerText, pathText } from '../support/arbitrary-text.ts';
 import { createRecordingLog } from '../support/recording-log.ts';

@@ -368,5 +368,16 @@ describe('a budget for everybody', () => {
       _all?.[Symbol.dispose]();
       assert.equal((await core.send('GET', path)).status, 200);
     });
+
+    test('a few bytes of a large blob take what these have', async () => {
+      const downloads = createSmallBudget({ capacity: 100 * KiB });
+      await start({ budgets: { downloads } });
+      const layer = makeLayer(MiB);
+      await pushBlob(core, app, layer);
+      const path = `/v2/${app}/blobs/${layer.descriptor.digest}`;
+      using _most = downloads.tryTake(partiesOf('203.0.113.7'), 100 * KiB - 10);
+      const get = async (headers = {}) => (await core.send('GET', path, { headers })).status;
+      assert.deepEqual([await get({ Range: 'bytes=1-10' }), await get()], [206, 429]);
+    });
   });
 });

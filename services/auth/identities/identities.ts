@@ -6,11 +6,10 @@ import { networksOf } from '#libs/values/client-networks.ts';
 import type { Admission, LoginLimits } from '../limits/login-limits.ts';
 import type { Revocations } from '../revocations.ts';
 import type { RobotStore } from '../robots/robot-store.ts';
-
+import type { SecretHistory } from '../users/secret-history.ts';
 import type { UserStore } from '../users/user-store.ts';
 import type { Workloads } from '../workloads/workloads.ts';
 import type { IdentityTokens } from './identity-tokens.ts';
-import type { SecretHistory } from './secret-history.ts';
 import { createSharedAttempts } from './shared-attempts.ts';
 
 /** Somebody who proved who they are. */

@@ -1,7 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { decodeJwt, jwtVerify, SignJWT } from 'jose';
 import { z } from 'zod';
-import type { SecretHistory } from './secret-history.ts';
+import type { SecretHistory } from '../users/secret-history.ts';
 
 /** What an identity token says once its signature holds. */
 export interface IdentityClaim {

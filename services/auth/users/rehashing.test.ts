@@ -8,9 +8,9 @@ import { costOf } from '#libs/values/account.ts';
 import { createRecordingLog } from '../../../test/support/recording-log.ts';
 import { createTemporaryFolder } from '../../../test/support/temporary-folder.ts';
 import { createIdentityTokens } from '../identities/identity-tokens.ts';
-import { openSecretHistory } from '../identities/secret-history.ts';
 import { openRevocations } from '../revocations.ts';
 import { openHtpasswd } from './htpasswd-users.ts';
+import { openSecretHistory } from './secret-history.ts';
 
 const secret = Buffer.alloc(32, 7);
 

@@ -4,8 +4,8 @@ import { type Accounts, accountIn, defaultCost } from '#libs/auth/htpasswd.ts';
 import { editFile } from '#libs/files/edit-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { costOf } from '#libs/values/account.ts';
-import type { SecretHistory } from '../identities/secret-history.ts';
 import type { BcryptPool } from './bcrypt-pool.ts';
+import type { SecretHistory } from './secret-history.ts';
 
 /** Milliseconds that a password waits, so that the file is written once for many. */
 const usualDelay = 5000;

@@ -75,13 +75,15 @@ export function getBlob(
     );
     disposeWithAnswer(ctx.res, lease);
     if (blob.openFile !== undefined) {
-      ctx.status = ranges === undefined ? 200 : 206;
-      ctx.type = octets;
       const file = await blob.openFile();
-      ctx.respond = false;
+      const begin = () => {
+        ctx.status = ranges === undefined ? 200 : 206;
+        ctx.type = octets;
+        ctx.respond = false;
+      };
       const onError = (error: unknown) =>
         ctx.state.log.error({ err: error }, 'a blob cannot be read');
-      await answerWithFile(file, sent, ctx.res, { pieceSize, onError });
+      await answerWithFile(file, sent, ctx.res, { pieceSize, begin, onError });
       return;
     }
     const open = (range?: ByteRange) => blob.open(range, { pieceSize });

@@ -57,10 +57,10 @@ export function createTreeFiles(tree: SharedTree, downloads: Budget): TreeFiles 
       });
       return {
         async send(response, setHeaders) {
-          setHeaders();
           const onError = (error: unknown) =>
             ctx.state.log.error({ err: error, file: offer.path }, 'a blob cannot be read');
-          await answerWithFile(handle, offer, response, { pieceSize, onError });
+          const how = { pieceSize, begin: setHeaders, onError };
+          await answerWithFile(handle, offer, response, how);
         },
       };
     },

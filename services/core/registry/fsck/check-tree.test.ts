@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, rm } from 'node:fs/promises';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Digest } from '#libs/oci/digest.ts';
 import { parseRepositoryName, parseTag } from '#libs/oci/reference.ts';
 import { createUploadId } from '#libs/oci/upload-id.ts';
 import {
@@ -190,6 +191,17 @@ describeEachStorage('looking for damage', (open) => {
     // Whoever pushes it is not told that it is here.
     assert.equal((await core.send('HEAD', `/v2/${app}/blobs/${found?.subject}`)).status, 404);
     assert.ok(kinds(await check(true)).includes('unreadable-blob'));
+    // One that can be read by the end is none.
+    let times = 0;
+    const driver = createSteppingDriver(storage.driver, async (step) => {
+      const isLook =
+        step.operation === 'read' && step.path === paths.blob(found?.subject as Digest);
+      if (isLook && ++times === 2) await rm(path, { recursive: true, force: true });
+    });
+    const options = { repair: undefined, hash: true, uploadsBefore: new Date(0) };
+    const again = await checkTree(driver, options);
+    assert.deepEqual([times, kinds(again).includes('unreadable-blob')], [2, false]);
+    await mkdir(path);
     await rm(path, { recursive: true });
     await pushBlob(core, app, layer);
     assert.deepEqual(kinds(await check()), []);
