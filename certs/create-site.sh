@@ -53,5 +53,6 @@ openssl x509 -req -sha256 -days 397 -in "$new/site.csr" -CA "$dir/ca.crt" -CAkey
   -set_serial "0x$(openssl rand -hex 16)" -extfile "$new/settings" -extensions site \
   -out "$new/site.crt"
 chmod 644 "$new/site.crt"
-mv "$new/site.key" "$dir/site.key"
+# The key last: one without a certificate is taken for somebody else's.
 mv "$new/site.crt" "$dir/site.crt"
+mv "$new/site.key" "$dir/site.key"

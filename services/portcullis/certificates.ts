@@ -51,7 +51,9 @@ export async function ensureCertificates(
   if (before === 'unusable') {
     throw new Error(`${at('ca.crt')} cannot be read as a certificate; put the right one there`);
   }
-  if (site === 'unusable') return { ca: 'kept', site: 'theirs', names: [] };
+  // Nor is a key replaced whose certificate is yet to come.
+  const isAlone = site === undefined && hasKey;
+  if (site === 'unusable' || isAlone) return { ca: 'kept', site: 'theirs', names: [] };
   if (site !== undefined && site.issuer !== issuer) {
     const isSigned = before !== undefined && site.verify(before.publicKey);
     if (!isSigned) return { ca: 'kept', site: 'theirs', names: namesOf(site) };

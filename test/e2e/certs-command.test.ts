@@ -86,10 +86,7 @@ test('a certificate that our CA has not signed stays, and where its key is away 
     const before = await pair();
     const theirs = await run(launcher, ['certs', certificates, 'a.example']);
     assert.equal(theirs.code, 1);
-    assert.match(
-      theirs.stderr,
-      /site\.crt is no certificate that .*ca\.crt has signed, so it stays/,
-    );
+    assert.match(theirs.stderr, /site\.crt and site\.key are none of .*ca\.crt, so they stay/);
     assert.deepEqual(await pair(), before);
     // Nor is anything else that somebody put there, such as a chain in another format, also without a key beside it.
     await rm(at('site.key'));
@@ -101,6 +98,14 @@ test('a certificate that our CA has not signed stays, and where its key is away 
     assert.equal((await run(launcher, ['certs', certificates, 'a.example'])).code, 1);
     assert.equal(await readFile(at('site.crt'), 'utf8'), chain);
     await rm(at('site.crt'));
+    // Nor a key whose certificate is still to come.
+    await writeFile(at('site.key'), 'a key');
+    for (const empty of [false, true]) {
+      if (empty) await writeFile(at('site.crt'), '');
+      assert.equal((await run(launcher, ['certs', certificates, 'a.example'])).code, 1);
+      assert.equal(await readFile(at('site.key'), 'utf8'), 'a key');
+    }
+    for (const name of ['site.crt', 'site.key']) await rm(at(name));
     await mustRun(launcher, ['certs', certificates, 'a.example']);
     // A new CA is meant by who removes the old one.
     for (const name of ['site.crt', 'site.key']) await rm(at(name));

@@ -9,22 +9,26 @@ import {
 } from '../storage/driver.ts';
 import { paths } from './paths.ts';
 import { readAll, writeLink } from './small-files.ts';
-import { removeStaleTag } from './tag-store.ts';
+
+/** Which link it is. */
+type LinkName = { repository: RepositoryName } & (
+  | { kind: 'layer' | 'manifest'; digest: Digest }
+  | { kind: 'tag'; tag: Tag }
+);
 
 /** A link whose target is not stored. */
-export type DanglingLink = {
-  repository: RepositoryName;
+export type DanglingLink = LinkName & {
   /** What it names. */
   target: Digest;
-} & ({ kind: 'layer' | 'manifest'; digest: Digest } | { kind: 'tag'; tag: Tag });
+};
 
 /** Digest or tag. */
-export function subjectOf(link: DanglingLink): string {
+export function subjectOf(link: LinkName): string {
   return link.kind === 'tag' ? link.tag : link.digest;
 }
 
 /** Where it stands, or stood. */
-export function placeOfLink(link: DanglingLink): StoragePath {
+export function placeOfLink(link: LinkName): StoragePath {
   const { repository } = link;
   if (link.kind === 'tag') return paths.tagCurrent(repository, link.tag);
   const { layerLink, revisionLink } = paths;
@@ -44,7 +48,6 @@ export async function putLinkAside(
 ): Promise<void> {
   await driver.put(noteOf(link), Buffer.from(JSON.stringify(link)), step);
   await driver.remove(placeOfLink(link), step);
-  if (link.kind === 'tag') await removeStaleTag(driver, link.repository, link.tag, step);
 }
 
 /** Puts a link back that was noted; its note is kept until that is done. */
@@ -61,29 +64,33 @@ export async function putLinkBack(
   await driver.remove(noteOf(link));
 }
 
-/** Forgets a link that stands in its place again. */
-export async function forgetLink(driver: StorageDriver, link: DanglingLink): Promise<void> {
+/** Forgets a link: it stands in its place again, or somebody deletes what it is of. */
+export async function forgetLink(driver: StorageDriver, link: LinkName): Promise<void> {
   await driver.remove(noteOf(link));
 }
 
 /** Names of notes that are read at once. */
 const pageSize = 1000;
 
-/** All that were put aside. */
-export async function* linksPutAside(driver: StorageDriver): AsyncGenerator<DanglingLink> {
+/** All that were put aside, and when. */
+export async function* linksPutAside(
+  driver: StorageDriver,
+): AsyncGenerator<{ link: DanglingLink; since: Date }> {
   for (let after = ''; ; ) {
     const names = await driver.list(paths.danglingLinks, { after, limit: pageSize });
     for (const name of names) {
-      const bytes = await ifPresent(readAll(driver, paths.danglingLink(name)));
+      const note = paths.danglingLink(name);
+      const info = await ifPresent(driver.stat(note));
+      const bytes = info === undefined ? undefined : await ifPresent(readAll(driver, note));
       const link = bytes === undefined ? undefined : parseNote(bytes);
-      if (link !== undefined) yield link;
+      if (info !== undefined && link !== undefined) yield { link, since: info.modified };
     }
     if (names.length < pageSize) return;
     after = names.at(-1) ?? '';
   }
 }
 
-function noteOf(link: DanglingLink): StoragePath {
+function noteOf(link: LinkName): StoragePath {
   const name = `${link.kind} ${link.repository} ${subjectOf(link)}`;
   return paths.danglingLink(createHash('sha256').update(name).digest('hex'));
 }

@@ -15,7 +15,7 @@ export async function certs(folder: string, names: readonly string[]): Promise<n
   if (problem !== undefined) throw new Error(problem);
   if (site === 'theirs') {
     throw new Error(
-      `${dir}/site.crt is no certificate that ${dir}/ca.crt has signed, so it stays; move it and site.key away to have others made`,
+      `${dir}/site.crt and site.key are none of ${dir}/ca.crt, so they stay; move them away to have others made`,
     );
   }
   process.stdout.write(

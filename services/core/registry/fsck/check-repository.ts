@@ -235,7 +235,10 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
       subject: tag,
       message: `the tag points at ${state}, which the repository does not have`,
       isStillSo: async () => (await isSame()) && (await isDangling()),
-      repair: (step) => putLinkAside(driver, { kind: 'tag', repository, tag, target: state }, step),
+      async repair(step) {
+        await putLinkAside(driver, { kind: 'tag', repository, tag, target: state }, step);
+        await removeStaleTag(driver, repository, tag, step);
+      },
     });
   }
 }
@@ -243,7 +246,7 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
 /** Links that were put aside, and lead somewhere again: as the bytes of a backup that came later. */
 export async function checkLinksPutAside(context: CheckContext): Promise<void> {
   const { driver, report, named } = context;
-  for await (const link of linksPutAside(driver)) {
+  for await (const { link } of linksPutAside(driver)) {
     const { kind, repository, target } = link;
     named.add(target);
     const place = placeOfLink(link);

@@ -36,9 +36,10 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     });
     return findings.map(({ kind, repaired }) => `${kind}${repaired ? ', repaired' : ''}`).sort();
   };
-  const collect = () =>
+  const collect = (days = 1) =>
     collectGarbage(storage.driver, {
-      ...{ untagged: true, dryRun: false, delay: 0, grace: 0, now: later },
+      ...{ untagged: true, dryRun: false, delay: 0, grace: 0 },
+      now: () => new Date(Date.now() + days * day),
     });
   const parts = () => [...image.blobs, image];
   const takeBlobs = async () => {
@@ -88,10 +89,15 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     await check(true);
     await pushImage(core, app, image, latest);
     assert.deepEqual(await check(false), []);
-    await collect();
-    await core.send('DELETE', `/v2/${app}/manifests/${latest}`);
+    for (const reference of [latest, image.descriptor.digest]) {
+      const { status } = await core.send('DELETE', `/v2/${app}/manifests/${reference}`);
+      assert.equal(status, 202);
+    }
     assert.deepEqual(await check(true), []);
-    assert.equal(await pull(), 404);
+    assert.deepEqual([await pull(), await pull(image.descriptor.digest)], [404, 404]);
+    // Nor does it keep anything.
+    const { garbage } = await collect();
+    assert.equal(garbage.blobs, image.blobs.length + 1);
   });
 
   test('loses nothing to a collection while a manifest is away', async () => {
@@ -104,6 +110,19 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     assert.deepEqual(new Set([await pull(), ...(await layers())]), new Set([200]));
   });
 
+  test('loses no layer of a manifest that a repair has put aside, for thirty days', async () => {
+    await storage.driver.remove(paths.blob(image.descriptor.digest));
+    await check(true);
+    assert.equal((await collect(29)).absent.manifests, 1);
+    await storage.driver.put(paths.blob(image.descriptor.digest), image.bytes);
+    await check(true);
+    assert.deepEqual(new Set([await pull(), ...(await layers())]), new Set([200]));
+    await storage.driver.remove(paths.blob(image.descriptor.digest));
+    await check(true);
+    const { absent, garbage } = await collect(31);
+    assert.deepEqual([absent.manifests, garbage.layers], [0, image.blobs.length]);
+  });
+
   test('keeps the other manifests of a repository one of which is away, also without a tag', async () => {
     const [other, gone] = [makeImage(), makeImage()];
     await pushImage(core, app, other);
@@ -111,9 +130,11 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     await storage.driver.remove(paths.blob(gone.descriptor.digest));
     await collect();
     assert.equal(await pull(other.descriptor.digest), 200);
-    // Without it, nothing keeps the one that has no tag.
     await check(true);
     await collect();
+    assert.equal(await pull(other.descriptor.digest), 200);
+    // Without it, nothing keeps the one that has no tag.
+    await collect(31);
     assert.equal(await pull(other.descriptor.digest), 404);
     assert.equal(await pull(), 200);
   });

@@ -15,6 +15,7 @@ import {
 } from './collection.ts';
 import { emptyTrash } from './empty-trash.ts';
 import { dueFrom, epochBegan } from './epoch.ts';
+import type { MarkOptions } from './keep-manifests.ts';
 import { type MarkedRepository, markRepository } from './mark.ts';
 import { sweepBlobs } from './sweep-blobs.ts';
 import { createTrash, type Trash } from './trash.ts';
@@ -78,23 +79,17 @@ async function collectOnce(
       }
     },
   };
-  const needed = new Set<Digest>();
+  const { needed, manifests: putAside } = await readPutAside(collection, now());
   const stuck = new Set<Digest>();
-  for await (const [repository, marked] of markAll(collection)) {
+  for await (const [repository, marked] of markAll({ ...collection, putAside })) {
     for (const digest of marked.needed) needed.add(digest);
     for (const digest of marked.stuck) stuck.add(digest);
     await clearRepository(collection, repository, marked);
   }
-  for await (const link of linksPutAside(driver)) {
-    // What came back of it stays until it is put back.
-    needed.add(link.target);
-    const isThereAgain = (await readLink(driver, placeOfLink(link))) !== undefined;
-    if (isThereAgain && !options.dryRun) await forgetLink(driver, link);
-  }
   await sweepBlobs(collection, needed);
   if (!options.dryRun) {
     if (options.grace === 0) {
-      for (const digest of await restoreNeeded(collection)) stuck.add(digest);
+      for (const digest of await restoreNeeded({ ...collection, putAside })) stuck.add(digest);
       due.push(...(await trash.epochs()));
     }
     await emptyTrash(driver, trash, [...new Set(due)], {
@@ -124,7 +119,33 @@ async function lookInto(trash: Trash): Promise<CollectReport['trash']> {
   return { items, since };
 }
 
-type Marking = Pick<Collection, 'driver' | 'trash' | 'options' | 'olderThan'>;
+/** Milliseconds for which what a repair put aside may come back, and keeps what it may name. */
+const putAsideFor = 30 * 24 * 60 * 60 * 1000;
+
+/**
+ * Links that a repair has put aside: what came back of their targets stays, and so does all of a repository of which a
+ * manifest may come back. Forgets those that stand in their places again, or have been there for long.
+ */
+async function readPutAside({ driver, options }: Collection, now: Date) {
+  const needed = new Set<Digest>();
+  const manifests = new Map<RepositoryName, number>();
+  for await (const { link, since } of linksPutAside(driver)) {
+    const isOver =
+      since.getTime() + putAsideFor < now.getTime() ||
+      (await readLink(driver, placeOfLink(link))) !== undefined;
+    if (isOver) {
+      if (!options.dryRun) await forgetLink(driver, link);
+      continue;
+    }
+    if (link.kind !== 'tag') needed.add(link.target);
+    if (link.kind !== 'manifest') continue;
+    manifests.set(link.repository, (manifests.get(link.repository) ?? 0) + 1);
+  }
+  return { needed, manifests };
+}
+
+type Marking = Pick<Collection, 'driver' | 'trash' | 'options' | 'olderThan'> &
+  Pick<MarkOptions, 'putAside'>;
 
 /** Goes through all repositories; what they need of the trash comes back. */
 async function* markAll({
@@ -132,6 +153,7 @@ async function* markAll({
   trash,
   options,
   olderThan,
+  putAside,
 }: Marking): AsyncGenerator<[RepositoryName, MarkedRepository]> {
   const trashed = new Set<string>();
   for (const epoch of await trash.epochs()) {
@@ -147,6 +169,7 @@ async function* markAll({
       untagged,
       olderThan,
       trashed,
+      putAside,
     });
     done += 1;
     options.signal?.throwIfAborted();

@@ -17,6 +17,8 @@ export interface MarkOptions {
   olderThan: Date;
   /** What lies in the trash, by {@link keyOf}: what is needed of it comes back. */
   trashed: ReadonlySet<string>;
+  /** How many manifests of a repository a repair has put aside, since they are not stored. */
+  putAside: ReadonlyMap<RepositoryName, number>;
 }
 
 /** A manifest that a repository has, by its link. */
@@ -78,7 +80,7 @@ export async function keepManifests(
   driver: StorageDriver,
   trash: Trash,
   repository: RepositoryName,
-  { untagged, olderThan, trashed, revisions, torn, entries, restore }: KeepOptions,
+  { untagged, olderThan, trashed, putAside, revisions, torn, entries, restore }: KeepOptions,
 ): Promise<Map<Digest, Revision>> {
   const kept = new Map<Digest, Revision>();
   const about = new Map<Digest, Digest[]>();
@@ -104,7 +106,8 @@ export async function keepManifests(
     return target === undefined ? undefined : await readRevision(driver, trash, target);
   };
 
-  const isCertain = revisions.values().every(({ isStored }) => isStored);
+  const isCertain =
+    !putAside.has(repository) && revisions.values().every(({ isStored }) => isStored);
   const roots = new Set<Digest>(torn);
   for (const name of await driver.list(paths.tags(repository))) {
     const digest = isTag(name)

@@ -20,7 +20,7 @@ export interface MarkedRepository {
   /** Blobs that must stay for it: manifests, and what they name. */
   needed: Set<Digest>;
   keptManifests: number;
-  /** Of those, how many are not stored: nothing goes that they may name. */
+  /** Manifests that are not stored, linked or put aside by a repair: nothing goes that they may name. */
   absentManifests: number;
   /** Links to blobs that nothing names, and that are too young to be garbage. */
   youngLayers: number;
@@ -76,10 +76,8 @@ export async function markRepository(
   for (const digest of revisions.keys()) {
     if (!kept.has(digest)) garbage.push({ kind: 'manifest', digest });
   }
-  const absentManifests = kept
-    .values()
-    .filter(({ isStored }) => !isStored)
-    .toArray().length;
+  const linked = kept.values().filter(({ isStored }) => !isStored);
+  const absentManifests = linked.toArray().length + (options.putAside.get(repository) ?? 0);
   let [layers, youngLayers] = [0, 0];
   for await (const digest of digestsIn(driver, paths.layers(repository))) {
     layers += 1;
