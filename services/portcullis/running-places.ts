@@ -1,21 +1,48 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ListenAddress } from '#libs/http/serve.ts';
+import type { ServiceName } from '#libs/values/service-name.ts';
 
-/** A file beside the sockets: the configuration may say another address by now. */
-const name = 'gateway.address';
-
-/** @param address as a gateway tells it: an origin, or the path of a socket */
-export async function noteGatewayAddress(folder: string, address: string): Promise<void> {
-  await forgetGatewayAddress(folder);
-  // The folder may be another user's: nothing that is there is written to. Without it, whoever asks takes the configuration's.
-  await writeFile(join(folder, name), address, { flag: 'wx', mode: 0o644 }).catch(() => {});
+/** Where a process listens. */
+export interface Place {
+  service: ServiceName;
+  listen: ListenAddress;
+  tls: boolean;
 }
 
-export async function forgetGatewayAddress(folder: string): Promise<void> {
+/** A file beside the sockets: what runs may not be what the configuration says by now. */
+const name = 'running.json';
+
+/**
+ * Where a process listens that tells its address in one of the forms `https://host:port/prefix`, `unix:/path` and `/path`.
+ * @param tlsBySocket whether it speaks TLS where it listens at a socket
+ */
+export function placeOf(service: ServiceName, address: string, tlsBySocket: boolean): Place {
+  const socket = /^(?:unix:)?(\/.*)$/.exec(address)?.[1];
+  if (socket !== undefined) return { service, listen: { socket }, tls: tlsBySocket };
+  const { protocol, hostname, port } = new URL(address);
+  const tls = protocol === 'https:';
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  const usual = tls ? 443 : 80;
+  return { service, listen: { host, port: port === '' ? usual : Number(port) }, tls };
+}
+
+export async function notePlaces(folder: string, places: readonly Place[]): Promise<void> {
+  await forgetPlaces(folder);
+  // The folder may be another user's: nothing that is there is written to. Without it, whoever asks takes the configuration's.
+  const options = { flag: 'wx', mode: 0o644 };
+  await writeFile(join(folder, name), JSON.stringify(places), options).catch(() => {});
+}
+
+export async function forgetPlaces(folder: string): Promise<void> {
   await rm(join(folder, name), { force: true }).catch(() => {});
 }
 
-/** Where the gateway listens that runs with these sockets; undefined where that is not known. */
-export async function readGatewayAddress(folder: string): Promise<string | undefined> {
-  return await readFile(join(folder, name), 'utf8').catch(() => undefined);
+/** Where those listen that have their sockets in a folder; undefined where that is not known. */
+export async function readPlaces(folder: string): Promise<readonly Place[] | undefined> {
+  try {
+    return JSON.parse(await readFile(join(folder, name), 'utf8')) as Place[];
+  } catch {
+    return undefined;
+  }
 }

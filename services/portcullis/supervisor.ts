@@ -46,6 +46,8 @@ export interface Supervisor {
    * @throws StartFailed if one cannot start; it has said why itself, and the others are stopped
    */
   start(): Promise<string>;
+  /** What the processes of a service have told as their addresses. */
+  addressesOf(service: ServiceName): string[];
   /** @param delay milliseconds in which everything goes on, so that nobody chooses us any more */
   stop(delay?: number): Promise<void>;
   /** Resolves when a child that served says that it cannot go on, and that starting it again would not help. */
@@ -63,6 +65,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const { services, log } = options;
   /** By their workers' names. */
   const children = new Map<string, ChildProcess>();
+  /** What they have told as theirs. */
+  const addresses = new Map<string, string>();
   const failures = new Map<string, number>();
   const launched = new Set<string>();
   /** Those whose storage was there. */
@@ -110,6 +114,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         if (message.type !== 'ready') return;
         ready = true;
         running.add(child);
+        addresses.set(name, message.address);
         resolve(message.address);
       });
       // Also what is not allowed to us later, as to signal somebody who became another user.
@@ -197,6 +202,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       }
       return address;
     },
+    addressesOf: (service) =>
+      workersOf(service).flatMap(({ number }) => addresses.get(workerName(service, number)) ?? []),
     stop,
     failed: failed.promise,
     reload() {

@@ -16,7 +16,7 @@ import {
   findTarget,
   type Target,
 } from '../find-configuration.ts';
-import { readGatewayAddress } from '../gateway-address.ts';
+import { type Place, readPlaces } from '../running-places.ts';
 import { configurationOf, type RunningService } from '../running-process.ts';
 
 /** Milliseconds for an answer. */
@@ -44,18 +44,14 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
   const { running, path } = await processOf(target);
   if (running === undefined && alive && target.namedBy === 'environment') return 0;
   // What is named may have only a core here, or only a token service.
-  const { service, sockets } = running ?? { service: 'gateway', sockets: undefined };
-  if (running !== undefined) takeSettingsOf(running.environment);
-  const settings = toSettings(await loadConfiguration(path), { sockets });
-  const reachable = await howToReach(settings, running);
+  const service = running?.service ?? 'gateway';
+  const places = await placesOf(service, { running, path });
   if (alive) {
-    await ask(service, reachable, '/healthz');
+    for (const place of places) if (place.service === service) await ask(place, '/healthz');
     process.stdout.write(`${service} answers\n`);
     return 0;
   }
-  const answers = await Promise.allSettled(
-    dependencies(service, settings).map((one) => ask(one, reachable, '/readyz')),
-  );
+  const answers = await Promise.allSettled(places.map((place) => ask(place, '/readyz')));
   const faults = answers.flatMap((one) => (one.status === 'rejected' ? [one.reason.message] : []));
   if (faults.length > 0) {
     const others = running === undefined ? await describeOthers(path) : undefined;
@@ -65,30 +61,29 @@ export async function health({ config, alive }: HealthOptions): Promise<number> 
   return 0;
 }
 
-/** How this command reaches the registry. */
-interface Reachable {
-  settings: Settings;
-  gateway: { listen: ListenAddress; tls: boolean };
+/**
+ * Where a service listens, and those on this machine without which it serves nobody: as its supervisor has noted it, since the
+ * file may say something else by now, or else as the configuration has it.
+ */
+async function placesOf(
+  service: ServiceName,
+  { running, path }: { running: RunningService | undefined; path: string | undefined },
+): Promise<readonly Place[]> {
+  const sockets = running?.sockets;
+  const noted = sockets === undefined ? undefined : await readPlaces(sockets);
+  if (noted !== undefined) {
+    const isNeeded = (place: Place) => service === 'gateway' && 'socket' in place.listen;
+    return noted.filter((place) => place.service === service || isNeeded(place));
+  }
+  if (running !== undefined) takeSettingsOf(running.environment);
+  const settings = toSettings(await loadConfiguration(path), { sockets });
+  return dependencies(service, settings).map((one) => placeIn(settings, one));
 }
 
-/** @param running says where its gateway listens now, whatever its file says by now */
-async function howToReach(
-  settings: Settings,
-  running: RunningService | undefined,
-): Promise<Reachable> {
-  const { listen, tls } = settings.http;
-  const address =
-    running === undefined ? undefined : await readGatewayAddress(settings.sockets.folder);
-  if (address === undefined) return { settings, gateway: { listen, tls: tls !== undefined } };
-  if (address.startsWith('/')) {
-    return { settings, gateway: { listen: { socket: address }, tls: tls !== undefined } };
-  }
-  const { protocol, hostname, port } = new URL(address);
-  const isTls = protocol === 'https:';
-  const usual = isTls ? 443 : 80;
-  const host = hostname.replace(/^\[(.*)\]$/, '$1');
-  const at = { host, port: port === '' ? usual : Number(port) };
-  return { settings, gateway: { listen: at, tls: isTls } };
+function placeIn({ http, internal }: Settings, service: ServiceName): Place {
+  if (service === 'gateway') return { service, listen: http.listen, tls: http.tls !== undefined };
+  const { listen, isPrivate } = internal[service];
+  return { service, listen, tls: internal.tls !== undefined && !isPrivate };
 }
 
 /** What runs of a target, if anything does, and its file. */
@@ -115,8 +110,9 @@ function dependencies(service: ServiceName, { auth, internal }: Settings): Servi
 }
 
 /** @throws Error if it does not answer, or says that it is not well */
-async function ask(service: ServiceName, reachable: Reachable, path: string): Promise<void> {
-  const { status, body } = await request(service, reachable, path).catch((error: unknown) => {
+async function ask(place: Place, path: string): Promise<void> {
+  const { service } = place;
+  const { status, body } = await request(place, path).catch((error: unknown) => {
     throw new Error(`${service} does not answer: ${describeSilence(error)}`, { cause: error });
   });
   if (status !== 200) throw new Error(`${service} is not ready: ${reasonIn(body)}`);
@@ -137,18 +133,19 @@ function describeSilence(error: unknown): string {
   return `nothing listens at ${address}${port === undefined ? '' : `:${port}`}`;
 }
 
-async function request(service: ServiceName, { settings, gateway }: Reachable, path: string) {
-  const { internal } = settings;
-  const isGateway = service === 'gateway';
-  const address = isGateway ? gateway.listen : internal[service].listen;
-  const tls = isGateway ? gateway.tls : internal.tls !== undefined && !internal[service].isPrivate;
+async function request({ service, listen, tls }: Place, path: string) {
   const attempt = async (header: string) => {
-    const agent = new AgentOver(() => open(address, { tls, header }));
+    const agent = new AgentOver(() => open(listen, { tls, header }));
     return await requestText({ target: {}, agent, method: 'GET', path, timeout: timeout });
   };
-  if (!isGateway || settings.gateway.proxyProtocol === false) return await attempt('');
-  // From here we may count as a proxy or not.
-  return await attempt('').catch(async () => await attempt('PROXY UNKNOWN\r\n'));
+  if (service !== 'gateway') return await attempt('');
+  return await attempt('').catch(async (error: NodeJS.ErrnoException) => {
+    if (['ENOENT', 'ECONNREFUSED', 'ABORT_ERR'].includes(error.code ?? '')) throw error;
+    // From here we may count as a proxy that says for whom it asks.
+    return await attempt('PROXY UNKNOWN\r\n').catch(() => {
+      throw error;
+    });
+  });
 }
 
 /** Speaks HTTP over connections that are opened for it. */

@@ -10,7 +10,7 @@ import { chooseUser } from '#libs/process/choose-user.ts';
 import { surviveRejections } from '#libs/process/survive-rejections.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { assertStartable } from '../assert-startable.ts';
-import { forgetGatewayAddress, noteGatewayAddress } from '../gateway-address.ts';
+import { forgetPlaces, notePlaces, placeOf } from '../running-places.ts';
 import { writeLogOnly } from '../standard-output.ts';
 import { createSupervisor, StartFailed } from '../supervisor.ts';
 
@@ -95,7 +95,13 @@ export async function supervise(
     ready = first !== undefined;
     if (first !== undefined) {
       const { format } = settings.log;
-      if (services.includes('gateway')) await noteGatewayAddress(settings.sockets.folder, first);
+      const isTls = settings.http.tls !== undefined;
+      const places = services.flatMap((service) =>
+        supervisor
+          .addressesOf(service)
+          .map((address) => placeOf(service, address, service === 'gateway' && isTls)),
+      );
+      await notePlaces(settings.sockets.folder, places);
       onReady(first, Math.round(performance.now() - began), { log, format });
     }
   } catch (error) {
@@ -108,7 +114,7 @@ export async function supervise(
   log.info({ why: signal ?? 'a process cannot go on' }, 'stopping: draining requests');
   // Ctrl-C is somebody who waits for the prompt; a service manager's signal is one that others may choose after.
   await supervisor.stop(signal === 'SIGTERM' && ready ? settings.drainDelay : 0);
-  await forgetGatewayAddress(settings.sockets.folder);
+  await forgetPlaces(settings.sockets.folder);
   await removeIfEmpty(settings.sockets.folder);
   return signal === undefined || asked > 1 ? 1 : 0;
 }
