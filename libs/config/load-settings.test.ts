@@ -113,6 +113,8 @@ describe('a configuration is judged before anything of it is acted on', () => {
       await warned('https://token.actions.githubusercontent.com', '{ repository_owner: us }'),
       0,
     );
+    assert.equal(await warned('https://gitlab.com/', '{ namespace_path: "*" }'), 1);
+    assert.equal(await warned('https://token.actions.githubusercontent.com/us', '{ ref: x }'), 0);
     assert.equal(await warned('https://gitlab.example.com', '{ ref_protected: "true" }'), 0);
   });
 

@@ -52,8 +52,21 @@ test('that everybody may change something is told', () => {
   for (const match of [{ account: '/.+/' }, { ip: ['10.0.0.0/8'] }, { labels: { team: 'a' } }]) {
     assert.deepEqual(remarks(match, { actions: ['*'] }), []);
   }
+  for (const account of ['*', '**', '/.*/']) {
+    assert.match(remarks({ account }, { actions: ['*'] }).join(), /everybody may \*/, account);
+  }
   assert.deepEqual(remarks({}, { actions: ['*'], effect: 'deny' }), []);
+  const denied = ruleListSchema.parse([
+    { match: { account: '' }, actions: ['*'], effect: 'deny' },
+    { actions: ['*'] },
+  ]);
+  assert.deepEqual(remarksOnRules(denied), []);
   assert.deepEqual(remarks({}), []);
+});
+
+test('a right to push that nobody can use is told', () => {
+  assert.match(remarks({ account: 'bob' }, { actions: ['push'] }).join(), /push without pull/);
+  assert.deepEqual(remarks({ account: 'bob' }, { actions: ['pull', 'push'] }), []);
 });
 
 test('what may be meant is not remarked on', () => {

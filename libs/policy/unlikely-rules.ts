@@ -4,12 +4,27 @@ import type { AccessRule } from './rule-schema.ts';
 
 /** What of rules is allowed and rarely meant: a sentence for each, which names the rule. */
 export function remarksOnRules(rules: readonly AccessRule[]): string[] {
-  return rules.flatMap((rule, index) =>
-    remarksOnRule(rule).map((remark) => `portcullis.acl[${index}]: ${remark}`),
+  return rules.flatMap((rule, index) => {
+    const isBehindDenial = rules.slice(0, index).some(deniesStrangers);
+    return remarksOnRule(rule, { isBehindDenial }).map(
+      (remark) => `portcullis.acl[${index}]: ${remark}`,
+    );
+  });
+}
+
+/** Whether a rule keeps out who has not logged in, whatever they ask for. */
+function deniesStrangers({ match: { account, name, type, ip, labels, time }, effect }: AccessRule) {
+  return (
+    effect === 'deny' &&
+    account === '' &&
+    [name, type, ip, labels, time].every((one) => one === undefined)
   );
 }
 
-function remarksOnRule({ match, actions, effect }: AccessRule): string[] {
+function remarksOnRule(
+  { match, actions, effect }: AccessRule,
+  { isBehindDenial }: { isBehindDenial: boolean },
+): string[] {
   const { account, name, type = 'repository', ip, labels, time } = match;
   const remarks: (string | undefined)[] = [];
   if (name !== undefined && type === 'repository') {
@@ -21,10 +36,22 @@ function remarksOnRule({ match, actions, effect }: AccessRule): string[] {
   if (account !== undefined) remarks.push(describeImpossibleAccount(account));
   remarks.push(...absentCaptures(match));
   const changes = actions.filter((action) => ['push', 'delete', '*'].includes(action));
-  const isForEverybody = [account, ip, labels, time].every((one) => one === undefined);
-  if (effect !== 'deny' && changes.length > 0 && isForEverybody && type === 'repository') {
+  const isForEverybody =
+    (account === undefined || /^\*+$|^\/(?:\.\*)?\/$/.test(account)) &&
+    [ip, labels, time].every((one) => one === undefined);
+  const isOpen = isForEverybody && !isBehindDenial && type === 'repository';
+  if (effect !== 'deny' && changes.length > 0 && isOpen) {
     remarks.push(
       `everybody may ${changes.join(', ')}, also who has not logged in; account: "/.+/" means whoever has`,
+    );
+  }
+  if (
+    effect !== 'deny' &&
+    actions.includes('push') &&
+    !actions.some((one) => one === 'pull' || one === '*')
+  ) {
+    remarks.push(
+      'push without pull: who pushes looks first what is there, and no later rule adds to the first that counts; write [pull, push]',
     );
   }
   return remarks.filter((remark) => remark !== undefined);

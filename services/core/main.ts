@@ -29,6 +29,7 @@ import { createRegistry, type Registry } from './registry/registry.ts';
 import { createCoordination } from './sessions/create-coordination.ts';
 import type { Locks } from './sessions/locks.ts';
 import { countTakeovers, measureSessions } from './sessions/measured.ts';
+import { haveOthersTree, noteTree } from './sessions/tree-notice.ts';
 import { createDriver } from './storage/create-driver.ts';
 import type { StorageDriver } from './storage/driver.ts';
 import { measureStorage } from './storage/measured.ts';
@@ -63,7 +64,12 @@ async function startCore({
     redis?.subscribe(invalidationChannel, () => void tokenVerifier.refresh());
   }
   await dropPrivileges(settings, log, { file: settings.audit?.path });
-  const storage = measureStorage(await createDriver(settings, hadStorage), metrics);
+  const hadTree = hadStorage || (redis !== undefined && (await haveOthersTree(redis)));
+  const storage = measureStorage(await createDriver(settings, hadTree), metrics);
+  const forgetTree =
+    redis === undefined || storage.tree === undefined
+      ? undefined
+      : noteTree(redis, storage.tree.seen);
   measureDisk(settings.storage, metrics);
   const health = createHealth({ checks: configuredChecks(settings.health, storage), log });
   readiness.require(health.reason);
@@ -144,6 +150,7 @@ async function startCore({
       authUpstream?.close();
       health.close();
       await upkeep?.close();
+      forgetTree?.();
       await coordination.close();
       await redis?.close();
       await writes?.close();

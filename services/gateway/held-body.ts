@@ -44,6 +44,12 @@ export function openHeldRequest(
 
 /**
  * A body that is held back until the core has said what to do with it: send it, or write it to a file here (docs/adr/0021).
+ *
+ *     held ──send──▶ being sent
+ *      └────write──▶ being opened ──▶ being written ──the body ends, or stop──▶ reported
+ *                         └──it cannot be──▶ the request ends, and is made again with its bytes
+ *
+ * `stop` may come while the file is being opened. With the end of the request to the core a writer is abandoned.
  */
 export function holdBody(request: IncomingMessage, options: HoldOptions): SentBody {
   const { buffers, openToWrite, onSending, onUnwritable } = options;

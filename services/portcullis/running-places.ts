@@ -1,5 +1,6 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { createHash, randomUUID } from 'node:crypto';
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import type { ListenAddress } from '#libs/http/serve.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 
@@ -10,8 +11,16 @@ export interface Place {
   tls: boolean;
 }
 
-/** A file beside the sockets: what runs may not be what the configuration says by now. */
-const name = 'running.json';
+/** What a supervisor runs: a whole registry, or one service of it. */
+export type Supervised = 'all' | ServiceName;
+
+/** Who has noted something: by what it was started with, since several may have their sockets in one folder. */
+export interface Noted {
+  /** The folder of the sockets. */
+  folder: string;
+  /** Its configuration; undefined where it has none. */
+  config: string | undefined;
+}
 
 /**
  * Where a process listens that tells its address in one of the forms `https://host:port/prefix`, `unix:/path` and `/path`.
@@ -27,22 +36,42 @@ export function placeOf(service: ServiceName, address: string, tlsBySocket: bool
   return { service, listen: { host, port: port === '' ? usual : Number(port) }, tls };
 }
 
-export async function notePlaces(folder: string, places: readonly Place[]): Promise<void> {
-  await forgetPlaces(folder);
-  // The folder may be another user's: nothing that is there is written to. Without it, whoever asks takes the configuration's.
-  const options = { flag: 'wx', mode: 0o644 };
-  await writeFile(join(folder, name), JSON.stringify(places), options).catch(() => {});
-}
-
-export async function forgetPlaces(folder: string): Promise<void> {
-  await rm(join(folder, name), { force: true }).catch(() => {});
-}
-
-/** Where those listen that have their sockets in a folder; undefined where that is not known. */
-export async function readPlaces(folder: string): Promise<readonly Place[] | undefined> {
+/** Notes where all listen that a supervisor runs: the configuration may say something else by the time that somebody asks. */
+export async function notePlaces(
+  noted: Noted,
+  what: Supervised,
+  places: readonly Place[],
+): Promise<void> {
+  // Of one that was killed, and ran more.
+  await forgetPlaces(noted, what, 'all');
+  const temporary = fileOf(noted, randomUUID());
   try {
-    return JSON.parse(await readFile(join(folder, name), 'utf8')) as Place[];
+    // The folder may be another user's: nothing that is there is written to.
+    await writeFile(temporary, JSON.stringify(places), { flag: 'wx', mode: 0o644 });
+    await rename(temporary, fileOf(noted, what));
+  } catch {
+    // Whoever asks takes the configuration's word.
+    await rm(temporary, { force: true }).catch(() => {});
+  }
+}
+
+export async function forgetPlaces(noted: Noted, ...what: readonly Supervised[]): Promise<void> {
+  for (const one of what) await rm(fileOf(noted, one), { force: true }).catch(() => {});
+}
+
+/** Where those listen that a supervisor runs; undefined where it has noted nothing. */
+export async function readPlaces(
+  noted: Noted,
+  what: Supervised,
+): Promise<readonly Place[] | undefined> {
+  try {
+    return JSON.parse(await readFile(fileOf(noted, what), 'utf8')) as Place[];
   } catch {
     return undefined;
   }
+}
+
+function fileOf({ folder, config }: Noted, name: string): string {
+  const of = createHash('sha256').update(config === undefined ? '' : resolve(config));
+  return join(folder, `running.${of.digest('hex').slice(0, 12)}.${name}.json`);
 }

@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { startConfigured } from '../support/configured-stack.ts';
+import { freePort } from '../support/free-port.ts';
 import { run } from '../support/run.ts';
+import { spawn } from '../support/spawn.ts';
 import { launcher, servicePids } from '../support/stack.ts';
+import { waitFor } from '../support/wait-for.ts';
 
 test('health tells of each process without which nobody is served', async () => {
   const stack = await startConfigured({ users: { admin: 'a password' } });
@@ -39,14 +44,50 @@ test('health tells of each process without which nobody is served', async () => 
 
 test('health asks a gateway that listens at a socket', async () => {
   const stack = await startConfigured({
-    sections: (dir) => ({ http: { net: 'unix', addr: join(dir, 'gateway.sock') } }),
+    sections: (dir) => ({
+      http: { net: 'unix', addr: join(dir, 'gateway.sock') },
+      portcullis: { sockets: join(dir, 'sockets') },
+    }),
   });
   try {
     const { stdout, stderr } = await run(launcher, ['health', join(stack.dir, 'config.yml')]);
     assert.equal(stdout, 'gateway is ready\n', stderr);
+    const sockets = join(stack.dir, 'sockets');
+    assert.equal((await readdir(sockets)).filter((name) => name.endsWith('.json')).length, 1);
     await stack.stop();
     assert.equal((await run(launcher, ['health', join(stack.dir, 'config.yml')])).code, 1);
+    assert.deepEqual(await readdir(sockets).catch(() => []), []);
   } finally {
     await stack.remove();
+  }
+});
+
+test('health asks the very gateway that is named, whatever others have their sockets in its folder', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'portcullis-test-'));
+  const sections = () => ({ portcullis: { sockets: join(dir, 'sockets') } });
+  const whole = await startConfigured({ sections });
+  const port = await freePort();
+  const config = join(dir, 'gateway.yml');
+  const text = await readFile(join(whole.dir, 'config.yml'), 'utf8');
+  await writeFile(config, text.replace(/addr: .*/, `addr: 127.0.0.1:${port}`));
+  const gateway = spawn(launcher, ['gateway', config], { stdio: 'ignore' });
+  try {
+    await waitFor('the gateway', async () => {
+      const answer = await fetch(`http://127.0.0.1:${port}/v2/`).catch(() => undefined);
+      return answer?.status === 200;
+    });
+    const health = () => run(launcher, ['health', config]);
+    const { code, stderr } = await health();
+    assert.equal(code, 0, stderr);
+    gateway.kill('SIGSTOP');
+    const frozen = await health();
+    gateway.kill('SIGCONT');
+    assert.equal(frozen.code, 1, frozen.stdout);
+  } finally {
+    const ended = once(gateway, 'exit');
+    gateway.kill('SIGTERM');
+    await ended;
+    await whole.remove();
+    await rm(dir, { recursive: true, force: true });
   }
 });

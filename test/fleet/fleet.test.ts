@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -39,6 +39,18 @@ describe('several gateways, token services and cores', () => {
     assert.ok(core !== undefined, holder);
     return core;
   };
+
+  test('a core whose storage is not there, as one that is not mounted, does not begin a new one', async () => {
+    const [core] = fleet.cores;
+    assert.ok(core !== undefined);
+    await core.stop();
+    const elsewhere = join(fleet.dir, 'not mounted');
+    await mkdir(elsewhere);
+    const start = core.start({ REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY: elsewhere });
+    await assert.rejects(start, /not mounted\/docker\/registry\/v2 is gone; put it back, or mount/);
+    assert.deepEqual(await readdir(elsewhere), []);
+    await core.start();
+  });
 
   test('what one pushes, all serve', async () => {
     const image = makeImage();

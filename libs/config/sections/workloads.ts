@@ -87,22 +87,33 @@ export function checkWorkloads(
 }
 
 /** Issuers of which anybody can have tokens, for any audience. */
-const publicIssuers =
-  /^https:\/\/(?:gitlab\.com|token\.actions\.githubusercontent\.com|oidc\.circleci\.com|agent\.buildkite\.com|accounts\.google\.com|app\.terraform\.io)(?:\/|$)/i;
+const publicIssuers: ReadonlySet<string> = new Set([
+  'https://gitlab.com',
+  'https://token.actions.githubusercontent.com',
+  'https://agent.buildkite.com',
+  'https://accounts.google.com',
+  'https://app.terraform.io',
+]);
 
 /** Claims that say whose a job is. */
 const ownerClaims =
-  /^(?:sub|email|hd|(?:namespace|project|repository|organization|enterprise|terraform|pipeline)_?\w*|.*owner.*|oidc\.circleci\.com\/.*)$/;
+  /^(?:sub|email|hd|(?:namespace|project|root_group|user)_(?:id|path|login|email)|repository(?:_owner)?(?:_id)?|enterprise(?:_id)?|organization_(?:id|slug)|terraform_\w+_(?:id|name))$/;
+
+/** Whether claims say whose a job is. */
+const nameAnOwner = (claims: Record<string, string>) =>
+  Object.entries(claims).some(
+    ([claim, pattern]) => ownerClaims.test(claim) && !/^\*+$|^\/\.[*+]\/$/.test(pattern),
+  );
 
 /** What of them is rarely meant, a sentence each. */
 export function remarksOnWorkloads(workloads: readonly WorkloadSettings[]): string[] {
   return workloads
     .filter(
       ({ issuer, claims }) =>
-        publicIssuers.test(issuer) && !Object.keys(claims).some((claim) => ownerClaims.test(claim)),
+        publicIssuers.has(issuer.toLowerCase().replace(/\/$/, '')) && !nameAnOwner(claims),
     )
     .map(
       ({ name, issuer }) =>
-        `portcullis.workloads: ${name}: anybody's jobs have tokens of ${issuer}, for any audience, and rules for all accounts mean them as well; name whose jobs log in, by claims such as ${issuer.includes('github') ? 'repository_owner' : 'namespace_path'}`,
+        `portcullis.workloads: ${name}: anybody's jobs have tokens of ${issuer}, for any audience, and rules for all accounts mean them as well; name whose jobs log in, by a claim such as namespace_path (GitLab) or repository_owner (GitHub)`,
     );
 }

@@ -97,12 +97,13 @@ function noteOf(link: LinkName): StoragePath {
 
 /** @returns undefined for what we have not written */
 function parseNote(bytes: Buffer): DanglingLink | undefined {
-  let note: Record<string, unknown>;
+  let note: Record<string, unknown> | null;
   try {
-    note = JSON.parse(bytes.toString('utf8')) as Record<string, unknown>;
+    note = JSON.parse(bytes.toString('utf8')) as Record<string, unknown> | null;
   } catch {
     return undefined;
   }
+  if (note === null) return undefined;
   const { kind, repository, target, digest, tag } = note;
   if (typeof repository !== 'string' || !isRepositoryName(repository)) return undefined;
   if (typeof target !== 'string' || !isDigest(target)) return undefined;

@@ -70,14 +70,23 @@ async function placesOf(
   { running, path }: { running: RunningService | undefined; path: string | undefined },
 ): Promise<readonly Place[]> {
   const sockets = running?.sockets;
-  const noted = sockets === undefined ? undefined : await readPlaces(sockets);
-  if (noted !== undefined) {
+  const noted = sockets === undefined ? undefined : { folder: sockets, config: path };
+  const all = noted && (await readPlaces(noted, 'all'));
+  if (all !== undefined) {
     const isNeeded = (place: Place) => service === 'gateway' && 'socket' in place.listen;
-    return noted.filter((place) => place.service === service || isNeeded(place));
+    return all.filter((place) => place.service === service || isNeeded(place));
   }
-  if (running !== undefined) takeSettingsOf(running.environment);
-  const settings = toSettings(await loadConfiguration(path), { sockets });
-  return dependencies(service, settings).map((one) => placeIn(settings, one));
+  const own = noted && (await readPlaces(noted, service));
+  try {
+    if (running !== undefined) takeSettingsOf(running.environment);
+    const settings = toSettings(await loadConfiguration(path), { sockets });
+    const configured = dependencies(service, settings).map((one) => placeIn(settings, one));
+    if (own === undefined) return configured;
+    return [...configured.filter((place) => place.service !== service), ...own];
+  } catch (error) {
+    if (own === undefined) throw error;
+    return own;
+  }
 }
 
 function placeIn({ http, internal }: Settings, service: ServiceName): Place {

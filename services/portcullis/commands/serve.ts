@@ -62,6 +62,7 @@ export async function supervise(
     drainTimeout: settings.http.drainTimeout,
   });
 
+  const noted = { folder: settings.sockets.folder, config: loaded.path };
   const tellChanges = createChangeReport(loaded, log);
   // Whoever edits it learns at once what is not taken; that the file was read is told by those that take something.
   const quiet = log.child({}, { level: 'silent' });
@@ -101,7 +102,7 @@ export async function supervise(
           .addressesOf(service)
           .map((address) => placeOf(service, address, service === 'gateway' && isTls)),
       );
-      await notePlaces(settings.sockets.folder, places);
+      await notePlaces(noted, only ?? 'all', places);
       onReady(first, Math.round(performance.now() - began), { log, format });
     }
   } catch (error) {
@@ -114,7 +115,7 @@ export async function supervise(
   log.info({ why: signal ?? 'a process cannot go on' }, 'stopping: draining requests');
   // Ctrl-C is somebody who waits for the prompt; a service manager's signal is one that others may choose after.
   await supervisor.stop(signal === 'SIGTERM' && ready ? settings.drainDelay : 0);
-  await forgetPlaces(settings.sockets.folder);
+  await forgetPlaces(noted, only ?? 'all');
   await removeIfEmpty(settings.sockets.folder);
   return signal === undefined || asked > 1 ? 1 : 0;
 }

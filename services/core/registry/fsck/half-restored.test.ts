@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
+import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName, parseTag } from '#libs/oci/reference.ts';
 import { type Core, pushImage, startCore } from '../../../../test/support/core.ts';
 import { describeEachStorage, type OpenStorage } from '../../../../test/support/each-storage.ts';
+import { createFailingDriver } from '../../../../test/support/failing-driver.ts';
 import { type ImageFixture, makeImage } from '../../../../test/support/images.ts';
 import { collectGarbage } from '../garbage/collect.ts';
 import { paths } from '../paths.ts';
+import { writeLink } from '../small-files.ts';
 import { checkTree } from './check-tree.ts';
 
 const app = parseRepositoryName('team/app');
@@ -36,11 +39,13 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     });
     return findings.map(({ kind, repaired }) => `${kind}${repaired ? ', repaired' : ''}`).sort();
   };
+  const options = { untagged: true, dryRun: false, delay: 0, grace: 0, now: later };
   const collect = (days = 1) =>
     collectGarbage(storage.driver, {
-      ...{ untagged: true, dryRun: false, delay: 0, grace: 0 },
+      ...options,
       now: () => new Date(Date.now() + days * day),
     });
+  const notes = () => storage.driver.list(paths.danglingLinks);
   const parts = () => [...image.blobs, image];
   const takeBlobs = async () => {
     for (const { descriptor } of parts())
@@ -73,12 +78,15 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     await collect();
     await restoreBlobs();
     // What came back stays until it is looked at.
+    await collectGarbage(storage.driver, { ...options, dryRun: true });
     await collect();
     assert.equal((await check(false)).length, links);
     assert.deepEqual(await check(true), [
       ...Array.from({ length: links + 1 }, () => 'misplaced-link, repaired'),
     ]);
     assert.deepEqual([await pull(), ...(await layers())], [200, 200, 200, 200].slice(0, links));
+    assert.ok(await storage.driver.stat(paths.tagIndex(app, latest, image.descriptor.digest)));
+    assert.deepEqual(await notes(), []);
     assert.deepEqual(await check(false), []);
     await collect();
     assert.equal(await pull(), 200);
@@ -98,6 +106,36 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     // Nor does it keep anything.
     const { garbage } = await collect();
     assert.equal(garbage.blobs, image.blobs.length + 1);
+  });
+
+  test('with more links than are read at once is whole again, too', async () => {
+    const many = Array.from({ length: 1001 }, (_, number) => digestOf(Buffer.from(`${number}`)));
+    for (const digest of many)
+      await writeLink(storage.driver, paths.layerLink(app, digest), digest);
+    await check(true);
+    assert.equal((await notes()).length, many.length);
+    for (const [number, digest] of many.entries()) {
+      await storage.driver.put(paths.blob(digest), Buffer.from(`${number}`));
+    }
+    await collect();
+    assert.equal((await check(true)).length, many.length);
+    assert.deepEqual(await notes(), []);
+  });
+
+  test('has its links until they are noted', async () => {
+    await takeBlobs();
+    const driver = createFailingDriver(storage.driver);
+    driver.failOn(
+      'no-space',
+      (operation, path) => operation === 'put' && path.includes('dangling'),
+    );
+    const repair = () =>
+      checkTree(driver, { repair: core.locks, hash: false, uploadsBefore: new Date(0) });
+    await assert.rejects(repair(), { code: 'no-space' });
+    assert.equal(await storage.driver.stat(paths.tagCurrent(app, latest)).then(() => true), true);
+    await restoreBlobs();
+    assert.deepEqual(await check(true), []);
+    assert.equal(await pull(), 200);
   });
 
   test('loses nothing to a collection while a manifest is away', async () => {

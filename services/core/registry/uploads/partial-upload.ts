@@ -65,10 +65,11 @@ export class PartialUpload {
   readonly #prove: Prover | undefined;
   #file: HashedFile;
   #unsynced = 0;
-  /** Set when bytes may have been hashed that did not reach the file, or the reverse. */
-  #broken = false;
-  /** Set when a sync failed, or while another process may write: what is in the file may not stay so. */
-  #isUnsettled = false;
+  /**
+   * `broken`: bytes may have been hashed that did not reach the file, or the reverse. `unsettled`: a sync failed, or another process may
+   * write: nor may what is in the file stay so.
+   */
+  #state: 'sound' | 'broken' | 'unsettled' = 'sound';
   /** Throws when what reads the file is to stop. */
   #assertWanted = () => {};
 
@@ -181,7 +182,7 @@ export class PartialUpload {
 
   /** Whether another request can go on with it: it is closed, and its digest is that of its bytes. */
   get usable(): boolean {
-    return !this.#broken && this.path === this.#paths.data;
+    return this.#state === 'sound' && this.path === this.#paths.data;
   }
 
   /** What is noted of it in the session store, for whoever holds it next. */
@@ -193,7 +194,7 @@ export class PartialUpload {
 
   /** Says that its bytes are about to go: no other request goes on with it. */
   invalidate(): void {
-    this.#broken = true;
+    this.#break();
   }
 
   /** The digest of all bytes so far. */
@@ -210,9 +211,9 @@ export class PartialUpload {
   async write(bytes: Buffer): Promise<void> {
     if (this.path === this.#paths.data) await this.#open();
     await this.#file.hash(this.#assertWanted);
-    this.#broken = true;
+    this.#break();
     await this.#file.append(bytes);
-    this.#broken = false;
+    this.#state = 'sound';
     this.#unsynced += bytes.length;
     if (this.#unsynced >= syncEvery) await this.sync();
   }
@@ -233,8 +234,7 @@ export class PartialUpload {
     const { algorithm } = this.#file;
     await this.#file.close();
     const identity = await this.#file.identity();
-    this.#broken = true;
-    this.#isUnsettled = true;
+    this.#state = 'unsettled';
     const written = await write({ path, identity, algorithm }, signal);
     if (written.kind === 'failed') throw storageErrorOf(path, written);
     const { size, digest, isWhole } = written;
@@ -244,8 +244,7 @@ export class PartialUpload {
         message: `${path} has ${this.size} bytes where another process wrote ${size}`,
       });
     }
-    this.#broken = false;
-    this.#isUnsettled = false;
+    this.#state = 'sound';
     return { size, isWhole };
   }
 
@@ -258,8 +257,7 @@ export class PartialUpload {
       await this.#file.sync();
       this.#unsynced = 0;
     } catch (error) {
-      this.#broken = true;
-      this.#isUnsettled = true;
+      this.#state = 'unsettled';
       throw error;
     }
   }
@@ -270,13 +268,16 @@ export class PartialUpload {
       await this.#file.close();
     } catch (error) {
       // As with a sync that failed: some systems tell only here of bytes that they could not write.
-      this.#broken = true;
-      this.#isUnsettled = true;
+      this.#state = 'unsettled';
       throw error;
     }
-    if (this.#isUnsettled) {
+    if (this.#state === 'unsettled') {
       if (this.path === this.#paths.data) await this.#file.rename(this.#paths.open);
     } else if (this.path !== this.#paths.data) await this.#file.rename(this.#paths.data);
+  }
+
+  #break(): void {
+    if (this.#state === 'sound') this.#state = 'broken';
   }
 
   async #open(): Promise<void> {
@@ -284,7 +285,7 @@ export class PartialUpload {
     try {
       await this.#file.open();
     } catch (error) {
-      this.#broken = true;
+      this.#break();
       throw error;
     }
   }
