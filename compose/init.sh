@@ -12,7 +12,8 @@ for name in ca.crt site.key site.crt; do
   mv "$at/edge/$name.new" "$at/edge/$name"
 done
 
-[ -s "$at/auth/state/keys/first.pem" ] || portcullis keys create --state "$at/auth/state"
+# The first one is not there any more once keys were rotated.
+ls "$at"/auth/state/keys/*.pem >/dev/null 2>&1 || portcullis keys create --state "$at/auth/state"
 
 if [ ! -s "$at/internal/secret" ]; then
   openssl rand -hex 32 >"$at/internal/secret.new"

@@ -5,6 +5,10 @@ import type { Logger } from '#libs/log/logger.ts';
 import { type KeySet, keySetSchema, mergeKeySets } from './key-set.ts';
 import { KeysUnknownError, type TrustedKeys } from './verify.ts';
 
+/** Said as long as the keys are not known; a token service tells them only to who has its `http.secret`. */
+const noneAnswered =
+  'no token service has answered yet; it must run, and have the same http.secret';
+
 /** Milliseconds between two looks at what auth says; bounds how long a removed user stays in. */
 const pollInterval = 2000;
 /** The same while nothing is known yet; doubles from the first on. */
@@ -96,7 +100,7 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
       if (find === undefined) await askOnce();
       const id = header.kid ?? '';
       try {
-        if (find === undefined) throw new KeysUnknownError('no token service has answered yet');
+        if (find === undefined) throw new KeysUnknownError(noneAnswered);
         return { key: await find(header), id };
       } catch (error) {
         const other = !(error instanceof errors.JWKSNoMatchingKey);
@@ -125,7 +129,7 @@ export function followKeySet(auth: InternalClient, log: Logger): FollowedKeySet 
   return {
     keys,
     refresh,
-    reason: () => (find === undefined ? 'no token service has answered yet' : undefined),
+    reason: () => (find === undefined ? noneAnswered : undefined),
     policyVersion: () => keySet?.policyVersion ?? '',
     close: () => clearTimeout(timer),
   };

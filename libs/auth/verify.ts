@@ -177,8 +177,12 @@ function expiryOf(token: string): number {
 }
 
 function describe(error: unknown): string {
-  if (error instanceof errors.JWTClaimValidationFailed)
-    return `claim ${error.claim}: ${error.reason}`;
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    const { claim, reason } = error;
+    if (claim === 'aud') return 'the token is for another service (claim aud)';
+    if (claim === 'iss') return 'the token is of another issuer (claim iss)';
+    return `claim ${claim}: ${reason}`;
+  }
   if (error instanceof UntrustedKeyError) return error.message;
   if (error instanceof errors.JOSEError) return error.code;
   return 'not a token';

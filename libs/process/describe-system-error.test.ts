@@ -42,10 +42,13 @@ test('the path is said once, whatever stands before', async () => {
 
 test('what this user may not do names the user who may', async (t) => {
   if (process.getuid === undefined) return;
+  const isRoot = process.getuid() === 0;
   t.mock.method(process as Required<typeof process>, 'getuid', () => 4321);
   const error = systemError('EACCES', 'permission denied', '/etc/absent');
   assert.equal(
     await describeSystemError(error),
-    '/etc/absent: permission denied; it belongs to root, and this is user 4321: run the command as root',
+    isRoot
+      ? '/etc/absent: permission denied; it belongs to root, and what is around it to user 4321, as whom this works there: chown -R 4321 /etc/absent'
+      : '/etc/absent: permission denied; it belongs to root, and this is user 4321: run the command as root',
   );
 });

@@ -24,8 +24,14 @@ export async function describeSystemError(error: Error): Promise<string> {
   const us = process.getuid?.();
   if (owner === undefined || us === undefined || owner === us) return told;
   const [theirName, ourName] = [await nameOfUser(owner), await nameOfUser(us)];
+  if (owner === startedAs) {
+    return `${told}; it belongs to ${theirName}, and what is around it to ${ourName}, as whom this works there: chown -R ${us} ${path}`;
+  }
   return `${told}; it belongs to ${theirName}, and this is ${ourName}: run the command as ${theirName}`;
 }
+
+/** Root becomes the user whose a registry is, and does no more there than that one may. */
+const startedAs = process.getuid?.();
 
 /** An error that the system gave for a path. */
 interface PathError extends Error {

@@ -1,10 +1,11 @@
-import { access, constants, readFile } from 'node:fs/promises';
+import { access, constants, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openAuditLog } from '#libs/audit/audit-log.ts';
 import {
   connectInvalidationChannel,
   invalidationChannel,
 } from '#libs/auth/invalidation-channel.ts';
+import { howToMakeWritable } from '#libs/files/make-writable.ts';
 import { loadInternalTls, peerCheckOf } from '#libs/internal/listener.ts';
 import { measureBudgets } from '#libs/limits/measure-budgets.ts';
 import type { Logger } from '#libs/log/logger.ts';
@@ -175,12 +176,20 @@ async function startAuth({
   };
 }
 
-/** The state folder, or one of ours where who serves may not enter it. */
+/**
+ * The state folder, or one of ours where who serves may not know whether it is there, as a user of a container.
+ * @throws Error if it is there and not ours: keys, robots and revocations would be others all of a sudden
+ */
 async function usableState(state: string, ours: string, log: Logger): Promise<string> {
   try {
     await access(state, constants.R_OK | constants.X_OK);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EACCES') return state;
+    if ((await stat(state).catch(() => undefined)) !== undefined) {
+      throw new Error(
+        `portcullis.auth.state: ${state} may not be read by this user; ${howToMakeWritable(state, { isThere: true })}`,
+      );
+    }
     const instead = join(ours, 'state');
     log.warn(
       `portcullis.auth.state: ${state} is not accessible to the user that serves; using ${instead}, which is lost with the container or at a reboot`,

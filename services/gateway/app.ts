@@ -1,3 +1,4 @@
+import { TLSSocket } from 'node:tls';
 import type Koa from 'koa';
 import type { Middleware } from 'koa';
 import { matchRoute } from '#libs/api/match-route.ts';
@@ -78,7 +79,7 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
     ...(accessLog ? { accessLog: 'info' as const } : {}),
   }) as Koa<GatewayState>;
   const steps: Step[] = [
-    warnOfUnknownProxy(options),
+    warnOfProxies(options),
     identifyClient(options),
     admit(options),
     refuseUnwantedBody,
@@ -91,15 +92,25 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
   return app;
 }
 
-/** Says once that a proxy stands before us whose word does not count. */
-function warnOfUnknownProxy({ proxies, log }: GatewayOptions): Step {
-  let warned = false;
+/** Says once that a proxy stands before us whose word does not count, or that does not say how clients come. */
+function warnOfProxies({ proxies, log, publicUrl: fixed }: GatewayOptions): Step {
+  let [isUnknown, isSilent] = [false, false];
   return async (ctx, next) => {
-    if (!warned && ctx.get('X-Forwarded-For') !== '' && !proxies.trusts(ctx.req)) {
-      warned = true;
+    const isForwarded = ctx.get('X-Forwarded-For') !== '';
+    const { remoteAddress: peer } = ctx.req.socket;
+    if (!isUnknown && isForwarded && !proxies.trusts(ctx.req)) {
+      isUnknown = true;
       log.warn(
-        { peer: proxies.clientAddress(ctx.req) },
+        { peer },
         'ignoring X-Forwarded-For of a proxy that is not in portcullis.gateway.trustedproxies: rules, limits and the log see the address of the proxy',
+      );
+    }
+    const isPlain = !(ctx.req.socket instanceof TLSSocket) && ctx.get('X-Forwarded-Proto') === '';
+    if (!isSilent && isForwarded && isPlain && fixed === undefined) {
+      isSilent = true;
+      log.warn(
+        { peer },
+        'a proxy sends no X-Forwarded-Proto: clients that reach it by https are told to log in by http, in plain text; have it send that, or name the address of the registry in http.host',
       );
     }
     await next();

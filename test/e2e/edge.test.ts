@@ -286,6 +286,8 @@ describe('the edge', () => {
     assert.doesNotMatch(stack.output(), /203\.0\.113\.|forged/);
     const warnings = stack.output().match(/ignoring X-Forwarded-For of a proxy that is not in/g);
     assert.equal(warnings?.length, 1, 'the operator is told, once');
+    const silent = stack.output().match(/a proxy sends no X-Forwarded-Proto/g);
+    assert.equal(silent?.length, 1, 'and that clients are sent to plain http');
   });
 
   test('clients that leave in the middle of a download take their upstream requests with them', async () => {

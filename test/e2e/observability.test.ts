@@ -262,7 +262,8 @@ describe('debug addresses', () => {
       const ended = once(core, 'exit');
       // Without a token service it cannot judge anybody, and says so.
       const reason = async () => (await ask(`${debug}/readyz`)).text;
-      const alone = '{"status":"no token service has answered yet"}';
+      const alone =
+        '{"status":"no token service has answered yet; it must run, and have the same http.secret"}';
       await waitFor('the core to be up', async () => (await reason().catch(() => '')) === alone);
       const { samples } = await scrapeFrom(debug);
       assert.deepEqual([...new Set(samples.map(({ labels }) => labels.process))], ['core']);

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { formatScope } from '#libs/access/scope.ts';
+import { type Access, formatScope } from '#libs/access/scope.ts';
 import { editFile } from '#libs/files/edit-file.ts';
 import { makeFolders } from '#libs/files/make-folders.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
@@ -41,6 +41,7 @@ export async function createRobot(
   const access = parseRobotAccess(options.access ?? []);
   if (access.length === 0) throw new UsageError('name what it may do: --access SCOPE');
   for (const one of access) assertFitsSomething(one);
+  warnOfUseless(access);
   const expires = parseExpiry(options.expires);
   const { comment, replace = false } = options;
   const path = stateFiles.robots(await stateOf(target, 'unless configured'));
@@ -59,6 +60,18 @@ export async function createRobot(
   process.stderr.write(`user ${robotPrefix}${name}, secret shown this once:\n`);
   process.stdout.write(`${secret}\n`);
   return 0;
+}
+
+/** Who pushes looks first what is there. */
+function warnOfUseless(access: readonly Access[]): void {
+  const useless = access.find(
+    ({ actions }) =>
+      actions.includes('push') && !actions.some((one) => one === 'pull' || one === '*'),
+  );
+  if (useless === undefined) return;
+  process.stderr.write(
+    `portcullis: ${formatScope(useless)} cannot be used to push without pull; write ${useless.type}:${useless.name}:pull,push\n`,
+  );
 }
 
 /** @returns the exit code */
