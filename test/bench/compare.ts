@@ -25,6 +25,7 @@ import {
 import {
   type Cost,
   latencies,
+  moveLayers,
   pull,
   push,
   repeatGet,
@@ -175,6 +176,19 @@ try {
   });
   contenders.push(htpasswd);
   for (let round = 0; round <= rounds; round += 1) {
+    for (const one of registries) {
+      say(`round ${round} of many small layers: ${one.name}`);
+      const login = 'repository:bench/layers:pull,push';
+      const token = one.token === undefined ? undefined : `Bearer ${await one.token(login)}`;
+      for (const what of ['push', 'pull'] as const) {
+        const cost = await moveLayers(setting, one, what, { authorization: token, seconds });
+        if (round === 0) continue;
+        const load =
+          what === 'push' ? 'push of 40 small layers' : '32 clients pull 40 small layers';
+        note(one, load, cost.rate, { unit: 'images/s', less: false });
+        note(one, load, cost.processor, { unit: 'processor ms an image', less: true });
+      }
+    }
     for (const one of registries) {
       say(`round ${round} of small requests: ${one.name}`);
       const authorization = await authorizationOf(one);

@@ -198,6 +198,29 @@ export async function repeatHead(
   });
 }
 
+/** Images of forty small layers, pushed by one client, or pulled by 32 at once; by our own client. */
+export async function moveLayers(
+  setting: Setting,
+  contender: Contender,
+  what: 'push' | 'pull',
+  { authorization = '', seconds }: Omit<Repeated, 'path'>,
+): Promise<Cost> {
+  const script = new URL('./layers-client.ts', import.meta.url).pathname;
+  const ca = join(setting.certificates, 'ca.crt');
+  const command = [process.execPath, script, what, contender.url, ca, `${seconds}`];
+  let images = 0;
+  let elapsed = 0;
+  const cost = await measured(contender, 1, async () => {
+    const env = { AUTHORIZATION: authorization };
+    const text = await mustRun('taskset', ['-c', clientCpu, ...command], { env });
+    const [, count = '0', time = '0', share = '1'] =
+      /(\d+) images in ([\d.]+) s, ([\d.]+)/.exec(text) ?? [];
+    if (Number(share) > 0.9) process.stderr.write(`the client was the limit: ${text}`);
+    [images, elapsed] = [Number(count), Number(time)];
+  });
+  return { processor: (cost.processor * 1000) / images, rate: images / elapsed };
+}
+
 /** @param action resolves with how many requests it made */
 async function repeated(contender: Contender, action: () => Promise<number>): Promise<Cost> {
   let requests = 0;
