@@ -149,7 +149,9 @@ export function createVerifier({
 export class UntrustedKeyError extends Error {}
 
 /** The keys are not known yet: a token can be neither accepted nor refused. */
-export class KeysUnknownError extends Error {}
+export class KeysUnknownError extends Error {
+  readonly code = 'KEYS_UNKNOWN';
+}
 
 function unavailable(cause: KeysUnknownError): RegistryError {
   const message = 'the token service does not answer; try again';

@@ -69,6 +69,11 @@ export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256
   return `${algorithm}:${createHash(algorithm).update(bytes).digest('hex')}` as Digest;
 }
 
+/** Whether bytes are those of a digest. */
+export function isDigestOf(digest: Digest, bytes: Uint8Array): boolean {
+  return digestOf(bytes, digestParts(digest).algorithm) === digest;
+}
+
 /** Bounds what an error message repeats of a client's input. */
 export function clip(text: string, length = 100): string {
   return text.length > length ? `${text.slice(0, length)}…` : text;

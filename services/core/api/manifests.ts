@@ -1,6 +1,7 @@
 import { readBody } from '#libs/http/body.ts';
 import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
+import { isDigestOf } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
 import { formatReference, parseTag, type Tag } from '#libs/oci/reference.ts';
@@ -34,7 +35,13 @@ export function getManifest(
     const files = validatorsFor(ctx, tree);
     const options = { beforeRead: takeMemory, files };
     const stored = await negotiate(ctx, manifests, name, reference, options);
-    const { digest, mediaType, bytes } = stored;
+    const { digest, target, mediaType, bytes } = stored;
+    if (!isDigestOf(target, bytes)) {
+      throw new RegistryError('UNKNOWN', {
+        message: `the stored manifest ${digest} is damaged; push it again`,
+        detail: { name, reference: formatReference(reference) },
+      });
+    }
     describeContent(ctx, digest);
     if (isNotModified(ctx, digest)) return;
     ctx.set('Content-Type', mediaType);

@@ -49,10 +49,10 @@ function describe({ findings, summary }: CheckReport): string {
     const done = repaired ? ' [repaired]' : repairable ? ' [--repair can make it right]' : '';
     return `${kind}: ${where}: ${message}${done}`;
   });
-  const { repositories, manifests, tags, blobs, unreferenced, trash } = summary;
+  const { repositories, manifests, tags, blobs, unreferenced, uploads, trash } = summary;
   lines.push(
     `looked at: repositories ${repositories}, manifests ${manifests}, tags ${tags}, blobs ${blobs.count} with ${formatBytes(blobs.bytes)}`,
-    `unreferenced: ${counted(unreferenced.count, 'blob')} with ${formatBytes(unreferenced.bytes)}; in the trash: ${trash.count}`,
+    `unreferenced: ${counted(unreferenced.count, 'blob')} with ${formatBytes(unreferenced.bytes)}; in the trash: ${trash.count}; open uploads: ${uploads.count} with ${formatBytes(uploads.bytes)}`,
     findings.length === 0
       ? 'nothing is wrong'
       : `found: ${findings.length}, repaired: ${findings.filter(({ repaired }) => repaired).length}`,

@@ -66,9 +66,9 @@ function describe(
   ];
   if (absent.manifests > 0) {
     const [they, their] =
-      absent.manifests === 1 ? ['it is', 'its repository'] : ['they are', 'their repositories'];
+      absent.manifests === 1 ? ['is', 'its repository'] : ['are', 'their repositories'];
     lines.push(
-      `${counted(absent.manifests, 'manifest')} cannot be read, since ${they} not stored: nothing of ${their} goes; fsck names them`,
+      `${counted(absent.manifests, 'manifest')} ${they} missing or damaged: nothing of ${their} goes; fsck names them`,
     );
   }
   if (removedRepositories > 0) {

@@ -15,6 +15,8 @@ import type { TagStore } from './tag-store.ts';
 /** A manifest as it is served: byte for byte what was pushed. */
 export interface StoredManifest {
   digest: Digest;
+  /** By which its bytes are stored: the original stores those of sha512 by sha256. */
+  target: Digest;
   mediaType: string;
   bytes: Buffer;
 }
@@ -91,7 +93,9 @@ export function createManifestReader({ driver, trash, tags }: Dependencies): Man
   ) {
     const item = { kind: 'manifest', repository, digest } as const;
     const target = await readLinkOrRestore(driver, trash, item, options);
-    return target === undefined ? undefined : await findBytes(driver, trash, target, options);
+    const found =
+      target === undefined ? undefined : await findBytes(driver, trash, target, options);
+    return target === undefined || found === undefined ? undefined : { ...found, target };
   }
 
   async function get(
@@ -116,8 +120,9 @@ export function createManifestReader({ driver, trash, tags }: Dependencies): Man
       if (found === undefined) return undefined;
       await beforeRead(found.size);
       const bytes = await ifPresent(readAll(driver, found.path, files?.saw));
-      if (bytes !== undefined)
-        return { digest, bytes, mediaType: await mediaTypeOf(digest, bytes, turn) };
+      if (bytes === undefined) continue;
+      const mediaType = await mediaTypeOf(digest, bytes, turn);
+      return { digest, target: found.target, bytes, mediaType };
     }
     return undefined;
   }

@@ -54,7 +54,8 @@ describe('the manifests of a repository', () => {
     assert.equal(manifest.kind, 'image');
     for (const reference of [latest, parseReference(digest)]) {
       const found = await registry.manifests.get(app, reference);
-      assert.deepEqual(found, { digest, bytes: image.bytes, mediaType: mediaTypes.ociManifest });
+      const mediaType = mediaTypes.ociManifest;
+      assert.deepEqual(found, { digest, target: digest, bytes: image.bytes, mediaType });
     }
   });
 

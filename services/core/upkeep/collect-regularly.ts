@@ -29,7 +29,7 @@ export function collectRegularly(
       if (absent.manifests > 0) {
         log.warn(
           { manifests: absent.manifests },
-          'manifests are linked, but not stored: nothing of their repositories is collected; run fsck',
+          'manifests are missing or damaged: nothing of their repositories is collected; run fsck',
         );
       }
     },

@@ -90,6 +90,7 @@ async function checkOnce(driver: StorageDriver, options: CheckOptions): Promise<
       tags: 0,
       blobs: { count: 0, bytes: 0 },
       unreferenced: { count: 0, bytes: 0 },
+      uploads: { count: 0, bytes: 0 },
       trash: { count: await countTrash(trash) },
     },
     named: new Set(),
@@ -157,13 +158,14 @@ async function countTrash(trash: Trash): Promise<number> {
 }
 
 async function checkUploads(
-  { driver, report }: CheckContext,
+  { driver, report, summary }: CheckContext,
   { uploadsBefore, onProgress }: CheckOptions,
 ): Promise<void> {
   let done = 0;
   for await (const { repository, id, openedAt } of walkUploads(driver)) {
     done += 1;
     onProgress?.({ phase: 'uploads', done });
+    count(summary.uploads, await sizeOfUpload(driver, paths.upload(repository, id)));
     if (openedAt >= uploadsBefore) continue;
     const path = paths.upload(repository, id);
     report({
@@ -175,6 +177,16 @@ async function checkUploads(
       repair: (step) => driver.remove(path, step),
     });
   }
+}
+
+/** Bytes of what came of an upload. */
+async function sizeOfUpload(driver: StorageDriver, folder: StoragePath): Promise<number> {
+  let size = 0;
+  for (const name of await driver.list(folder)) {
+    const info = await ifPresent(driver.stat(paths.below(folder, name)));
+    size += info?.size ?? 0;
+  }
+  return size;
 }
 
 async function checkBlobs(context: CheckContext, options: CheckOptions): Promise<void> {

@@ -49,6 +49,8 @@ export interface TreeSummary {
   blobs: { count: number; bytes: number };
   /** Of those, what no repository names: what a collection would take. */
   unreferenced: { count: number; bytes: number };
+  /** Uploads that are not finished, and what has come of them. */
+  uploads: { count: number; bytes: number };
   trash: { count: number };
 }
 

@@ -148,6 +148,30 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     assert.deepEqual(new Set([await pull(), ...(await layers())]), new Set([200]));
   });
 
+  for (const [what, bytes] of [
+    ['empty', Buffer.alloc(0)],
+    ['cut off', undefined],
+  ] as const) {
+    test(`loses nothing to a collection while a manifest is ${what}, which is told to who asks for it`, async () => {
+      const path = paths.blob(image.descriptor.digest);
+      await storage.driver.put(path, bytes ?? image.bytes.subarray(0, 100));
+      assert.equal(await pull(), 500);
+      assert.equal((await collect()).absent.manifests, 1);
+      await storage.driver.put(path, image.bytes);
+      assert.deepEqual(new Set([await pull(), ...(await layers())]), new Set([200]));
+    });
+  }
+
+  test('loses nothing to a collection while it has tags and no folder for manifests', async () => {
+    const manifests = paths.revisions(app);
+    await storage.driver.remove(manifests);
+    const { absent, garbage } = await collect();
+    assert.deepEqual([absent.manifests, garbage.layers, garbage.blobs], [1, 0, 0]);
+    const { digest } = image.descriptor;
+    await writeLink(storage.driver, paths.revisionLink(app, digest), digest);
+    assert.deepEqual(new Set([await pull(), ...(await layers())]), new Set([200]));
+  });
+
   test('loses no layer of a manifest that a repair has put aside, for thirty days', async () => {
     await storage.driver.remove(paths.blob(image.descriptor.digest));
     await check(true);

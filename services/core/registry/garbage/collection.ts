@@ -30,7 +30,7 @@ export interface CollectProgress {
 export interface CollectReport {
   repositories: number;
   kept: { manifests: number; blobs: number };
-  /** Manifests that are linked and not stored: of their repositories no manifest and no layer goes. */
+  /** Manifests that are away or damaged: of their repositories no manifest and no layer goes. */
   absent: { manifests: number };
   /** Taken to the trash. */
   garbage: { manifests: number; layers: number; blobs: number; bytes: number };

@@ -1,4 +1,4 @@
-import type { Digest } from '#libs/oci/digest.ts';
+import { type Digest, isDigestOf } from '#libs/oci/digest.ts';
 import { isTag, type RepositoryName } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
 import { digestsIn } from '../digests-in.ts';
@@ -24,8 +24,8 @@ export interface MarkOptions {
 /** A manifest that a repository has, by its link. */
 export interface Revision {
   target: Digest;
-  /** Whether its bytes are stored: what it names is not known otherwise. */
-  isStored: boolean;
+  /** Whether its bytes are stored, and are its own: what it names is not known otherwise. */
+  isKnown: boolean;
   names: ReturnType<typeof namedDigests>;
 }
 
@@ -60,8 +60,8 @@ async function readRevision(
   // Its bytes must be seen, wherever they are: what it names depends on them.
   const found = await findBytes(driver, trash, target, { to: 'anywhere' });
   const bytes = found === undefined ? undefined : await ifPresent(readAll(driver, found.path));
-  const names = namedDigests(bytes ?? Buffer.alloc(0));
-  return { target, isStored: bytes !== undefined, names };
+  const isKnown = bytes !== undefined && isDigestOf(target, bytes);
+  return { target, isKnown, names: namedDigests(bytes ?? Buffer.alloc(0)) };
 }
 
 interface KeepOptions extends MarkOptions {
@@ -74,7 +74,7 @@ interface KeepOptions extends MarkOptions {
 
 /**
  * The manifests that stay: all, or those that a tag points at, with what they name and what is about
- * them, as far as it goes. All where one of them is not stored, since nobody knows what it names.
+ * them, as far as it goes. All where one of them is away or damaged, since nobody knows what it names.
  */
 export async function keepManifests(
   driver: StorageDriver,
@@ -106,8 +106,7 @@ export async function keepManifests(
     return target === undefined ? undefined : await readRevision(driver, trash, target);
   };
 
-  const isCertain =
-    !putAside.has(repository) && revisions.values().every(({ isStored }) => isStored);
+  const isCertain = !putAside.has(repository) && revisions.values().every(({ isKnown }) => isKnown);
   const roots = new Set<Digest>(torn);
   for (const name of await driver.list(paths.tags(repository))) {
     const digest = isTag(name)

@@ -20,7 +20,7 @@ export interface MarkedRepository {
   /** Blobs that must stay for it: manifests, and what they name. */
   needed: Set<Digest>;
   keptManifests: number;
-  /** Manifests that are not stored, linked or put aside by a repair: nothing goes that they may name. */
+  /** Manifests that are away or damaged, linked or put aside by a repair: nothing goes that they may name. */
   absentManifests: number;
   /** Links to blobs that nothing names, and that are too young to be garbage. */
   youngLayers: number;
@@ -60,7 +60,8 @@ export async function markRepository(
     entries,
     restore,
   });
-  const needed = new Set<Digest>();
+  const tagged = await tagsOfHalf(driver, repository, revisions);
+  const needed = new Set<Digest>(tagged);
   const named = new Set<Digest>();
   for (const { target, names } of kept.values()) {
     needed.add(target);
@@ -76,8 +77,9 @@ export async function markRepository(
   for (const digest of revisions.keys()) {
     if (!kept.has(digest)) garbage.push({ kind: 'manifest', digest });
   }
-  const linked = kept.values().filter(({ isStored }) => !isStored);
-  const absentManifests = linked.toArray().length + (options.putAside.get(repository) ?? 0);
+  const linked = kept.values().filter(({ isKnown }) => !isKnown);
+  const absentManifests =
+    linked.toArray().length + (options.putAside.get(repository) ?? 0) + tagged.length;
   let [layers, youngLayers] = [0, 0];
   for await (const digest of digestsIn(driver, paths.layers(repository))) {
     layers += 1;
@@ -113,6 +115,24 @@ export async function markRepository(
       (await driver.list(paths.tags(repository))).length === staleTags.length &&
       (await driver.list(paths.uploads(repository))).length === 0,
   };
+}
+
+/** What the tags of a repository point at that has not even a folder for its manifests, as one half of a copy. */
+async function tagsOfHalf(
+  driver: StorageDriver,
+  repository: RepositoryName,
+  revisions: ReadonlyMap<Digest, Revision>,
+): Promise<Digest[]> {
+  if (revisions.size > 0) return [];
+  if ((await driver.list(paths.revisions(repository), { limit: 1 })).length > 0) return [];
+  const targets: Digest[] = [];
+  for (const tag of await driver.list(paths.tags(repository))) {
+    const target = isTag(tag)
+      ? await readLink(driver, paths.tagCurrent(repository, tag))
+      : undefined;
+    if (target !== undefined) targets.push(target);
+  }
+  return targets;
 }
 
 /** A push or a collection that ended half way may have left them out, or a registry that knows no such index. */
