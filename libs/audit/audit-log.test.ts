@@ -5,9 +5,20 @@ import { describe, test } from 'node:test';
 import { createRecordingLog } from '../../test/support/recording-log.ts';
 import { createTemporaryFolder } from '../../test/support/temporary-folder.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
-import { openAuditLog } from './audit-log.ts';
+import { assertAuditLog, openAuditLog } from './audit-log.ts';
 
 describe('the audit log in a file', () => {
+  test('is asked for before anything is served without it', async () => {
+    await using folder = await createTemporaryFolder();
+    const of = (path: string) => () => assertAuditLog({ path, stream: undefined });
+    assert.throws(of(folder.path), /^Error: portcullis\.audit: .* cannot be written by this user/);
+    assert.throws(of(join(folder.path, 'absent/log')), /portcullis\.audit/);
+    of(join(folder.path, 'log'))();
+    // Full, it has room again.
+    of('/dev/full')();
+    assertAuditLog(undefined);
+  });
+
   test('says how many lines a full disk cost, all that waited for it included', async (context) => {
     const folder = await createTemporaryFolder();
     context.after(() => folder.remove());

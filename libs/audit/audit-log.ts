@@ -1,4 +1,4 @@
-import { createWriteStream, type WriteStream } from 'node:fs';
+import { closeSync, createWriteStream, openSync, type WriteStream } from 'node:fs';
 import { createLineOutput } from '#libs/log/line-output.ts';
 import type { Logger } from '#libs/log/logger.ts';
 
@@ -39,6 +39,25 @@ export interface AuditLog {
 
 const nowhere: AuditLog = { write() {}, reopen() {}, close: async () => {} };
 
+/** @throws Error with one clear sentence if a file cannot be written by who serves */
+export function assertAuditLog(settings: AuditDestination | undefined): void {
+  const path = settings?.path;
+  if (path === undefined) return;
+  try {
+    closeSync(openSync(path, 'a', fileMode));
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    // A disk that is full has room again.
+    if (code === 'ENOSPC' || code === 'EDQUOT') return;
+    throw new Error(`portcullis.audit: ${path} cannot be written by this user: ${message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** Permissions of a new file. */
+const fileMode = 0o640;
+
 /**
  * @param settings undefined: nothing is written
  * @param name which of our processes writes
@@ -71,7 +90,7 @@ function openFileLog(path: string, name: string, log: Logger): AuditLog {
 
   function open(): WriteStream {
     // Lines of several processes do not mix: each is one write at the end of the file.
-    const opened = createWriteStream(path, { flags: 'a', mode: 0o640 });
+    const opened = createWriteStream(path, { flags: 'a', mode: fileMode });
     opened.on('error', (error) => {
       if (!failing) log.error({ err: error, file: path }, 'the audit log cannot be written');
       failing = true;

@@ -118,6 +118,22 @@ describe('a configuration is judged before anything of it is acted on', () => {
     assert.equal(await warned('https://gitlab.example.com', '{ ref_protected: "true" }'), 0);
   });
 
+  test('addresses that lead clients astray are warned of', async () => {
+    const { warnings } = await verdictOn(
+      'http: { host: "http://a.example", tls: { certificate: a, key: b } }',
+    );
+    assert.match(
+      warnings.join('\n'),
+      /http\.host: http:\/\/a\.example has clients log in by plain/,
+    );
+    const token =
+      'auth: { token: { realm: auth.example, service: s, issuer: i, rootcertbundle: x } }';
+    assert.match(
+      (await verdictOn(token)).warnings.join('\n'),
+      /auth\.token\.realm: "auth\.example"/,
+    );
+  });
+
   test('rules in a registry that is open without a word are not', async () => {
     const { problems } = await verdictOn('portcullis: { acl: [{ actions: [pull] }] }');
     assert.match(problems.join('\n'), /^portcullis\.acl: without auth everybody may do everything/);

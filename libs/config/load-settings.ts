@@ -54,6 +54,7 @@ export function checkConfiguration(
   check.warnings.push(
     ...warnOfGarbageCollection(garbage),
     ...remarksOnWorkloads(auth?.workloads ?? []),
+    ...remarksOnAddresses(settings),
   );
   const { portcullis } = loaded.configuration;
   // Also where the registry is open, or others make the tokens: nobody writes a rule that is to do nothing.
@@ -75,6 +76,23 @@ export function checkConfiguration(
     }
   }
   return { ...check, settings };
+}
+
+/** Addresses that clients are given, and that lead them astray. */
+function remarksOnAddresses({ http, externalIssuer }: Settings): string[] {
+  const remarks: string[] = [];
+  if (http.tls !== undefined && http.publicUrl?.startsWith('http:') === true) {
+    remarks.push(
+      `http.host: ${http.publicUrl} has clients log in by plain http, though http.tls is there; write https://`,
+    );
+  }
+  const realm = externalIssuer?.realm;
+  if (realm !== undefined && !/^https?:\/\/[^/]/i.test(realm)) {
+    remarks.push(
+      `auth.token.realm: "${realm}" is not a URL such as https://auth.example.com/token; clients cannot log in there`,
+    );
+  }
+  return remarks;
 }
 
 /**

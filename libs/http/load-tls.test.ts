@@ -7,7 +7,7 @@ import {
   createTemporaryFolder,
   type TemporaryFolder,
 } from '../../test/support/temporary-folder.ts';
-import { describeExpiry, loadTls } from './load-tls.ts';
+import { describeDoubts, describeExpiry, loadTls } from './load-tls.ts';
 
 describe('a certificate and a key that do not serve', () => {
   let folder: TemporaryFolder;
@@ -55,6 +55,28 @@ describe('a certificate and a key that do not serve', () => {
     assert.match(after(-2) ?? '', /^is not valid before /);
     assert.match(after(29) ?? '', /^expires on /);
     assert.match(after(40) ?? '', /^expired on /);
+  });
+
+  test('are told where their issuer is missing, or the name that clients are given', async () => {
+    const extensions =
+      'authorityInfoAccess=caIssuers;URI:http://ca.example/ca.crt\nsubjectAltName=DNS:a.example,IP:192.0.2.1\n';
+    await writeFile(at('leaf.cnf'), extensions);
+    const subject = ['-new', '-key', at('other.key'), '-subj', '/CN=leaf', '-out', at('leaf.csr')];
+    await mustRun('openssl', ['req', ...subject]);
+    const signed = ['-CA', at('good.crt'), '-CAkey', at('good.key'), '-set_serial', '2'];
+    const files = ['-in', at('leaf.csr'), '-extfile', at('leaf.cnf'), '-out', at('leaf.crt')];
+    await mustRun('openssl', ['x509', '-req', ...signed, ...files]);
+    const [leaf, issuer] = await Promise.all([readFile(at('leaf.crt')), readFile(at('good.crt'))]);
+    assert.match(describeDoubts(leaf, undefined).join(), /^comes without .*CN=x.* fullchain\.pem$/);
+    const chain = Buffer.concat([leaf, issuer]);
+    assert.deepEqual(describeDoubts(chain, undefined), []);
+    assert.deepEqual(describeDoubts(issuer, undefined), []);
+    assert.deepEqual(describeDoubts(chain, 'a.example'), []);
+    assert.deepEqual(describeDoubts(chain, '192.0.2.1'), []);
+    assert.match(
+      describeDoubts(chain, 'b.example').join(),
+      /^is not for b\.example, as which http/,
+    );
   });
 
   for (const [what, certificate, key, remedy] of [

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
 import { createSecureContext } from 'node:tls';
 import { readBytes } from '#libs/files/read-text.ts';
@@ -88,4 +89,28 @@ export function describeExpiry(pem: Buffer, now = new Date()): string | undefine
   if (to < now) return `expired on ${to.toISOString()}; clients refuse it`;
   if (to.getTime() - now.getTime() > shortly) return undefined;
   return `expires on ${to.toISOString()}; clients refuse it from then on`;
+}
+
+/**
+ * What clients may not take of a certificate, as far as that can be told here.
+ * @param pem a certificate, with those of its issuers behind it
+ * @param host what clients call the server; undefined where that is not known
+ */
+export function describeDoubts(pem: Buffer, host: string | undefined): string[] {
+  const site = new X509Certificate(pem);
+  const doubts: string[] = [];
+  const count = pem.toString('latin1').split('-----BEGIN CERTIFICATE-----').length - 1;
+  // Who can be asked for the certificate of the issuer is hardly ever issued by a root.
+  const isIssuedByOther = site.issuer !== site.subject && /CA Issuers/.test(site.infoAccess ?? '');
+  if (count === 1 && isIssuedByOther) {
+    const issuer = site.issuer.replaceAll('\n', ', ');
+    doubts.push(
+      `comes without the certificate of its issuer (${issuer}), which many clients do not have; append it to the file, as in fullchain.pem`,
+    );
+  }
+  const isAddress = host !== undefined && isIP(host) !== 0;
+  const isForHost =
+    host === undefined || (isAddress ? site.checkIP(host) : site.checkHost(host)) !== undefined;
+  if (!isForHost) doubts.push(`is not for ${host}, as which http.host tells clients to come`);
+  return doubts;
 }

@@ -1,6 +1,6 @@
 import { access, constants, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openAuditLog } from '#libs/audit/audit-log.ts';
+import { assertAuditLog, openAuditLog } from '#libs/audit/audit-log.ts';
 import {
   connectInvalidationChannel,
   invalidationChannel,
@@ -77,6 +77,7 @@ async function startAuth({
     log,
     onChange: tellAll,
   });
+  if (!isRestart) assertAuditLog(settings.audit);
   const audit = openAuditLog(settings.audit, 'auth', log);
   const record = createTokenRecord(audit, log);
   const measures = measureLogins(processStatus.metrics);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openAuditLog } from '#libs/audit/audit-log.ts';
+import { assertAuditLog, openAuditLog } from '#libs/audit/audit-log.ts';
 import { createRefusalRecord } from '#libs/audit/refusal-record.ts';
 import { invalidationChannel } from '#libs/auth/invalidation-channel.ts';
 import { openTokenVerifier } from '#libs/auth/open-token-verifier.ts';
@@ -50,6 +50,7 @@ async function startCore({
   readiness,
   processStatus,
   hadStorage,
+  isRestart,
 }: ProcessContext): Promise<RunningProcess> {
   const { auth, internal, readOnly } = settings;
   const { metrics } = processStatus;
@@ -105,6 +106,7 @@ async function startCore({
         );
   const budgets = createCoreBudgets(settings.core.limits);
   measureBudgets([...Object.values(budgets), registry.uploads.limit], metrics);
+  if (!isRestart) assertAuditLog(settings.audit);
   const audit = openAuditLog(settings.audit, 'core', log);
   const refusals = createRefusalRecord(() => audit, log);
   const app = createCoreApp({

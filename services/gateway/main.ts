@@ -1,6 +1,6 @@
 import type { Server as HttpsServer } from 'node:https';
 import { join } from 'node:path';
-import { type AuditLog, openAuditLog } from '#libs/audit/audit-log.ts';
+import { type AuditLog, assertAuditLog, openAuditLog } from '#libs/audit/audit-log.ts';
 import { createRefusalRecord, type RefusalRecord } from '#libs/audit/refusal-record.ts';
 import {
   connectInvalidationChannel,
@@ -40,6 +40,7 @@ async function startGateway({
   log,
   readiness,
   processStatus,
+  isRestart,
 }: ProcessContext): Promise<RunningProcess> {
   const { http, gateway, auth, internal } = settings;
   const proxies = createTrustedProxies(gateway.trustedProxies);
@@ -99,6 +100,7 @@ async function startGateway({
   if ('socket' in http.listen) await assertNoLinkOfOthers(http.listen.socket, 'http.addr');
   const port = await listen(server, http.listen, { shared });
   await dropPrivileges(settings, log, { file: settings.audit?.path });
+  if (!isRestart) assertAuditLog(settings.audit);
   audit = openAuditLog(settings.audit, 'gateway', log);
 
   return {

@@ -1,7 +1,7 @@
 import type { SecureContextOptions, Server } from 'node:tls';
 import { watchFile } from '#libs/files/watch-file.ts';
 import type { TlsFiles } from '#libs/http/load-tls.ts';
-import { describeExpiry, loadTls } from '#libs/http/load-tls.ts';
+import { describeDoubts, describeExpiry, loadTls } from '#libs/http/load-tls.ts';
 import type { Logger } from '#libs/log/logger.ts';
 
 /** Reads the certificate and says so where clients will not take it. @throws Error with one clear sentence naming the file */
@@ -10,8 +10,10 @@ export async function loadCertificate(
   log: Logger,
 ): Promise<SecureContextOptions> {
   const options = await loadTls(settings);
-  const why = describeExpiry(options.cert as Buffer);
-  if (why !== undefined) log.warn({ file: settings.certificate }, `the certificate ${why}`);
+  const pem = options.cert as Buffer;
+  for (const why of [describeExpiry(pem), ...describeDoubts(pem, undefined)]) {
+    if (why !== undefined) log.warn({ file: settings.certificate }, `the certificate ${why}`);
+  }
   return options;
 }
 

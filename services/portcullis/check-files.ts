@@ -8,7 +8,7 @@ import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import type { Settings } from '#libs/config/settings.ts';
 import { howToMakeWritable } from '#libs/files/make-writable.ts';
 import { readIfPresent, readText } from '#libs/files/read-text.ts';
-import { describeExpiry, loadTls } from '#libs/http/load-tls.ts';
+import { describeDoubts, describeExpiry, loadTls } from '#libs/http/load-tls.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
 
@@ -73,9 +73,13 @@ export async function checkFiles(
     const { tls } = http;
     checks.push(async () => {
       const { cert } = await loadTls(tls);
-      const warning = describeExpiry(cert as Buffer);
-      if (warning !== undefined)
+      const pem = cert as Buffer;
+      const host = http.publicUrl === undefined ? undefined : new URL(http.publicUrl).hostname;
+      const name = host?.replace(/^\[(.*)\]$/, '$1');
+      for (const warning of [describeExpiry(pem), ...describeDoubts(pem, name)]) {
+        if (warning === undefined) continue;
         verdict.warnings.push(`http.tls.certificate: ${tls.certificate} ${warning}`);
+      }
     });
   }
   const { rootcertbundle } = settings.externalIssuer ?? {};
