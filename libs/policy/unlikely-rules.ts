@@ -13,12 +13,10 @@ export function remarksOnRules(rules: readonly AccessRule[]): string[] {
 }
 
 /** Whether a rule keeps out who has not logged in, whatever they ask for. */
-function deniesStrangers({ match: { account, name, type, ip, labels, time }, effect }: AccessRule) {
-  return (
-    effect === 'deny' &&
-    account === '' &&
-    [name, type, ip, labels, time].every((one) => one === undefined)
-  );
+function deniesStrangers({ match, actions, effect }: AccessRule): boolean {
+  const { account, ...others } = match;
+  const isForAll = Object.values(others).every((one) => one === undefined);
+  return effect === 'deny' && account === '' && actions.includes('*') && isForAll;
 }
 
 function remarksOnRule(

@@ -48,7 +48,7 @@ test('what this user may not do names the user who may', async (t) => {
   assert.equal(
     await describeSystemError(error),
     isRoot
-      ? '/etc/absent: permission denied; it belongs to root, and what is around it to user 4321, as whom this works there: chown -R 4321 /etc/absent'
+      ? '/etc/absent: permission denied; it belongs to root, and what is around it to user 4321, as whom this works there: chown -R 4321 /etc'
       : '/etc/absent: permission denied; it belongs to root, and this is user 4321: run the command as root',
   );
 });

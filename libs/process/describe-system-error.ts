@@ -20,12 +20,13 @@ export async function describeSystemError(error: Error): Promise<string> {
   const message = error.message.replace(cause.message, () => describeCause(cause));
   const told = withoutRepetition(message, path);
   if (!['EACCES', 'EPERM'].includes(code)) return told;
-  const owner = await ownerOnTheWayTo(path);
+  const found = await lastOnTheWayTo(path);
   const us = process.getuid?.();
-  if (owner === undefined || us === undefined || owner === us) return told;
+  if (found === undefined || us === undefined || found.owner === us) return told;
+  const { owner, place } = found;
   const [theirName, ourName] = [await nameOfUser(owner), await nameOfUser(us)];
   if (owner === startedAs) {
-    return `${told}; it belongs to ${theirName}, and what is around it to ${ourName}, as whom this works there: chown -R ${us} ${path}`;
+    return `${told}; it belongs to ${theirName}, and what is around it to ${ourName}, as whom this works there: chown -R ${us} ${place}`;
   }
   return `${told}; it belongs to ${theirName}, and this is ${ourName}: run the command as ${theirName}`;
 }
@@ -56,11 +57,12 @@ function withoutRepetition(message: string, path: string): string {
   return path.endsWith(before) ? message.slice(at) : message;
 }
 
-/** Whose the last thing is on the way to a path that this user can look at. */
-async function ownerOnTheWayTo(path: string): Promise<number | undefined> {
+/** The last thing on the way to a path that this user can look at, and whose it is. */
+async function lastOnTheWayTo(path: string): Promise<{ place: string; owner: number } | undefined> {
   for (let place = path; ; place = dirname(place)) {
     const found = await stat(place).catch(() => undefined);
-    if (found !== undefined || place === dirname(place)) return found?.uid;
+    if (found !== undefined) return { place, owner: found.uid };
+    if (place === dirname(place)) return undefined;
   }
 }
 

@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { assertAuditLog, openAuditLog } from '#libs/audit/audit-log.ts';
 import { createRefusalRecord } from '#libs/audit/refusal-record.ts';
@@ -14,8 +16,9 @@ import type { Logger } from '#libs/log/logger.ts';
 import { dropPrivileges } from '#libs/process/drop-privileges.ts';
 import { servePrivately } from '#libs/process/private-server.ts';
 import { type ProcessContext, type RunningProcess, runProcess } from '#libs/process/run-process.ts';
-import { connectRedis } from '#libs/redis/connection.ts';
+import { connectRedis, type RedisConnection } from '#libs/redis/connection.ts';
 import { measureRedis } from '#libs/redis/measure-redis.ts';
+import { treeFolder } from '#libs/values/storage-tree.ts';
 import type { VisibleTree } from './api/visible-tree.ts';
 import { createCoreApp } from './app.ts';
 import { createPullFilter } from './auth-client.ts';
@@ -29,7 +32,7 @@ import { createRegistry, type Registry } from './registry/registry.ts';
 import { createCoordination } from './sessions/create-coordination.ts';
 import type { Locks } from './sessions/locks.ts';
 import { countTakeovers, measureSessions } from './sessions/measured.ts';
-import { haveOthersTree, noteTree } from './sessions/tree-notice.ts';
+import { isTreeNoted, noteTree } from './sessions/tree-notice.ts';
 import { createDriver } from './storage/create-driver.ts';
 import type { StorageDriver } from './storage/driver.ts';
 import { measureStorage } from './storage/measured.ts';
@@ -65,12 +68,12 @@ async function startCore({
     redis?.subscribe(invalidationChannel, () => void tokenVerifier.refresh());
   }
   await dropPrivileges(settings, log, { file: settings.audit?.path });
-  const hadTree = hadStorage || (redis !== undefined && (await haveOthersTree(redis)));
+  const hadTree = hadStorage || (await isTreeElsewhere(settings, redis));
   const storage = measureStorage(await createDriver(settings, hadTree), metrics);
-  const forgetTree =
+  const withdrawTree =
     redis === undefined || storage.tree === undefined
       ? undefined
-      : noteTree(redis, storage.tree.seen);
+      : noteTree(redis, internal.secret ?? '', storage.tree.seen);
   measureDisk(settings.storage, metrics);
   const health = createHealth({ checks: configuredChecks(settings.health, storage), log });
   readiness.require(health.reason);
@@ -152,7 +155,7 @@ async function startCore({
       authUpstream?.close();
       health.close();
       await upkeep?.close();
-      forgetTree?.();
+      await withdrawTree?.();
       await coordination.close();
       await redis?.close();
       await writes?.close();
@@ -162,6 +165,17 @@ async function startCore({
       audit.reopen();
     },
   };
+}
+
+/** Whether a tree that is not here is where other cores are, so that it is not to be made. */
+async function isTreeElsewhere(
+  { storage, readOnly, internal }: Settings,
+  redis: RedisConnection | undefined,
+): Promise<boolean> {
+  if (redis === undefined || readOnly || storage.driver !== 'filesystem') return false;
+  const folder = join(storage.root, treeFolder);
+  if (existsSync(folder)) return false;
+  return await isTreeNoted(redis, { secret: internal.secret ?? '', folder });
 }
 
 /** The storage tree as gateways see it; undefined where this machine has none. */

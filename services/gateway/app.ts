@@ -1,4 +1,3 @@
-import { TLSSocket } from 'node:tls';
 import type Koa from 'koa';
 import type { Middleware } from 'koa';
 import { matchRoute } from '#libs/api/match-route.ts';
@@ -24,7 +23,7 @@ import type { TreeFiles } from './files/tree-files.ts';
 import type { GiveUp } from './give-up.ts';
 import { type KeptAnswers, sendKept } from './kept-answers.ts';
 import type { UpstreamProxy } from './proxy.ts';
-import { publicUrl } from './public-url.ts';
+import { comesByTls, publicUrl } from './public-url.ts';
 import {
   assertBodyFits,
   assertBodyWanted,
@@ -105,8 +104,8 @@ function warnOfProxies({ proxies, log, publicUrl: fixed }: GatewayOptions): Step
         'ignoring X-Forwarded-For of a proxy that is not in portcullis.gateway.trustedproxies: rules, limits and the log see the address of the proxy',
       );
     }
-    const isPlain = !(ctx.req.socket instanceof TLSSocket) && ctx.get('X-Forwarded-Proto') === '';
-    if (!isSilent && isForwarded && isPlain && fixed === undefined) {
+    const isSaid = ctx.get('X-Forwarded-Proto') !== '' || comesByTls(ctx.req);
+    if (!isSilent && isForwarded && !isSaid && fixed === undefined) {
       isSilent = true;
       log.warn(
         { peer },

@@ -18,14 +18,18 @@ export function publicUrl(
 ): string {
   // Whoever reached us by another name may reach us by that one only, as from inside of a network.
   if (fixed !== undefined) return namedDirectly(request, proxyIsTrusted) ?? fixed;
-  const forwarded = first(request.headers['x-forwarded-proto']);
-  const scheme = request.socket instanceof TLSSocket || forwarded === 'https' ? 'https' : 'http';
+  const scheme = comesByTls(request) ? 'https' : 'http';
   const forwardedHost = proxyIsTrusted ? first(request.headers['x-forwarded-host']) : '';
   const host = forwardedHost || request.headers.host || localHost(request);
   if (!hostPattern.test(host)) {
     throw new RegistryError('REQUEST_INVALID', { message: 'the Host header is not a host' });
   }
   return `${scheme}://${host}`;
+}
+
+/** Whether a client comes by TLS, to us or, as that says, to a proxy. */
+export function comesByTls({ socket, headers }: IncomingMessage): boolean {
+  return socket instanceof TLSSocket || first(headers['x-forwarded-proto']) === 'https';
 }
 
 /** Headers by which proxies tell of who asked them. */

@@ -64,14 +64,10 @@ export async function createRobot(
 
 /** Who pushes looks first what is there. */
 function warnOfUseless(access: readonly Access[]): void {
-  const useless = access.find(
-    ({ actions }) =>
-      actions.includes('push') && !actions.some((one) => one === 'pull' || one === '*'),
-  );
-  if (useless === undefined) return;
-  process.stderr.write(
-    `portcullis: ${formatScope(useless)} cannot be used to push without pull; write ${useless.type}:${useless.name}:pull,push\n`,
-  );
+  const mayAnywhere = (action: string) =>
+    access.some(({ actions }) => actions.includes(action) || actions.includes('*'));
+  if (!mayAnywhere('push') || mayAnywhere('pull')) return;
+  process.stderr.write('portcullis: who may push and not pull cannot push; write …:pull,push\n');
 }
 
 /** @returns the exit code */

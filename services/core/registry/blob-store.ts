@@ -14,7 +14,7 @@ import {
 } from '../storage/driver.ts';
 import type { AnswerValidators } from './answer-validators.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import { forgetLink } from './dangling-links.ts';
+import { removeNote } from './dangling-links.ts';
 import { type FindOptions, findBytes, readLinkOrRestore } from './find-stored.ts';
 import type { Trash } from './garbage/trash.ts';
 import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
@@ -194,7 +194,7 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
       const item = { kind: 'layer', repository, digest } as const;
       const present = (await readLinkOrRestore(driver, trash, item)) !== undefined;
       assertCondition(condition, present ? digest : undefined, `blob ${digest}`);
-      await forgetLink(driver, item);
+      await removeNote(driver, item);
       if (!present) {
         throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
       }

@@ -8,7 +8,7 @@ import {
   type VisibleStep,
 } from '../storage/driver.ts';
 import { paths } from './paths.ts';
-import { readAll, writeLink } from './small-files.ts';
+import { readAll, readLink, writeLink } from './small-files.ts';
 
 /** Which link it is. */
 type LinkName = { repository: RepositoryName } & (
@@ -16,11 +16,18 @@ type LinkName = { repository: RepositoryName } & (
   | { kind: 'tag'; tag: Tag }
 );
 
-/** A link whose target is not stored. */
+/** A link whose target is not stored. A note is kept of one that is taken out of its place: its target may come back. */
 export type DanglingLink = LinkName & {
   /** What it names. */
   target: Digest;
 };
+
+/** A note of a dangling link. */
+export interface Note {
+  link: DanglingLink;
+  /** When it was made. */
+  since: Date;
+}
 
 /** Digest or tag. */
 export function subjectOf(link: LinkName): string {
@@ -41,17 +48,20 @@ export function placeOfLink(link: LinkName): StoragePath {
  * Takes a link out of its place, and notes it: what it names may come back, as from the other half of a backup.
  * @param step looks at the repository's lock directly before
  */
-export async function putLinkAside(
+export async function replaceByNote(
   driver: StorageDriver,
   link: DanglingLink,
   step: VisibleStep,
 ): Promise<void> {
   await driver.put(noteOf(link), Buffer.from(JSON.stringify(link)), step);
   await driver.remove(placeOfLink(link), step);
+  const { repository } = link;
+  if (link.kind === 'layer') await driver.prune?.(paths.layerFolder(repository, link.digest));
+  if (link.kind === 'manifest') await driver.prune?.(paths.revisionFolder(repository, link.digest));
 }
 
 /** Puts a link back that was noted; its note is kept until that is done. */
-export async function putLinkBack(
+export async function restoreFromNote(
   driver: StorageDriver,
   link: DanglingLink,
   step: VisibleStep,
@@ -61,39 +71,89 @@ export async function putLinkBack(
     await writeLink(driver, paths.tagIndex(repository, link.tag, target), target, step);
   }
   await writeLink(driver, placeOfLink(link), target, step);
+  await removeNote(driver, link);
+}
+
+/** For whoever deletes what a link is of, and where a link stands in its place again. */
+export async function removeNote(driver: StorageDriver, link: LinkName): Promise<void> {
   await driver.remove(noteOf(link));
 }
 
-/** Forgets a link: it stands in its place again, or somebody deletes what it is of. */
-export async function forgetLink(driver: StorageDriver, link: LinkName): Promise<void> {
-  await driver.remove(noteOf(link));
+/** For whoever deletes a manifest: also those of the tags that pointed at it. */
+export async function removeNotesOf(
+  driver: StorageDriver,
+  repository: RepositoryName,
+  digest: Digest,
+): Promise<void> {
+  for await (const { link } of notesOf(driver, repository)) {
+    const isOfIt =
+      link.kind === 'tag'
+        ? link.target === digest
+        : link.kind === 'manifest' && link.digest === digest;
+    if (isOfIt) await removeNote(driver, link);
+  }
 }
 
-/** Names of notes that are read at once. */
+/** Milliseconds in which a repair takes a link out of its place that it has noted, and much more. */
+const repairTakes = 10 * 60_000;
+
+/** Whether nothing is to come back by a note: its link stands in its place again. */
+export async function isSettled(
+  driver: StorageDriver,
+  { link, since }: Note,
+  now: Date,
+): Promise<boolean> {
+  if (since.getTime() + repairTakes > now.getTime()) return false;
+  return (await readLink(driver, placeOfLink(link))) !== undefined;
+}
+
+/** Names that are read at once. */
 const pageSize = 1000;
 
-/** All that were put aside, and when. */
-export async function* linksPutAside(
+/** All notes of a repository. */
+export async function* notesOf(
   driver: StorageDriver,
-): AsyncGenerator<{ link: DanglingLink; since: Date }> {
+  repository: RepositoryName,
+): AsyncGenerator<Note> {
+  yield* notesIn(driver, folderOf(repository));
+}
+
+/** All notes. */
+export async function* allNotes(driver: StorageDriver): AsyncGenerator<Note> {
+  for await (const name of namesIn(driver, paths.danglingLinks)) {
+    yield* notesIn(driver, paths.below(paths.danglingLinks, name));
+  }
+}
+
+async function* notesIn(driver: StorageDriver, folder: StoragePath): AsyncGenerator<Note> {
+  for await (const name of namesIn(driver, folder)) {
+    const note = paths.below(folder, name);
+    const info = await ifPresent(driver.stat(note));
+    const bytes = info?.kind === 'file' ? await ifPresent(readAll(driver, note)) : undefined;
+    const link = bytes === undefined ? undefined : parseNote(bytes);
+    if (info !== undefined && link !== undefined) yield { link, since: info.modified };
+  }
+}
+
+async function* namesIn(driver: StorageDriver, folder: StoragePath): AsyncGenerator<string> {
   for (let after = ''; ; ) {
-    const names = await driver.list(paths.danglingLinks, { after, limit: pageSize });
-    for (const name of names) {
-      const note = paths.danglingLink(name);
-      const info = await ifPresent(driver.stat(note));
-      const bytes = info === undefined ? undefined : await ifPresent(readAll(driver, note));
-      const link = bytes === undefined ? undefined : parseNote(bytes);
-      if (info !== undefined && link !== undefined) yield { link, since: info.modified };
-    }
+    const names = await driver.list(folder, { after, limit: pageSize });
+    yield* names;
     if (names.length < pageSize) return;
     after = names.at(-1) ?? '';
   }
 }
 
-function noteOf(link: LinkName): StoragePath {
-  const name = `${link.kind} ${link.repository} ${subjectOf(link)}`;
-  return paths.danglingLink(createHash('sha256').update(name).digest('hex'));
+function folderOf(repository: RepositoryName): StoragePath {
+  return paths.below(paths.danglingLinks, hashOf(repository));
 }
+
+function noteOf(link: LinkName): StoragePath {
+  const name = hashOf(`${link.kind} ${subjectOf(link)}`);
+  return paths.below(folderOf(link.repository), name);
+}
+
+const hashOf = (text: string) => createHash('sha256').update(text).digest('hex');
 
 /** @returns undefined for what we have not written */
 function parseNote(bytes: Buffer): DanglingLink | undefined {

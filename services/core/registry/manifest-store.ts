@@ -19,7 +19,7 @@ import {
 import { ifPresent, type StorageDriver, type VisibleStep } from '../storage/driver.ts';
 import type { BlobStore } from './blob-store.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import { forgetLink } from './dangling-links.ts';
+import { removeNotesOf } from './dangling-links.ts';
 import type { Trash } from './garbage/trash.ts';
 import { createManifestReader, type ManifestReader, unknownManifest } from './manifest-reader.ts';
 import { assertReferences } from './missing-references.ts';
@@ -244,7 +244,7 @@ export function createManifestStore({
     async remove(repository, digest, condition, requester) {
       using alone = await locks.exclusive(repository, requester);
       await assertManifestCondition(repository, digest, condition);
-      await forgetLink(driver, { kind: 'manifest', repository, digest });
+      await removeNotesOf(driver, repository, digest);
       if ((await find(repository, digest)) === undefined) {
         await removeRest(repository, digest, alone).catch(() => {});
         throw unknownManifest(repository, { kind: 'digest', digest });

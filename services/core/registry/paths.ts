@@ -35,7 +35,7 @@ import type { StoragePath } from '../storage/driver.ts';
  *         repositories/<name>/_layers/<alg>/<hex>
  *         repositories/<name>/_manifests/<alg>/<hex>
  *       _portcullis/damaged/<alg>/<hex>  ours: blobs that were not what their name says
- *       _portcullis/dangling/<hex>       ours: notes of links that led nowhere
+ *       _portcullis/dangling/<hex>/<hex> ours: notes of links that led nowhere, by their repository
  */
 const root = `/${treeFolder}`;
 
@@ -85,7 +85,6 @@ export const paths = {
   damaged: (digest: Digest) => at(`/_portcullis/damaged/${linkFolder(digest)}`),
 
   danglingLinks: at('/_portcullis/dangling'),
-  danglingLink: (note: string) => at(`/_portcullis/dangling/${note}`),
 
   trash: at('/_portcullis/trash'),
   trashEpoch: (epoch: string) => at(`/_portcullis/trash/${epoch}`),

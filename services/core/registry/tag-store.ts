@@ -7,7 +7,7 @@ import {
   type StorageDriver,
   type VisibleStep,
 } from '../storage/driver.ts';
-import { forgetLink } from './dangling-links.ts';
+import { removeNote } from './dangling-links.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
 
@@ -93,7 +93,7 @@ export function createTagStore(driver: StorageDriver): TagStore {
     tag: Tag,
     { confirm, assertCurrent }: TagRemoval,
   ): Promise<void> {
-    await forgetLink(driver, { kind: 'tag', repository, tag });
+    await removeNote(driver, { kind: 'tag', repository, tag });
     await driver.remove(paths.tagCurrent(repository, tag), {
       async confirm() {
         assertCurrent?.(await resolve(repository, tag));
@@ -125,7 +125,7 @@ export function createTagStore(driver: StorageDriver): TagStore {
     async remove(repository, tag, removal = {}) {
       if ((await resolve(repository, tag)) === undefined) {
         const { confirm } = removal;
-        await forgetLink(driver, { kind: 'tag', repository, tag });
+        await removeNote(driver, { kind: 'tag', repository, tag });
         await removeRest(repository, tag, confirm === undefined ? undefined : { confirm });
         throw new RegistryError('MANIFEST_UNKNOWN', {
           message: `there is no tag "${tag}" in ${repository}`,

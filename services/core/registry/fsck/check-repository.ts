@@ -3,10 +3,10 @@ import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver, type VisibleStep } from '../../storage/driver.ts';
 import {
-  linksPutAside,
+  allNotes,
   placeOfLink,
-  putLinkAside,
-  putLinkBack,
+  replaceByNote,
+  restoreFromNote,
   subjectOf,
 } from '../dangling-links.ts';
 import { digestsIn } from '../digests-in.ts';
@@ -96,7 +96,7 @@ async function checkLinks(
       message: `the ${kind} is linked, but its bytes are not stored`,
       isStillSo: async () =>
         (await readLinkState(driver, path)) === state && !(await hasBytes(context, state)),
-      repair: (step) => putLinkAside(driver, { kind, repository, digest, target: state }, step),
+      repair: (step) => replaceByNote(driver, { kind, repository, digest, target: state }, step),
     });
   }
   return sound;
@@ -236,17 +236,17 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
       message: `the tag points at ${state}, which the repository does not have`,
       isStillSo: async () => (await isSame()) && (await isDangling()),
       async repair(step) {
-        await putLinkAside(driver, { kind: 'tag', repository, tag, target: state }, step);
+        await replaceByNote(driver, { kind: 'tag', repository, tag, target: state }, step);
         await removeStaleTag(driver, repository, tag, step);
       },
     });
   }
 }
 
-/** Links that were put aside, and lead somewhere again: as the bytes of a backup that came later. */
-export async function checkLinksPutAside(context: CheckContext): Promise<void> {
+/** Links of which only notes are left, and that lead somewhere again: as the bytes of a backup that came later. */
+export async function checkNotes(context: CheckContext): Promise<void> {
   const { driver, report, named } = context;
-  for await (const { link } of linksPutAside(driver)) {
+  for await (const { link } of allNotes(driver)) {
     const { kind, repository, target } = link;
     named.add(target);
     const place = placeOfLink(link);
@@ -260,9 +260,9 @@ export async function checkLinksPutAside(context: CheckContext): Promise<void> {
       kind: 'misplaced-link',
       repository,
       subject: subjectOf(link),
-      message: `the ${kind} was put aside as dangling, but what it names is stored`,
+      message: `the ${kind} was taken away as dangling, but what it names is stored`,
       isStillSo: isBack,
-      repair: (step) => putLinkBack(driver, link, step),
+      repair: (step) => restoreFromNote(driver, link, step),
     });
   }
 }

@@ -16,7 +16,7 @@ import { keyOf } from '../discardable.ts';
 import { createTrash, type Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import { walkUploads } from '../uploads/walk-uploads.ts';
-import { type CheckContext, checkLinksPutAside, checkRepository } from './check-repository.ts';
+import { type CheckContext, checkNotes, checkRepository } from './check-repository.ts';
 import {
   ChangedMeanwhile,
   type Finding,
@@ -97,7 +97,7 @@ async function checkOnce(driver: StorageDriver, options: CheckOptions): Promise<
     now: options.now ?? (() => new Date()),
   };
   await checkPutAside(context);
-  await checkLinksPutAside(context);
+  await checkNotes(context);
   for await (const repository of walkRepositories(driver, '')) {
     await checkRepository(context, repository);
     options.onProgress?.({ phase: 'repositories', done: context.summary.repositories });

@@ -6,6 +6,7 @@ import { type Core, pushImage, startCore } from '../../../../test/support/core.t
 import { describeEachStorage, type OpenStorage } from '../../../../test/support/each-storage.ts';
 import { createFailingDriver } from '../../../../test/support/failing-driver.ts';
 import { type ImageFixture, makeImage } from '../../../../test/support/images.ts';
+import { allNotes, replaceByNote } from '../dangling-links.ts';
 import { collectGarbage } from '../garbage/collect.ts';
 import { paths } from '../paths.ts';
 import { writeLink } from '../small-files.ts';
@@ -45,7 +46,8 @@ describeEachStorage('a tree of which one half was restored', (open) => {
       ...options,
       now: () => new Date(Date.now() + days * day),
     });
-  const notes = () => storage.driver.list(paths.danglingLinks);
+  const notes = async () =>
+    (await Array.fromAsync(allNotes(storage.driver))).map(({ link }) => link.kind);
   const parts = () => [...image.blobs, image];
   const takeBlobs = async () => {
     for (const { descriptor } of parts())
@@ -78,8 +80,10 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     await collect();
     await restoreBlobs();
     // What came back stays until it is looked at.
+    const before = await notes();
     await collectGarbage(storage.driver, { ...options, dryRun: true });
     await collect();
+    assert.deepEqual(await notes(), before);
     assert.equal((await check(false)).length, links);
     assert.deepEqual(await check(true), [
       ...Array.from({ length: links + 1 }, () => 'misplaced-link, repaired'),
@@ -108,18 +112,13 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     assert.equal(garbage.blobs, image.blobs.length + 1);
   });
 
-  test('with more links than are read at once is whole again, too', async () => {
+  test('with more links than are read at once has a note of each', async () => {
     const many = Array.from({ length: 1001 }, (_, number) => digestOf(Buffer.from(`${number}`)));
-    for (const digest of many)
-      await writeLink(storage.driver, paths.layerLink(app, digest), digest);
-    await check(true);
-    assert.equal((await notes()).length, many.length);
-    for (const [number, digest] of many.entries()) {
-      await storage.driver.put(paths.blob(digest), Buffer.from(`${number}`));
+    for (const digest of many) {
+      const link = { kind: 'layer', repository: app, digest, target: digest } as const;
+      await replaceByNote(storage.driver, link, {});
     }
-    await collect();
-    assert.equal((await check(true)).length, many.length);
-    assert.deepEqual(await notes(), []);
+    assert.equal((await notes()).length, many.length);
   });
 
   test('has its links until they are noted', async () => {
@@ -162,9 +161,49 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     });
   }
 
-  test('loses nothing to a collection while it has tags and no folder for manifests', async () => {
-    const manifests = paths.revisions(app);
-    await storage.driver.remove(manifests);
+  test('has no tag put back whose manifest was deleted after it was pushed again under another one', async () => {
+    await takeBlobs();
+    await check(true);
+    await pushImage(core, app, image, 'other');
+    const { digest } = image.descriptor;
+    assert.equal((await core.send('DELETE', `/v2/${app}/manifests/${digest}`)).status, 202);
+    await pushImage(core, app, image, 'other');
+    await check(true);
+    assert.deepEqual([await pull('other'), await pull()], [200, 404]);
+  });
+
+  test('is deleted for good, whichever way', async () => {
+    const { digest } = image.descriptor;
+    const deletions = {
+      tag: () => core.send('DELETE', `/v2/${app}/manifests/${latest}`),
+      manifest: () => core.send('DELETE', `/v2/${app}/manifests/${digest}`),
+    };
+    for (const [what, remove] of Object.entries(deletions)) {
+      for (const isPushedAgain of [true, false]) {
+        await pushImage(core, app, image, latest);
+        await takeBlobs();
+        await check(true);
+        if (isPushedAgain) await pushImage(core, app, image, latest);
+        await remove();
+        assert.ok(!(await notes()).includes(what as 'tag'), `${what} ${isPushedAgain}`);
+        await restoreBlobs();
+        await check(true);
+        assert.equal(await pull(), 404, `${what} ${isPushedAgain}`);
+      }
+    }
+    for (const { descriptor } of image.blobs) {
+      await pushImage(core, app, image, latest);
+      await takeBlobs();
+      await check(true);
+      await pushImage(core, app, image, latest);
+      await core.send('DELETE', `/v2/${app}/blobs/${descriptor.digest}`);
+      await check(true);
+      assert.equal((await layers()).filter((status) => status === 404).length, 1);
+    }
+  });
+
+  test('loses nothing to a collection while the link is away to which a tag points', async () => {
+    await storage.driver.remove(paths.revisionFolder(app, image.descriptor.digest));
     const { absent, garbage } = await collect();
     assert.deepEqual([absent.manifests, garbage.layers, garbage.blobs], [1, 0, 0]);
     const { digest } = image.descriptor;

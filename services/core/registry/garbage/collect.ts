@@ -2,10 +2,9 @@ import type { Digest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import { type StorageDriver, StorageError } from '../../storage/driver.ts';
 import { walkRepositories, wholeWalk } from '../catalog.ts';
-import { forgetLink, linksPutAside, placeOfLink } from '../dangling-links.ts';
+import { allNotes, isSettled, removeNote } from '../dangling-links.ts';
 import { keyOf } from '../discardable.ts';
 import { paths } from '../paths.ts';
-import { readLink } from '../small-files.ts';
 import { clearRepository } from './clear-repository.ts';
 import {
   type Collection,
@@ -79,17 +78,21 @@ async function collectOnce(
       }
     },
   };
-  const { needed, manifests: putAside } = await readPutAside(collection, now());
+  const marking = { ...collection, notesSince: new Date(now().getTime() - noteLifetime) };
+  await removeOldNotes(marking, now());
+  const needed = new Set<Digest>();
   const stuck = new Set<Digest>();
-  for await (const [repository, marked] of markAll({ ...collection, putAside })) {
+  for await (const [repository, marked] of markAll(marking)) {
     for (const digest of marked.needed) needed.add(digest);
     for (const digest of marked.stuck) stuck.add(digest);
     await clearRepository(collection, repository, marked);
   }
+  // Behind all links: what a repair takes away meanwhile is in one place or in the other.
+  for await (const digest of targetsOfNotes(marking)) needed.add(digest);
   await sweepBlobs(collection, needed);
   if (!options.dryRun) {
     if (options.grace === 0) {
-      for (const digest of await restoreNeeded({ ...collection, putAside })) stuck.add(digest);
+      for (const digest of await restoreNeeded(marking)) stuck.add(digest);
       due.push(...(await trash.epochs()));
     }
     await emptyTrash(driver, trash, [...new Set(due)], {
@@ -119,33 +122,25 @@ async function lookInto(trash: Trash): Promise<CollectReport['trash']> {
   return { items, since };
 }
 
-/** Milliseconds for which what a repair put aside may come back, and keeps what it may name. */
-const putAsideFor = 30 * 24 * 60 * 60 * 1000;
+/** Milliseconds for which a link may come back of which a note is left. */
+const noteLifetime = 30 * 24 * 60 * 60 * 1000;
 
-/**
- * Links that a repair has put aside: what came back of their targets stays, and so does all of a repository of which a
- * manifest may come back. Forgets those that stand in their places again, or have been there for long.
- */
-async function readPutAside({ driver, options }: Collection, now: Date) {
-  const needed = new Set<Digest>();
-  const manifests = new Map<RepositoryName, number>();
-  for await (const { link, since } of linksPutAside(driver)) {
-    const isOver =
-      since.getTime() + putAsideFor < now.getTime() ||
-      (await readLink(driver, placeOfLink(link))) !== undefined;
-    if (isOver) {
-      if (!options.dryRun) await forgetLink(driver, link);
-      continue;
-    }
-    if (link.kind !== 'tag') needed.add(link.target);
-    if (link.kind !== 'manifest') continue;
-    manifests.set(link.repository, (manifests.get(link.repository) ?? 0) + 1);
+/** Removes notes of dangling links by which nothing is to come back. */
+async function removeOldNotes({ driver, options, notesSince }: Marking, now: Date): Promise<void> {
+  if (options.dryRun) return;
+  for await (const note of allNotes(driver)) {
+    const isOver = note.since < notesSince || (await isSettled(driver, note, now));
+    if (isOver) await removeNote(driver, note.link);
   }
-  return { needed, manifests };
+}
+
+/** What notes of dangling links name: what came back of it stays. */
+async function* targetsOfNotes({ driver, notesSince }: Marking): AsyncGenerator<Digest> {
+  for await (const { link, since } of allNotes(driver)) if (since >= notesSince) yield link.target;
 }
 
 type Marking = Pick<Collection, 'driver' | 'trash' | 'options' | 'olderThan'> &
-  Pick<MarkOptions, 'putAside'>;
+  Pick<MarkOptions, 'notesSince'>;
 
 /** Goes through all repositories; what they need of the trash comes back. */
 async function* markAll({
@@ -153,7 +148,7 @@ async function* markAll({
   trash,
   options,
   olderThan,
-  putAside,
+  notesSince,
 }: Marking): AsyncGenerator<[RepositoryName, MarkedRepository]> {
   const trashed = new Set<string>();
   for (const epoch of await trash.epochs()) {
@@ -169,7 +164,7 @@ async function* markAll({
       untagged,
       olderThan,
       trashed,
-      putAside,
+      notesSince,
     });
     done += 1;
     options.signal?.throwIfAborted();

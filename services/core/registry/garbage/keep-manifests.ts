@@ -1,6 +1,7 @@
 import { type Digest, isDigestOf } from '#libs/oci/digest.ts';
 import { isTag, type RepositoryName } from '#libs/oci/reference.ts';
 import { ifPresent, type StorageDriver } from '../../storage/driver.ts';
+import { notesOf, placeOfLink } from '../dangling-links.ts';
 import { digestsIn } from '../digests-in.ts';
 import { type Discardable, keyOf } from '../discardable.ts';
 import { findBytes, readLinkOrRestore } from '../find-stored.ts';
@@ -17,8 +18,8 @@ export interface MarkOptions {
   olderThan: Date;
   /** What lies in the trash, by {@link keyOf}: what is needed of it comes back. */
   trashed: ReadonlySet<string>;
-  /** How many manifests of a repository a repair has put aside, since they are not stored. */
-  putAside: ReadonlyMap<RepositoryName, number>;
+  /** Notes of dangling links that are older count for nothing. */
+  notesSince: Date;
 }
 
 /** A manifest that a repository has, by its link. */
@@ -72,6 +73,14 @@ interface KeepOptions extends MarkOptions {
   restore(item: Discardable): Promise<void>;
 }
 
+export interface KeptManifests {
+  kept: ReadonlyMap<Digest, Revision>;
+  /** At which tags point. */
+  tagged: ReadonlySet<Digest>;
+  /** How many manifests and tags a repair has taken away, that may come back. */
+  noted: number;
+}
+
 /**
  * The manifests that stay: all, or those that a tag points at, with what they name and what is about
  * them, as far as it goes. All where one of them is away or damaged, since nobody knows what it names.
@@ -80,8 +89,8 @@ export async function keepManifests(
   driver: StorageDriver,
   trash: Trash,
   repository: RepositoryName,
-  { untagged, olderThan, trashed, putAside, revisions, torn, entries, restore }: KeepOptions,
-): Promise<Map<Digest, Revision>> {
+  { untagged, olderThan, trashed, notesSince, revisions, torn, entries, restore }: KeepOptions,
+): Promise<KeptManifests> {
   const kept = new Map<Digest, Revision>();
   const about = new Map<Digest, Digest[]>();
   const addReferrer = (subject: Digest, digest: Digest) => {
@@ -106,14 +115,21 @@ export async function keepManifests(
     return target === undefined ? undefined : await readRevision(driver, trash, target);
   };
 
-  const isCertain = !putAside.has(repository) && revisions.values().every(({ isKnown }) => isKnown);
   const roots = new Set<Digest>(torn);
+  const tagged = new Set<Digest>();
   for (const name of await driver.list(paths.tags(repository))) {
     const digest = isTag(name)
       ? await readLink(driver, paths.tagCurrent(repository, name))
       : undefined;
-    if (digest !== undefined) roots.add(digest);
+    if (digest !== undefined) tagged.add(digest);
   }
+  // Behind links and tags: what a repair takes away meanwhile is in one place or in the other.
+  const noted = await countNoted(driver, repository, notesSince);
+  const isCertain =
+    noted === 0 &&
+    revisions.values().every(({ isKnown }) => isKnown) &&
+    [...tagged].every((digest) => revisions.has(digest));
+  for (const digest of tagged) roots.add(digest);
   for (const digest of revisions.keys()) {
     const link = paths.revisionLink(repository, digest);
     const stays = !untagged || !isCertain || (await isYoung(driver, link, olderThan));
@@ -131,7 +147,21 @@ export async function keepManifests(
       queue.push(next);
     }
   }
-  return kept;
+  return { kept, tagged, noted };
+}
+
+/** How many manifests a repository had, by its links or tags, of which notes are left. */
+async function countNoted(
+  driver: StorageDriver,
+  repository: RepositoryName,
+  notesSince: Date,
+): Promise<number> {
+  const targets = new Set<Digest>();
+  for await (const { link, since } of notesOf(driver, repository)) {
+    if (link.kind === 'layer' || since < notesSince) continue;
+    if ((await readLink(driver, placeOfLink(link))) === undefined) targets.add(link.target);
+  }
+  return targets.size;
 }
 
 /** True for what is not older, and for what is gone meanwhile. */

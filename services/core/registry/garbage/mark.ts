@@ -8,6 +8,7 @@ import { createReferrersIndex, type ReferrerEntry } from '../referrers-index.ts'
 import { readLink } from '../small-files.ts';
 import {
   isYoung,
+  type KeptManifests,
   keepManifests,
   type MarkOptions,
   type Revision,
@@ -53,15 +54,16 @@ export async function markRepository(
     const path = await trash.restore(item, 'anywhere');
     if (path !== undefined && path !== placeOf(item)) stuck.add(item.digest);
   };
-  const kept = await keepManifests(driver, trash, repository, {
+  const manifests = await keepManifests(driver, trash, repository, {
     ...options,
     revisions,
     torn,
     entries,
     restore,
   });
-  const tagged = await tagsOfHalf(driver, repository, revisions);
-  const needed = new Set<Digest>(tagged);
+  const { kept, noted } = manifests;
+  const unlinked = await unlinkedTargets(driver, trash, repository, manifests);
+  const needed = new Set<Digest>(unlinked);
   const named = new Set<Digest>();
   for (const { target, names } of kept.values()) {
     needed.add(target);
@@ -78,8 +80,7 @@ export async function markRepository(
     if (!kept.has(digest)) garbage.push({ kind: 'manifest', digest });
   }
   const linked = kept.values().filter(({ isKnown }) => !isKnown);
-  const absentManifests =
-    linked.toArray().length + (options.putAside.get(repository) ?? 0) + tagged.length;
+  const absentManifests = linked.toArray().length + noted + unlinked.length;
   let [layers, youngLayers] = [0, 0];
   for await (const digest of digestsIn(driver, paths.layers(repository))) {
     layers += 1;
@@ -117,20 +118,20 @@ export async function markRepository(
   };
 }
 
-/** What the tags of a repository point at that has not even a folder for its manifests, as one half of a copy. */
-async function tagsOfHalf(
+/** Manifests at which tags point and that the repository does not have: their links may come back, as from a backup. */
+async function unlinkedTargets(
   driver: StorageDriver,
+  trash: Trash,
   repository: RepositoryName,
-  revisions: ReadonlyMap<Digest, Revision>,
+  { kept, tagged }: KeptManifests,
 ): Promise<Digest[]> {
-  if (revisions.size > 0) return [];
-  if ((await driver.list(paths.revisions(repository), { limit: 1 })).length > 0) return [];
   const targets: Digest[] = [];
-  for (const tag of await driver.list(paths.tags(repository))) {
-    const target = isTag(tag)
-      ? await readLink(driver, paths.tagCurrent(repository, tag))
-      : undefined;
-    if (target !== undefined) targets.push(target);
+  for (const digest of tagged) {
+    if (kept.has(digest)) continue;
+    const item = { kind: 'manifest', repository, digest } as const;
+    // Pushed meanwhile, or just coming back.
+    const isThere = (await ifPresent(driver.stat(placeOf(item)))) !== undefined;
+    if (!isThere && !(await trash.holds(item))) targets.push(digest);
   }
   return targets;
 }

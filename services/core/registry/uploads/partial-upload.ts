@@ -67,7 +67,7 @@ export class PartialUpload {
   #unsynced = 0;
   /**
    * `broken`: bytes may have been hashed that did not reach the file, or the reverse. `unsettled`: a sync failed, or another process may
-   * write: nor may what is in the file stay so.
+   * write, so that what is in the file may change yet.
    */
   #state: 'sound' | 'broken' | 'unsettled' = 'sound';
   /** Throws when what reads the file is to stop. */
@@ -213,7 +213,7 @@ export class PartialUpload {
     await this.#file.hash(this.#assertWanted);
     this.#break();
     await this.#file.append(bytes);
-    this.#state = 'sound';
+    if (this.#state === 'broken') this.#state = 'sound';
     this.#unsynced += bytes.length;
     if (this.#unsynced >= syncEvery) await this.sync();
   }
