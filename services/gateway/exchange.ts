@@ -1,4 +1,4 @@
-import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Stream } from 'node:stream';
 import httpProxy from 'http-proxy';
 import { freePiecesAfter } from '#libs/bodies/free-pieces.ts';
@@ -13,9 +13,10 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
 import type { TreeFiles } from './files/tree-files.ts';
 import { type BodyEvents, holdBody, openHeldRequest } from './held-body.ts';
-import { addPrefix, headersToRelay } from './relayed-headers.ts';
+import { addPrefix, copyHeaders } from './relayed-headers.ts';
 import { type SentBody, sendBody, sendOnceConnected } from './send-body.ts';
 import { watchIdle } from './watch-idle.ts';
+import { watchInstance } from './watch-instance.ts';
 
 export interface ExchangeOptions {
   ctx: GatewayContext;
@@ -286,32 +287,4 @@ function sign({ upstream, ctx }: Exchange, outgoing: ClientRequest): void {
   const { method, path: url } = outgoing;
   const signature = upstream.signer.sign({ method, url, headers: ctx.req.headers });
   outgoing.setHeader(internalHeaders.signature, signature);
-}
-
-/**
- * Gives up what an instance keeps waiting that stopped answering altogether: at once where it has said
- * nothing yet, else when nothing comes for `idle` milliseconds.
- */
-function watchInstance({ down }: Instance, outgoing: ClientRequest, idle: number): void {
-  let answering: IncomingMessage | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  const giveUp = () => outgoing.destroy(new Error('it stopped answering'));
-  const onDown = () => {
-    if (answering === undefined) giveUp();
-    else timer = setTimeout(giveUp, idle);
-  };
-  outgoing.once('response', (incoming) => {
-    answering = incoming;
-    incoming.on('data', () => timer?.refresh());
-  });
-  down.signal.addEventListener('abort', onDown, { once: true });
-  if (down.signal.aborted) onDown();
-  outgoing.once('close', () => {
-    clearTimeout(timer);
-    down.signal.removeEventListener('abort', onDown);
-  });
-}
-
-function copyHeaders(incoming: IncomingMessage, response: ServerResponse): void {
-  for (const [name, value] of headersToRelay(incoming)) response.setHeader(name, value);
 }

@@ -15,6 +15,11 @@ export function headersToRelay(incoming: IncomingMessage): Header[] {
   return headers;
 }
 
+/** Gives a client the upstream's headers. */
+export function copyHeaders(incoming: IncomingMessage, response: ServerResponse): void {
+  for (const [name, value] of headersToRelay(incoming)) response.setHeader(name, value);
+}
+
 /** The upstream knows no prefix; the paths it answers with are the client's only with it. */
 export function addPrefix(response: ServerResponse, prefix: string): void {
   if (prefix === '') return;

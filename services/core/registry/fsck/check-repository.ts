@@ -1,36 +1,18 @@
 import type { Digest } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
-import { ifPresent, type StorageDriver, type VisibleStep } from '../../storage/driver.ts';
-import {
-  allNotes,
-  placeOfLink,
-  replaceByNote,
-  restoreFromNote,
-  subjectOf,
-} from '../dangling-links.ts';
+import { ifPresent, type VisibleStep } from '../../storage/driver.ts';
+import { replaceByNote } from '../dangling-links.ts';
 import { digestsIn } from '../digests-in.ts';
-import { type Discardable, placeOf } from '../discardable.ts';
+import { placeOf } from '../discardable.ts';
 import { namedDigests } from '../garbage/named-digests.ts';
-import type { Trash } from '../garbage/trash.ts';
 import { paths } from '../paths.ts';
 import { referencesOf, strictReferences } from '../references.ts';
 import { createReferrersIndex } from '../referrers-index.ts';
 import { readAll, writeLink } from '../small-files.ts';
 import { removeStaleTag } from '../tag-store.ts';
-import type { NamedBlobs, Report, TreeSummary } from './finding.ts';
+import { type CheckContext, hasBytes, isThere } from './check-context.ts';
 import { readLinkState } from './read-link-state.ts';
-
-export interface CheckContext {
-  driver: StorageDriver;
-  /** What lies in it is not missing, it comes back. */
-  trash: Trash;
-  report: Report;
-  summary: TreeSummary;
-  /** Filled with every digest that a repository links or names. */
-  named: NamedBlobs;
-  now: () => Date;
-}
 
 /** Milliseconds in which a push writes its manifest after its entry among the referrers: a lease, and much more. */
 const pushTakes = 10 * 60_000;
@@ -49,14 +31,6 @@ export async function checkRepository(
   await checkTags(context, repository);
   await checkReferrers(context, repository);
 }
-
-/** Asked of the trash as it is now: a collection goes on meanwhile. */
-async function isThere({ driver, trash }: CheckContext, item: Discardable): Promise<boolean> {
-  return (await ifPresent(driver.stat(placeOf(item)))) !== undefined || (await trash.holds(item));
-}
-
-const hasBytes = (context: CheckContext, digest: Digest) =>
-  isThere(context, { kind: 'blob', digest });
 
 /** Links of layers or manifests. @returns those that lead somewhere */
 async function checkLinks(
@@ -239,30 +213,6 @@ async function checkTags(context: CheckContext, repository: RepositoryName): Pro
         await replaceByNote(driver, { kind: 'tag', repository, tag, target: state }, step);
         await removeStaleTag(driver, repository, tag, step);
       },
-    });
-  }
-}
-
-/** Links of which only notes are left, and that lead somewhere again: as the bytes of a backup that came later. */
-export async function checkNotes(context: CheckContext): Promise<void> {
-  const { driver, report, named } = context;
-  for await (const { link } of allNotes(driver)) {
-    const { kind, repository, target } = link;
-    named.add(target);
-    const place = placeOfLink(link);
-    const isBack = async () =>
-      (await readLinkState(driver, place)) === 'absent' &&
-      (kind === 'tag'
-        ? await isThere(context, { kind: 'manifest', repository, digest: target })
-        : await hasBytes(context, target));
-    if (!(await isBack())) continue;
-    report({
-      kind: 'misplaced-link',
-      repository,
-      subject: subjectOf(link),
-      message: `the ${kind} was taken away as dangling, but what it names is stored`,
-      isStillSo: isBack,
-      repair: (step) => restoreFromNote(driver, link, step),
     });
   }
 }

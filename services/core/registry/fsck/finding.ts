@@ -56,3 +56,9 @@ export interface TreeSummary {
 
 export type Report = (suspicion: SuspectedFinding) => void;
 export type NamedBlobs = Set<Digest>;
+
+/** Adds one thing of a size in bytes. */
+export function count(sum: { count: number; bytes: number }, size: number): void {
+  sum.count += 1;
+  sum.bytes += size;
+}
