@@ -44,3 +44,12 @@ test('of buffers that were given back some are kept, but none that may still be 
   );
   assert.notEqual(buffers.take(), first);
 });
+
+test('buffers of a size that is used now are kept, whatever many transfers have left', () => {
+  const buffers = new PieceBuffers(uploadSizes);
+  const many = Array.from({ length: 100 }, () => buffers.take());
+  // The first ones last, as those of a transfer that outlived the others.
+  for (const buffer of many.toReversed()) buffers.release(buffer, true);
+  assert.equal(buffers.used, 0);
+  assert.ok(many.includes(buffers.take()));
+});

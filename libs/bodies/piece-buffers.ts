@@ -61,7 +61,14 @@ export class PieceBuffers {
   release(buffer: Buffer, isWritten: boolean): void {
     const { length: size } = buffer;
     this.#used -= size;
-    if (!isWritten || this.#kept + size > this.#sizes.kept) return;
+    if (!isWritten) return;
+    // What many transfers left in other sizes makes room for what is in use now.
+    for (const [other, free] of this.#free) {
+      while (other !== size && this.#kept + size > this.#sizes.kept && free.pop() !== undefined) {
+        this.#kept -= other;
+      }
+    }
+    if (this.#kept + size > this.#sizes.kept) return;
     this.#kept += size;
     const free = this.#free.get(size) ?? [];
     free.push(buffer);
