@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import { freePiecesAfter } from './free-pieces.ts';
+import { freePiece } from './free-piece.ts';
 import type { PieceBuffers } from './piece-buffers.ts';
 
 /**
@@ -19,21 +19,25 @@ export async function* piecesOf(
   let wake = () => {};
   let filling: Buffer | undefined;
   let filled = 0;
-  /** What came while that was full: no more is read before it has gone. */
-  let rest: Buffer | undefined;
+  /** What came while that was full, and how much of it was taken: no more is read before the rest has gone. */
+  let waiting: { chunk: Buffer; from: number } | undefined;
   /** The last piece's. */
   let used: Buffer | undefined;
 
-  function put(chunk: Buffer): void {
+  function put(chunk: Buffer, from: number): void {
     filling ??= buffers.take();
-    const copied = chunk.copy(filling, filled);
+    const copied = chunk.copy(filling, filled, from);
     filled += copied;
-    rest = copied < chunk.length ? chunk.subarray(copied) : undefined;
-    if (rest !== undefined) stream.pause();
+    if (from + copied < chunk.length) {
+      waiting = { chunk, from: from + copied };
+      stream.pause();
+    } else {
+      waiting = undefined;
+      freePiece(chunk, stream);
+    }
   }
   const onData = (chunk: Buffer) => {
-    freePiecesAfter(chunk.length);
-    put(chunk);
+    put(chunk, 0);
     wake();
   };
   const onWake = () => wake();
@@ -57,9 +61,9 @@ export async function* piecesOf(
         used = filling;
         filling = next;
         filled = 0;
-        if (rest !== undefined) {
-          put(rest);
-          if (rest === undefined) stream.resume();
+        if (waiting !== undefined) {
+          put(waiting.chunk, waiting.from);
+          if (waiting === undefined) stream.resume();
         }
         yield piece;
         continue;

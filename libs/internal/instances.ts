@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import type { Logger } from '#libs/log/logger.ts';
 import type { InternalAddress } from './address.ts';
 import { type CheckedInstance, createInstance, type Instance } from './instance.ts';
+import { readIntoOneBuffer } from './read-into-one-buffer.ts';
 import { resolveAddresses } from './resolve-addresses.ts';
 
 /** Milliseconds; shorter than the other side's, so that a request never meets a closing connection. */
@@ -120,11 +121,12 @@ export async function followInstances({
 
 function createAgent(address: InternalAddress, ca: readonly string[] | undefined): HttpAgent {
   const options = { keepAlive: true, timeout: agentIdle };
-  if (address.kind === 'unix' || !address.tls) return new HttpAgent(options);
-  return new HttpsAgent({
+  if (address.kind === 'unix' || !address.tls) return readIntoOneBuffer(new HttpAgent(options));
+  const agent = new HttpsAgent({
     ...options,
     // The name in the certificate is the configured one, whatever host the client asked for.
     servername: isIP(address.host) === 0 ? address.host : '',
     ...(ca === undefined ? {} : { ca: [...ca] }),
   });
+  return readIntoOneBuffer(agent);
 }

@@ -8,6 +8,7 @@ import { PieceBuffers, uploadSizes } from '#libs/bodies/piece-buffers.ts';
 import { BatchWriter } from './batch-writer.ts';
 
 const KiB = 1024;
+const body = new PassThrough();
 
 /** A target that says when it has taken something only where it is told to. */
 class SlowTarget extends Writable {
@@ -42,7 +43,7 @@ describe('a body that is handed on in larger pieces', () => {
     };
     await pipeline(
       Readable.from(pieces(), { objectMode: false }),
-      new BatchWriter(target, buffers),
+      new BatchWriter(body, target, buffers),
     );
     await nextTurn();
     assert.ok(Buffer.concat(arrived).equals(bytes));
@@ -51,7 +52,7 @@ describe('a body that is handed on in larger pieces', () => {
 
   test('goes on at the end of the turn in which it came', async () => {
     const target = new SlowTarget();
-    const writer = new BatchWriter(target, new PieceBuffers(uploadSizes));
+    const writer = new BatchWriter(body, target, new PieceBuffers(uploadSizes));
     writer.write(Buffer.from('a'));
     writer.write(Buffer.from('b'));
     assert.deepEqual(target.pieces, []);
@@ -63,7 +64,7 @@ describe('a body that is handed on in larger pieces', () => {
   test('is taken no faster than the target takes it', async () => {
     const target = new SlowTarget();
     const buffers = new PieceBuffers(uploadSizes);
-    const writer = new BatchWriter(target, buffers);
+    const writer = new BatchWriter(body, target, buffers);
     const chunk = Buffer.alloc(128 * KiB);
     let mayGoOn = true;
     for (let count = 0; count < 20 && mayGoOn; count += 1) {
@@ -83,7 +84,7 @@ describe('a body that is handed on in larger pieces', () => {
   test('leaves nothing behind where the target is closed in the middle', async () => {
     const target = new SlowTarget();
     const buffers = new PieceBuffers(uploadSizes);
-    const writer = new BatchWriter(target, buffers);
+    const writer = new BatchWriter(body, target, buffers);
     const source = new PassThrough();
     source.pipe(writer);
     source.write(Buffer.alloc(500 * KiB));
@@ -109,7 +110,7 @@ describe('a body that is handed on in larger pieces', () => {
         given.push(buffer);
         return buffer;
       };
-      const writer = new BatchWriter(target, buffers);
+      const writer = new BatchWriter(body, target, buffers);
       writer.on('error', () => {});
       writer.write(Buffer.alloc(100));
       await nextTurn();
@@ -126,7 +127,7 @@ describe('a body that is handed on in larger pieces', () => {
   test('is in smaller pieces where many are slow', async () => {
     const buffers = new PieceBuffers(uploadSizes);
     for (let count = 0; count < 1000; count += 1) {
-      const writer = new BatchWriter(new SlowTarget(), buffers);
+      const writer = new BatchWriter(body, new SlowTarget(), buffers);
       writer.write(Buffer.alloc(128 * KiB));
       await nextTurn();
     }

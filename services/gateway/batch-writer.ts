@@ -1,5 +1,5 @@
-import { Writable } from 'node:stream';
-import { freePiecesAfter } from '#libs/bodies/free-pieces.ts';
+import { type Readable, Writable } from 'node:stream';
+import { freePiece } from '#libs/bodies/free-piece.ts';
 import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 
 /**
@@ -9,6 +9,7 @@ import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
  * Ends when it was handed everything on; the target is its caller's to end.
  */
 export class BatchWriter extends Writable {
+  readonly #body: Readable;
   readonly #target: Writable;
   readonly #buffers: PieceBuffers;
   /** What the target is to take now. */
@@ -20,9 +21,11 @@ export class BatchWriter extends Writable {
   /** Goes on with what waits for a buffer. */
   #goOn: (() => void) | undefined;
 
-  constructor(target: Writable, buffers: PieceBuffers) {
+  /** @param body whose pieces are written to this, and freed */
+  constructor(body: Readable, target: Writable, buffers: PieceBuffers) {
     // What is written is copied at once, or waits here.
     super({ highWaterMark: 16 * 1024 });
+    this.#body = body;
     this.#target = target;
     this.#buffers = buffers;
     target.once('close', () => this.#leave());
@@ -33,12 +36,15 @@ export class BatchWriter extends Writable {
     return this.#underWay !== undefined;
   }
 
-  override _write(chunk: Buffer, encoding: BufferEncoding, done: () => void): void {
-    for (let from = 0; from < chunk.length; ) {
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
+    this.#put(chunk, 0, done);
+  }
+
+  #put(chunk: Buffer, from: number, done: () => void): void {
+    while (from < chunk.length) {
       if (this.#size > 0 && this.#size === this.#current?.length) {
         if (this.#underWay !== undefined) {
-          const rest = chunk.subarray(from);
-          this.#goOn = () => this._write(rest, encoding, done);
+          this.#goOn = () => this.#put(chunk, from, done);
           return;
         }
         this.#send();
@@ -48,6 +54,7 @@ export class BatchWriter extends Writable {
       this.#size += copied;
       from += copied;
     }
+    freePiece(chunk, this.#body);
     if (this.#underWay === undefined) this.#flush ??= setImmediate(() => this.#send());
     done();
   }
@@ -71,7 +78,6 @@ export class BatchWriter extends Writable {
     const buffer = this.#current;
     if (buffer === undefined) return;
     const bytes = buffer.subarray(0, this.#size);
-    freePiecesAfter(bytes.length);
     this.#current = undefined;
     this.#size = 0;
     this.#underWay = buffer;

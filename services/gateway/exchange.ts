@@ -1,7 +1,6 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Stream } from 'node:stream';
 import httpProxy from 'http-proxy';
-import { freePiecesAfter } from '#libs/bodies/free-pieces.ts';
 import { PieceBuffers, uploadSizes } from '#libs/bodies/piece-buffers.ts';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
 import { clientDrain, closeAfter, endEarly, hasUnreadBody } from '#libs/http/end-early.ts';
@@ -13,6 +12,7 @@ import { RegistryError } from '#libs/oci/errors.ts';
 import type { GatewayContext } from './authenticate.ts';
 import type { TreeFiles } from './files/tree-files.ts';
 import { type BodyEvents, holdBody, openHeldRequest } from './held-body.ts';
+import { pipeAnswer } from './pipe-answer.ts';
 import { addPrefix, copyHeaders } from './relayed-headers.ts';
 import { type SentBody, sendBody, sendOnceConnected } from './send-body.ts';
 import { watchIdle } from './watch-idle.ts';
@@ -175,8 +175,7 @@ export function createExchanges({ prefix, idle }: { prefix: string; idle: number
     incoming.on('error', () => response.destroy());
     incoming.on('aborted', () => response.destroy());
     response.on('error', () => incoming.destroy());
-    incoming.on('data', (chunk: Buffer) => freePiecesAfter(chunk.length));
-    incoming.pipe(response, { end: false });
+    pipeAnswer(incoming, response);
     incoming.once('end', () => {
       if (early) {
         // The upstream goes on reading until we hang up, so that its answer is never lost.

@@ -109,10 +109,14 @@ export function createKeptAnswers(
     } else if (method === 'HEAD') {
       entries.set(key, entry);
     } else if (Number(answer.headers['content-length']) <= largestBody) {
-      const pieces: Buffer[] = [];
-      answer.on('data', (piece: Buffer) => pieces.push(piece));
+      // A copy, as a piece is freed when it was sent; by itself, as a part of Node's pool would keep the rest of it.
+      const body = Buffer.allocUnsafeSlow(Number(answer.headers['content-length']));
+      let size = 0;
+      answer.on('data', (piece: Buffer) => {
+        size += piece.copy(body, size);
+      });
       answer.once('end', () => {
-        if (answer.complete) entries.set(key, { ...entry, body: Buffer.concat(pieces) });
+        if (answer.complete) entries.set(key, { ...entry, body });
       });
     }
   }

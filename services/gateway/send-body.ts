@@ -51,7 +51,7 @@ export function pipeBody(
   outgoing: ClientRequest,
   buffers: PieceBuffers,
 ): BatchWriter {
-  const writer = new BatchWriter(outgoing, buffers);
+  const writer = new BatchWriter(request, outgoing, buffers);
   writer.once('finish', () => {
     // What breaks off must not go on as if it were whole.
     if (hasAllCome(request)) outgoing.end();

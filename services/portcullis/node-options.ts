@@ -4,7 +4,7 @@ import type { ServiceName } from '#libs/values/service-name.ts';
 const always = ['--disable-warning=DEP0060', '--disable-sigusr1'];
 
 /**
- * Through gateway and core go bodies, of which they say themselves when they are freed (`libs/bodies/free-pieces.ts`). In the
+ * Through gateway and core go bodies, of which they say themselves when they are freed (`libs/bodies/free-piece.ts`). In the
  * token service little lives for long.
  */
 const more: Readonly<Record<ServiceName, readonly string[]>> = {

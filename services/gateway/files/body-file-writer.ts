@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
-import { freePiecesAfter } from '#libs/bodies/free-pieces.ts';
+import { freePiece } from '#libs/bodies/free-piece.ts';
 import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 import type { WrittenFile } from '#libs/files/file-to-write.ts';
 import { hasAllCome } from '#libs/http/body.ts';
@@ -29,8 +29,8 @@ export class BodyFileWriter {
   /** What was written last, for the next piece. */
   #spare: Buffer | undefined;
   #isWriting = false;
-  /** What came while both were full; no more is read before it is taken. */
-  #rest: Buffer | undefined;
+  /** What came while both were full, and how much of it was taken; no more is read before the rest is. */
+  #waiting: { chunk: Buffer; from: number } | undefined;
   /** Bytes written. */
   #size = 0;
   #unsynced = 0;
@@ -68,14 +68,14 @@ export class BodyFileWriter {
 
   /** Whether the storage is behind: no more of the body is read before it has taken something. */
   get isBehind(): boolean {
-    return this.#rest !== undefined || this.#state !== 'reading';
+    return this.#waiting !== undefined || this.#state !== 'reading';
   }
 
   /** Takes no more: what has come is all. */
   stop(): void {
     if (this.#state !== 'reading') return;
     this.#state = 'finishing';
-    this.#rest = undefined;
+    this.#waiting = undefined;
     this.#leave();
     this.#goOn();
   }
@@ -87,7 +87,7 @@ export class BodyFileWriter {
 
   readonly #take = (chunk: Buffer): void => {
     this.#received += chunk.length;
-    this.#put(chunk);
+    this.#put(chunk, 0);
   };
 
   readonly #end = (): void => {
@@ -100,12 +100,12 @@ export class BodyFileWriter {
 
   readonly #close = (): void => this.stop();
 
-  #put(chunk: Buffer): void {
-    for (let from = 0; from < chunk.length; ) {
+  #put(chunk: Buffer, start: number): void {
+    for (let from = start; from < chunk.length; ) {
       this.#filling ??= this.#takeBuffer();
       if (this.#filled === this.#filling.length) {
         if (this.#isWriting) {
-          this.#rest = chunk.subarray(from);
+          this.#waiting = { chunk, from };
           this.#request.pause();
           return;
         }
@@ -116,6 +116,7 @@ export class BodyFileWriter {
       this.#filled += copied;
       from += copied;
     }
+    freePiece(chunk, this.#request);
     if (this.#filled === this.#filling?.length && !this.#isWriting) this.#write();
   }
 
@@ -137,7 +138,6 @@ export class BodyFileWriter {
       (error: Error) => this.#onWritten(buffer, error),
     );
     this.#digester.update(piece);
-    freePiecesAfter(piece.length);
   }
 
   async #writeWhole(piece: Buffer): Promise<void> {
@@ -168,11 +168,11 @@ export class BodyFileWriter {
 
   /** Something was written, or nothing more comes. */
   #goOn(): void {
-    const rest = this.#rest;
-    this.#rest = undefined;
-    if (rest !== undefined) {
-      this.#put(rest);
-      if (this.#rest === undefined && this.#state === 'reading') this.#request.resume();
+    const waiting = this.#waiting;
+    this.#waiting = undefined;
+    if (waiting !== undefined) {
+      this.#put(waiting.chunk, waiting.from);
+      if (this.#waiting === undefined && this.#state === 'reading') this.#request.resume();
     }
     if (this.#state !== 'finishing' || this.#isWriting) return;
     if (this.#filled > 0) this.#write();
@@ -207,7 +207,7 @@ export class BodyFileWriter {
   #fail(error: Error): void {
     if (this.#isOver) return;
     this.#state = 'over';
-    this.#rest = undefined;
+    this.#waiting = undefined;
     this.#leave();
     this.#giveBack();
     const report = () => this.#over.resolve(failure(error));
