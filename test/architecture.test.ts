@@ -129,7 +129,7 @@ const layers = [
   // Vocabulary: what the specifications and our configuration are made of.
   ...['oci', 'values', 'access', 'api'],
   // What every process has.
-  ...['log', 'metrics', 'files', 'limits', 'audit'],
+  ...['log', 'metrics', 'files', 'tls', 'limits', 'audit'],
   // The wire.
   ...['redis', 'http', 'bodies', 'internal', 'auth'],
   // What the rules mean, and what the whole configuration says.

@@ -1,4 +1,11 @@
-import { closeSync, createWriteStream, openSync, type WriteStream } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  createWriteStream,
+  fstatSync,
+  openSync,
+  type WriteStream,
+} from 'node:fs';
 import { createLineOutput } from '#libs/log/line-output.ts';
 import type { Logger } from '#libs/log/logger.ts';
 
@@ -39,21 +46,42 @@ export interface AuditLog {
 
 const nowhere: AuditLog = { write() {}, reopen() {}, close: async () => {} };
 
-/** @throws Error with one clear sentence if a file cannot be written by who serves */
-export function assertAuditLog(settings: AuditDestination | undefined): void {
+/** A pipe nobody reads from has whoever opens it wait, without an end. */
+const appending = constants.O_WRONLY | constants.O_APPEND | constants.O_NONBLOCK;
+
+/**
+ * @param how `check` makes no file that is not there
+ * @throws Error with one clear sentence if a file cannot be written by this user, or is a pipe
+ */
+export function assertAuditLog(
+  settings: AuditDestination | undefined,
+  how: 'open' | 'check' = 'open',
+): void {
   const path = settings?.path;
   if (path === undefined) return;
   try {
-    closeSync(openSync(path, 'a', fileMode));
+    const making = how === 'open' ? constants.O_CREAT : 0;
+    const file = openSync(path, appending | making, fileMode);
+    const isPipe = fstatSync(file).isFIFO();
+    closeSync(file);
+    if (isPipe) throw new NotAFile();
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
+    if (error instanceof NotAFile || code === 'ENXIO') {
+      throw new Error(`portcullis.audit: ${path} is a pipe or a socket; name a file`, {
+        cause: error,
+      });
+    }
     // A disk that is full has room again.
     if (code === 'ENOSPC' || code === 'EDQUOT') return;
+    if (how === 'check' && code === 'ENOENT') return;
     throw new Error(`portcullis.audit: ${path} cannot be written by this user: ${message}`, {
       cause: error,
     });
   }
 }
+
+class NotAFile extends Error {}
 
 /** Permissions of a new file. */
 const fileMode = 0o640;

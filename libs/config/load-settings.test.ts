@@ -179,3 +179,22 @@ describe('a problem names the variable that set what it is about, else the file'
     });
   }
 });
+
+test('TLS to Redis is as either version of distribution writes it', async () => {
+  const tlsOf = async (text: string) =>
+    (await verdictOn(`redis: { addr: x, tls: ${text} }`)).settings?.redis?.tls;
+  assert.equal(await tlsOf('{ enabled: false }'), undefined);
+  assert.deepEqual(await tlsOf('{ enabled: true }'), { authorities: [], own: undefined });
+  const authorities = ['/b', '/a'];
+  assert.deepEqual(await tlsOf('{ clientcas: [/a], rootcas: [/b] }'), {
+    authorities,
+    own: undefined,
+  });
+});
+
+test('an address by plain http is remarked on only where there is TLS', async () => {
+  const http = (more: string) => `http: { addr: ":5000", host: "http://a.test"${more} }`;
+  const remarks = async (more: string) => (await verdictOn(http(more))).warnings.join();
+  assert.match(await remarks(', tls: { certificate: /a, key: /b }'), /by plain http/);
+  assert.doesNotMatch(await remarks(''), /by plain http/);
+});

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../../test/support/run.ts';
@@ -13,14 +13,14 @@ test('a folder is gone only once it was there', async () => {
   assert.deepEqual([known.wasThere, await known.isGone()], [false, false]);
   await mkdir(path, { recursive: true });
   assert.deepEqual([known.wasThere, await known.isGone()], [true, false]);
-  await known.seen;
+  assert.equal(typeof (await known.seen).mounts, 'number');
   await rename(join(folder.path, 'a'), join(folder.path, 'away'));
   assert.deepEqual([known.wasThere, await known.isGone()], [true, true]);
   // Another one in its place is as good, such as one that was restored.
   await mkdir(path, { recursive: true });
   assert.equal(await known.isGone(), false);
   await rm(join(folder.path, 'a'), { recursive: true });
-  assert.equal(await new KnownFolder(path, true).isGone(), true);
+  assert.equal(await new KnownFolder(path, { mounts: 0 }).isGone(), true);
 });
 
 test('what lies below a place to mount at is not what was mounted there', async (context) => {
@@ -28,22 +28,38 @@ test('what lies below a place to mount at is not what was mounted there', async 
   const at = join(folder.path, 'mounted');
   const path = join(at, 'tree');
   await mkdir(path, { recursive: true });
-  if ((await run('mount', ['-t', 'tmpfs', 'tmpfs', at])).code !== 0) {
+  const mount = async () => (await run('mount', ['-t', 'tmpfs', 'tmpfs', at])).code === 0;
+  const unmount = async () => assert.equal((await run('umount', [at])).code, 0);
+  if (!(await mount())) {
     context.skip('nothing can be mounted here');
     return;
   }
+  let isMounted = true;
   try {
     await mkdir(path);
     const known = new KnownFolder(path);
-    assert.equal(await known.isGone(), false);
-    assert.equal((await run('umount', [at])).code, 0);
-    assert.equal(await known.isGone(), true);
-    // Mounted again it may have another number.
-    assert.equal((await run('mount', ['-t', 'tmpfs', 'tmpfs', at])).code, 0);
+    const { dev } = await stat(path);
+    assert.deepEqual([await known.isGone(), await known.isGoneFrom(dev)], [false, false]);
+    await unmount();
+    isMounted = false;
+    const below = (await stat(path)).dev;
+    assert.deepEqual([await known.isGone(), await known.isGoneFrom(below)], [true, true]);
+    // Nor is it for who is started now and is told of the other one, or for whom nothing is known of the place.
+    assert.equal(await new KnownFolder(path, await known.seen).isGone(), true);
+    assert.equal(await new KnownFolder(path).isGone(), false);
+    // A filesystem that is mounted meanwhile keeps the number: mounted again it has another one.
+    const other = join(folder.path, 'other');
+    await mkdir(other);
+    assert.equal((await run('mount', ['-t', 'tmpfs', 'tmpfs', other])).code, 0);
+    isMounted = await mount();
+    assert.equal((await run('umount', [other])).code, 0);
     assert.equal(await known.isGone(), true);
     await mkdir(path);
-    assert.equal(await known.isGone(), false);
+    const again = (await stat(path)).dev;
+    assert.notEqual(again, dev);
+    assert.deepEqual([await known.isGone(), await known.isGoneFrom(again)], [false, false]);
+    assert.equal(await new KnownFolder(path, await known.seen).isGone(), false);
   } finally {
-    await run('umount', [at]);
+    if (isMounted) await unmount();
   }
 });

@@ -2,33 +2,39 @@ import { statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
+/** What is known of a folder that was there. */
+export interface SeenFolder {
+  /** How many filesystems are mounted on the way to it; with one less, what is there lies below a place to mount at. */
+  mounts: number;
+}
+
 /**
  * A folder that is not made again once it was there: its filesystem may not be mounted, and all would be written beside it. As
- * long as it was not there, each question looks again.
+ * long as it was not there, each question looks again. What is mounted from another folder of the same filesystem cannot be told
+ * from what it hides.
  */
 export class KnownFolder {
   readonly path: string;
-  #wasThere = false;
-  /** Of the filesystem that it was on; undefined where it was not looked at. */
+  #mounts: number | undefined;
+  /** Of the filesystem that it was on when it was looked at last. */
   #device: number | undefined;
-  /** Those of other filesystems on which the way to it lies: what is there now may lie below a place to mount at. */
-  readonly #above = new Set<number>();
-  readonly #seen = Promise.withResolvers<void>();
+  readonly #seen = Promise.withResolvers<SeenFolder>();
 
-  /** @param wasThere what is known of it from before */
-  constructor(path: string, wasThere = false) {
+  /** @param before what a process saw that was there before this one */
+  constructor(path: string, before?: SeenFolder) {
     this.path = path;
-    if (!this.#look() && wasThere) this.#see();
+    this.#look();
+    if (before !== undefined) this.#see(Math.max(before.mounts, this.#mounts ?? 0));
   }
 
   /** Resolves when it is known that it was there. */
-  get seen(): Promise<void> {
+  get seen(): Promise<SeenFolder> {
     return this.#seen.promise;
   }
 
   /** Whether it was there at any time. */
   get wasThere(): boolean {
-    return this.#wasThere || this.#look();
+    return this.#mounts !== undefined || this.#look();
   }
 
   /** Whether it was there, and is not: also where something else is in its place since its filesystem was unmounted. */
@@ -36,8 +42,7 @@ export class KnownFolder {
     if (!this.wasThere) return false;
     try {
       const found = await stat(this.path);
-      const isBelow = found.dev !== this.#device && this.#above.has(found.dev);
-      return !found.isDirectory() || isBelow;
+      return !found.isDirectory() || countMounts(this.path, found.dev) < (this.#mounts ?? 0);
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT' || code === 'ENOTDIR') return true;
@@ -45,22 +50,37 @@ export class KnownFolder {
     }
   }
 
+  /** Whether it is gone, by the device of a file that was just made below it: looks no further where that is the usual one. */
+  async isGoneFrom(device: number): Promise<boolean> {
+    if (!this.wasThere || device === this.#device) return false;
+    if (await this.isGone()) return true;
+    this.#device = device;
+    return false;
+  }
+
   #look(): boolean {
     const device = deviceOf(this.path);
     if (device === undefined) return false;
     this.#device = device;
-    for (let place = this.path; place !== dirname(place); place = dirname(place)) {
-      const above = deviceOf(dirname(place));
-      if (above !== undefined && above !== device) this.#above.add(above);
-    }
-    this.#see();
+    this.#see(countMounts(this.path, device));
     return true;
   }
 
-  #see(): void {
-    this.#wasThere = true;
-    this.#seen.resolve();
+  #see(mounts: number): void {
+    this.#mounts = mounts;
+    this.#seen.resolve({ mounts });
   }
+}
+
+/** How many filesystems are mounted between / and a folder on a device. */
+function countMounts(path: string, device: number): number {
+  let [count, below] = [0, device];
+  for (let place = path; place !== dirname(place); place = dirname(place)) {
+    const above = deviceOf(dirname(place)) ?? below;
+    if (above !== below) count += 1;
+    below = above;
+  }
+  return count;
 }
 
 function deviceOf(path: string): number | undefined {

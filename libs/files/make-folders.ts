@@ -36,7 +36,7 @@ async function makeFolder(
   below: KnownFolder | undefined,
 ): Promise<void> {
   if (path === below?.path && below.wasThere) {
-    if ((await stat(path).catch(() => undefined)) === undefined) throw new FolderGoneError(path);
+    if (await below.isGone()) throw new FolderGoneError(path);
     return;
   }
   try {

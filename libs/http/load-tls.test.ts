@@ -24,6 +24,9 @@ describe('a certificate and a key that do not serve', () => {
       const request = ['req', '-x509', '-newkey', `rsa:${bits}`, '-nodes', '-subj', '/CN=x'];
       await mustRun('openssl', [...request, ...files]);
     }
+    const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes'];
+    const other = ['-subj', '/CN=x', '-keyout', at('curve.key'), '-out', at('curve.crt')];
+    await mustRun('openssl', ['req', '-x509', ...curve, ...other]);
     await writeFile(at('empty.crt'), '');
     const from = ['-in', at('good.key'), '-out', at('locked.key')];
     await mustRun('openssl', ['rsa', '-aes128', '-passout', 'pass:secret', ...from]);
@@ -82,6 +85,9 @@ describe('a certificate and a key that do not serve', () => {
   for (const [what, certificate, key, remedy] of [
     ['a key of 1024 bits', 'short.crt', 'short.key', /2048 bits or more/],
     ['the key of another certificate', 'good.crt', 'other.key', /not that of the certificate/],
+    ['the key of one of another kind', 'good.crt', 'curve.key', /not that of the certificate/],
+    ['a certificate of another kind', 'curve.crt', 'good.key', /not that of the certificate/],
+    ['certificate and key swapped', 'good.key', 'good.crt', /are certificate and key swapped/],
     ['a key with a passphrase', 'good.crt', 'locked.key', /has a passphrase/],
     ['a certificate in DER', 'der.crt', 'good.key', /not PEM/],
     ['a certificate for a key', 'good.crt', 'good.crt', /no private key/],

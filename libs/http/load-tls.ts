@@ -1,13 +1,10 @@
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { SecureContextOptions } from 'node:tls';
-import { createSecureContext } from 'node:tls';
-import { readBytes } from '#libs/files/read-text.ts';
+import { type CertificateFiles, readCertificate } from '#libs/tls/certificate-files.ts';
 
 /** Where the site's certificate is, and what is spoken with it (`http.tls`). */
-export interface TlsFiles {
-  certificate: string;
-  key: string;
+export interface TlsFiles extends CertificateFiles {
   minVersion: 'TLSv1.2' | 'TLSv1.3';
   /** Names as OpenSSL or as Go spells them. */
   ciphers: string[];
@@ -29,52 +26,18 @@ const cipherNames: ReadonlyMap<string, string> = new Map([
   ['TLS_RSA_WITH_AES_256_GCM_SHA384', 'AES256-GCM-SHA384'],
 ]);
 
-/** What OpenSSL's codes mean to whoever made the files. */
-const remedies: Readonly<Record<string, string>> = {
-  ERR_SSL_EE_KEY_TOO_SMALL:
-    'the key is shorter than TLS takes today; make a new one of 2048 bits or more (openssl genrsa 2048) and a certificate for it',
-  ERR_SSL_CA_KEY_TOO_SMALL:
-    'the key of an authority in the chain is shorter than TLS takes today; make a new one of 2048 bits or more',
-  ERR_SSL_CA_MD_TOO_WEAK:
-    'the chain is signed with a digest that TLS does not take any more; sign it with SHA-256',
-  ERR_OSSL_X509_KEY_VALUES_MISMATCH: 'the key is not that of the certificate',
-  ERR_OSSL_BAD_DECRYPT:
-    'the key has a passphrase; write it without one (openssl pkey -in KEY -out NEW)',
-  ERR_OSSL_PEM_NO_START_LINE:
-    'one of them is not PEM, or has no certificate in it (openssl x509 -inform der makes PEM of DER)',
-  ERR_SSL_NO_CIPHER_MATCH:
-    'http.tls.ciphersuites names none that there is; leave it out, or use the names of OpenSSL or of Go',
-  ERR_OSSL_UNSUPPORTED: 'the key file has no private key in PEM form',
-};
-
 /**
  * Reads the site certificate and its key.
  * @throws Error with one clear sentence naming the file
  */
-export async function loadTls(settings: TlsFiles): Promise<SecureContextOptions> {
-  const cert = await readBytes(settings.certificate, 'http.tls.certificate');
-  const key = await readBytes(settings.key, 'http.tls.key');
+export async function loadTls(
+  settings: TlsFiles,
+): Promise<SecureContextOptions & { cert: Buffer; key: Buffer }> {
+  const { minVersion } = settings;
   const ciphers = settings.ciphers.map((name) => cipherNames.get(name) ?? name).join(':');
-  const options: SecureContextOptions = { cert, key, minVersion: settings.minVersion };
-  if (ciphers !== '') options.ciphers = ciphers;
-  if (isPrivateKey(cert) && !isPrivateKey(key)) {
-    throw new Error(
-      `http.tls: ${settings.certificate} holds a private key, and ${settings.key} none; are certificate and key swapped?`,
-    );
-  }
-  try {
-    createSecureContext(options);
-  } catch (error) {
-    const { code = '', message } = error as NodeJS.ErrnoException;
-    throw new Error(
-      `http.tls: ${settings.certificate} and ${settings.key} cannot be used: ${remedies[code] ?? message}`,
-      { cause: error },
-    );
-  }
-  return options;
+  const options = { minVersion, ...(ciphers === '' ? {} : { ciphers }) };
+  return { ...options, ...(await readCertificate(settings, 'http.tls', options)) };
 }
-
-const isPrivateKey = (pem: Buffer) => /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(`${pem}`);
 
 /** Milliseconds before its end from which on a certificate is worth a word. */
 const shortly = 7 * 24 * 60 * 60 * 1000;

@@ -1,5 +1,5 @@
-import { readText } from '#libs/files/read-text.ts';
 import { type PeerCheck, trustAnyPeer, trustNoPeer } from '#libs/http/peer-check.ts';
+import { readCertificate } from '#libs/tls/certificate-files.ts';
 import type { InternalListener, InternalSettings } from './settings.ts';
 import { createRequestSigner, trustSignedRequests } from './signature.ts';
 
@@ -16,10 +16,7 @@ export function peerCheckOf(
 export async function loadInternalTls(
   { isPrivate }: InternalListener,
   { tls }: InternalSettings,
-): Promise<{ cert: string; key: string } | undefined> {
+): Promise<{ cert: Buffer; key: Buffer } | undefined> {
   if (isPrivate || tls === undefined) return undefined;
-  const [cert, key] = await Promise.all([read(tls.certificate), read(tls.key)]);
-  return { cert, key };
+  return await readCertificate(tls, 'portcullis.internal');
 }
-
-const read = (path: string) => readText(path, 'portcullis.internal');

@@ -1,5 +1,5 @@
-import { readText } from '#libs/files/read-text.ts';
 import type { Logger } from '#libs/log/logger.ts';
+import { readAuthorities } from '#libs/tls/certificate-files.ts';
 import { createInternalClient, type InternalClient } from './client.ts';
 import { followInstances, type Instances } from './instances.ts';
 import type { InternalSettings } from './settings.ts';
@@ -24,7 +24,7 @@ export async function openUpstream(
   log: Logger,
 ): Promise<Upstream> {
   const addresses = kind === 'core' ? settings.cores : settings.auths;
-  const authorities = await Promise.all(settings.authorities.map(read));
+  const authorities = await readAuthorities(settings.authorities, 'portcullis.internal.rootcas');
   const ca = authorities.length === 0 ? undefined : authorities;
   const instances = await followInstances({ addresses, kind, ca, log });
   const { secret } = settings;
@@ -37,5 +37,3 @@ export async function openUpstream(
     close: () => instances.close(),
   };
 }
-
-const read = (path: string) => readText(path, 'portcullis.internal');

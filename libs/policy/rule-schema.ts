@@ -2,6 +2,9 @@ import { z } from 'zod';
 import { describeInvalidAction } from '#libs/access/actions.ts';
 import { emptyAllowed, notEmpty, text, textList } from '#libs/values/schema.ts';
 
+/** What a token may be about. */
+export const tokenTypes: readonly string[] = ['repository', 'registry'];
+
 /** What is left out of a rule matches everything, so nothing of it is taken for left out. */
 const everything = 'a field that is left out matches everything';
 

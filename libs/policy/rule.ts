@@ -3,7 +3,7 @@ import { nearestWord } from '#libs/values/nearest-word.ts';
 import { createNetworks, isAddress } from '#libs/values/networks.ts';
 import type { Caller } from './caller.ts';
 import { compilePattern, maxWays, type Pattern, tooMany, type Values } from './pattern.ts';
-import type { AccessRule } from './rule-schema.ts';
+import { type AccessRule, tokenTypes } from './rule-schema.ts';
 import { compileWindow } from './time-window.ts';
 
 /** What is asked for, without its actions. */
@@ -24,13 +24,10 @@ export interface CompiledRule {
   mismatch(caller: Caller, target: Target, now: Date): string | undefined;
 }
 
-/** What a token may be about. */
-const types = ['repository', 'registry'];
-
 /** @throws Error for a slip: a rule about a type that there is not would be about nothing */
 function assertType(type: string | undefined): void {
-  if (type === undefined || types.includes(type)) return;
-  const near = nearestWord(type, types);
+  if (type === undefined || tokenTypes.includes(type)) return;
+  const near = nearestWord(type, tokenTypes);
   if (near !== undefined) throw new Error(`type: there is no "${type}"; did you mean ${near}?`);
 }
 

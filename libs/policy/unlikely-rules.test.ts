@@ -52,6 +52,16 @@ test('that everybody may change something is told', () => {
   for (const match of [{ account: '/.+/' }, { ip: ['10.0.0.0/8'] }, { labels: { team: 'a' } }]) {
     assert.deepEqual(remarks(match, { actions: ['*'] }), []);
   }
+  // Who has not logged in has none of these.
+  for (const name of [
+    '${labels:group}/**',
+    '${claim:project_path}/**',
+    'a/${account}',
+    '${account:1}',
+  ]) {
+    const told = remarks({ name }, { actions: ['push', 'pull'] });
+    assert.doesNotMatch(told.join(), /everybody/, name);
+  }
   for (const account of ['*', '**', '/.*/']) {
     assert.match(remarks({ account }, { actions: ['*'] }).join(), /everybody may \*/, account);
   }
@@ -61,7 +71,29 @@ test('that everybody may change something is told', () => {
     { actions: ['*'] },
   ]);
   assert.deepEqual(remarksOnRules(denied), []);
+  // What is denied to strangers in one place, or in one way, leaves the rest open.
+  for (const [match, actions] of [
+    [{ account: '', name: 'a/**' }, ['*']],
+    [{ account: '' }, ['push']],
+    [{ account: 'bob' }, ['*']],
+  ] as const) {
+    const rules = ruleListSchema.parse([{ match, actions, effect: 'deny' }, { actions: ['*'] }]);
+    assert.match(remarksOnRules(rules).join(), /acl\[1\]: everybody may/);
+  }
   assert.deepEqual(remarks({}), []);
+});
+
+test('a type that nothing is of is told', () => {
+  for (const type of ['repositories', 'image', 'catalog']) {
+    assert.match(
+      remarks({ type }).join(),
+      /is about the type ".*": there are repository and/,
+      type,
+    );
+  }
+  for (const type of ['repository', 'registry', 'repository(plugin)', 'im*', '/^x/', '${type}']) {
+    assert.doesNotMatch(remarks({ type }).join(), /is about the type/, type);
+  }
 });
 
 test('a right to push that nobody can use is told', () => {

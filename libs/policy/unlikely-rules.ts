@@ -1,6 +1,6 @@
 import { isAccountName } from '../values/account.ts';
 import { countGroups, describeImpossibleName, isExpression, isUnanchored } from './pattern.ts';
-import type { AccessRule } from './rule-schema.ts';
+import { type AccessRule, tokenTypes } from './rule-schema.ts';
 
 /** What of rules is allowed and rarely meant: a sentence for each, which names the rule. */
 export function remarksOnRules(rules: readonly AccessRule[]): string[] {
@@ -24,7 +24,7 @@ function remarksOnRule(
   { isBehindDenial }: { isBehindDenial: boolean },
 ): string[] {
   const { account, name, type = 'repository', ip, labels, time } = match;
-  const remarks: (string | undefined)[] = [];
+  const remarks: (string | undefined)[] = [describeUnknownType(type)];
   if (name !== undefined && type === 'repository') {
     remarks.push(describeImpossibleName(name));
     if (isUnanchored(name)) {
@@ -36,7 +36,8 @@ function remarksOnRule(
   const changes = actions.filter((action) => ['push', 'delete', '*'].includes(action));
   const isForEverybody =
     (account === undefined || /^\*+$|^\/(?:\.\*)?\/$/.test(account)) &&
-    [ip, labels, time].every((one) => one === undefined);
+    [ip, labels, time].every((one) => one === undefined) &&
+    !needsLogin(match);
   const isOpen = isForEverybody && !isBehindDenial && type === 'repository';
   if (effect !== 'deny' && changes.length > 0 && isOpen) {
     remarks.push(
@@ -53,6 +54,20 @@ function remarksOnRule(
     );
   }
   return remarks.filter((remark) => remark !== undefined);
+}
+
+/** Whether something stands in a rule for what is known of an account only: who has not logged in has none of it. */
+function needsLogin({ name = '', service = '', type = '' }: AccessRule['match']): boolean {
+  return /\$\{(?:account|labels|claim)\b/.test([name, service, type].join(' '));
+}
+
+/** What is about a type that no token of ours is for; other registries have others, which are patterns then. */
+function describeUnknownType(type: string): string | undefined {
+  const isPattern = isExpression(type) || /[*?[{$]/.test(type);
+  if (isPattern || tokenTypes.some((one) => type === one || type.startsWith(`${one}(`))) {
+    return undefined;
+  }
+  return `no request to this registry is about the type "${type}": there are ${tokenTypes.join(' and ')}`;
 }
 
 /** Why the account of a rule is none that anybody has; undefined where it may be. */

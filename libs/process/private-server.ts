@@ -26,7 +26,7 @@ export interface PrivateServerOptions {
   /** A Unix socket in a folder that only our user can enter, or an address for other machines. */
   listen: ListenAddress;
   /** PEM; without it links between machines are plain. */
-  tls?: { cert: string; key: string } | undefined;
+  tls?: { cert: Buffer; key: Buffer } | undefined;
   /** Milliseconds for a request's headers. */
   headersTimeout: number;
   /** What to change for another address, for the error. */

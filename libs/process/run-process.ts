@@ -1,6 +1,7 @@
 import { parseConfiguration } from '#libs/config/load-configuration.ts';
 import { loadSettings } from '#libs/config/load-settings.ts';
 import { type ProcessInstance, type Settings, toSettings } from '#libs/config/settings.ts';
+import type { SeenFolder } from '#libs/files/known-folder.ts';
 import { aggregateStatus } from '#libs/http/aggregate-status.ts';
 import { serveDebug } from '#libs/http/debug-server.ts';
 import { createProcessStatus, type ProcessStatus } from '#libs/http/process-status.ts';
@@ -23,7 +24,7 @@ export interface RunningProcess {
   /** What is told when it is ready, for the log. */
   address: string;
   /** Resolves when the storage that it serves is there; one that is started in its place does not make it again then. */
-  storageSeen?: Promise<void>;
+  storageSeen?: Promise<SeenFolder>;
   /** Stops accepting, lets what runs end within the drain time, and lets go of everything. */
   stop(): Promise<void>;
   /** Takes changed files without closing a connection. */
@@ -42,8 +43,8 @@ export interface ProcessContext {
   processStatus: ProcessStatus;
   /** Whether it was there before, and its supervisor starts it again: files may have changed since they were read. */
   isRestart: boolean;
-  /** Whether the storage was there then: where it is not now, its filesystem may not be mounted. */
-  hadStorage: boolean;
+  /** What it saw of its storage then: where that is not there now, its filesystem may not be mounted. */
+  storageBefore?: SeenFolder | undefined;
 }
 
 export type StartProcess = (context: ProcessContext) => Promise<RunningProcess>;
@@ -98,10 +99,10 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
   listenForReload(running, log);
   log.info({ address: running.address }, `${name} is ready`);
   tellSupervisor({ type: 'ready', address: running.address });
-  void running.storageSeen?.then(() => tellSupervisor({ type: 'storage seen' }));
+  void running.storageSeen?.then((storage) => tellSupervisor({ type: 'storage seen', storage }));
 }
 
-type Before = Pick<ProcessContext, 'isRestart' | 'hadStorage'>;
+type Before = Pick<ProcessContext, 'isRestart' | 'storageBefore'>;
 
 /**
  * What the supervisor was started with, whatever the file says by now: processes that are started anew are to agree
@@ -116,7 +117,7 @@ async function settingsFor(
   if (!isSupervised()) {
     const { settings } = await loadSettings(config, instance);
     assertAgreedSockets(settings, [service]);
-    return { settings, isRestart: false, hadStorage: false };
+    return { settings, isRestart: false };
   }
   const { configuration, access, ...before } = await startInstructions();
   const settings = toSettings(await parseConfiguration(configuration), instance);

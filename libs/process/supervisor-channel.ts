@@ -1,4 +1,5 @@
 import type { ConfigurationSource } from '#libs/config/load-configuration.ts';
+import type { SeenFolder } from '#libs/files/known-folder.ts';
 import { parseProcessArguments } from './process-arguments.ts';
 
 /** What a supervisor says to its children. */
@@ -17,15 +18,15 @@ export interface StartInstructions {
   access?: ConfigurationSource | undefined;
   /** Whether the process was there before: files may have changed since. */
   isRestart: boolean;
-  /** Whether a process of this name said that its storage was there. */
-  hadStorage: boolean;
+  /** What a process of this name saw of its storage. */
+  storageBefore?: SeenFolder | undefined;
 }
 
 /** What a process says to its supervisor. */
 export type ProcessMessage =
   | { type: 'ready'; address: string }
   /** Its storage is there, or was. */
-  | { type: 'storage seen' }
+  | { type: 'storage seen'; storage: SeenFolder }
   | { type: 'failed' }
   /** Users and access rules are in force that were read from this. */
   | { type: 'access'; access: ConfigurationSource };

@@ -1,5 +1,5 @@
 import { Cluster, Redis, type RedisOptions } from 'ioredis';
-import { readText } from '#libs/files/read-text.ts';
+import { readAuthorities, readCertificate } from '#libs/tls/certificate-files.ts';
 import type { RedisSettings } from './redis-settings.ts';
 
 /** What is the same for all three kinds. */
@@ -25,16 +25,9 @@ export async function redisOptions(settings: RedisSettings): Promise<Options> {
   if (password !== undefined) options.password = password;
   if (clientName !== undefined) options.connectionName = clientName;
   if (tls === undefined) return options;
-  const [ca, cert, key] = await Promise.all([
-    Promise.all(tls.authorities.map((path) => readText(path, 'redis.tls'))),
-    tls.certificate === undefined ? undefined : readText(tls.certificate, 'redis.tls'),
-    tls.key === undefined ? undefined : readText(tls.key, 'redis.tls'),
-  ]);
-  options.tls = {
-    ...(ca.length > 0 ? { ca } : {}),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-  };
+  const ca = await readAuthorities(tls.authorities, 'redis.tls.rootcas');
+  const own = tls.own === undefined ? {} : await readCertificate(tls.own, 'redis.tls');
+  options.tls = { ...(ca.length > 0 ? { ca } : {}), ...own };
   return options;
 }
 

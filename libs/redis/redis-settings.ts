@@ -1,3 +1,5 @@
+import type { CertificateFiles } from '#libs/tls/certificate-files.ts';
+
 /** How Redis is reached; times in milliseconds. */
 export interface RedisSettings {
   kind: 'single' | 'sentinel' | 'cluster';
@@ -14,8 +16,8 @@ export interface RedisSettings {
   dialTimeout: number;
   /** A command without an answer for so long means that Redis is away. */
   commandTimeout: number;
-  /** Files; undefined: no TLS. */
-  tls: { authorities: string[]; certificate?: string; key?: string } | undefined;
+  /** Files; undefined: no TLS. `own`: by which we show who we are. */
+  tls: { authorities: string[]; own: CertificateFiles | undefined } | undefined;
 }
 
 export interface RedisAddress {

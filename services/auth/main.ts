@@ -53,6 +53,7 @@ async function startAuth({
   const firstUsers = await readFile(auth.htpasswd, 'utf8').catch(() => undefined);
   const state = { folder: auth.state, names: stateNames };
   await dropPrivileges(settings, log, { state, file: settings.audit?.path });
+  if (!isRestart) assertAuditLog(settings.audit);
   const stateFolder = await usableState(auth.state, settings.sockets.folder, log);
   const severalOfUs = settings.redis !== undefined && !internal.auth.isPrivate;
   const firstKeys = await openKeys(stateFolder, severalOfUs, log);
@@ -77,7 +78,6 @@ async function startAuth({
     log,
     onChange: tellAll,
   });
-  if (!isRestart) assertAuditLog(settings.audit);
   const audit = openAuditLog(settings.audit, 'auth', log);
   const record = createTokenRecord(audit, log);
   const measures = measureLogins(processStatus.metrics);

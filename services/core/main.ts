@@ -6,6 +6,7 @@ import { createRefusalRecord } from '#libs/audit/refusal-record.ts';
 import { invalidationChannel } from '#libs/auth/invalidation-channel.ts';
 import { openTokenVerifier } from '#libs/auth/open-token-verifier.ts';
 import type { Settings } from '#libs/config/settings.ts';
+import type { SeenFolder } from '#libs/files/known-folder.ts';
 import type { FailingChecks } from '#libs/http/process-status.ts';
 import { loadInternalTls, peerCheckOf } from '#libs/internal/listener.ts';
 import { measureInstances } from '#libs/internal/measure-instances.ts';
@@ -52,7 +53,7 @@ async function startCore({
   log,
   readiness,
   processStatus,
-  hadStorage,
+  storageBefore,
   isRestart,
 }: ProcessContext): Promise<RunningProcess> {
   const { auth, internal, readOnly } = settings;
@@ -68,12 +69,13 @@ async function startCore({
     redis?.subscribe(invalidationChannel, () => void tokenVerifier.refresh());
   }
   await dropPrivileges(settings, log, { file: settings.audit?.path });
-  const hadTree = hadStorage || (await isTreeElsewhere(settings, redis));
-  const storage = measureStorage(await createDriver(settings, hadTree), metrics);
+  if (!isRestart) assertAuditLog(settings.audit);
+  const before = storageBefore ?? (await treeElsewhere(settings, redis));
+  const storage = measureStorage(await createDriver(settings, before), metrics);
   const withdrawTree =
     redis === undefined || storage.tree === undefined
       ? undefined
-      : noteTree(redis, internal.secret ?? '', storage.tree.seen);
+      : noteTree(redis, storage.tree.seen);
   measureDisk(settings.storage, metrics);
   const health = createHealth({ checks: configuredChecks(settings.health, storage), log });
   readiness.require(health.reason);
@@ -109,7 +111,6 @@ async function startCore({
         );
   const budgets = createCoreBudgets(settings.core.limits);
   measureBudgets([...Object.values(budgets), registry.uploads.limit], metrics);
-  if (!isRestart) assertAuditLog(settings.audit);
   const audit = openAuditLog(settings.audit, 'core', log);
   const refusals = createRefusalRecord(() => audit, log);
   const app = createCoreApp({
@@ -168,14 +169,16 @@ async function startCore({
 }
 
 /** Whether a tree that is not here is where other cores are, so that it is not to be made. */
-async function isTreeElsewhere(
-  { storage, readOnly, internal }: Settings,
+async function treeElsewhere(
+  { storage, readOnly }: Settings,
   redis: RedisConnection | undefined,
-): Promise<boolean> {
-  if (redis === undefined || readOnly || storage.driver !== 'filesystem') return false;
+): Promise<SeenFolder | undefined> {
+  if (redis === undefined || readOnly || storage.driver !== 'filesystem') return undefined;
   const folder = join(storage.root, treeFolder);
-  if (existsSync(folder)) return false;
-  return await isTreeNoted(redis, { secret: internal.secret ?? '', folder });
+  if (existsSync(folder)) return undefined;
+  const isNoted = await isTreeNoted(redis, folder);
+  // It may be on the very disk of another machine.
+  return isNoted ? { mounts: 0 } : undefined;
 }
 
 /** The storage tree as gateways see it; undefined where this machine has none. */

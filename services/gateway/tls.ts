@@ -10,7 +10,7 @@ export async function loadCertificate(
   log: Logger,
 ): Promise<SecureContextOptions> {
   const options = await loadTls(settings);
-  const pem = options.cert as Buffer;
+  const pem = options.cert;
   for (const why of [describeExpiry(pem), ...describeDoubts(pem, undefined)]) {
     if (why !== undefined) log.warn({ file: settings.certificate }, `the certificate ${why}`);
   }

@@ -25,6 +25,8 @@ export interface Certificates {
   site: 'made' | 'kept' | 'theirs';
   /** Those that the site certificate is for. */
   names: readonly string[];
+  /** Those of the names asked for that somebody else's certificate is not for. */
+  missing?: readonly string[];
   /** Why the site certificate should have been made anew, where it could not be. */
   problem?: string;
 }
@@ -56,7 +58,10 @@ export async function ensureCertificates(
   if (site === 'unusable' || isAlone) return { ca: 'kept', site: 'theirs', names: [] };
   if (site !== undefined && site.issuer !== issuer) {
     const isSigned = before !== undefined && site.verify(before.publicKey);
-    if (!isSigned) return { ca: 'kept', site: 'theirs', names: namesOf(site) };
+    if (!isSigned) {
+      const missing = names.filter((name) => !isFor(site, name));
+      return { ca: 'kept', site: 'theirs', names: namesOf(site), missing };
+    }
   }
   if (!hasCaKey && !hasCa) await script('create-ca.sh', [folder]);
   const found = before ?? (await readCertificate(at('ca.crt')));
@@ -115,12 +120,13 @@ function whatIsMissing(certificate: X509Certificate, names: readonly string[]): 
   if (certificate.validToDate.getTime() - Date.now() < renewBefore) {
     return `the certificate is good until ${certificate.validToDate.toISOString().slice(0, 10)}`;
   }
-  const missing = names.filter((name) =>
-    isIP(name) === 0
-      ? certificate.checkHost(name) === undefined
-      : certificate.checkIP(name) === undefined,
-  );
+  const missing = names.filter((name) => !isFor(certificate, name));
   return missing.length === 0 ? undefined : `the certificate is not for ${missing.join(', ')}`;
+}
+
+function isFor(certificate: X509Certificate, name: string): boolean {
+  const found = isIP(name) === 0 ? certificate.checkHost(name) : certificate.checkIP(name);
+  return found !== undefined;
 }
 
 function isValid({ validToDate }: X509Certificate): boolean {

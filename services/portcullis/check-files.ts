@@ -2,6 +2,7 @@ import type { Stats } from 'node:fs';
 import { constants, existsSync } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { assertAuditLog } from '#libs/audit/audit-log.ts';
 import { parseHtpasswd, saysNoAccounts } from '#libs/auth/htpasswd.ts';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
@@ -9,6 +10,8 @@ import type { Settings } from '#libs/config/settings.ts';
 import { howToMakeWritable } from '#libs/files/make-writable.ts';
 import { readIfPresent, readText } from '#libs/files/read-text.ts';
 import { describeDoubts, describeExpiry, loadTls } from '#libs/http/load-tls.ts';
+import { loadInternalTls } from '#libs/internal/listener.ts';
+import { readAuthorities, readCertificate } from '#libs/tls/certificate-files.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
 
@@ -31,7 +34,7 @@ export async function checkFiles(
 ): Promise<FileVerdict> {
   const verdict: FileVerdict = { problems: [], unreadable: [], warnings: [] };
   const { http } = settings;
-  const checks = filesOf(settings, services).map(
+  const checks: (() => Promise<unknown>)[] = filesOf(settings, services).map(
     ({ key, path }) =>
       () =>
         assertReadable(key, path),
@@ -67,7 +70,8 @@ export async function checkFiles(
   const auditPath = audit?.path;
   if (auditPath !== undefined) {
     checks.push(() => assertFolder('portcullis.audit', dirname(auditPath)));
-    checks.push(() => assertNoFolder('portcullis.audit', auditPath));
+    checks.push(() => assertCanHaveFile('portcullis.audit', auditPath));
+    checks.push(async () => assertAuditLog(audit, 'check'));
   }
   if (http.tls !== undefined && services.includes('gateway')) {
     const { tls } = http;
@@ -81,6 +85,18 @@ export async function checkFiles(
         verdict.warnings.push(`http.tls.certificate: ${tls.certificate} ${warning}`);
       }
     });
+  }
+  const { redis, internal } = settings;
+  if (redis?.tls !== undefined) {
+    const { authorities, own } = redis.tls;
+    checks.push(() => readAuthorities(authorities, 'redis.tls.rootcas'));
+    if (own !== undefined) checks.push(() => readCertificate(own, 'redis.tls'));
+  }
+  checks.push(() => readAuthorities(internal.authorities, 'portcullis.internal.rootcas'));
+  for (const service of ['auth', 'core'] as const) {
+    if (services.includes(service)) {
+      checks.push(() => loadInternalTls(internal[service], internal));
+    }
   }
   const { rootcertbundle } = settings.externalIssuer ?? {};
   if (rootcertbundle !== undefined) checks.push(() => assertBundle(rootcertbundle));
@@ -132,7 +148,7 @@ interface NamedFile {
 }
 
 function filesOf(settings: Settings, services: readonly ServiceName[]): NamedFile[] {
-  const { auth, externalIssuer, redis, internal } = settings;
+  const { auth, externalIssuer } = settings;
   const files: { key: string; path: string | undefined }[] = [];
   const add = (key: string, ...paths: (string | undefined)[]) => {
     for (const path of paths) files.push({ key, path });
@@ -147,12 +163,6 @@ function filesOf(settings: Settings, services: readonly ServiceName[]): NamedFil
     add('auth.token.rootcertbundle', externalIssuer?.rootcertbundle);
     add('auth.token.jwks', externalIssuer?.jwks);
   }
-  add('redis.tls', ...(redis?.tls?.authorities ?? []), redis?.tls?.certificate, redis?.tls?.key);
-  add('portcullis.internal', ...internal.authorities);
-  const byTcp = (service: 'auth' | 'core') =>
-    services.includes(service) && !internal[service].isPrivate;
-  if (byTcp('auth') || byTcp('core'))
-    add('portcullis.internal', internal.tls?.certificate, internal.tls?.key);
   return files.filter((file): file is NamedFile => {
     return file.path !== undefined && !/^https?:/i.test(file.path);
   });
@@ -211,9 +221,17 @@ async function assertBundle(path: string): Promise<void> {
 }
 
 /** @throws Error if a folder stands where a file is to be written */
-async function assertNoFolder(key: string, path: string): Promise<void> {
+async function assertCanHaveFile(key: string, path: string): Promise<void> {
   const found = await stat(path).catch(() => undefined);
   if (found?.isDirectory()) throw new Error(`${key}: ${path} is a folder; name a file in it`);
+  if (found !== undefined) return;
+  const folder = dirname(path);
+  const cause = await access(folder, constants.W_OK | constants.X_OK).catch((error) => error);
+  if (cause !== undefined || (await isOfKernel(folder))) {
+    throw new Error(`${key}: ${folder} is not writable by this user; name a file elsewhere`, {
+      cause,
+    });
+  }
 }
 
 /** @throws Error if this user may not write to a tree, or make it */

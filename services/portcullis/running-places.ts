@@ -1,8 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { z } from 'zod';
 import type { ListenAddress } from '#libs/http/serve.ts';
-import type { ServiceName } from '#libs/values/service-name.ts';
+import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
+import { type ServiceName, services } from '#libs/values/service-name.ts';
 
 /** Where a process listens. */
 export interface Place {
@@ -59,17 +62,48 @@ export async function forgetPlaces(noted: Noted, ...what: readonly Supervised[])
   for (const one of what) await rm(fileOf(noted, one), { force: true }).catch(() => {});
 }
 
-/** Where those listen that a supervisor runs; undefined where it has noted nothing. */
+/**
+ * Where those listen that a supervisor runs; undefined where it has noted nothing. Root becomes who can change the note before
+ * it believes it.
+ * @throws UsageError where that is no single user
+ */
 export async function readPlaces(
   noted: Noted,
   what: Supervised,
 ): Promise<readonly Place[] | undefined> {
+  const file = fileOf(noted, what);
+  const places = await readNote(file);
+  if (places !== undefined) await switchToControllerOf(file);
+  return places;
+}
+
+async function readNote(file: string): Promise<readonly Place[] | undefined> {
   try {
-    return JSON.parse(await readFile(fileOf(noted, what), 'utf8')) as Place[];
+    // What is no file, such as a FIFO, would have the open wait.
+    await using handle = await open(file, readingFile);
+    const { size } = await handle.stat();
+    if (size > largestNote) return undefined;
+    const places = noteSchema.safeParse(JSON.parse(await handle.readFile('utf8')));
+    return places.success ? places.data : undefined;
   } catch {
     return undefined;
   }
 }
+
+const readingFile = constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW;
+/** Bytes. */
+const largestNote = 64 * 1024;
+
+const noteSchema = z.array(
+  z.object({
+    service: z.enum(services),
+    listen: z.union([
+      z.object({ socket: z.string() }),
+      z.object({ host: z.string().exactOptional(), port: z.number() }),
+    ]),
+    tls: z.boolean(),
+  }),
+);
 
 function fileOf({ folder, config }: Noted, name: string): string {
   const of = createHash('sha256').update(config === undefined ? '' : resolve(config));

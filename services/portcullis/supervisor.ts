@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ConfigurationSource } from '#libs/config/load-configuration.ts';
+import type { SeenFolder } from '#libs/files/known-folder.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { formatProcessArguments } from '#libs/process/process-arguments.ts';
 import type { ProcessMessage, SupervisorMessage } from '#libs/process/supervisor-channel.ts';
@@ -70,7 +71,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const failures = new Map<string, number>();
   const launched = new Set<string>();
   /** Those whose storage was there. */
-  const withStorage = new Set<string>();
+  const storageOf = new Map<string, SeenFolder>();
   let access: ConfigurationSource | undefined;
   /** Those that are ready. */
   const running = new Set<ChildProcess>();
@@ -100,7 +101,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     children.set(name, child);
-    const before = { isRestart: launched.has(name), hadStorage: withStorage.has(name) };
+    const before = { isRestart: launched.has(name), storageBefore: storageOf.get(name) };
     tell(child, { type: 'start', configuration, access, ...before });
     launched.add(name);
     const startedAt = performance.now();
@@ -110,7 +111,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         if (message.type === 'failed' && ready) failed.resolve();
         // Whoever else says so has been taken over.
         if (message.type === 'access' && service === 'auth') ({ access } = message);
-        if (message.type === 'storage seen') withStorage.add(name);
+        if (message.type === 'storage seen') storageOf.set(name, message.storage);
         if (message.type !== 'ready') return;
         ready = true;
         running.add(child);

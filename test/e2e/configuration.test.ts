@@ -59,7 +59,10 @@ describe('config check and serve give one verdict', () => {
       /portcullis\.auth\.state: \/proc\/x cannot be made/,
     ],
     ['storage: { s3: { bucket: x } }', /the s3 driver is not built yet/],
-    ['redis: { addr: x, tls: { rootcas: DIR/ca } }', /redis\.tls: .*ca: there is no such file/],
+    [
+      'redis: { addr: x, tls: { rootcas: DIR/ca } }',
+      /redis\.tls\.rootcas: .*ca: there is no such file/,
+    ],
   ];
   for (const [lines, problem] of refused) {
     test(lines.replace('\n', ' '), async () => {
@@ -277,6 +280,24 @@ test('quickstart says that a port counts only where it makes the configuration',
     new RegExp(`sets port ${port}, so --port ${other} is ignored; change http.addr`),
   );
   await again.remove();
+});
+
+test('quickstart tells nobody to believe a CA that has not signed the certificate', async () => {
+  const stack = await startStack();
+  await stack.stop();
+  const at = (name: string) => join(stack.dir, 'certs', name);
+  const files = ['-keyout', at('site.key'), '-out', at('site.crt'), '-subj', '/CN=a company'];
+  const names = ['-addext', 'subjectAltName=DNS:a.test,IP:127.0.0.1'];
+  await mustRun('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', ...names, ...files]);
+  const hosts = ['--host', 'a.test', '--host', 'b.test'];
+  const again = await startStack({
+    dir: stack.dir,
+    args: ['quickstart', '--dir', stack.dir, ...hosts],
+  });
+  const output = again.output();
+  await again.remove();
+  assert.match(output, /site\.crt is not signed by the CA of this folder, and is not for b\.test;/);
+  assert.doesNotMatch(output, /ca\.crt|CA certificate/);
 });
 
 describe('a start that fails leaves nothing', () => {

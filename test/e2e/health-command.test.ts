@@ -1,6 +1,18 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  chown,
+  lchown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -89,5 +101,52 @@ test('health asks the very gateway that is named, whatever others have their soc
     await ended;
     await whole.remove();
     await rm(dir, { recursive: true, force: true });
+  }
+});
+
+test('health of root believes a note no more than whoever can change it', {
+  skip: process.getuid?.() !== 0 && 'needs root',
+}, async () => {
+  const stack = await startConfigured({
+    sections: (dir) => ({ portcullis: { sockets: join(dir, 'sockets') } }),
+  });
+  let asked = 0;
+  const server = createServer((_, answer) => {
+    asked += 1;
+    answer.end();
+  });
+  try {
+    const sockets = join(stack.dir, 'sockets');
+    const health = () =>
+      run(launcher, ['health', join(stack.dir, 'config.yml')], { timeout: 20_000 });
+    const [name = ''] = (await readdir(sockets)).filter((one) => one.endsWith('.json'));
+    const note = join(sockets, name);
+    const secret = join(stack.dir, 'secret');
+    await mkdir(secret, { mode: 0o700 });
+    server.listen(join(secret, 'a.sock'));
+    await once(server, 'listening');
+    await chmod(stack.dir, 0o755);
+    await chown(sockets, 65_534, 65_534);
+    const listen = { socket: join(secret, 'a.sock') };
+    await writeFile(note, JSON.stringify([{ service: 'gateway', listen, tls: false }]));
+    await chown(note, 65_534, 65_534);
+    const { code, stderr } = await health();
+    assert.equal(code, 1);
+    assert.match(stderr, /EACCES/);
+    assert.equal(asked, 0);
+    // What is no note is passed over: the configuration says where all listen.
+    for (const make of [
+      () => writeFile(note, '{"a":1}'),
+      () => run('mkfifo', [note]),
+      () => symlink('/etc/passwd', note),
+    ]) {
+      await rm(note);
+      await make();
+      await lchown(note, 65_534, 65_534);
+      assert.equal((await health()).stdout, 'gateway is ready\n');
+    }
+  } finally {
+    server.close();
+    await stack.remove();
   }
 });

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { z } from 'zod';
 import type { ExternalIssuer } from '#libs/auth/external-issuer-keys.ts';
 import { flag, text, textList } from '../../values/schema.ts';
+import { keyLocation, resolveKeySet } from './key-location.ts';
 
 /** `auth.token`: tokens that another server makes. */
 export const externalIssuerSchema = z.object({
@@ -11,7 +12,7 @@ export const externalIssuerSchema = z.object({
   rootcertbundle: text
     .optional()
     .describe('File of certificates and public keys (PEM) that sign tokens.'),
-  jwks: text
+  jwks: keyLocation
     .optional()
     .describe('File or URL of a JWK Set (RFC 7517) with the keys that sign tokens.'),
   autoredirect: flag
@@ -55,7 +56,7 @@ export function externalIssuerSettings(
     service: need(service, 'service'),
     issuer: need(issuer, 'issuer'),
     rootcertbundle: rootcertbundle === undefined ? undefined : resolve(rootcertbundle),
-    jwks: jwks === undefined || /^https?:/i.test(jwks) ? jwks : resolve(jwks),
+    jwks: resolveKeySet(jwks),
     algorithms: wanted,
   };
 }

@@ -103,8 +103,10 @@ function tlsSettings({
   }
   return {
     authorities: [...rootcas, ...clientcas].map((path) => resolve(path)),
-    ...(certificate === undefined ? {} : { certificate: resolve(certificate) }),
-    ...(key === undefined ? {} : { key: resolve(key) }),
+    own:
+      certificate === undefined || key === undefined
+        ? undefined
+        : { certificate: resolve(certificate), key: resolve(key) },
   };
 }
 

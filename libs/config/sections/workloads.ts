@@ -1,7 +1,7 @@
-import { resolve } from 'node:path';
 import { z } from 'zod';
 import { compilePattern } from '#libs/policy/pattern.ts';
 import { notEmpty, text } from '../../values/schema.ts';
+import { keyLocation, resolveKeySet } from './key-location.ts';
 
 /** An OIDC issuer whose tokens log in. */
 const workloadSchema = z.strictObject({
@@ -9,9 +9,9 @@ const workloadSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9][a-z0-9-]{0,30}$/, 'must be small letters, digits and -')
     .describe('Stands before the subject in the account, such as gitlab:project_path:….'),
-  issuer: text.describe('URL of the OIDC issuer.'),
+  issuer: keyLocation.describe('URL of the OIDC issuer.'),
   audience: text.describe('Audience that its tokens must have.'),
-  jwks: text
+  jwks: keyLocation
     .optional()
     .describe('File or URL of its keys; without it they are discovered at the issuer.'),
   claims: notEmpty(
@@ -52,7 +52,7 @@ export function workloadSettings(workloads: z.infer<typeof workloadsSchema>): Wo
   return workloads.map(({ jwks, claims = {}, ...rest }) => ({
     ...rest,
     claims,
-    jwks: jwks === undefined || /^https?:/i.test(jwks) ? jwks : resolve(jwks),
+    jwks: resolveKeySet(jwks),
   }));
 }
 

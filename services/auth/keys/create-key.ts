@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { link, mkdtemp, open, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { exists } from '#libs/files/exists.ts';
@@ -63,7 +62,8 @@ function newKey(): string {
  * @returns undefined where there is no openssl: tokens then go without
  */
 async function certify(folder: string, key: string): Promise<string | undefined> {
-  const work = await mkdtemp(join(tmpdir(), 'portcullis-key-'));
+  // Beside the keys, which is where something can be written.
+  const work = await mkdtemp(join(folder, '.certificate-'));
   try {
     const [authorityKey, authority] = await ensureAuthority(folder, work);
     const settings = join(work, 'leaf.cnf');

@@ -36,6 +36,19 @@ describe('signing keys', () => {
     assert.deepEqual((await readdir(join(folder.path, 'keys'))).sort(), names);
   });
 
+  test('a key is made where nothing else can be written', async () => {
+    const before = process.env.TMPDIR;
+    process.env.TMPDIR = join(folder.path, 'absent');
+    try {
+      await createFirstKey(folder.path);
+    } finally {
+      if (before === undefined) delete process.env.TMPDIR;
+      else process.env.TMPDIR = before;
+    }
+    const [key] = await loadKeys(folder.path);
+    assert.ok(key?.certificate);
+  });
+
   test('of many that make the first key at once one wins, and all agree', async () => {
     await Promise.all(Array.from({ length: 8 }, () => createFirstKey(folder.path)));
     const keys = await loadKeys(folder.path);

@@ -1,11 +1,11 @@
 import { readBody } from '#libs/http/body.ts';
 import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import { partiesOf } from '#libs/limits/parties.ts';
-import { isDigestOf } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { maxManifestSize } from '#libs/oci/manifest.ts';
 import { formatReference, parseTag, type Tag } from '#libs/oci/reference.ts';
 import type { CoreBudgets } from '../budgets.ts';
+import { DamagedManifestError } from '../registry/manifest-reader.ts';
 import type { Registry } from '../registry/registry.ts';
 import { describeContent, isNotModified, writeCondition } from './conditions.ts';
 import { assertDeleteEnabled } from './deletion.ts';
@@ -34,14 +34,13 @@ export function getManifest(
     };
     const files = validatorsFor(ctx, tree);
     const options = { beforeRead: takeMemory, files };
-    const stored = await negotiate(ctx, manifests, name, reference, options);
-    const { digest, target, mediaType, bytes } = stored;
-    if (!isDigestOf(target, bytes)) {
-      throw new RegistryError('UNKNOWN', {
-        message: `the stored manifest ${digest} is damaged; push it again`,
-        detail: { name, reference: formatReference(reference) },
-      });
-    }
+    const stored = await negotiate(ctx, manifests, name, reference, options).catch(
+      (error: unknown) => {
+        if (error instanceof DamagedManifestError) ctx.state.log.error(error.message);
+        throw error;
+      },
+    );
+    const { digest, mediaType, bytes } = stored;
     describeContent(ctx, digest);
     if (isNotModified(ctx, digest)) return;
     ctx.set('Content-Type', mediaType);

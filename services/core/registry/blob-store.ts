@@ -194,12 +194,14 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
       const item = { kind: 'layer', repository, digest } as const;
       const present = (await readLinkOrRestore(driver, trash, item)) !== undefined;
       assertCondition(condition, present ? digest : undefined, `blob ${digest}`);
-      await removeNote(driver, item);
       if (!present) {
+        await removeNote(driver, item, alone);
         throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
       }
       await trash.deleteEverywhere(item, alone);
       await driver.prune?.(paths.layerFolder(repository, digest));
+      // Behind all that can be refused; whoever asks again, having got no answer, has it removed as well.
+      await removeNote(driver, item, alone);
     },
   };
 }

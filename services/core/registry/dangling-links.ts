@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { type Digest, isDigest } from '#libs/oci/digest.ts';
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from '#libs/oci/reference.ts';
 import {
@@ -22,9 +22,10 @@ export type DanglingLink = LinkName & {
   target: Digest;
 };
 
-/** A note of a dangling link. */
+/** A note of a dangling link; there may be several of one. */
 export interface Note {
   link: DanglingLink;
+  path: StoragePath;
   /** When it was made. */
   since: Date;
 }
@@ -44,6 +45,16 @@ export function placeOfLink(link: LinkName): StoragePath {
     : revisionLink(repository, link.digest);
 }
 
+/** Notes a link that will be taken out of its place. */
+export async function noteLink(
+  driver: StorageDriver,
+  link: DanglingLink,
+  step: VisibleStep,
+): Promise<void> {
+  const path = paths.below(folderOf(link.repository), `${namePrefix(link)}.${randomUUID()}`);
+  await driver.put(path, Buffer.from(JSON.stringify(link)), step);
+}
+
 /**
  * Takes a link out of its place, and notes it: what it names may come back, as from the other half of a backup.
  * @param step looks at the repository's lock directly before
@@ -53,7 +64,7 @@ export async function replaceByNote(
   link: DanglingLink,
   step: VisibleStep,
 ): Promise<void> {
-  await driver.put(noteOf(link), Buffer.from(JSON.stringify(link)), step);
+  await noteLink(driver, link, step);
   await driver.remove(placeOfLink(link), step);
   const { repository } = link;
   if (link.kind === 'layer') await driver.prune?.(paths.layerFolder(repository, link.digest));
@@ -71,12 +82,24 @@ export async function restoreFromNote(
     await writeLink(driver, paths.tagIndex(repository, link.tag, target), target, step);
   }
   await writeLink(driver, placeOfLink(link), target, step);
-  await removeNote(driver, link);
+  await removeNote(driver, link, step);
 }
 
-/** For whoever deletes what a link is of, and where a link stands in its place again. */
-export async function removeNote(driver: StorageDriver, link: LinkName): Promise<void> {
-  await driver.remove(noteOf(link));
+/**
+ * For whoever deletes what a link is of, and where a link stands in its place again.
+ * @param step looks at the repository's lock directly before
+ */
+export async function removeNote(
+  driver: StorageDriver,
+  link: LinkName,
+  step?: VisibleStep,
+): Promise<void> {
+  const folder = folderOf(link.repository);
+  const prefix = namePrefix(link);
+  const after = prefix.slice(0, -1);
+  for (const name of await driver.list(folder, { after, limit: pageSize })) {
+    if (name.startsWith(prefix)) await driver.remove(paths.below(folder, name), step);
+  }
 }
 
 /** For whoever deletes a manifest: also those of the tags that pointed at it. */
@@ -84,13 +107,14 @@ export async function removeNotesOf(
   driver: StorageDriver,
   repository: RepositoryName,
   digest: Digest,
+  step: VisibleStep,
 ): Promise<void> {
-  for await (const { link } of notesOf(driver, repository)) {
+  for await (const { link, path } of notesOf(driver, repository)) {
     const isOfIt =
       link.kind === 'tag'
         ? link.target === digest
         : link.kind === 'manifest' && link.digest === digest;
-    if (isOfIt) await removeNote(driver, link);
+    if (isOfIt) await driver.remove(path, step);
   }
 }
 
@@ -127,11 +151,11 @@ export async function* allNotes(driver: StorageDriver): AsyncGenerator<Note> {
 
 async function* notesIn(driver: StorageDriver, folder: StoragePath): AsyncGenerator<Note> {
   for await (const name of namesIn(driver, folder)) {
-    const note = paths.below(folder, name);
-    const info = await ifPresent(driver.stat(note));
-    const bytes = info?.kind === 'file' ? await ifPresent(readAll(driver, note)) : undefined;
+    const path = paths.below(folder, name);
+    const info = await ifPresent(driver.stat(path));
+    const bytes = info?.kind === 'file' ? await ifPresent(readAll(driver, path)) : undefined;
     const link = bytes === undefined ? undefined : parseNote(bytes);
-    if (info !== undefined && link !== undefined) yield { link, since: info.modified };
+    if (info !== undefined && link !== undefined) yield { link, path, since: info.modified };
   }
 }
 
@@ -148,10 +172,8 @@ function folderOf(repository: RepositoryName): StoragePath {
   return paths.below(paths.danglingLinks, hashOf(repository));
 }
 
-function noteOf(link: LinkName): StoragePath {
-  const name = hashOf(`${link.kind} ${subjectOf(link)}`);
-  return paths.below(folderOf(link.repository), name);
-}
+/** With which the names of the notes of a link begin, and none of another one's. */
+const namePrefix = (link: LinkName) => hashOf(`${link.kind} ${subjectOf(link)}`);
 
 const hashOf = (text: string) => createHash('sha256').update(text).digest('hex');
 

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { parseInTurn, type TurnOptions } from '#libs/limits/in-turn.ts';
-import type { Digest } from '#libs/oci/digest.ts';
+import { type Digest, isDigestOf } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { storedMediaType } from '#libs/oci/manifest.ts';
 import { formatReference, type Reference, type RepositoryName } from '#libs/oci/reference.ts';
@@ -15,8 +15,6 @@ import type { TagStore } from './tag-store.ts';
 /** A manifest as it is served: byte for byte what was pushed. */
 export interface StoredManifest {
   digest: Digest;
-  /** By which its bytes are stored: the original stores those of sha512 by sha256. */
-  target: Digest;
   mediaType: string;
   bytes: Buffer;
 }
@@ -31,13 +29,13 @@ export interface ReadOptions extends TurnOptions {
 
 /** Reads manifests by tag and by digest. */
 export interface ManifestReader {
-  /** @throws RegistryError MANIFEST_UNKNOWN */
+  /** @throws RegistryError MANIFEST_UNKNOWN; {@link DamagedManifestError} */
   get(
     repository: RepositoryName,
     reference: Reference,
     options?: ReadOptions,
   ): Promise<StoredManifest>;
-  /** The same by digest, or undefined if the repository has none. */
+  /** The same by digest, or undefined if the repository has none. @throws {@link DamagedManifestError} */
   read(
     repository: RepositoryName,
     digest: Digest,
@@ -55,6 +53,19 @@ interface Dependencies {
   driver: StorageDriver;
   trash: Trash;
   tags: TagStore;
+}
+
+/**
+ * The bytes of a manifest are not those of its digest. To clients it is as if it were not there: who pushes looks first, and
+ * pushes what is missing, which mends it.
+ */
+export class DamagedManifestError extends RegistryError {
+  constructor(repository: RepositoryName, digest: Digest) {
+    super('MANIFEST_UNKNOWN', {
+      message: `the stored manifest ${digest} is damaged; push it again`,
+      detail: { name: repository, reference: digest },
+    });
+  }
 }
 
 /** Manifests whose media type is remembered. */
@@ -121,8 +132,10 @@ export function createManifestReader({ driver, trash, tags }: Dependencies): Man
       await beforeRead(found.size);
       const bytes = await ifPresent(readAll(driver, found.path, files?.saw));
       if (bytes === undefined) continue;
+      // Nothing may be remembered of it: it may come to be right again.
+      if (!isDigestOf(found.target, bytes)) throw new DamagedManifestError(repository, digest);
       const mediaType = await mediaTypeOf(digest, bytes, turn);
-      return { digest, target: found.target, bytes, mediaType };
+      return { digest, bytes, mediaType };
     }
     return undefined;
   }

@@ -244,18 +244,24 @@ export function createManifestStore({
     async remove(repository, digest, condition, requester) {
       using alone = await locks.exclusive(repository, requester);
       await assertManifestCondition(repository, digest, condition);
-      await removeNotesOf(driver, repository, digest);
-      if ((await find(repository, digest)) === undefined) {
+      const found = await find(repository, digest);
+      if (found === undefined) {
+        await removeNotesOf(driver, repository, digest, alone);
         await removeRest(repository, digest, alone).catch(() => {});
         throw unknownManifest(repository, { kind: 'digest', digest });
       }
       await tags.removePointingAt(repository, digest, alone, requester?.signal);
-      const { bytes } = await get(repository, { kind: 'digest', digest });
-      const subject = (await parseInTurn(bytes, parseStoredManifest, { party: requester?.party }))
-        ?.subject?.digest;
+      const bytes = await ifPresent(readAll(driver, found.path));
+      const subject =
+        bytes === undefined
+          ? undefined
+          : (await parseInTurn(bytes, parseStoredManifest, { party: requester?.party }))?.subject
+              ?.digest;
       const item = { kind: 'manifest', repository, digest } as const;
       await trash.deleteEverywhere(item, alone, paths.revisionFolder(repository, digest));
       if (subject !== undefined) await referrers.remove(repository, subject, digest, alone);
+      // Behind all that can be refused; whoever asks again, having got no answer, has them removed as well.
+      await removeNotesOf(driver, repository, digest, alone);
     },
   };
 }

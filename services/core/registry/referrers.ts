@@ -4,7 +4,11 @@ import { type Digest, digestParts } from '#libs/oci/digest.ts';
 import { type Manifest, parseStoredManifest } from '#libs/oci/manifest.ts';
 import { parseTag, type RepositoryName } from '#libs/oci/reference.ts';
 import { firstBehind } from '../storage/first-behind.ts';
-import type { ManifestReader, StoredManifest } from './manifest-reader.ts';
+import {
+  DamagedManifestError,
+  type ManifestReader,
+  type StoredManifest,
+} from './manifest-reader.ts';
 import type { ReferrersIndex } from './referrers-index.ts';
 import type { TagStore } from './tag-store.ts';
 
@@ -90,6 +94,20 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
     return parsed;
   }
 
+  /** What is damaged counts as absent: nothing is known of it, until it was pushed again. */
+  async function readUndamaged(
+    repository: RepositoryName,
+    digest: Digest,
+    options: TurnOptions,
+  ): Promise<StoredManifest | undefined> {
+    try {
+      return await manifests.read(repository, digest, options);
+    } catch (error) {
+      if (error instanceof DamagedManifestError) return undefined;
+      throw error;
+    }
+  }
+
   /** Digests in the index that a client keeps under the tag `<alg>-<hex>` of the subject. */
   async function underFallbackTag(
     repository: RepositoryName,
@@ -101,7 +119,7 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
     const tag = parseTag(`${algorithm}-${hex.slice(0, 64)}`);
     const digest = await tags.resolve(repository, tag);
     const stored =
-      digest === undefined ? undefined : await manifests.read(repository, digest, options);
+      digest === undefined ? undefined : await readUndamaged(repository, digest, options);
     if (stored === undefined) return [];
     const found =
       listed.get(stored.digest) ??
@@ -142,7 +160,7 @@ export function createReferrers({ index, tags, manifests }: Stores): Referrers {
         options.signal?.throwIfAborted();
         const isEnough = read.manifests >= maxRead.manifests || read.bytes >= maxRead.bytes;
         if (isEnough) return { descriptors, next: passed };
-        const stored = await manifests.read(repository, digest, options);
+        const stored = await readUndamaged(repository, digest, options);
         read = { manifests: read.manifests + 1, bytes: read.bytes + (stored?.bytes.length ?? 0) };
         passed = digest;
         if (stored === undefined) continue;

@@ -93,15 +93,16 @@ export function createTagStore(driver: StorageDriver): TagStore {
     tag: Tag,
     { confirm, assertCurrent }: TagRemoval,
   ): Promise<void> {
-    await removeNote(driver, { kind: 'tag', repository, tag });
     await driver.remove(paths.tagCurrent(repository, tag), {
       async confirm() {
         assertCurrent?.(await resolve(repository, tag));
         await confirm?.();
       },
     });
-    // The tag is gone, and its client is told so. Its history goes unless the lock is lost; a collection takes the rest.
     const step = confirm === undefined ? undefined : { confirm };
+    // Behind what can be refused; whoever asks again, having got no answer, has it removed as well.
+    await removeNote(driver, { kind: 'tag', repository, tag }, step);
+    // The tag is gone, and its client is told so. Its history goes unless the lock is lost; a collection takes the rest.
     await removeStaleTag(driver, repository, tag, step).catch(() => {});
   }
 
@@ -125,8 +126,9 @@ export function createTagStore(driver: StorageDriver): TagStore {
     async remove(repository, tag, removal = {}) {
       if ((await resolve(repository, tag)) === undefined) {
         const { confirm } = removal;
-        await removeNote(driver, { kind: 'tag', repository, tag });
-        await removeRest(repository, tag, confirm === undefined ? undefined : { confirm });
+        const step = confirm === undefined ? undefined : { confirm };
+        await removeNote(driver, { kind: 'tag', repository, tag }, step);
+        await removeRest(repository, tag, step);
         throw new RegistryError('MANIFEST_UNKNOWN', {
           message: `there is no tag "${tag}" in ${repository}`,
           detail: { name: repository, tag },

@@ -1,12 +1,7 @@
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RedisConnection, RedisScript } from '#libs/redis/connection.ts';
 
-/** Those who have one secret are one registry. */
-function keyOf(secret: string): string {
-  const hash = createHash('sha256').update(`tree ${secret}`).digest('hex');
-  return `portcullis:tree:${hash.slice(0, 12)}`;
-}
+const key = 'portcullis:tree';
 
 /** Seconds for which a core's word is good. */
 const lifetime = 60;
@@ -34,17 +29,13 @@ const withdrawScript: RedisScript = {
 /**
  * Whether another core of the same registry has its storage: one that finds none is on a machine where the filesystem is not
  * mounted, and not the first of a new registry.
- * @param secret of the registry
  * @param folder that would be made, for the error
  * @throws Error with one clear sentence if Redis does not tell
  */
-export async function isTreeNoted(
-  redis: RedisConnection,
-  { secret, folder }: { secret: string; folder: string },
-): Promise<boolean> {
+export async function isTreeNoted(redis: RedisConnection, folder: string): Promise<boolean> {
   const began = performance.now();
   for (let answers = 0; answers < 2; ) {
-    const found = await redis.run(readScript, [keyOf(secret)], []).catch(() => undefined);
+    const found = await redis.run(readScript, [key], []).catch(() => undefined);
     if (found === 1) return true;
     if (found !== undefined) answers += 1;
     if (performance.now() - began > longestWait) {
@@ -61,12 +52,7 @@ export async function isTreeNoted(
  * Says that this core has its storage, from the moment on when it is seen.
  * @returns a function that ends that; other cores go on to say it
  */
-export function noteTree(
-  redis: RedisConnection,
-  secret: string,
-  seen: Promise<void>,
-): () => Promise<void> {
-  const key = keyOf(secret);
+export function noteTree(redis: RedisConnection, seen: Promise<unknown>): () => Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   let isOver = false;
   // That Redis is away is said elsewhere.

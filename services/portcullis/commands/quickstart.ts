@@ -84,7 +84,9 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
     if (storage.driver === 'filesystem') await makeRoot(storage.root);
     const ensured =
       ca === undefined ? undefined : await ensureCertificates(certificates, wantedNames(hosts));
-    if (starter === undefined && ensured !== undefined) tellOf(ensured);
+    const isTheirs = ensured?.site === 'theirs';
+    if (isTheirs) tellOfTheirs(ours, ensured.missing ?? [], hosts);
+    else if (starter === undefined && ensured !== undefined) tellOf(ensured);
     if (auth !== undefined) password = await ensureFirstUser(auth.htpasswd);
     if (starter !== undefined) await writeFile(config, starter, { mode: 0o644, flag: 'wx' });
     const code = await supervise(config, (address, startedInMs) => {
@@ -93,7 +95,8 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
       const users = made ?? (auth === undefined ? undefined : { file: auth.htpasswd });
       shown = true;
       making[Symbol.dispose]();
-      process.stdout.write(welcome({ ...names, config, ca, users, startedInMs }));
+      const signed = isTheirs ? undefined : ca;
+      process.stdout.write(welcome({ ...names, config, ca: signed, users, startedInMs }));
     });
     if (!shown && code !== 0) await removeAll(made);
     // Stopped before it was ready: what was made stays, so nobody may lose the only password.
@@ -165,6 +168,19 @@ function tellOf({ site, names, problem }: Certificates): void {
   if (problem !== undefined) process.stderr.write(`${problem}\n`);
   if (site === 'made')
     process.stderr.write(`a new certificate was made, for ${names.join(', ')}\n`);
+}
+
+/** Says of a certificate that somebody else put there what clients may not take of it. */
+function tellOfTheirs(
+  certificate: string,
+  missing: readonly string[],
+  hosts: readonly string[],
+): void {
+  const asked = hosts.filter((host) => missing.includes(host));
+  const names = asked.length === 0 ? '' : `, and is not for ${asked.join(', ')}`;
+  process.stderr.write(
+    `${certificate} is not signed by the CA of this folder${names}; it is used as it is (move it and site.key away to have others made)\n`,
+  );
 }
 
 /** All names by which this machine may be called, those asked for first. */

@@ -154,6 +154,9 @@ describeEachStorage('looking for damage', (open) => {
     const [dated, young] = [createUploadId(), createUploadId()];
     await write(paths.uploadStartedAt(app, dated), '2020-01-01T00:00:00Z');
     await write(paths.uploadStartedAt(app, young), new Date().toISOString());
+    await write(paths.below(paths.upload(app, young), 'data.1'), 'abc');
+    const { count, bytes } = (await check()).summary.uploads;
+    assert.deepEqual([count, bytes > 0], [2, true]);
     await assertFinds(['orphan-upload']);
     assert.deepEqual(await storage.driver.list(paths.uploads(app)), [young]);
   });

@@ -2,7 +2,7 @@ import type { Digest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import { type StorageDriver, StorageError } from '../../storage/driver.ts';
 import { walkRepositories, wholeWalk } from '../catalog.ts';
-import { allNotes, isSettled, removeNote } from '../dangling-links.ts';
+import { allNotes, isSettled } from '../dangling-links.ts';
 import { keyOf } from '../discardable.ts';
 import { paths } from '../paths.ts';
 import { clearRepository } from './clear-repository.ts';
@@ -130,7 +130,8 @@ async function removeOldNotes({ driver, options, notesSince }: Marking, now: Dat
   if (options.dryRun) return;
   for await (const note of allNotes(driver)) {
     const isOver = note.since < notesSince || (await isSettled(driver, note, now));
-    if (isOver) await removeNote(driver, note.link);
+    // By its own name: a repair that notes the link anew meanwhile makes another one.
+    if (isOver) await driver.remove(note.path);
   }
 }
 

@@ -15,6 +15,7 @@ import { platform } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { storageDriverContract } from '../../../../test/contract/storage-driver.ts';
+import { run } from '../../../../test/support/run.ts';
 import {
   createTemporaryFolder,
   type TemporaryFolder,
@@ -86,8 +87,36 @@ describe('the filesystem driver', () => {
     assert.equal((await readAll(driver, other)).toString(), 'more');
   });
 
+  test('changes nothing below a place to mount at once its filesystem is unmounted', async (context) => {
+    const at = join(folder.path, 'mounted');
+    const below = await createFilesystemDriver(at);
+    await below.put(file, Buffer.from('below'));
+    if ((await run('mount', ['-t', 'tmpfs', 'tmpfs', at])).code !== 0) {
+      context.skip('nothing can be mounted here');
+      return;
+    }
+    let isMounted = true;
+    try {
+      const mounted = await createFilesystemDriver(at);
+      await mounted.put(file, Buffer.from('mounted'));
+      assert.equal((await run('umount', [at])).code, 0);
+      isMounted = false;
+      const isGone = { message: /v2 is gone; put it back/ };
+      const other = '/docker/registry/v2/some/other' as StoragePath;
+      await assert.rejects(mounted.put(file, Buffer.from('more')), isGone);
+      await assert.rejects(mounted.openWriter(other), isGone);
+      await assert.rejects(mounted.remove(file), isGone);
+      const before = await mounted.tree?.seen;
+      await assert.rejects(createFilesystemDriver(at, { before }), isGone);
+      assert.equal((await readAll(below, file)).toString(), 'below');
+      assert.deepEqual(await readdir(join(at, 'docker/registry/v2/some')), ['file']);
+    } finally {
+      if (isMounted) await run('umount', [at]);
+    }
+  });
+
   test('of a process that finds its tree away is not made either, nor is it an empty registry', async () => {
-    const options = { hadStorage: true };
+    const options = { before: { mounts: 0 } };
     const root = join(folder.path, 'unmounted');
     await assert.rejects(createFilesystemDriver(root, options), /v2 is gone; put it back/);
     const reader = await createFilesystemDriver(root, { ...options, readOnly: true });

@@ -4,7 +4,7 @@ import { link, open, readdir, readFile, rename, rm, stat, unlink, utimes } from 
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isSameState, stateOf } from '#libs/files/file-state.ts';
-import { KnownFolder } from '#libs/files/known-folder.ts';
+import { KnownFolder, type SeenFolder } from '#libs/files/known-folder.ts';
 import { attempts, FolderGoneError, makeFolders } from '#libs/files/make-folders.ts';
 import type { ReadableFile } from '#libs/files/readable-file.ts';
 import { syncFolder } from '#libs/files/sync-folder.ts';
@@ -36,15 +36,15 @@ const readSize = 1024 * 1024;
 /**
  * Opens a tree on a local or shared filesystem.
  * @param root the folder that distribution calls `rootdirectory`; created if absent
- * @param hadStorage the tree was there before this process
+ * @param before what a process saw of the tree that was there before this one
  * @param readOnly nothing will be written, so the folder need not be writable; what would is refused
  * @throws Error with one clear sentence if it cannot be written to
  */
 export async function createFilesystemDriver(
   root: string,
-  { readOnly = false, hadStorage = false } = {},
+  { readOnly = false, before }: { readOnly?: boolean; before?: SeenFolder | undefined } = {},
 ): Promise<StorageDriver> {
-  const tree = new KnownFolder(join(resolve(root), treeFolder), hadStorage);
+  const tree = new KnownFolder(join(resolve(root), treeFolder), before);
   if (!readOnly && (await tree.isGone())) throw new FolderGoneError(tree.path);
   const modes = await modesOf(root);
   if (!readOnly) await prepareFolders(root, modes);
@@ -193,6 +193,7 @@ class FilesystemDriver implements StorageDriver {
   async remove(path: StoragePath, step?: VisibleStep): Promise<void> {
     const target = this.#toChange(path);
     await guard(path, async () => {
+      if (await this.tree.isGone()) throw new FolderGoneError(this.tree.path);
       await confirmStep(step);
       await removeAtOnce(target);
       this.#directories.forget(target);
