@@ -5,9 +5,9 @@ import { internalHeaders } from './internal-headers.ts';
 /**
  * Versions of what our processes say to each other on internal links: paths, headers and bodies of requests and answers.
  * All from the oldest to the newest are understood, so that an upgrade may replace processes in any order
- * (docs/adr/0017). 0 is what did not say its version.
+ * (docs/adr/0017). 0 is what did not say its version; from 2 on token services know of requests that are asked together.
  */
-export const internalProtocol = { oldest: 0, newest: 1 } as const;
+export const internalProtocol = { oldest: 0, newest: 2 } as const;
 
 /** The version in which a request or answer of one of ours is made; 0 where it does not say. */
 export function protocolOf(headers: IncomingHttpHeaders): number {

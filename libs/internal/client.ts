@@ -24,6 +24,7 @@ export interface InternalClient {
   /**
    * Asks one instance, and another one if the first cannot be reached or says that it cannot serve; so
    * only for what may be asked twice.
+   * @returns the answer, be it that nobody can serve (503)
    * @throws Error if nobody gives a whole answer in time
    */
   call(options: InternalRequest): Promise<TextResponse>;
@@ -42,29 +43,41 @@ export interface InternalClientOptions {
 
 export function createInternalClient({ instances, signer }: InternalClientOptions): InternalClient {
   async function ask(instance: Instance, options: InternalRequest): Promise<TextResponse> {
+    const { target, agent } = instance;
+    const down = instance.down.signal;
+    const ending = new AbortController();
+    const giveUp = () => ending.abort(new Error('it stopped answering'));
+    const leave = () => ending.abort(options.signal?.reason);
     instance.inFlight += 1;
+    down.addEventListener('abort', giveUp);
+    options.signal?.addEventListener('abort', leave);
+    if (options.signal?.aborted === true) leave();
     try {
-      const { target, agent } = instance;
-      return await requestText({ target, agent, ...signed(options, signer) });
+      const { signal } = ending;
+      return await requestText({ target, agent, ...signed(options, signer), signal });
     } finally {
       instance.inFlight -= 1;
+      down.removeEventListener('abort', giveUp);
+      options.signal?.removeEventListener('abort', leave);
     }
   }
 
   return {
     async call(options) {
       let trouble = new Error('no process to ask');
+      let refusal: TextResponse | undefined;
       for (const instance of inOrder(instances.all()).slice(0, maxAttempts)) {
         try {
           const answer = await ask(instance, options);
           if (answer.status !== 503) return answer;
-          trouble = new Error(`${instance.name} answered 503`);
+          refusal = answer;
         } catch (error) {
           trouble = error as Error;
           if (options.signal?.aborted === true) break;
           instances.eject(instance, trouble);
         }
       }
+      if (refusal !== undefined) return refusal;
       throw trouble;
     },
 

@@ -4,7 +4,7 @@ import { matchRoute } from '#libs/api/match-route.ts';
 import type { RouteId } from '#libs/api/routes.ts';
 import { createApp } from '#libs/http/app.ts';
 import { hasBody } from '#libs/http/body.ts';
-import { disposeWithAnswer } from '#libs/http/client-gone.ts';
+import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
 import { closeAfter } from '#libs/http/end-early.ts';
 import { Http2Response } from '#libs/http/http2-messages.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
@@ -24,6 +24,7 @@ import type { GiveUp } from './give-up.ts';
 import { type KeptAnswers, sendKept } from './kept-answers.ts';
 import type { UpstreamProxy } from './proxy.ts';
 import { comesByTls, publicUrl } from './public-url.ts';
+import { headersOf } from './relayed-headers.ts';
 import {
   assertBodyFits,
   assertBodyWanted,
@@ -31,6 +32,7 @@ import {
   mayBeWritten,
 } from './request-bodies.ts';
 import { rootPage } from './root-page.ts';
+import type { TokenRequests } from './token-requests.ts';
 
 export interface GatewayOptions {
   log: Logger;
@@ -48,6 +50,8 @@ export interface GatewayOptions {
   connections: ClientConnections;
   /** The ways to what is behind us; without auth the registry is open. */
   upstreams: { core: Upstream; auth: Upstream | undefined };
+  /** Undefined without a token service. */
+  tokenRequests: TokenRequests | undefined;
   giveUp: GiveUp;
   /** The storage tree of the cores; undefined where we cannot see it. */
   tree: StorageAccess | undefined;
@@ -202,7 +206,7 @@ function answerRoot({ prefix }: GatewayOptions): Step {
 }
 
 /** What the token service serves to the outside. */
-function serveTokens({ upstreams, proxy, prefix }: GatewayOptions): Step {
+function serveTokens({ upstreams, tokenRequests, proxy, prefix }: GatewayOptions): Step {
   return async (ctx, next) => {
     const path = withoutPrefix(ctx.path, prefix);
     if (path === undefined || !authPaths.has(path) || upstreams.auth === undefined) {
@@ -211,6 +215,19 @@ function serveTokens({ upstreams, proxy, prefix }: GatewayOptions): Step {
     ctx.state.access.route = 'token';
     assertBodyFits(ctx, undefined);
     continueIfAsked(ctx);
+    if (tokenRequests !== undefined && isForToken(ctx, path)) {
+      const answer = await tokenRequests.ask({
+        path: `${path}${ctx.search}`,
+        authorization: ctx.get('Authorization'),
+        requestId: ctx.state.requestId,
+        client: ctx.state.client,
+        signal: whileClientWaits(ctx.res),
+      });
+      for (const [name, value] of headersOf(answer)) ctx.set(name, value);
+      ctx.status = answer.status;
+      ctx.body = answer.body;
+      return;
+    }
     await proxy.forward(ctx, {
       upstream: upstreams.auth,
       upstreamName: 'token service',
@@ -218,6 +235,12 @@ function serveTokens({ upstreams, proxy, prefix }: GatewayOptions): Step {
       token: null,
     });
   };
+}
+
+/** Whether a request is for a token alone, by a user name and a password: these may be asked together. */
+function isForToken(ctx: GatewayContext, path: string): boolean {
+  const isPlain = ctx.method === 'GET' && !hasBody(ctx.req) && path !== '/auth/jwks';
+  return isPlain && ctx.get('Authorization') !== '' && ctx.query.offline_token === undefined;
 }
 
 /** Routes of which cores are told that we see their tree. */

@@ -9,7 +9,6 @@ import {
 import { openTokenVerifier, type TokenVerifier } from '#libs/auth/open-token-verifier.ts';
 import type { Settings } from '#libs/config/settings.ts';
 import { drain, listen } from '#libs/http/serve.ts';
-import type { InternalClient } from '#libs/internal/client.ts';
 import { measureInstances } from '#libs/internal/measure-instances.ts';
 import { openUpstream } from '#libs/internal/open-upstream.ts';
 import type { Budget } from '#libs/limits/budget.ts';
@@ -33,6 +32,7 @@ import { createProxy } from './proxy.ts';
 import { createGatewayServer } from './server.ts';
 import { followTls, loadCertificate } from './tls.ts';
 import { createTokenExchange } from './token-exchange.ts';
+import { createTokenRequests, type TokenRequests } from './token-requests.ts';
 
 /** The edge: TLS, authentication, and the way to auth and core. */
 async function startGateway({
@@ -59,12 +59,13 @@ async function startGateway({
   });
   if (authUpstream !== undefined)
     redis?.subscribe(invalidationChannel, () => void tokenVerifier?.refresh());
+  const tokenRequests = authUpstream && createTokenRequests(authUpstream.client);
   let audit: AuditLog | undefined;
   const refusals = createRefusalRecord(() => audit, log);
   const authenticator =
     tokenVerifier === undefined
       ? undefined
-      : authenticatorFor(settings, tokenVerifier, authUpstream?.client, refusals);
+      : authenticatorFor(settings, tokenVerifier, tokenRequests, refusals);
   if (authenticator === undefined) {
     log.warn('no auth is configured: everyone who can reach this registry may do everything');
   }
@@ -86,6 +87,7 @@ async function startGateway({
     budgets,
     connections,
     upstreams: { core: coreUpstream, auth: authUpstream },
+    tokenRequests,
     giveUp: createGiveUp(redis),
     tree: storageAccessOf(settings, budgets.downloads, log),
   });
@@ -138,13 +140,13 @@ function storageAccessOf(
 function authenticatorFor(
   { auth, externalIssuer, http }: Settings,
   { verifier }: TokenVerifier,
-  client: InternalClient | undefined,
+  tokenRequests: TokenRequests | undefined,
   refusals: RefusalRecord,
 ): Authenticator {
   return createAuthenticator({
     verifier,
     refusals,
-    exchange: client === undefined ? undefined : createTokenExchange(client),
+    exchange: tokenRequests && createTokenExchange(tokenRequests),
     service: auth?.service ?? externalIssuer?.service ?? '',
     tokenRealm({ state: { publicUrl } }) {
       if (externalIssuer === undefined) return `${publicUrl}/v2/_token`;

@@ -1,5 +1,6 @@
 import type { IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http';
 import { internalHeaders, namesToStrip } from '#libs/http/internal-headers.ts';
+import type { TextResponse } from '#libs/http/request-text.ts';
 
 export type Header = readonly [name: string, value: OutgoingHttpHeader];
 
@@ -18,6 +19,15 @@ export function headersToRelay(incoming: IncomingMessage): Header[] {
 /** Gives a client the upstream's headers. */
 export function copyHeaders(incoming: IncomingMessage, response: ServerResponse): void {
   for (const [name, value] of headersToRelay(incoming)) response.setHeader(name, value);
+}
+
+/** The same of a small answer, but for how long it is and when it was made. */
+export function headersOf({ headers }: TextResponse): [name: string, value: string | string[]][] {
+  const own = ['content-length', 'date', internalHeaders.requestId];
+  const strip = new Set([...namesToStrip(headers), ...own]);
+  return Object.entries(headers).filter(
+    (entry): entry is [string, string | string[]] => entry[1] !== undefined && !strip.has(entry[0]),
+  );
 }
 
 /** The upstream knows no prefix; the paths it answers with are the client's only with it. */

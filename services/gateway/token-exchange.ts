@@ -1,15 +1,14 @@
 import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { type Access, formatScope } from '#libs/access/scope.ts';
-import { internalHeaders } from '#libs/http/internal-headers.ts';
 import type { TextResponse } from '#libs/http/request-text.ts';
-import type { InternalClient } from '#libs/internal/client.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import { type TokenRequests, tokenServiceAway } from './token-requests.ts';
 
 /** Milliseconds an anonymous token is used again; bounds how late a changed rule is seen. */
 const anonymousTtl = 5000;
 
-export interface TokenRequest {
+export interface ExchangeRequest {
   scopes: readonly Access[];
   requestId: string;
   client: string;
@@ -25,44 +24,28 @@ export interface TokenExchange {
    * @returns undefined if auth refuses the credentials
    * @throws RegistryError UNAVAILABLE, TOOMANYREQUESTS, REQUEST_INVALID if auth finds something else wrong
    */
-  forBasic(authorization: string, request: TokenRequest): Promise<string | undefined>;
+  forBasic(authorization: string, request: ExchangeRequest): Promise<string | undefined>;
   /** For a caller without credentials. @throws RegistryError as above */
-  forAnonymous(request: TokenRequest): Promise<string>;
+  forAnonymous(request: ExchangeRequest): Promise<string>;
 }
 
 const answerSchema = z.object({ token: z.string() });
 const refusalSchema = z.object({ errors: z.array(z.object({ message: z.string() })).min(1) });
 
-export function createTokenExchange(auth: InternalClient): TokenExchange {
+export function createTokenExchange(requests: TokenRequests): TokenExchange {
   const anonymous = new LRUCache<string, string>({ max: 10_000, ttl: anonymousTtl });
 
   async function ask(
-    { scopes, requestId, client, signal }: TokenRequest,
+    { scopes, ...asker }: ExchangeRequest,
     authorization?: string,
   ): Promise<TextResponse> {
     const query = new URLSearchParams(scopes.map((access) => ['scope', formatScope(access)]));
-    let answer: TextResponse;
-    try {
-      answer = await auth.call({
-        method: 'GET',
-        path: `/auth/token?${query}`,
-        headers: {
-          [internalHeaders.requestId]: requestId,
-          [internalHeaders.clientAddress]: client,
-          ...(authorization === undefined ? {} : { authorization }),
-        },
-        timeout: 30_000,
-        signal,
-      });
-    } catch (cause) {
-      signal?.throwIfAborted();
-      throw unavailable(cause);
-    }
+    const answer = await requests.ask({ ...asker, path: `/auth/token?${query}`, authorization });
     if (answer.status === 429) {
       const retryAfter = Number(answer.headers['retry-after'] ?? 1);
       throw new RegistryError('TOOMANYREQUESTS', { retryAfter });
     }
-    if (answer.status >= 500) throw unavailable(new Error(`auth answered ${answer.status}`));
+    if (answer.status >= 500) throw tokenServiceAway(new Error(`auth answered ${answer.status}`));
     return answer;
   }
 
@@ -90,21 +73,13 @@ function tokenOf({ status, body }: TextResponse): string {
   try {
     answer = JSON.parse(body);
   } catch (cause) {
-    throw unavailable(cause);
+    throw tokenServiceAway(cause);
   }
   const parsed = answerSchema.safeParse(answer);
   if (status === 200 && parsed.success) return parsed.data.token;
   const refusal = refusalSchema.safeParse(answer);
   if (status === 200 || !refusal.success) {
-    throw unavailable(new Error(`auth answered ${status} and no token`));
+    throw tokenServiceAway(new Error(`auth answered ${status} and no token`));
   }
   throw new RegistryError('REQUEST_INVALID', { message: refusal.data.errors[0]?.message ?? '' });
-}
-
-function unavailable(cause: unknown): RegistryError {
-  return new RegistryError('UNAVAILABLE', {
-    message: 'the token service does not answer; try again',
-    retryAfter: 2,
-    cause,
-  });
 }

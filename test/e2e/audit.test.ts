@@ -48,6 +48,28 @@ describe('the audit log', () => {
         return rest;
       });
 
+  test('tells of each request for a token, also of those that were asked for together', async () => {
+    const before = await lines();
+    const authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
+    const url = '/v2/_token?service=portcullis&scope=repository:team/app:pull';
+    const ids = Array.from({ length: 40 }, (_, index) => `token-${index}`);
+    const answers = await Promise.all(
+      ids.map(() => client.ask('GET', url, { headers: { authorization } })),
+    );
+    const tokens = new Set(answers.map(({ body }) => (JSON.parse(String(body)) as Line).token));
+    assert.ok(tokens.size < ids.length, `${tokens.size} tokens`);
+    const given = new Set(answers.map(({ headers }) => headers['x-request-id']));
+    for (const event of ['login', 'token']) {
+      const told = await waitFor(`a ${event} line of each`, async () => {
+        const found = (await lines()).slice(before.length).filter((line) => line.event === event);
+        return found.length >= ids.length ? found : undefined;
+      });
+      assert.deepEqual(new Set(told.map(({ requestId }) => requestId)), given);
+      assert.equal(told.length, ids.length);
+      for (const line of told) assert.deepEqual([line.process, line.subject], ['auth', 'bob']);
+    }
+  });
+
   test('tells of pushes, of tags and where they pointed, of mounts and of deletes', async () => {
     const [one, two] = [makeImage('oci'), makeImage('oci')];
     for (const image of [one, two]) await client.push('team/app', 'v1', image);

@@ -20,6 +20,7 @@ import { nameAttempts } from '../../services/gateway/name-attempts.ts';
 import { createProxy } from '../../services/gateway/proxy.ts';
 import { createGatewayServer, type GatewayServerOptions } from '../../services/gateway/server.ts';
 import { createTokenExchange } from '../../services/gateway/token-exchange.ts';
+import { createTokenRequests } from '../../services/gateway/token-requests.ts';
 import { exchange, type Received, type Sent } from './exchange.ts';
 import { createRecordingLog } from './recording-log.ts';
 import { type ScriptedPeer, startPeer } from './scripted-peer.ts';
@@ -85,13 +86,13 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<Gateway> {
     setup.verifier === undefined || setup.externalIssuer === true
       ? undefined
       : await openUpstream('auth', settings, log);
+  const tokenRequests = authUpstream && createTokenRequests(authUpstream.client);
   const authenticator =
     setup.verifier === undefined
       ? undefined
       : createAuthenticator({
           verifier: setup.verifier,
-          exchange:
-            authUpstream === undefined ? undefined : createTokenExchange(authUpstream.client),
+          exchange: tokenRequests && createTokenExchange(tokenRequests),
           service: 'registry.test',
           tokenRealm: ({ state }) => `${state.publicUrl}/v2/_token`,
           browserRealm: 'Test',
@@ -117,6 +118,7 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<Gateway> {
     budgets,
     connections,
     upstreams: { core: coreUpstream, auth: authUpstream },
+    tokenRequests,
     giveUp: setup.giveUp ?? createGiveUp(undefined),
     tree:
       setup.tree === undefined || tree === undefined

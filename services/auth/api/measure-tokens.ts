@@ -3,6 +3,7 @@ import type { RequestState } from '#libs/http/app.ts';
 import { ClientGoneError } from '#libs/http/client-gone.ts';
 import type { Metrics } from '#libs/metrics/metrics.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
+import { requestIdsOf } from './joined-requests.ts';
 
 /** Seconds; comparing a password takes most of it. */
 const buckets = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30];
@@ -38,7 +39,10 @@ export function measureTokens(metrics: Metrics): Middleware<RequestState> {
       throw error;
     } finally {
       const outcome = outcomes[status] ?? (status < 500 ? 'rejected' : 'failed');
-      durations.observe({ outcome }, (performance.now() - started) / 1000);
+      // Only what is given to all of them counts for each.
+      const count = status === 200 ? requestIdsOf(ctx).length : 1;
+      const seconds = (performance.now() - started) / 1000;
+      for (let index = 0; index < count; index += 1) durations.observe({ outcome }, seconds);
     }
   };
 }

@@ -23,6 +23,7 @@ import {
   tokenExchange,
   tokenType,
 } from './identify.ts';
+import { requestIdsOf } from './joined-requests.ts';
 import { answerOAuthError, OAuthError } from './oauth-error.ts';
 
 /** Bytes of a token request's form. */
@@ -137,7 +138,7 @@ async function grantToken(
   asked: URLSearchParams,
 ) {
   const { policy, revocations, issue, record } = options;
-  const { client, requestId } = ctx.state;
+  const { client } = ctx.state;
   const service = serviceFor(issue, asked);
   const wanted = parseScopes(asked.getAll('scope'));
   const most = account === '' ? maxScopes.anonymous : maxScopes.account;
@@ -161,13 +162,17 @@ async function grantToken(
   }
   ctx.set('Cache-Control', 'no-store');
   ctx.state.access.subject = account;
-  record.issued({
+  const facts = {
     subject: account,
     client,
-    requestId,
     service: service.name,
     ...describeGrant(wanted, granted),
-  });
+  };
+  for (const requestId of requestIdsOf(ctx)) {
+    const isJoined = requestId !== ctx.state.requestId;
+    if (isJoined) record.login({ subject: account, client, by: 'password', requestId });
+    record.issued({ ...facts, requestId });
+  }
   return { access, service, ...issued };
 }
 

@@ -1,0 +1,91 @@
+import { internalHeaders } from '#libs/http/internal-headers.ts';
+import { protocolOf } from '#libs/http/internal-protocol.ts';
+import type { TextResponse } from '#libs/http/request-text.ts';
+import type { InternalClient } from '#libs/internal/client.ts';
+import { RegistryError } from '#libs/oci/errors.ts';
+import { type Asker, createJoinedCalls } from './joined-calls.ts';
+
+/** A request for a token, by GET. */
+export interface TokenRequest extends Asker {
+  /** With its query. */
+  path: string;
+  /** The header as it came; undefined without one. */
+  authorization: string | undefined;
+  client: string;
+}
+
+/** What gateways ask the token service for. */
+export interface TokenRequests {
+  /**
+   * Asks for a token. Requests of one client with the same credentials for the same thing, that come while one of them is looked
+   * at, are asked together (docs/adr/0022): each has its line in the logs of the token service, and is decided after it came.
+   * @returns what the token service answers, be it a refusal
+   * @throws RegistryError UNAVAILABLE if it does not; what the signal was aborted with
+   */
+  ask(request: TokenRequest): Promise<TextResponse>;
+}
+
+/** Milliseconds for an answer: passwords are compared in turn. */
+const timeout = 30_000;
+
+/** The version of the internal protocol from which on token services tell of requests that are asked together. */
+const joinsSince = 2;
+
+interface JoinedAnswer {
+  answer: TextResponse;
+  /** Whose it is. */
+  isOf(requestId: string): boolean;
+}
+
+export function createTokenRequests(auth: InternalClient): TokenRequests {
+  const calls = createJoinedCalls<JoinedAnswer>();
+
+  async function send(
+    { path, authorization, client, requestId, signal }: TokenRequest,
+    joined: readonly string[] = [],
+  ): Promise<TextResponse> {
+    try {
+      return await auth.call({
+        method: 'GET',
+        path,
+        headers: {
+          [internalHeaders.requestId]: requestId,
+          [internalHeaders.clientAddress]: client,
+          ...(authorization === undefined ? {} : { authorization }),
+          ...(joined.length === 0 ? {} : { [internalHeaders.joined]: joined.join(',') }),
+        },
+        timeout,
+        signal,
+      });
+    } catch (cause) {
+      signal?.throwIfAborted();
+      throw tokenServiceAway(cause);
+    }
+  }
+
+  return {
+    async ask(request) {
+      const { path, authorization, client, requestId } = request;
+      // Those without credentials are limited by their number.
+      if (authorization === undefined) return await send(request);
+      const key = [client, authorization, path].join('\n');
+      const joined = await calls.call(key, request, async (requestIds, signal) => {
+        const [first = requestId, ...others] = requestIds;
+        const answer = await send({ ...request, requestId: first, signal }, others);
+        // A refusal counts for each of them, and an earlier version tells of the first only.
+        const isForAll = answer.status === 200 && protocolOf(answer.headers) >= joinsSince;
+        return { answer, isOf: (id) => isForAll || id === first };
+      });
+      return joined.isOf(requestId) ? joined.answer : await send(request);
+    },
+  };
+}
+
+/** The error of a request for which the token service gives no answer, or none that is of use. */
+export function tokenServiceAway(cause: unknown): RegistryError {
+  return new RegistryError('UNAVAILABLE', {
+    message: 'the token service does not answer; try again',
+    retryAfter: 2,
+    cause,
+  });
+}
