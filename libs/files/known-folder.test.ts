@@ -45,7 +45,9 @@ test('what lies below a place to mount at is not what was mounted there', async 
     const below = (await stat(path)).dev;
     assert.deepEqual([await known.isGone(), await known.isGoneFrom(below)], [true, true]);
     // Nor is it for who is started now and is told of the other one, or for whom nothing is known of the place.
-    assert.equal(await new KnownFolder(path, await known.seen).isGone(), true);
+    const next = new KnownFolder(path, await known.seen);
+    assert.equal(await next.isGone(), true);
+    assert.deepEqual(await next.seen, await known.seen);
     assert.equal(await new KnownFolder(path).isGone(), false);
     // A filesystem that is mounted meanwhile keeps the number: mounted again it has another one.
     const other = join(folder.path, 'other');

@@ -23,8 +23,13 @@ export class KnownFolder {
   /** @param before what a process saw that was there before this one */
   constructor(path: string, before?: SeenFolder) {
     this.path = path;
-    this.#look();
-    if (before !== undefined) this.#see(Math.max(before.mounts, this.#mounts ?? 0));
+    const device = deviceOf(path);
+    const mounts = device === undefined ? undefined : countMounts(path, device);
+    if (before === undefined && mounts === undefined) return;
+    const known = Math.max(before?.mounts ?? 0, mounts ?? 0);
+    // Of one that lies below the place to mount at nothing is learned.
+    if (mounts === known) this.#device = device;
+    this.#see(known);
   }
 
   /** Resolves when it is known that it was there. */
@@ -42,7 +47,11 @@ export class KnownFolder {
     if (!this.wasThere) return false;
     try {
       const found = await stat(this.path);
-      return !found.isDirectory() || countMounts(this.path, found.dev) < (this.#mounts ?? 0);
+      if (!found.isDirectory()) return true;
+      if (found.dev === this.#device) return false;
+      if (countMounts(this.path, found.dev) < (this.#mounts ?? 0)) return true;
+      this.#device = found.dev;
+      return false;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (code === 'ENOENT' || code === 'ENOTDIR') return true;
@@ -50,12 +59,9 @@ export class KnownFolder {
     }
   }
 
-  /** Whether it is gone, by the device of a file that was just made below it: looks no further where that is the usual one. */
+  /** Whether it is gone, by the device of a file that was just made below it: looks no further where that is its own. */
   async isGoneFrom(device: number): Promise<boolean> {
-    if (!this.wasThere || device === this.#device) return false;
-    if (await this.isGone()) return true;
-    this.#device = device;
-    return false;
+    return device !== this.#device && (await this.isGone());
   }
 
   #look(): boolean {

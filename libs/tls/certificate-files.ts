@@ -63,7 +63,9 @@ export async function readCertificate(
 
 const isPrivateKey = (pem: Buffer) => /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(`${pem}`);
 
-const certificatePattern = /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]*-----END/g;
+/** Under the names that OpenSSL takes; one without an end is taken as well, so that it is told. */
+const certificatePattern =
+  /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[^-]*(?:-----END \1-----)?/g;
 
 /**
  * Reads the certificates of authorities, PEM.
@@ -80,7 +82,8 @@ export async function readAuthorities(
       try {
         const found = text.match(certificatePattern);
         if (found === null) throw new Error('it holds no certificate in PEM form');
-        for (const one of found) new X509Certificate(`${one} CERTIFICATE-----\n`);
+        // A context takes a damaged one for none.
+        for (const one of found) new X509Certificate(one);
       } catch (cause) {
         throw new Error(`${setting}: ${path} cannot be used: ${(cause as Error).message}`, {
           cause,

@@ -44,6 +44,12 @@ test('certificates of internal links and of Redis are looked into', async () => 
   for (const section of ['redis.tls', 'portcullis.internal']) {
     assert.match(none, new RegExp(`${section}.rootcas: .*none.pem cannot be used: it holds no`));
   }
+  // Names of OpenSSL's, and what it writes beside.
+  const pem = await readFile(at('other.crt'), 'utf8');
+  const plain = `a comment\n${pem}${pem.replaceAll(' CERTIFICATE', ' X509 CERTIFICATE')}`;
+  const trusted = await mustRun('openssl', ['x509', '-in', at('other.crt'), '-trustout']);
+  await writeFile(at('all.pem'), plain + trusted);
+  assert.equal(await check('one.key', 'all.pem'), '');
   await writeFile(at('cut.pem'), (await readFile(at('one.crt'), 'utf8')).replace(/\w{20}/, ''));
   assert.match(await check('one.key', 'cut.pem'), /redis\.tls\.rootcas: .*cut\.pem cannot be used/);
 });

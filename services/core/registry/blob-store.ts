@@ -14,7 +14,7 @@ import {
 } from '../storage/driver.ts';
 import type { AnswerValidators } from './answer-validators.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import { removeNote } from './dangling-links.ts';
+import { findNotes, removeNotes } from './dangling-links.ts';
 import { type FindOptions, findBytes, readLinkOrRestore } from './find-stored.ts';
 import type { Trash } from './garbage/trash.ts';
 import { type KnownSources, sourcesPerBlob } from './known-sources.ts';
@@ -194,14 +194,15 @@ export function createBlobStore({ driver, trash, locks, sources }: Dependencies)
       const item = { kind: 'layer', repository, digest } as const;
       const present = (await readLinkOrRestore(driver, trash, item)) !== undefined;
       assertCondition(condition, present ? digest : undefined, `blob ${digest}`);
+      const notes = await findNotes(driver, item);
       if (!present) {
-        await removeNote(driver, item, alone);
+        await removeNotes(driver, notes, alone);
         throw new RegistryError('BLOB_UNKNOWN', { detail: { name: repository, digest } });
       }
       await trash.deleteEverywhere(item, alone);
       await driver.prune?.(paths.layerFolder(repository, digest));
       // Behind all that can be refused; whoever asks again, having got no answer, has it removed as well.
-      await removeNote(driver, item, alone);
+      await removeNotes(driver, notes);
     },
   };
 }

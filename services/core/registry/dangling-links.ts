@@ -45,14 +45,16 @@ export function placeOfLink(link: LinkName): StoragePath {
     : revisionLink(repository, link.digest);
 }
 
-/** Notes a link that will be taken out of its place. */
+/** Notes a link that will be taken out of its place; what was noted of it before counts no more. */
 export async function noteLink(
   driver: StorageDriver,
   link: DanglingLink,
   step: VisibleStep,
 ): Promise<void> {
+  const before = await findNotes(driver, link);
   const path = paths.below(folderOf(link.repository), `${namePrefix(link)}.${randomUUID()}`);
   await driver.put(path, Buffer.from(JSON.stringify(link)), step);
+  await removeNotes(driver, before);
 }
 
 /**
@@ -82,40 +84,44 @@ export async function restoreFromNote(
     await writeLink(driver, paths.tagIndex(repository, link.tag, target), target, step);
   }
   await writeLink(driver, placeOfLink(link), target, step);
-  await removeNote(driver, link, step);
+  await removeNotes(driver, await findNotes(driver, link), step);
 }
 
 /**
- * For whoever deletes what a link is of, and where a link stands in its place again.
- * @param step looks at the repository's lock directly before
+ * Where the notes of a link are. Whoever deletes what it is of looks before, and removes them behind what can be refused: one that is
+ * made meanwhile is another one.
  */
-export async function removeNote(
-  driver: StorageDriver,
-  link: LinkName,
-  step?: VisibleStep,
-): Promise<void> {
+export async function findNotes(driver: StorageDriver, link: LinkName): Promise<StoragePath[]> {
   const folder = folderOf(link.repository);
   const prefix = namePrefix(link);
-  const after = prefix.slice(0, -1);
-  for (const name of await driver.list(folder, { after, limit: pageSize })) {
-    if (name.startsWith(prefix)) await driver.remove(paths.below(folder, name), step);
-  }
+  const names = await driver.list(folder, { after: prefix.slice(0, -1), limit: pageSize });
+  return names.filter((name) => name.startsWith(prefix)).map((name) => paths.below(folder, name));
 }
 
-/** For whoever deletes a manifest: also those of the tags that pointed at it. */
-export async function removeNotesOf(
+/** The same of a manifest, and of the tags that pointed at it. */
+export async function findNotesOfManifest(
   driver: StorageDriver,
   repository: RepositoryName,
   digest: Digest,
-  step: VisibleStep,
-): Promise<void> {
+): Promise<StoragePath[]> {
+  const found: StoragePath[] = [];
   for await (const { link, path } of notesOf(driver, repository)) {
     const isOfIt =
       link.kind === 'tag'
         ? link.target === digest
         : link.kind === 'manifest' && link.digest === digest;
-    if (isOfIt) await driver.remove(path, step);
+    if (isOfIt) found.push(path);
   }
+  return found;
+}
+
+/** @param step for whoever has changed nothing yet: looks at the repository's lock directly before */
+export async function removeNotes(
+  driver: StorageDriver,
+  notes: readonly StoragePath[],
+  step?: VisibleStep,
+): Promise<void> {
+  for (const path of notes) await driver.remove(path, step);
 }
 
 /** Milliseconds in which a repair takes a link out of its place that it has noted, and much more. */

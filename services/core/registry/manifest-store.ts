@@ -19,7 +19,7 @@ import {
 import { ifPresent, type StorageDriver, type VisibleStep } from '../storage/driver.ts';
 import type { BlobStore } from './blob-store.ts';
 import { assertCondition, type Condition } from './condition.ts';
-import { removeNotesOf } from './dangling-links.ts';
+import { findNotesOfManifest, removeNotes } from './dangling-links.ts';
 import type { Trash } from './garbage/trash.ts';
 import { createManifestReader, type ManifestReader, unknownManifest } from './manifest-reader.ts';
 import { assertReferences } from './missing-references.ts';
@@ -244,9 +244,10 @@ export function createManifestStore({
     async remove(repository, digest, condition, requester) {
       using alone = await locks.exclusive(repository, requester);
       await assertManifestCondition(repository, digest, condition);
+      const notes = await findNotesOfManifest(driver, repository, digest);
       const found = await find(repository, digest);
       if (found === undefined) {
-        await removeNotesOf(driver, repository, digest, alone);
+        await removeNotes(driver, notes, alone);
         await removeRest(repository, digest, alone).catch(() => {});
         throw unknownManifest(repository, { kind: 'digest', digest });
       }
@@ -261,7 +262,7 @@ export function createManifestStore({
       await trash.deleteEverywhere(item, alone, paths.revisionFolder(repository, digest));
       if (subject !== undefined) await referrers.remove(repository, subject, digest, alone);
       // Behind all that can be refused; whoever asks again, having got no answer, has them removed as well.
-      await removeNotesOf(driver, repository, digest, alone);
+      await removeNotes(driver, notes);
     },
   };
 }

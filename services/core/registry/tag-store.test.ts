@@ -5,6 +5,7 @@ import { digestOf } from '#libs/oci/digest.ts';
 import { isTag, parseRepositoryName, parseTag, type Tag } from '#libs/oci/reference.ts';
 import { createFailingDriver, type FailingDriver } from '../../../test/support/failing-driver.ts';
 import { createMemoryDriver } from '../storage/memory.ts';
+import { allNotes, noteLink } from './dangling-links.ts';
 import { paths } from './paths.ts';
 import { readAll } from './small-files.ts';
 import { createTagStore, type TagStore } from './tag-store.ts';
@@ -59,6 +60,21 @@ describe('the tags of a repository', () => {
     await tags.remove(app, parseTag('v1'));
     assert.deepEqual((await tags.list(app, everything)).tags, ['v1-0', 'v1.0']);
     await assert.rejects(tags.remove(app, parseTag('v1')), { code: 'MANIFEST_UNKNOWN' });
+  });
+
+  test('removing a tag is not refused any more once its link is gone', async () => {
+    const tag = parseTag('latest');
+    await tags.point(app, tag, first);
+    await noteLink(driver, { kind: 'tag', repository: app, tag, target: first }, {});
+    let asked = 0;
+    await tags.remove(app, tag, {
+      async confirm() {
+        asked += 1;
+        if (asked > 1) throw new Error('the lock is lost');
+      },
+    });
+    assert.equal(await tags.resolve(app, tag), undefined);
+    assert.deepEqual(await Array.fromAsync(allNotes(driver)), []);
   });
 
   test('removing a tag again takes what an attempt left that ended after its link', async () => {

@@ -7,7 +7,7 @@ import {
   type StorageDriver,
   type VisibleStep,
 } from '../storage/driver.ts';
-import { removeNote } from './dangling-links.ts';
+import { findNotes, removeNotes } from './dangling-links.ts';
 import { paths } from './paths.ts';
 import { readLink, writeLink } from './small-files.ts';
 
@@ -93,6 +93,7 @@ export function createTagStore(driver: StorageDriver): TagStore {
     tag: Tag,
     { confirm, assertCurrent }: TagRemoval,
   ): Promise<void> {
+    const notes = await findNotes(driver, { kind: 'tag', repository, tag });
     await driver.remove(paths.tagCurrent(repository, tag), {
       async confirm() {
         assertCurrent?.(await resolve(repository, tag));
@@ -101,7 +102,7 @@ export function createTagStore(driver: StorageDriver): TagStore {
     });
     const step = confirm === undefined ? undefined : { confirm };
     // Behind what can be refused; whoever asks again, having got no answer, has it removed as well.
-    await removeNote(driver, { kind: 'tag', repository, tag }, step);
+    await removeNotes(driver, notes);
     // The tag is gone, and its client is told so. Its history goes unless the lock is lost; a collection takes the rest.
     await removeStaleTag(driver, repository, tag, step).catch(() => {});
   }
@@ -127,7 +128,8 @@ export function createTagStore(driver: StorageDriver): TagStore {
       if ((await resolve(repository, tag)) === undefined) {
         const { confirm } = removal;
         const step = confirm === undefined ? undefined : { confirm };
-        await removeNote(driver, { kind: 'tag', repository, tag }, step);
+        const notes = await findNotes(driver, { kind: 'tag', repository, tag });
+        await removeNotes(driver, notes, step);
         await removeRest(repository, tag, step);
         throw new RegistryError('MANIFEST_UNKNOWN', {
           message: `there is no tag "${tag}" in ${repository}`,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { digestOf } from '#libs/oci/digest.ts';
 import { parseRepositoryName, parseTag } from '#libs/oci/reference.ts';
 import { type Core, pushImage, startCore } from '../../../../test/support/core.ts';
@@ -227,6 +228,42 @@ describeEachStorage('a tree of which one half was restored', (open) => {
     }
     assert.deepEqual((await notes()).sort(), ['layer', 'manifest', 'tag', 'tag']);
     await other.close();
+  });
+
+  test('has the tag back that was there last', async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const later = makeImage();
+      for (const one of [image, later]) {
+        await pushImage(core, app, one, latest);
+        await storage.driver.remove(paths.blob(one.descriptor.digest));
+        await check(true);
+      }
+      assert.equal((await notes()).filter((kind) => kind === 'tag').length, 1);
+      for (const one of [image, later]) {
+        await storage.driver.put(paths.blob(one.descriptor.digest), one.bytes);
+      }
+      await check(true);
+      const { headers } = await core.send('HEAD', `/v2/${app}/manifests/${latest}`);
+      assert.equal(headers['docker-content-digest'], later.descriptor.digest);
+    }
+  });
+
+  test('has the note that was made last, where a repair ended between two', async () => {
+    const { digest } = image.descriptor;
+    const other = makeImage();
+    await pushImage(core, app, other, 'other');
+    await storage.driver.remove(paths.tagCurrent(app, latest));
+    const { remove } = storage.driver;
+    storage.driver.remove = async () => {};
+    for (const target of [other.descriptor.digest, digest]) {
+      await noteLink(storage.driver, { kind: 'tag', repository: app, tag: latest, target }, {});
+      await sleep(20);
+    }
+    storage.driver.remove = remove;
+    assert.deepEqual(await notes(), ['tag', 'tag']);
+    await check(true);
+    const { headers } = await core.send('HEAD', `/v2/${app}/manifests/${latest}`);
+    assert.deepEqual([headers['docker-content-digest'], await notes()], [digest, []]);
   });
 
   test('has its notes until they are of no use', async () => {

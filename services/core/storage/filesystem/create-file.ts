@@ -26,6 +26,7 @@ export async function createFile(
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === attempts) throw error;
     }
+    if (await tree.isGone()) throw new FolderGoneError(tree.path);
     await makeFolders(dirname(path), modes.folder, tree);
   }
 }

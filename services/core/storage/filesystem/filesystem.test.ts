@@ -104,12 +104,23 @@ describe('the filesystem driver', () => {
       const isGone = { message: /v2 is gone; put it back/ };
       const other = '/docker/registry/v2/some/other' as StoragePath;
       await assert.rejects(mounted.put(file, Buffer.from('more')), isGone);
-      await assert.rejects(mounted.openWriter(other), isGone);
+      const deep = '/docker/registry/v2/a/b/c' as StoragePath;
+      for (const path of [other, deep]) {
+        await assert.rejects(mounted.openWriter(path), isGone);
+        await assert.rejects(mounted.move(file, path), isGone);
+        await assert.rejects(mounted.rename(file, path), isGone);
+      }
       await assert.rejects(mounted.remove(file), isGone);
+      await assert.rejects(async () => await mounted.touch?.(file), isGone);
+      await assert.rejects(async () => await mounted.prune?.(file), isGone);
       const before = await mounted.tree?.seen;
       await assert.rejects(createFilesystemDriver(at, { before }), isGone);
       assert.equal((await readAll(below, file)).toString(), 'below');
-      assert.deepEqual(await readdir(join(at, 'docker/registry/v2/some')), ['file']);
+      const found = await readdir(join(at, 'docker/registry/v2'), { recursive: true });
+      assert.deepEqual(found.filter((name) => !name.startsWith('_portcullis')).sort(), [
+        'some',
+        'some/file',
+      ]);
     } finally {
       if (isMounted) await run('umount', [at]);
     }

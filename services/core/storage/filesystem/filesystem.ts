@@ -85,6 +85,11 @@ class FilesystemDriver implements StorageDriver {
     return this.#at(path);
   }
 
+  /** Before a change of what is there; what is made is looked at itself. @throws FolderGoneError */
+  async #assertThere(): Promise<void> {
+    if (await this.tree.isGone()) throw new FolderGoneError(this.tree.path);
+  }
+
   async stat(path: StoragePath, saw?: SawFile): Promise<StorageInfo> {
     if (saw === undefined) return describe(await guard(path, () => stat(this.#at(path))));
     const at = Date.now();
@@ -173,12 +178,18 @@ class FilesystemDriver implements StorageDriver {
   ): Promise<void> {
     const target = this.#toChange(to);
     const how = replace ? renameOver : renameToNew;
-    await guard(from, () => this.#place(this.#at(from), target, undefined, how));
+    await guard(from, async () => {
+      await this.#assertThere();
+      await this.#place(this.#at(from), target, undefined, how);
+    });
   }
 
   async rename(from: StoragePath, to: StoragePath): Promise<void> {
     const target = this.#toChange(to);
-    await guard(from, () => rename(this.#at(from), target));
+    await guard(from, async () => {
+      await this.#assertThere();
+      await rename(this.#at(from), target);
+    });
   }
 
   async syncName(path: StoragePath): Promise<void> {
@@ -193,7 +204,7 @@ class FilesystemDriver implements StorageDriver {
   async remove(path: StoragePath, step?: VisibleStep): Promise<void> {
     const target = this.#toChange(path);
     await guard(path, async () => {
-      if (await this.tree.isGone()) throw new FolderGoneError(this.tree.path);
+      await this.#assertThere();
       await confirmStep(step);
       await removeAtOnce(target);
       this.#directories.forget(target);
@@ -218,14 +229,20 @@ class FilesystemDriver implements StorageDriver {
 
   async prune(path: StoragePath, upTo: StoragePath = path): Promise<void> {
     const target = this.#toChange(path);
-    await guard(path, () => pruneDirectory(target, this.#at(upTo)));
+    await guard(path, async () => {
+      await this.#assertThere();
+      await pruneDirectory(target, this.#at(upTo));
+    });
     this.#directories.forget(target);
   }
 
   async touch(path: StoragePath): Promise<void> {
     const now = new Date();
     const target = this.#toChange(path);
-    await guard(path, () => utimes(target, now, now));
+    await guard(path, async () => {
+      await this.#assertThere();
+      await utimes(target, now, now);
+    });
   }
 
   localPath(path: StoragePath): string {
