@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -33,6 +36,18 @@ test('all bytes come, in order', async () => {
       },
     ),
   );
+});
+
+test('all bytes come of pieces that are freed, larger than a buffer', async () => {
+  const message = new IncomingMessage(new Socket());
+  const pieces = [10, 200, 64, 1000, 63].map((length) =>
+    Buffer.allocUnsafeSlow(length).fill(randomBytes(length)),
+  );
+  const expected = Buffer.concat(pieces);
+  for (const piece of pieces) message.push(piece);
+  message.push(null);
+  assert.ok((await collect(message)).equals(expected));
+  assert.deepEqual(new Set(pieces.map(({ length }) => length)), new Set([0]));
 });
 
 test('a stream that has ended already gives nothing', async () => {

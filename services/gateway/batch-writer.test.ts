@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
 import { PassThrough, Readable, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { describe, test } from 'node:test';
@@ -48,6 +50,23 @@ describe('a body that is handed on in larger pieces', () => {
     await nextTurn();
     assert.ok(Buffer.concat(arrived).equals(bytes));
     assert.equal(buffers.used, 0);
+  });
+
+  test('comes whole of pieces that are freed, larger than a buffer', async () => {
+    const message = new IncomingMessage(new Socket());
+    const pieces = [10, 300 * KiB, 2000 * KiB, 64 * KiB].map((length) =>
+      Buffer.allocUnsafeSlow(length).fill(randomBytes(length)),
+    );
+    const expected = Buffer.concat(pieces);
+    const target = new PassThrough();
+    const arrived: Buffer[] = [];
+    target.on('data', (chunk: Buffer) => arrived.push(Buffer.from(chunk)));
+    for (const piece of pieces) message.push(piece);
+    message.push(null);
+    await pipeline(message, new BatchWriter(message, target, new PieceBuffers(uploadSizes)));
+    await nextTurn();
+    assert.ok(Buffer.concat(arrived).equals(expected));
+    assert.deepEqual(new Set(pieces.map(({ length }) => length)), new Set([0]));
   });
 
   test('goes on at the end of the turn in which it came', async () => {

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { open, readFile } from 'node:fs/promises';
-import type { IncomingMessage } from 'node:http';
+import { IncomingMessage } from 'node:http';
+import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { afterEach, beforeEach, describe, test } from 'node:test';
@@ -73,6 +74,23 @@ describe('a body that is written to a file', () => {
     };
     return waiting;
   }
+
+  test('is all there in pieces that are freed, larger than a buffer', async () => {
+    const message = new IncomingMessage(new Socket());
+    const pieces = [10 * KiB, 300 * KiB, 64 * KiB, 17].map((length) =>
+      Buffer.allocUnsafeSlow(length).fill(randomBytes(length)),
+    );
+    const expected = Buffer.concat(pieces);
+    const writer = new BodyFileWriter(message, handle, { algorithm: 'sha256', buffers });
+    const running = writer.run();
+    for (const piece of pieces) message.push(piece);
+    message.complete = true;
+    message.push(null);
+    const report = await running;
+    assert.equal(report.kind === 'closed' && report.digest, digestOf(expected, 'sha256'));
+    assert.ok((await readFile(path)).equals(expected));
+    assert.deepEqual(new Set(pieces.map(({ length }) => length)), new Set([0]));
+  });
 
   test('is all there, however it came, with its digest', async () => {
     const bytes = randomBytes(700 * KiB + 13);

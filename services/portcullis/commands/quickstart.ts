@@ -85,7 +85,7 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
     const ensured =
       ca === undefined ? undefined : await ensureCertificates(certificates, wantedNames(hosts));
     const isTheirs = ensured?.site === 'theirs';
-    if (isTheirs) tellOfTheirs(ours, ensured.missing ?? [], hosts);
+    if (isTheirs && (await exists(ours))) tellOfTheirs(ours, ensured.missing ?? [], hosts);
     else if (starter === undefined && ensured !== undefined) tellOf(ensured);
     if (auth !== undefined) password = await ensureFirstUser(auth.htpasswd);
     if (starter !== undefined) await writeFile(config, starter, { mode: 0o644, flag: 'wx' });
