@@ -68,9 +68,12 @@ export function assertAuditLog(
   } catch (error) {
     const { code = '', message } = error as NodeJS.ErrnoException;
     if (error instanceof NotAFile || code === 'ENXIO') {
-      throw new Error(`portcullis.audit: ${path} is a pipe or a socket; name a file`, {
-        cause: error,
-      });
+      throw new Error(
+        `portcullis.audit: ${path} is a pipe or a socket; name a file, or write stdout`,
+        {
+          cause: error,
+        },
+      );
     }
     // A disk that is full has room again.
     if (code === 'ENOSPC' || code === 'EDQUOT') return;

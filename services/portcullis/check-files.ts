@@ -77,7 +77,7 @@ export async function checkFiles(
     const { tls } = http;
     checks.push(async () => {
       const { cert } = await loadTls(tls);
-      const pem = cert as Buffer;
+      const pem = cert;
       const host = http.publicUrl === undefined ? undefined : new URL(http.publicUrl).hostname;
       const name = host?.replace(/^\[(.*)\]$/, '$1');
       for (const warning of [describeExpiry(pem), ...describeDoubts(pem, name)]) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseRepositoryName, parseTag } from '#libs/oci/reference.ts';
 import { pushImage, pushManifest, startCore } from '../../../test/support/core.ts';
-import { describeJson, makeImage, mediaTypes } from '../../../test/support/images.ts';
+import { describeJson, makeImage, makeIndex, mediaTypes } from '../../../test/support/images.ts';
 import { paths } from '../registry/paths.ts';
 import { createMemoryDriver } from '../storage/memory.ts';
 
@@ -44,6 +44,11 @@ for (const [what, cutOff] of [
     const refused = await core.send('GET', url);
     assert.equal(refused.status, 404);
     assert.match(String(refused.body), /MANIFEST_UNKNOWN.*is damaged; push it again/);
+    assert.equal(await countReferrers(), 0);
+    // Nor does a list that a client keeps under the fallback tag keep others from being listed.
+    const index = makeIndex([signature]);
+    assert.equal((await pushManifest(core, app, index, digest.replace(':', '-'))).status, 201);
+    await driver.put(paths.blob(index.descriptor.digest), index.bytes.subarray(0, cutOff));
     assert.equal(await countReferrers(), 0);
     await push();
     const mended = await core.send('GET', url);

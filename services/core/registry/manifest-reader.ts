@@ -56,8 +56,8 @@ interface Dependencies {
 }
 
 /**
- * The bytes of a manifest are not those of its digest. To clients it is as if it were not there: who pushes looks first, and
- * pushes what is missing, which mends it.
+ * The bytes of a manifest are not those of its digest. To who asks for it it is as if it were not there: who pushes looks first,
+ * and pushes what is missing, which mends it. An index that names it is taken: that it is stored is all that is looked at then.
  */
 export class DamagedManifestError extends RegistryError {
   constructor(repository: RepositoryName, digest: Digest) {

@@ -35,7 +35,7 @@ import type { StoragePath } from '../storage/driver.ts';
  *         repositories/<name>/_layers/<alg>/<hex>
  *         repositories/<name>/_manifests/<alg>/<hex>
  *       _portcullis/damaged/<alg>/<hex>  ours: blobs that were not what their name says
- *       _portcullis/dangling/<hex>/<hex> ours: notes of links that led nowhere, by their repository
+ *       _portcullis/dangling/<hex>/<hex>.<uuid>  ours: notes of links that led nowhere, by their repository
  */
 const root = `/${treeFolder}`;
 
