@@ -65,8 +65,10 @@ interface Verified {
   id: string;
 }
 
-/** Tokens that are remembered, and what they may have in all, in characters: those with many scopes are large. */
-const remembered = { max: 10_000, maxSize: 16 * 1024 * 1024 };
+/** What tokens that are remembered may have in all, in characters: those with many scopes are large. */
+const remembered = { maxSize: 16 * 1024 * 1024 };
+/** What each counts for besides, so that 10 000 are remembered at most. */
+const leastSize = 1600;
 
 /**
  * The one function by which the gateway and the core both verify a token. Signatures are checked once
@@ -128,7 +130,7 @@ export function createVerifier({
       }
       try {
         const verified = await checkSignature(token);
-        cache.set(key, verified, { size: token.length });
+        cache.set(key, verified, { size: leastSize + token.length });
         return checkTimesAndRevocation(verified);
       } catch (error) {
         if (error instanceof KeysUnknownError) throw unavailable(error);

@@ -12,6 +12,7 @@ import { recoverFromClientFault } from '#libs/redis/client-fault.ts';
 import type { ServiceName } from '../values/service-name.ts';
 import { workerName } from '../values/worker-name.ts';
 import { planDebug } from './debug-plan.ts';
+import { freeStartUp } from './free-start-up.ts';
 import { parseProcessArguments } from './process-arguments.ts';
 import { assertAgreedSockets } from './socket-folder.ts';
 import { listenForStop } from './stop-signals.ts';
@@ -99,6 +100,7 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
   listenForReload(running, log);
   log.info({ address: running.address }, `${name} is ready`);
   tellSupervisor({ type: 'ready', address: running.address });
+  freeStartUp();
   void running.storageSeen?.then((storage) => tellSupervisor({ type: 'storage seen', storage }));
 }
 

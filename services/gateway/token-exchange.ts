@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { type Access, formatScope } from '#libs/access/scope.ts';
 import type { TextResponse } from '#libs/http/request-text.ts';
+import { atMost } from '#libs/limits/cache-size.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { type TokenRequests, tokenServiceAway } from './token-requests.ts';
 
@@ -33,7 +34,7 @@ const answerSchema = z.object({ token: z.string() });
 const refusalSchema = z.object({ errors: z.array(z.object({ message: z.string() })).min(1) });
 
 export function createTokenExchange(requests: TokenRequests): TokenExchange {
-  const anonymous = new LRUCache<string, string>({ max: 10_000, ttl: anonymousTtl });
+  const anonymous = new LRUCache<string, string>({ ...atMost(10_000), ttl: anonymousTtl });
 
   async function ask(
     { scopes, ...asker }: ExchangeRequest,

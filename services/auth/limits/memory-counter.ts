@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '#libs/limits/cache-size.ts';
 import { type AttemptCounter, type Counts, estimate, timeUntilRoom } from './attempt-counter.ts';
 
 /** Keys that are remembered; beyond, those not seen for longest are forgotten. */
@@ -10,7 +11,7 @@ const maxKeys = 100_000;
  * @param now milliseconds since the epoch
  */
 export function createMemoryCounter(window: number, now: () => number = Date.now): AttemptCounter {
-  const known = new LRUCache<string, Counts>({ max: maxKeys });
+  const known = new LRUCache<string, Counts>(atMost(maxKeys));
 
   function countsOf(key: string, period: number): Counts {
     const found = known.get(key);

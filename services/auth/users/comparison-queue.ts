@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '#libs/limits/cache-size.ts';
 import { createTurns, type Turns } from '#libs/limits/turns.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { Lane } from '../limits/login-limits.ts';
@@ -9,7 +10,7 @@ const maxWait = 2500;
 /** Milliseconds of one round of bcrypt (of 2^cost) until some were measured: about 65 ms at cost 10. */
 const firstGuess = 65 / 2 ** 10;
 /** Milliseconds that it is remembered how often a network asked, and how many networks. */
-const asked = { ttl: 60_000, max: 10_000 } as const;
+const asked = { ttl: 60_000, ...atMost(10_000) } as const;
 /** How much the last measurement counts beside those before. */
 const weight = 0.2;
 

@@ -5,6 +5,7 @@ import { type Accounts, describeSuspectFile, parseHtpasswd } from '#libs/auth/ht
 import type { ConfiguredUsers } from '#libs/config/sections/users.ts';
 import { describeUnreadable } from '#libs/files/read-text.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
+import { atMost } from '#libs/limits/cache-size.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import { costOf } from '#libs/values/account.ts';
 import { lookEvery } from '../state-files.ts';
@@ -20,7 +21,7 @@ const maxPasswordLength = 1024;
 const bcryptReads = 72;
 /** Milliseconds that a password is remembered to be right, or to be wrong. */
 const rememberedFor = 10 * 60_000;
-const remembered = { max: 10_000, ttl: rememberedFor } as const;
+const remembered = { ...atMost(10_000), ttl: rememberedFor } as const;
 
 /** log2 of bcrypt's rounds from which logins take so long that it is worth a word. */
 const slowCost = 14;

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '#libs/limits/cache-size.ts';
 import { parseInTurn } from '#libs/limits/in-turn.ts';
 import type { Descriptor } from '#libs/oci/descriptor.ts';
 import type { Digest } from '#libs/oci/digest.ts';
@@ -64,9 +65,7 @@ export async function negotiate(
 
 /** What was found for linux/amd64 in an index, which never changes. */
 const found = new LRUCache<Digest, { child: Pick<Descriptor, 'digest' | 'mediaType'> | undefined }>(
-  {
-    max: 20_000,
-  },
+  atMost(20_000),
 );
 
 async function imageForAmd64(stored: StoredManifest, { state }: CoreContext) {

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '#libs/limits/cache-size.ts';
 import type { Digest } from '#libs/oci/digest.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 
@@ -16,7 +17,7 @@ export interface KnownSources {
 }
 
 export function createKnownSources(blobs = 50_000): KnownSources {
-  const known = new LRUCache<Digest, readonly RepositoryName[]>({ max: blobs });
+  const known = new LRUCache<Digest, readonly RepositoryName[]>(atMost(blobs));
   return {
     remember(repository, digest) {
       const before = known.get(digest) ?? [];

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '#libs/limits/cache-size.ts';
 import { parseInTurn, type TurnOptions } from '#libs/limits/in-turn.ts';
 import { type Digest, isDigestOf } from '#libs/oci/digest.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
@@ -72,7 +73,7 @@ export class DamagedManifestError extends RegistryError {
 const rememberedTypes = 20_000;
 
 export function createManifestReader({ driver, trash, tags }: Dependencies): ManifestReader {
-  const mediaTypes = new LRUCache<Digest, string>({ max: rememberedTypes });
+  const mediaTypes = new LRUCache<Digest, string>(atMost(rememberedTypes));
 
   async function resolve(
     repository: RepositoryName,

@@ -66,22 +66,22 @@ interface Facts {
   descriptor: string | undefined;
 }
 
-/** What is remembered at most: manifests and digests, and what of them is text, in characters. */
-const remembered = { entries: 20_000, digests: 200_000, text: 32 * 1024 * 1024 };
+/** What is remembered at most: digests, and text in characters. */
+const remembered = { digests: 200_000, text: 32 * 1024 * 1024 };
+/** What each manifest counts for besides, so that 20 000 are remembered at most. */
+const [leastDigests, leastText] = [10, 1600];
 
 /** Characters of a descriptor that is parsed anew whenever it is listed. */
 const longDescriptor = 256 * 1024;
 
 export function createReferrers({ index, tags, manifests }: Stores): Referrers {
   const known = new LRUCache<Digest, Facts>({
-    max: remembered.entries,
     maxSize: remembered.text,
-    sizeCalculation: ({ descriptor }) => 200 + (descriptor?.length ?? 0),
+    sizeCalculation: ({ descriptor }) => leastText + (descriptor?.length ?? 0),
   });
   const listed = new LRUCache<Digest, Digest[]>({
-    max: remembered.entries,
     maxSize: remembered.digests,
-    sizeCalculation: (digests) => 1 + digests.length,
+    sizeCalculation: (digests) => leastDigests + digests.length,
   });
 
   /** What is asked for of a manifest. @returns its descriptor as well, where it had to be parsed */

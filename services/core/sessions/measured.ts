@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '#libs/limits/cache-size.ts';
 import type { Metrics } from '#libs/metrics/metrics.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
 import { SessionBusyError, type SessionLock, type SessionStore } from './session-store.ts';
@@ -10,7 +11,7 @@ const buckets = [0.001, 0.01, 0.1, 0.5, 1, 2.5, 5, 10, 30];
  * What this core knows to be open. Another core may end a session without our hearing of it, so what
  * nobody came for in so long is no longer counted, in milliseconds.
  */
-const known = { max: 100_000, ttl: 24 * 3_600_000 };
+const known = { ...atMost(100_000), ttl: 24 * 3_600_000 };
 
 /** Counts the uploads that this core goes on with where another one, or its predecessor, left them. */
 export function countTakeovers(metrics: Metrics | undefined): () => void {

@@ -7,6 +7,7 @@ import { watchFile } from '#libs/files/watch-file.ts';
 import type { LogFormat } from '#libs/log/format-line.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
 import { chooseUser } from '#libs/process/choose-user.ts';
+import { freeStartUp } from '#libs/process/free-start-up.ts';
 import { surviveRejections } from '#libs/process/survive-rejections.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { assertStartable } from '../assert-startable.ts';
@@ -104,6 +105,7 @@ export async function supervise(
       );
       await notePlaces(noted, only ?? 'all', places);
       onReady(first, Math.round(performance.now() - began), { log, format });
+      freeStartUp();
     }
   } catch (error) {
     await removeIfEmpty(settings.sockets.folder);

@@ -1,4 +1,5 @@
 import { LRUCache } from 'lru-cache';
+import { atMost } from '#libs/limits/cache-size.ts';
 import { RegistryError } from '#libs/oci/errors.ts';
 import type { RepositoryName } from '#libs/oci/reference.ts';
 import type { UploadId } from '#libs/oci/upload-id.ts';
@@ -53,7 +54,7 @@ type Description = Pick<
 const maxKnown = 10_000;
 
 export function createSessionAccess(driver: StorageDriver, sessions: SessionStore): SessionAccess {
-  const known = new LRUCache<UploadId, Description>({ max: maxKnown });
+  const known = new LRUCache<UploadId, Description>(atMost(maxKnown));
 
   async function find({ repository, id, subject }: UploadKey): Promise<UploadSession> {
     let noted = await sessions.read(id);

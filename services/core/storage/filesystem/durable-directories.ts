@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import type { KnownFolder } from '#libs/files/known-folder.ts';
 import { syncFolder } from '#libs/files/sync-folder.ts';
+import { atMost } from '#libs/limits/cache-size.ts';
 
 /**
  * Makes directories whose entries survive a power loss. A directory that exists proves nothing: another
@@ -14,7 +15,7 @@ export class DurableDirectories {
   readonly #root: string;
   readonly #tree: KnownFolder;
   readonly #mode: number;
-  readonly #made = new LRUCache<string, Promise<void>>({ max: 20_000 });
+  readonly #made = new LRUCache<string, Promise<void>>(atMost(20_000));
 
   /**
    * @param root a directory that exists; nothing above it is touched

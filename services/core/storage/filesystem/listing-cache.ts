@@ -1,6 +1,7 @@
 import type { BigIntStats } from 'node:fs';
 import { opendir, readdir, stat } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
+import { atMost } from '#libs/limits/cache-size.ts';
 import { firstBehind } from '../first-behind.ts';
 import { sortInTurn } from './sort-in-turn.ts';
 
@@ -33,7 +34,7 @@ export class ListingCache {
   readonly #running = new Map<string, Promise<readonly string[]>>();
   readonly #next = new Map<string, Promise<readonly string[]>>();
   /** Directories that had few names when they were read last. */
-  readonly #small = new LRUCache<string, true>({ max: 10_000 });
+  readonly #small = new LRUCache<string, true>(atMost(10_000));
   /** Directories that had more names than are kept. */
   readonly #huge = new LRUCache<string, true>({ max: 1000 });
   /** Settled when no large directory is being read. */
