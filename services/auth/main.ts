@@ -23,6 +23,7 @@ import { createIdentityTokens } from './identities/identity-tokens.ts';
 import { createFirstKey } from './keys/create-key.ts';
 import { loadIdentitySecret } from './keys/identity-secret.ts';
 import { openKeyRing } from './keys/key-ring.ts';
+import { assertOwnKeys, isStateShared } from './keys/own-keys.ts';
 import { createTemporaryKey, loadKeys, type SigningKey } from './keys/signing-key.ts';
 import { openKnownLogins } from './limits/known-logins.ts';
 import { createLoginLimits } from './limits/login-limits.ts';
@@ -55,8 +56,7 @@ async function startAuth({
   await dropPrivileges(settings, log, { state, file: settings.audit?.path });
   if (!isRestart) assertAuditLog(settings.audit);
   const stateFolder = await usableState(auth.state, settings.sockets.folder, log);
-  const severalOfUs = settings.redis !== undefined && !internal.auth.isPrivate;
-  const firstKeys = await openKeys(stateFolder, severalOfUs, log);
+  const firstKeys = await openKeys(stateFolder, isStateShared(settings), log);
   const secret = await loadIdentitySecret(stateFolder, firstKeys);
   const tellAll = () => redis?.publish(invalidationChannel, '');
   const warn = (message: string) => log.warn(message);
@@ -202,16 +202,12 @@ async function usableState(state: string, ours: string, log: Logger): Promise<st
 
 async function openKeys(
   state: string,
-  severalOfUs: boolean,
+  isShared: boolean,
   log: Logger,
 ): Promise<[SigningKey, ...SigningKey[]]> {
   let keys = await loadKeys(state);
-  if (keys.length === 0 && severalOfUs) {
-    throw new Error(
-      `portcullis.auth.state: ${state} holds no signing key, and several token services must have the same; make it once with: portcullis keys create --state ${state}`,
-    );
-  }
   if (keys.length === 0) {
+    assertOwnKeys(state, { isShared });
     try {
       log.info({ path: await createFirstKey(state) }, 'signing key created');
       keys = await loadKeys(state);

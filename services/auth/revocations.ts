@@ -75,8 +75,7 @@ export async function openRevocations({
 }: RevocationOptions): Promise<Revocations> {
   const path = stateFiles.revoked(stateFolder);
   const voidedPath = stateFiles.voided(stateFolder);
-  let state: State | undefined = await readState(path);
-  let voided = await readVoided(voidedPath);
+  let { state, voided } = await readRevocations(stateFolder);
   let all = mergeTimes(state?.revoked ?? {}, voided);
 
   /** Tells what operators made void since. */
@@ -171,6 +170,15 @@ function mergeTimes(
     merged.set(subject, Math.max(time, merged.get(subject) ?? 0));
   }
   return Object.fromEntries(merged);
+}
+
+/** What the files say of it. @throws Error with one clear sentence if one cannot be used */
+export async function readRevocations(stateFolder: string) {
+  const [state, voided] = await Promise.all([
+    readState(stateFiles.revoked(stateFolder)),
+    readVoided(stateFiles.voided(stateFolder)),
+  ]);
+  return { state, voided };
 }
 
 async function readVoided(path: string): Promise<Record<string, number>> {

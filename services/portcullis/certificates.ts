@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { lstat, readFile } from 'node:fs/promises';
+import { lstat, readFile, rename } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -56,12 +56,12 @@ export async function ensureCertificates(
   // Nor is a key replaced whose certificate is yet to come.
   const isAlone = site === undefined && hasKey;
   if (site === 'unusable' || isAlone) return { ca: 'kept', site: 'theirs', names: [] };
-  if (site !== undefined && site.issuer !== issuer) {
-    const isSigned = before !== undefined && site.verify(before.publicKey);
-    if (!isSigned) {
-      const missing = names.filter((name) => !isFor(site, name));
-      return { ca: 'kept', site: 'theirs', names: namesOf(site), missing };
-    }
+  const isSigned = site !== undefined && before !== undefined && site.verify(before.publicKey);
+  // Of a CA that was removed so that a new one is made; another one's may have the same name.
+  const isOfRemoved = site?.issuer === issuer && !hasCa && !hasCaKey;
+  if (site !== undefined && !isSigned && !isOfRemoved) {
+    const missing = names.filter((name) => !isFor(site, name));
+    return { ca: 'kept', site: 'theirs', names: namesOf(site), missing };
   }
   if (!hasCaKey && !hasCa) await script('create-ca.sh', [folder]);
   const found = before ?? (await readCertificate(at('ca.crt')));
@@ -72,14 +72,36 @@ export async function ensureCertificates(
   if (ours !== undefined && missing === undefined) {
     return { ca: made, site: 'kept', names: namesOf(ours) };
   }
-  if (hasCa && !hasCaKey) {
-    const problem = `${at('ca.key')} is not there, with which a new certificate would be signed; put it back for that`;
+  const whyUnsigned = await whyNoneCanBeSigned(at('ca.key'), ca);
+  if (whyUnsigned !== undefined) {
+    const problem = `${at('ca.key')} ${whyUnsigned}, with which a new certificate would be signed; put it back for that`;
     if (ours === undefined || !isValid(ours)) throw new Error(problem);
     return { ca: made, site: 'kept', names: namesOf(ours), problem: `${missing}; ${problem}` };
   }
   const all = [...new Set([...names, ...(site === undefined ? [] : namesOf(site))])];
+  // It may be the only one of somebody who has the other CA.
+  if (isOfRemoved) {
+    for (const name of hasKey ? ['site.crt', 'site.key'] : ['site.crt']) {
+      await rename(at(name), at(`${name}.old`));
+    }
+  }
   await script('create-site.sh', [folder, ...all]);
   return { ca: made, site: 'made', names: all };
+}
+
+/** Why the key of a CA cannot sign; undefined where it can. */
+async function whyNoneCanBeSigned(
+  path: string,
+  ca: X509Certificate | undefined,
+): Promise<string | undefined> {
+  if (ca === undefined) return undefined;
+  const pem = await readFile(path).catch(() => undefined);
+  if (pem === undefined) return 'is not there';
+  try {
+    return ca.checkPrivateKey(createPrivateKey(pem)) ? undefined : 'is not the key of ca.crt';
+  } catch {
+    return 'cannot be read as a key';
+  }
 }
 
 /** The names and addresses that a certificate is for, of those that {@link assertName} takes. */

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import {
   chown,
+  copyFile,
   mkdir,
   mkdtemp,
   readdir,
@@ -110,11 +111,26 @@ test('a certificate that our CA has not signed stays, and where its key is away 
     // A new CA is meant by who removes the old one.
     for (const name of ['site.crt', 'site.key']) await rm(at(name));
     await mustRun(launcher, ['certs', certificates, 'a.example']);
+    const old = await pair();
     for (const name of ['ca.crt', 'ca.key']) await rm(at(name));
     assert.match(
       await mustRun(launcher, ['certs', certificates, 'a.example']),
       /made: .*ca\.crt[\s\S]*made: .*site\.crt/,
     );
+    // What was there may be all that somebody has of it.
+    const kept = ['site.crt.old', 'site.key.old'].map((name) => readFile(at(name), 'utf8'));
+    assert.deepEqual(await Promise.all(kept), old);
+    // A CA that was made elsewhere has the same name.
+    const central = join(dir, 'central');
+    await mustRun(launcher, ['certs', central, 'a.example']);
+    for (const name of ['site.crt', 'site.key']) await copyFile(join(central, name), at(name));
+    const theirsAgain = await run(launcher, ['certs', certificates, 'a.example']);
+    assert.match(theirsAgain.stderr, /are none of .*ca\.crt, so they stay/);
+    assert.equal((await pair())[1], await readFile(join(central, 'site.key'), 'utf8'));
+    await copyFile(join(central, 'ca.crt'), at('ca.crt'));
+    assert.match(await mustRun(launcher, ['certs', certificates, 'a.example']), /kept: .*site/);
+    const wrongKey = await run(launcher, ['certs', certificates, 'b.example']);
+    assert.match(wrongKey.stderr, /ca\.key is not the key of ca\.crt, with which a new/);
   } finally {
     await rm(dir, { recursive: true, force: true });
   }

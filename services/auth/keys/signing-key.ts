@@ -86,7 +86,7 @@ function beginOf(name: string): number {
 
 async function readKey(path: string, from: number): Promise<SigningKey> {
   try {
-    const privateKey = createPrivateKey(await readFile(path));
+    const privateKey = toPrivateKey(await readFile(path));
     const pem = await readFile(path.replace(/\.pem$/, '.crt')).catch(() => undefined);
     const certificate = pem === undefined ? undefined : new X509Certificate(pem);
     if (certificate?.checkPrivateKey(privateKey) === false) {
@@ -97,6 +97,16 @@ async function readKey(path: string, from: number): Promise<SigningKey> {
     throw new Error(`the signing key ${path} cannot be used: ${(error as Error).message}`, {
       cause: error,
     });
+  }
+}
+
+/** @throws Error saying what to do, where OpenSSL has a number */
+function toPrivateKey(pem: Buffer): KeyObject {
+  try {
+    return createPrivateKey(pem);
+  } catch (error) {
+    const what = 'it holds no private key in PEM form; put it back, or remove it to go on without';
+    throw new Error(what, { cause: error });
   }
 }
 

@@ -113,10 +113,11 @@ export function defineServing(program: Command): void {
       .option('-q, --quiet', 'print only what is wrong with it')
       .action(async (given, options) => {
         const { configCheck } = await import('../commands/config-check.ts');
+        const { checkState } = await import('../../auth/commands/check-state.ts');
         const explain = options.explain === true;
         const file = await findConfigurationToCheck(oneOf(given, options.config));
         const quiet = options.quiet === true;
-        finish(await configCheck({ config: file, explain, quiet }));
+        finish(await configCheck({ config: file, explain, quiet, checkState }));
       }),
     'portcullis config check config.yml',
     'portcullis config check --explain config.yml > complete.yml',

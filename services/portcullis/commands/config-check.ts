@@ -13,13 +13,20 @@ export interface ConfigCheckOptions {
   explain: boolean;
   /** Says only what is wrong. */
   quiet: boolean;
+  /** Looks into the state of the token service. @throws Error with one clear sentence about what keeps it from starting */
+  checkState: (settings: Settings) => Promise<void>;
 }
 
 /**
  * What is in effect, what of it will not be acted on, and whether `serve` would start with it: by the same code.
  * @returns the exit code
  */
-export async function configCheck({ config, explain, quiet }: ConfigCheckOptions): Promise<number> {
+export async function configCheck({
+  config,
+  explain,
+  quiet,
+  checkState,
+}: ConfigCheckOptions): Promise<number> {
   const loaded = await loadConfiguration(config);
   if (config === undefined && loaded.path !== undefined) {
     process.stderr.write(`using ${loaded.path}, which serve would take\n`);
@@ -29,6 +36,9 @@ export async function configCheck({ config, explain, quiet }: ConfigCheckOptions
     settings === undefined
       ? { problems: [], unreadable: [], warnings: [] }
       : await checkFiles(settings, services);
+  if (settings !== undefined) {
+    await checkState(settings).catch(({ message }: Error) => files.problems.push(message));
+  }
   const unresolved = await describeUnresolved(settings);
   const print = (text: string) => quiet || process.stdout.write(text);
   print(

@@ -1,0 +1,51 @@
+import assert from 'node:assert/strict';
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { mustRun, run } from '../support/run.ts';
+import { launcher } from '../support/stack.ts';
+import { createTemporaryFolder } from '../support/temporary-folder.ts';
+
+test('config check looks into the state of the token service as its start does', async () => {
+  await using folder = await createTemporaryFolder();
+  const config = join(folder.path, 'config.yml');
+  const state = join(folder.path, 'state');
+  const htpasswd = join(folder.path, 'htpasswd');
+  await mustRun(launcher, ['user', 'add', '--file', htpasswd, 'bob'], { input: 'a good password' });
+  await writeFile(
+    config,
+    `version: 0.1
+storage: { inmemory: {} }
+http: { addr: "127.0.0.1:0" }
+auth: { htpasswd: { realm: x, path: ${htpasswd} } }
+portcullis: { auth: { state: ${state} } }
+`,
+  );
+  await mustRun(launcher, ['keys', 'create', '--state', state]);
+  const check = () => run(launcher, ['config', 'check', '-q', config]);
+  assert.equal((await check()).code, 0);
+  for (const [name, expected] of [
+    ['keys/first.pem', /the signing key .*first\.pem cannot be used: it holds no private key/],
+    ['keys/identity.key', /identity\.key is not 64 hexadecimal digits/],
+    ['robots.yml', /robots\.yml cannot be used/],
+    ['revoked.yml', /revoked\.yml cannot be used: .*; remove it to start anew/],
+    ['voided.yml', /voided\.yml cannot be used/],
+    ['rehashed.json', /rehashed\.json cannot be used: .*; remove it to start anew/],
+  ] as const) {
+    const path = join(state, name);
+    const before = await readFile(path).catch(() => undefined);
+    await writeFile(path, '- [');
+    const { code, stderr } = await check();
+    assert.equal(code, 1, name);
+    assert.match(stderr, expected);
+    if (before === undefined) await rm(path);
+    else await writeFile(path, before);
+  }
+  await rm(join(state, 'keys/first.pem'));
+  const shared = `${await readFile(config, 'utf8')}redis: { addr: "127.0.0.1:1" }\n`.replace(
+    'auth: { state',
+    'gateway: { auth: ["http://127.0.0.1:1"] }, auth: { listen: "127.0.0.1:1", state',
+  );
+  await writeFile(config, shared.replace('http: {', 'http: { secret: 0123456789abcdef,'));
+  assert.match((await check()).stderr, /holds no signing key, and several token services must/);
+});
