@@ -85,7 +85,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       number: index + 1,
     }));
 
-  async function launch(worker: Worker): Promise<string> {
+  /** @param others who are to be ready before this one begins; what it needs is loaded meanwhile */
+  async function launch(worker: Worker, others = Promise.resolve()): Promise<string> {
     const { service, number } = worker;
     const name = workerName(service, number);
     // Told to stop while another was starting: nobody would end this one.
@@ -102,7 +103,9 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     });
     children.set(name, child);
     const before = { isRestart: launched.has(name), storageBefore: storageOf.get(name) };
-    tell(child, { type: 'start', configuration, access, ...before });
+    const begin = () => tell(child, { type: 'start', configuration, access, ...before });
+    // Where they fail everything is stopped.
+    others.then(begin, () => {});
     launched.add(name);
     const startedAt = performance.now();
     let ready = false;
@@ -134,10 +137,10 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   }
 
   /** @returns the address of the first */
-  async function launchService(service: ServiceName): Promise<string> {
+  async function launchService(service: ServiceName, before?: Promise<void>): Promise<string> {
     const [first, ...others] = workersOf(service);
-    const address = await launch(first ?? { service, number: 1 });
-    await Promise.all(others.map(launch));
+    const address = await launch(first ?? { service, number: 1 }, before);
+    await Promise.all(others.map((worker) => launch(worker)));
     return address;
   }
 
@@ -192,16 +195,16 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
 
   return {
     async start() {
-      let address = '';
+      const [last, ...others] = [...services].reverse();
+      if (last === undefined) return '';
       try {
-        const last = services.length - 1;
-        await Promise.all(services.slice(0, last).map(launchService));
-        for (const service of services.slice(last)) address = await launchService(service);
+        const ready = Promise.all(others.map((service) => launchService(service))).then(() => {});
+        const [address] = await Promise.all([launchService(last, ready), ready]);
+        return address;
       } catch (error) {
         await stop();
         throw error;
       }
-      return address;
     },
     addressesOf: (service) =>
       workersOf(service).flatMap(({ number }) => addresses.get(workerName(service, number)) ?? []),
