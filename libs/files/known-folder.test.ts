@@ -36,7 +36,11 @@ test('what lies below a place to mount at is not what was mounted there', async 
   }
   let isMounted = true;
   try {
+    await unmount();
+    const early = new KnownFolder(path);
+    assert.ok(await mount());
     await mkdir(path);
+    assert.equal(await early.isGone(), false);
     const known = new KnownFolder(path);
     const { dev } = await stat(path);
     assert.deepEqual([await known.isGone(), await known.isGoneFrom(dev)], [false, false]);
@@ -44,6 +48,7 @@ test('what lies below a place to mount at is not what was mounted there', async 
     isMounted = false;
     const below = (await stat(path)).dev;
     assert.deepEqual([await known.isGone(), await known.isGoneFrom(below)], [true, true]);
+    assert.equal(await early.isGone(), true);
     // Nor is it for who is started now and is told of the other one, or for whom nothing is known of the place.
     const next = new KnownFolder(path, await known.seen);
     assert.equal(await next.isGone(), true);

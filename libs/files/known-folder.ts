@@ -49,7 +49,10 @@ export class KnownFolder {
       const found = await stat(this.path);
       if (!found.isDirectory()) return true;
       if (found.dev === this.#device) return false;
-      if (countMounts(this.path, found.dev) < (this.#mounts ?? 0)) return true;
+      const mounts = countMounts(this.path, found.dev);
+      if (mounts < (this.#mounts ?? 0)) return true;
+      // One that was mounted since is missed as well when it goes.
+      this.#mounts = mounts;
       this.#device = found.dev;
       return false;
     } catch (error) {
