@@ -14,7 +14,7 @@ run_node := $$( [ -x $(node) ] && echo $(node) || echo node )
 
 node_modules/.installed: package.json package-lock.json
 	npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
-	@$(run_node) services/portcullis/precompile.ts
+	@NODE_COMPILE_CACHE='$(CURDIR)/node_modules/.cache/node' $(run_node) services/portcullis/precompile.ts
 	@touch $@
 
 .PHONY: help

@@ -42,6 +42,14 @@ export class KnownFolder {
     return this.#mounts !== undefined || this.#look();
   }
 
+  /**
+   * Whether it is on the device where it was seen last: by a look that waits for the filesystem, which is for those of this machine
+   * alone. False says nothing: ask {@link isGone}.
+   */
+  isWhereItWas(): boolean {
+    return this.#device !== undefined && deviceOf(this.path) === this.#device;
+  }
+
   /** Whether it was there, and is not: also where something else is in its place since its filesystem was unmounted. */
   async isGone(): Promise<boolean> {
     if (!this.wasThere) return false;

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, fstatSync } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { KnownFolder } from '#libs/files/known-folder.ts';
@@ -38,7 +38,8 @@ async function assertInTree(
   tree: KnownFolder,
 ): Promise<FileHandle> {
   try {
-    const { dev } = await handle.stat();
+    // Of a file that was just made all is known here.
+    const { dev } = fstatSync(handle.fd);
     if (!(await tree.isGoneFrom(dev))) return handle;
   } catch (error) {
     await handle.close();

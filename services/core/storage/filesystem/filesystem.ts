@@ -48,7 +48,16 @@ export async function createFilesystemDriver(
   if (!readOnly && (await tree.isGone())) throw new FolderGoneError(tree.path);
   const modes = await modesOf(root);
   if (!readOnly) await prepareFolders(root, modes);
-  return new FilesystemDriver(root, { tree, modes, readOnly });
+  const isLocal = await belongsToThisMachine(root);
+  return new FilesystemDriver(root, { tree, modes, readOnly, isLocal });
+}
+
+interface DriverOptions {
+  tree: KnownFolder;
+  modes: Modes;
+  readOnly: boolean;
+  /** Whether the filesystem is this machine's own. */
+  isLocal: boolean;
 }
 
 class FilesystemDriver implements StorageDriver {
@@ -57,17 +66,16 @@ class FilesystemDriver implements StorageDriver {
   readonly #root: string;
   readonly #modes: Modes;
   readonly #readOnly: boolean;
+  readonly #isLocal: boolean;
   readonly #directories: DurableDirectories;
   readonly #listings = new ListingCache();
 
-  constructor(
-    root: string,
-    { tree, modes, readOnly }: { tree: KnownFolder; modes: Modes; readOnly: boolean },
-  ) {
+  constructor(root: string, { tree, modes, readOnly, isLocal }: DriverOptions) {
     this.#root = resolve(root);
     this.tree = tree;
     this.#modes = modes;
     this.#readOnly = readOnly;
+    this.#isLocal = isLocal;
     this.#directories = new DurableDirectories(this.#root, tree, modes.folder);
   }
 
@@ -87,6 +95,7 @@ class FilesystemDriver implements StorageDriver {
 
   /** Before a change of what is there; what is made is looked at itself. @throws FolderGoneError */
   async #assertThere(): Promise<void> {
+    if (this.#isLocal && this.tree.isWhereItWas()) return;
     if (await this.tree.isGone()) throw new FolderGoneError(this.tree.path);
   }
 
