@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { lstat, readFile, rename } from 'node:fs/promises';
+import { copyFile, lstat, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -25,6 +25,8 @@ export interface Certificates {
   site: 'made' | 'kept' | 'theirs';
   /** Those that the site certificate is for. */
   names: readonly string[];
+  /** Where the one before is, if another CA had signed it, and its key beside it. */
+  keptAs?: string;
   /** Those of the names asked for that somebody else's certificate is not for. */
   missing?: readonly string[];
   /** Why the site certificate should have been made anew, where it could not be. */
@@ -82,11 +84,12 @@ export async function ensureCertificates(
   // It may be the only one of somebody who has the other CA.
   if (isOfRemoved) {
     for (const name of hasKey ? ['site.crt', 'site.key'] : ['site.crt']) {
-      await rename(at(name), at(`${name}.old`));
+      await copyFile(at(name), at(`${name}.old`));
     }
   }
   await script('create-site.sh', [folder, ...all]);
-  return { ca: made, site: 'made', names: all };
+  const kept = isOfRemoved ? { keptAs: at('site.crt.old') } : {};
+  return { ca: made, site: 'made', names: all, ...kept };
 }
 
 /** Why the key of a CA cannot sign; undefined where it can. */

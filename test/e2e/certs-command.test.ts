@@ -9,6 +9,7 @@ import {
   readFile,
   rename,
   rm,
+  stat,
   symlink,
   writeFile,
 } from 'node:fs/promises';
@@ -120,6 +121,7 @@ test('a certificate that our CA has not signed stays, and where its key is away 
     // What was there may be all that somebody has of it.
     const kept = ['site.crt.old', 'site.key.old'].map((name) => readFile(at(name), 'utf8'));
     assert.deepEqual(await Promise.all(kept), old);
+    assert.equal((await stat(at('site.key.old'))).mode & 0o077, 0);
     // A CA that was made elsewhere has the same name.
     const central = join(dir, 'central');
     await mustRun(launcher, ['certs', central, 'a.example']);

@@ -86,7 +86,9 @@ export async function quickstart(options: QuickstartOptions): Promise<number> {
       ca === undefined ? undefined : await ensureCertificates(certificates, wantedNames(hosts));
     const isTheirs = ensured?.site === 'theirs';
     if (isTheirs && (await exists(ours))) tellOfTheirs(ours, ensured.missing ?? [], hosts);
-    else if (starter === undefined && ensured !== undefined) tellOf(ensured);
+    else if (ensured !== undefined && (starter === undefined || ensured.keptAs !== undefined)) {
+      tellOf(ensured);
+    }
     if (auth !== undefined) password = await ensureFirstUser(auth.htpasswd);
     if (starter !== undefined) await writeFile(config, starter, { mode: 0o644, flag: 'wx' });
     const code = await supervise(config, (address, startedInMs) => {
@@ -164,10 +166,12 @@ async function makeRoot(root: string): Promise<void> {
 }
 
 /** Says what a later start did to the certificate, or should have done. */
-function tellOf({ site, names, problem }: Certificates): void {
+function tellOf({ site, names, keptAs, problem }: Certificates): void {
   if (problem !== undefined) process.stderr.write(`${problem}\n`);
   if (site === 'made')
-    process.stderr.write(`a new certificate was made, for ${names.join(', ')}\n`);
+    process.stderr.write(
+      `a new certificate was made, for ${names.join(', ')}${keptAs === undefined ? '' : `; the one before, of another CA, is in ${keptAs}`}\n`,
+    );
 }
 
 /** Says of a certificate that somebody else put there what clients may not take of it. */
