@@ -14,7 +14,8 @@ import { waitFor } from '../support/wait-for.ts';
 /** Milliseconds in which a process that wakes up does what it has to do. */
 const moment = 5000;
 const repository = 'team/app';
-const tags = Array.from({ length: 6 }, (_, index) => `t${index}`);
+/** So many that some go to either core: an upload stays with one of them, by its id, which is random. */
+const tags = Array.from({ length: 24 }, (_, index) => `t${index}`);
 
 /**
  * A core is held up with requests that it has not read, until its gateway has answered 503 for it. What the
