@@ -95,7 +95,7 @@ const forbidden: readonly [from: RegExp, to: RegExp, why: string][] = [
   ],
   [/^services\/core\/api\//, /^services\/core\/storage\//, 'handlers speak to the domain'],
   [
-    /^(?!libs\/http\/|services\/\w+\/(?:app|api\/|authenticate))/,
+    /^(?!libs\/http\/|services\/\w+\/(?:app|api\/|steps\/|authenticate))/,
     /^(?:koa|@koa\/router)$/,
     'koa stays at the edges',
   ],

@@ -43,6 +43,11 @@ describe('a key set at an address', () => {
     assert.equal(asked, 1, 'the first question was still open');
   });
 
+  test('that holds no key is told', async () => {
+    const messages = await open((_, response) => void response.end('{"keys":[]}'));
+    assert.deepEqual(messages, ['warn: the key set holds no key: no token of it is accepted']);
+  });
+
   const refused: Record<string, RequestListener> = {
     'that is too long': (_, response) => {
       const part = 'x'.repeat(64 * 1024);
@@ -72,7 +77,9 @@ describe('a key set at an address', () => {
     test(`${name} is not taken, and said once`, async () => {
       const messages = await open(answer);
       assert.deepEqual(known(), []);
-      assert.deepEqual(messages, ['warn: the key set cannot be fetched; keeping the known keys']);
+      assert.deepEqual(messages, [
+        'warn: the key set cannot be fetched; no token of it is accepted',
+      ]);
     });
   }
 });

@@ -50,6 +50,8 @@ export async function openJwksSource(options: JwksSourceOptions): Promise<JwksSo
   let keys: readonly JWK[] = [];
   const take = async (text: string) => {
     const found = parseJwks(text, location);
+    if (found.length === 0)
+      log.warn({ jwks }, 'the key set holds no key: no token of it is accepted');
     keys = found;
     await onKeys(found);
   };
@@ -71,8 +73,8 @@ export async function openJwksSource(options: JwksSourceOptions): Promise<JwksSo
       if (away) log.info({ jwks }, 'the key set can be fetched again');
       away = false;
     } catch (error) {
-      if (!away)
-        log.warn({ err: error, jwks }, 'the key set cannot be fetched; keeping the known keys');
+      const meanwhile = keys.length > 0 ? 'keeping the known keys' : 'no token of it is accepted';
+      if (!away) log.warn({ err: error, jwks }, `the key set cannot be fetched; ${meanwhile}`);
       away = true;
     }
   };

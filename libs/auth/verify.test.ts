@@ -109,6 +109,28 @@ describe('verifying a token', () => {
     assert.match(await why(await sign(claims({ nbf: start + 120, exp: start + 600 }))), /nbf/);
   });
 
+  test('why a token is refused is said in words', async () => {
+    const other = await generateKeyPair('ES256');
+    const hs256 = new SignJWT(claims()).setProtectedHeader({ alg: 'HS256', kid: 'k' });
+    const [body = ''] = (await sign(claims())).split('.').slice(1);
+    for (const [token, expected] of [
+      ['eyJ', 'not a token'],
+      [`!.${body}.`, 'not a token'],
+      [await sign(claims(), {}, other.privateKey), 'the signature of the token is not valid'],
+      [
+        await hs256.sign(new TextEncoder().encode('x'.repeat(32))),
+        'the signature algorithm of the token is not accepted',
+      ],
+      [
+        await sign(claims({ nbf: start + 120, exp: start + 600 })),
+        'the token is not valid yet (claim nbf)',
+      ],
+      [await sign(claims({ iss: undefined })), 'claim iss is missing'],
+    ] as const) {
+      assert.equal(await why(token), expected);
+    }
+  });
+
   test('claims of another form are refused', async () => {
     assert.notEqual(await why(await sign(claims({ access: 'everything' }))), '');
     assert.notEqual(await why(await sign(claims({ sub: undefined }))), '');

@@ -10,6 +10,7 @@ import {
 import { LRUCache } from 'lru-cache';
 import { RegistryError } from '#libs/oci/errors.ts';
 import { type Claims, claimsSchema } from './claims.ts';
+import { describeTokenFault } from './describe-token-fault.ts';
 
 /** How far two clocks may differ, in seconds; what distribution allows. */
 const leeway = 60;
@@ -181,13 +182,5 @@ function expiryOf(token: string): number {
 }
 
 function describe(error: unknown): string {
-  if (error instanceof errors.JWTClaimValidationFailed) {
-    const { claim, reason } = error;
-    if (claim === 'aud') return 'the token is for another service (claim aud)';
-    if (claim === 'iss') return 'the token is of another issuer (claim iss)';
-    return `claim ${claim}: ${reason}`;
-  }
-  if (error instanceof UntrustedKeyError) return error.message;
-  if (error instanceof errors.JOSEError) return error.code;
-  return 'not a token';
+  return error instanceof UntrustedKeyError ? error.message : describeTokenFault(error);
 }

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import { ruleKeys } from '../policy/rule-schema.ts';
 import { nearestWord } from '../values/nearest-word.ts';
+import { userKeys } from './sections/users.ts';
 import { workloadKeys } from './sections/workloads.ts';
 
 type Issue = z.core.$ZodIssue;
@@ -22,7 +23,7 @@ const kinds: Readonly<Record<string, string>> = {
 export function describeIssue(
   issue: Issue,
   root: unknown,
-  keys: readonly string[] = [...ruleKeys, ...workloadKeys],
+  keys: readonly string[] = [...ruleKeys, ...workloadKeys, ...userKeys],
 ): string {
   const found = kindOf(valueAt(root, issue.path));
   if (issue.code === 'invalid_type') {
@@ -43,14 +44,15 @@ export function describeIssue(
     return found === undefined ? 'is missing' : `must be one of ${issue.values.join(', ')}`;
   }
   if (issue.code === 'invalid_union' && isStandard(issue)) {
-    return found === undefined ? 'is missing' : `cannot be ${found} like this`;
+    return found === undefined ? 'is missing' : `cannot be ${found} here`;
   }
+  if (issue.code === 'invalid_key' && isStandard(issue)) return 'is not a name that may stand here';
   return issue.message;
 }
 
 /** Whether the message is the library's own. */
 function isStandard({ message }: Issue): boolean {
-  return /^Invalid (?:input|option)/.test(message);
+  return /^Invalid (?:input|option|key)/.test(message);
 }
 
 function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {

@@ -1,3 +1,4 @@
+import { matchKeys } from '../policy/rule-schema.ts';
 import { nearestWord } from '../values/nearest-word.ts';
 import { portcullisSchema } from './sections/portcullis.ts';
 
@@ -33,7 +34,10 @@ const ofRedis: ReadonlyMap<string, string | undefined> = new Map([
   ['certificate', 'redis.tls.certificate'],
 ]);
 
-function placeOf(name: string, [section]: readonly string[]): string | undefined {
+function placeOf(name: string, [section, list]: readonly string[]): string | undefined {
+  if (section === ours && list === 'acl' && matchKeys.includes(name)) return `match.${name}`;
+  // Where it listens is one text, of an address and a port.
+  if (section === 'http' && name === 'port') return 'http.addr';
   return section === 'redis' && ofRedis.has(name) ? ofRedis.get(name) : places.get(name);
 }
 

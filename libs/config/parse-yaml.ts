@@ -21,7 +21,7 @@ export function parseYaml(text: string): unknown {
   const document = parseDocument(text, { prettyErrors: true, logLevel: 'error', merge: true });
   const [error] = document.errors;
   if (error !== undefined) {
-    const message = error.code === 'MULTIPLE_DOCS' ? severalDocuments : error.message;
+    const message = sentences[error.code] ?? error.message;
     throw new YamlError(message, error.linePos?.[0].line, error);
   }
   const [tag] = document.warnings.filter(({ code }) => code === 'TAG_RESOLVE_FAILED');
@@ -34,7 +34,11 @@ export function parseYaml(text: string): unknown {
   }
 }
 
-const severalDocuments = 'a second document begins here (---); put all settings into one';
+/** What the parser calls otherwise. */
+const sentences: Readonly<Record<string, string>> = {
+  MULTIPLE_DOCS: 'a second document begins here (---); put all settings into one',
+  DUPLICATE_KEY: 'this key stands in the same section already; put both into one',
+};
 
 /** A tag that nobody knows stands for nothing, or is dropped: what was to be `not bob` is then anybody who did not log in. */
 const tagMessage =

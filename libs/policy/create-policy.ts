@@ -13,7 +13,7 @@ export function createPolicy(
   warn: (message: string) => void,
 ): Policy {
   if (rules === undefined) return everyUserPolicy;
-  for (const remark of [...remarksOnRules(rules), ...remarksOnGroups(groups)]) warn(remark);
+  for (const remark of [...remarksOnRules(rules, groups), ...remarksOnGroups(groups)]) warn(remark);
   for (const [group, members] of Object.entries(groups)) {
     const pattern = members.find((member) => /[*?[\]]|^\/.*\/$/.test(member));
     if (pattern === undefined) continue;

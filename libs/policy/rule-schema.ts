@@ -59,11 +59,11 @@ const rule = z.strictObject({
   comment: text.optional().describe('For whoever reads the file, and the log of decisions.'),
 });
 
+/** What the match of a rule may have. */
+export const matchKeys: readonly string[] = Object.keys(match.shape);
+
 /** What a rule and its match may have. */
-export const ruleKeys: readonly string[] = [
-  ...Object.keys(rule.shape),
-  ...Object.keys(match.shape),
-];
+export const ruleKeys: readonly string[] = [...Object.keys(rule.shape), ...matchKeys];
 
 export const ruleListSchema = z.array(rule);
 

@@ -22,6 +22,16 @@ test('an account that nobody has is told, with what was meant', () => {
   }
 });
 
+test('an account by the name of a group is told', () => {
+  const rules = ruleListSchema.parse([
+    { match: { account: 'admins' }, actions: ['pull'] },
+    { match: { account: '@admins' }, actions: ['pull'] },
+  ]);
+  const told = remarksOnRules(rules, { admins: ['ann'] });
+  assert.equal(told.length, 1);
+  assert.match(told[0] ?? '', /acl\[0\]: account "admins" is one account, .*; write "@admins"/);
+});
+
 test('a name that no repository has is told', () => {
   for (const [name, expected] of [
     ['{prod,stage}/**', /braces mean nothing here/],

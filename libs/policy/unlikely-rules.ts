@@ -3,10 +3,13 @@ import { countGroups, describeImpossibleName, isExpression, isUnanchored } from 
 import { type AccessRule, tokenTypes } from './rule-schema.ts';
 
 /** What of rules is allowed and rarely meant: a sentence for each, which names the rule. */
-export function remarksOnRules(rules: readonly AccessRule[]): string[] {
+export function remarksOnRules(
+  rules: readonly AccessRule[],
+  groups: Readonly<Record<string, readonly string[]>> = {},
+): string[] {
   return rules.flatMap((rule, index) => {
     const isBehindDenial = rules.slice(0, index).some(deniesStrangers);
-    return remarksOnRule(rule, { isBehindDenial }).map(
+    return remarksOnRule(rule, { isBehindDenial, groups }).map(
       (remark) => `portcullis.acl[${index}]: ${remark}`,
     );
   });
@@ -21,7 +24,10 @@ function deniesStrangers({ match, actions, effect }: AccessRule): boolean {
 
 function remarksOnRule(
   { match, actions, effect }: AccessRule,
-  { isBehindDenial }: { isBehindDenial: boolean },
+  {
+    isBehindDenial,
+    groups,
+  }: { isBehindDenial: boolean; groups: Readonly<Record<string, readonly string[]>> },
 ): string[] {
   const { account, name, type = 'repository', ip, labels, time } = match;
   const remarks: (string | undefined)[] = [describeUnknownType(type)];
@@ -31,7 +37,12 @@ function remarksOnRule(
       remarks.push(`${name} matches parts of names; write /^…$/ to mean the whole`);
     }
   }
-  if (account !== undefined) remarks.push(describeImpossibleAccount(account));
+  if (account !== undefined) {
+    remarks.push(describeImpossibleAccount(account));
+    if (Object.hasOwn(groups, account)) {
+      remarks.push(`account "${account}" is one account, and no group; write "@${account}"`);
+    }
+  }
   remarks.push(...absentCaptures(match));
   const changes = actions.filter((action) => ['push', 'delete', '*'].includes(action));
   const isForEverybody =

@@ -85,7 +85,7 @@ export async function connectRedis(
     lastFailure = performance.now();
     if (closed || away) return;
     away = true;
-    log.error({ err: error }, `Redis does not answer: ${meanwhile}`);
+    log.error({ err: inWords(error) }, `Redis does not answer: ${meanwhile}`);
     probing = setInterval(() => void probe(), probeEvery).unref();
   }
 
@@ -171,7 +171,7 @@ export async function connectRedis(
         if (kind === 'ReplyError' && !passing.test(message)) throw error;
         if (/timed out/i.test(message)) silent = true;
         failed(error as Error);
-        throw new RedisAwayError(error);
+        throw new RedisAwayError(inWords(error as Error));
       }
     },
 
@@ -179,7 +179,7 @@ export async function connectRedis(
       try {
         return await Promise.all(primariesOf(commands).map((node) => node.info(section)));
       } catch (error) {
-        throw new RedisAwayError(error);
+        throw new RedisAwayError(inWords(error as Error));
       }
     },
 
@@ -221,4 +221,12 @@ async function firstAnswer(client: Redis | Cluster): Promise<void> {
       resolve();
     });
   });
+}
+
+/** What the library says by its own options, said by what has happened. */
+function inWords(error: Error): Error {
+  const { message } = error;
+  if (message.includes('enableOfflineQueue')) return new Error('the connection is closed');
+  if (message === 'Command timed out') return new Error('it did not answer in time');
+  return error;
 }

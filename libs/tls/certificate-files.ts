@@ -63,6 +63,15 @@ export async function readCertificate(
 
 const isPrivateKey = (pem: Buffer) => /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(`${pem}`);
 
+function isReadable(pem: string): boolean {
+  try {
+    new X509Certificate(pem);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Under the names that OpenSSL takes; one without an end is taken as well, so that it is told. */
 const certificatePattern =
   /-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----[^-]*(?:-----END \1-----)?/g;
@@ -82,8 +91,8 @@ export async function readAuthorities(
       try {
         const found = text.match(certificatePattern);
         if (found === null) throw new Error('it holds no certificate in PEM form');
-        // A context takes a damaged one for none.
-        for (const one of found) new X509Certificate(one);
+        // A context takes a damaged one for none; of a bundle of many it leaves out the one that it cannot read.
+        if (!found.some(isReadable)) new X509Certificate(found[0] as string);
       } catch (cause) {
         throw new Error(`${setting}: ${path} cannot be used: ${(cause as Error).message}`, {
           cause,

@@ -10,6 +10,8 @@ export function nearestWord(text: string, words: readonly string[]): string | un
   const [found] = words
     .map((word) => ({ word, away: distance(given, word) }))
     .filter(({ word, away }) => away <= Math.min(near, word.length - 1))
+    // Of a short word, half of the letters tell nothing.
+    .filter(({ word, away }) => away < near || word.length > telling || isOneSlip(given, word))
     .sort((a, b) => a.away - b.away);
   if (found !== undefined || given.length < telling) return found?.word;
   const begun = words.filter((word) => word.startsWith(given));

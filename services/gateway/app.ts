@@ -4,7 +4,7 @@ import { matchRoute } from '#libs/api/match-route.ts';
 import type { RouteId } from '#libs/api/routes.ts';
 import { createApp } from '#libs/http/app.ts';
 import { hasBody } from '#libs/http/body.ts';
-import { disposeWithAnswer, whileClientWaits } from '#libs/http/client-gone.ts';
+import { disposeWithAnswer } from '#libs/http/client-gone.ts';
 import { closeAfter } from '#libs/http/end-early.ts';
 import { Http2Response } from '#libs/http/http2-messages.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
@@ -23,8 +23,7 @@ import type { TreeFiles } from './files/tree-files.ts';
 import type { GiveUp } from './give-up.ts';
 import { type KeptAnswers, sendKept } from './kept-answers.ts';
 import type { UpstreamProxy } from './proxy.ts';
-import { comesByTls, publicUrl } from './public-url.ts';
-import { headersOf } from './relayed-headers.ts';
+import { publicUrl, withoutPrefix } from './public-url.ts';
 import {
   assertBodyFits,
   assertBodyWanted,
@@ -32,6 +31,8 @@ import {
   mayBeWritten,
 } from './request-bodies.ts';
 import { rootPage } from './root-page.ts';
+import { serveTokens } from './steps/serve-tokens.ts';
+import { warnOfProxies } from './steps/warn-of-proxies.ts';
 import type { TokenRequests } from './token-requests.ts';
 
 export interface GatewayOptions {
@@ -65,9 +66,6 @@ export interface StorageAccess {
   answers: KeptAnswers;
 }
 
-/** Paths that auth serves to the outside. */
-const authPaths: ReadonlySet<string> = new Set(['/v2/_token', '/auth/token', '/auth/jwks']);
-
 type Step = Middleware<GatewayState>;
 
 /** The edge: every request of every client takes these steps, in this order, until one of them answers. */
@@ -88,36 +86,11 @@ export function createGatewayApp(options: GatewayOptions): Koa<GatewayState> {
     refuseUnwantedBody,
     answerPreflight,
     answerRoot(options),
-    serveTokens(options),
+    serveTokens({ ...options, upstream: options.upstreams.auth }),
     serveRegistry(options),
   ];
   for (const step of steps) app.use(step);
   return app;
-}
-
-/** Says once that a proxy stands before us whose word does not count, or that does not say how clients come. */
-function warnOfProxies({ proxies, log, publicUrl: fixed }: GatewayOptions): Step {
-  let [isUnknown, isSilent] = [false, false];
-  return async (ctx, next) => {
-    const isForwarded = ctx.get('X-Forwarded-For') !== '';
-    const { remoteAddress: peer } = ctx.req.socket;
-    if (!isUnknown && isForwarded && !proxies.trusts(ctx.req)) {
-      isUnknown = true;
-      log.warn(
-        { peer },
-        'ignoring X-Forwarded-For of a proxy that is not in portcullis.gateway.trustedproxies: rules, limits and the log see the address of the proxy',
-      );
-    }
-    const isSaid = ctx.get('X-Forwarded-Proto') !== '' || comesByTls(ctx.req);
-    if (!isSilent && isForwarded && !isSaid && fixed === undefined) {
-      isSilent = true;
-      log.warn(
-        { peer },
-        'a proxy sends no X-Forwarded-Proto: clients that reach it by https are told to log in by http, in plain text; have it send that, or name the address of the registry in http.host',
-      );
-    }
-    await next();
-  };
 }
 
 /** Settles who the client is and how it sees us, and what every answer carries. */
@@ -205,44 +178,6 @@ function answerRoot({ prefix }: GatewayOptions): Step {
   };
 }
 
-/** What the token service serves to the outside. */
-function serveTokens({ upstreams, tokenRequests, proxy, prefix }: GatewayOptions): Step {
-  return async (ctx, next) => {
-    const path = withoutPrefix(ctx.path, prefix);
-    if (path === undefined || !authPaths.has(path) || upstreams.auth === undefined) {
-      return await next();
-    }
-    ctx.state.access.route = 'token';
-    assertBodyFits(ctx, undefined);
-    continueIfAsked(ctx);
-    if (tokenRequests !== undefined && isForToken(ctx, path)) {
-      const answer = await tokenRequests.ask({
-        path: `${path}${ctx.search}`,
-        authorization: ctx.get('Authorization'),
-        requestId: ctx.state.requestId,
-        client: ctx.state.client,
-        signal: whileClientWaits(ctx.res),
-      });
-      for (const [name, value] of headersOf(answer)) ctx.set(name, value);
-      ctx.status = answer.status;
-      ctx.body = answer.body;
-      return;
-    }
-    await proxy.forward(ctx, {
-      upstream: upstreams.auth,
-      upstreamName: 'token service',
-      url: `${path}${ctx.search}`,
-      token: null,
-    });
-  };
-}
-
-/** Whether a request is for a token alone, by a user name and a password: these may be asked together. */
-function isForToken(ctx: GatewayContext, path: string): boolean {
-  const isPlain = ctx.method === 'GET' && !hasBody(ctx.req) && path !== '/auth/jwks';
-  return isPlain && ctx.get('Authorization') !== '' && ctx.query.offline_token === undefined;
-}
-
 /** Routes of which cores are told that we see their tree. */
 const treeRoutes: ReadonlySet<RouteId> = new Set([
   'getBlob',
@@ -304,11 +239,4 @@ function assertOneHost({ req }: GatewayContext): void {
   );
   if (hosts.length <= 1) return;
   throw new RegistryError('REQUEST_INVALID', { message: 'the request has two Host headers' });
-}
-
-/** The path below the prefix; undefined for one that is not below it. */
-function withoutPrefix(path: string, prefix: string): string | undefined {
-  if (prefix === '') return path;
-  if (path === prefix) return '/';
-  return path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : undefined;
 }

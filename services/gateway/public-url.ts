@@ -66,3 +66,13 @@ function first(header: string | string[] | undefined): string {
 function localHost({ socket }: IncomingMessage): string {
   return `${socket.localFamily === 'IPv6' ? `[${socket.localAddress}]` : socket.localAddress}:${socket.localPort}`;
 }
+
+/**
+ * The path below `http.prefix`; undefined for one that is not below it.
+ * @param prefix without a slash at the end; may be empty
+ */
+export function withoutPrefix(path: string, prefix: string): string | undefined {
+  if (prefix === '') return path;
+  if (path === prefix) return '/';
+  return path.startsWith(`${prefix}/`) ? path.slice(prefix.length) : undefined;
+}

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import type { Stats } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { copyFile, lstat, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
@@ -80,16 +80,24 @@ export async function ensureCertificates(
     if (ours === undefined || !isValid(ours)) throw new Error(problem);
     return { ca: made, site: 'kept', names: namesOf(ours), problem: `${missing}; ${problem}` };
   }
-  const all = [...new Set([...names, ...(site === undefined ? [] : namesOf(site))])];
-  // It may be the only one of somebody who has the other CA.
-  if (isOfRemoved) {
-    for (const name of hasKey ? ['site.crt', 'site.key'] : ['site.crt']) {
-      await copyFile(at(name), at(`${name}.old`));
-    }
-  }
+  const all = [...new Set([...names.map(asWritten), ...(site === undefined ? [] : namesOf(site))])];
+  const kept = isOfRemoved ? { keptAs: await copyAside(at('site.crt'), at('site.key')) } : {};
   await script('create-site.sh', [folder, ...all]);
-  const kept = isOfRemoved ? { keptAs: at('site.crt.old') } : {};
   return { ca: made, site: 'made', names: all, ...kept };
+}
+
+/**
+ * Copies a certificate that is to be replaced, and its key where there is one: it may be the only one of somebody who has the
+ * CA. @returns where the certificate is now
+ */
+async function copyAside(certificate: string, key: string): Promise<string> {
+  for (let number = 1; ; number += 1) {
+    const end = number === 1 ? '.old' : `.old${number}`;
+    if ((await exists(`${certificate}${end}`)) || (await exists(`${key}${end}`))) continue;
+    if (await exists(key)) await copyFile(key, `${key}${end}`, constants.COPYFILE_EXCL);
+    await copyFile(certificate, `${certificate}${end}`, constants.COPYFILE_EXCL);
+    return `${certificate}${end}`;
+  }
 }
 
 /** Why the key of a CA cannot sign; undefined where it can. */
@@ -110,8 +118,13 @@ async function whyNoneCanBeSigned(
 /** The names and addresses that a certificate is for, of those that {@link assertName} takes. */
 function namesOf({ subjectAltName = '' }: X509Certificate): string[] {
   return [...subjectAltName.matchAll(/(?:DNS|IP Address):([^",\s]+)/g)].flatMap(([, name = '']) =>
-    isName(name) ? [name] : [],
+    isName(name) ? [asWritten(name)] : [],
   );
+}
+
+/** An address of IPv6 as one writes it, `::1`; OpenSSL shows all of its parts. */
+function asWritten(name: string): string {
+  return isIP(name) === 6 ? new URL(`http://[${name}]`).hostname.slice(1, -1) : name;
 }
 
 /**

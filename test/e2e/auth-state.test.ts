@@ -42,6 +42,15 @@ portcullis: { auth: { state: ${state} } }
     else await writeFile(path, before);
   }
   await rm(join(state, 'keys/first.pem'));
+  const secret = join(state, 'keys/identity.key');
+  const good = await readFile(secret);
+  await writeFile(secret, 'x');
+  assert.match(
+    (await check()).stderr,
+    /identity\.key is not 64 hexadecimal digits/,
+    'without a key',
+  );
+  await writeFile(secret, good);
   const shared = `${await readFile(config, 'utf8')}redis: { addr: "127.0.0.1:1" }\n`.replace(
     'auth: { state',
     'gateway: { auth: ["http://127.0.0.1:1"] }, auth: { listen: "127.0.0.1:1", state',

@@ -122,6 +122,12 @@ test('a certificate that our CA has not signed stays, and where its key is away 
     const kept = ['site.crt.old', 'site.key.old'].map((name) => readFile(at(name), 'utf8'));
     assert.deepEqual(await Promise.all(kept), old);
     assert.equal((await stat(at('site.key.old'))).mode & 0o077, 0);
+    const second = await pair();
+    for (const name of ['ca.crt', 'ca.key']) await rm(at(name));
+    await mustRun(launcher, ['certs', certificates, 'a.example', '::1', '0:0:0:0:0:0:0:1']);
+    const again = ['site.crt.old2', 'site.key.old2'].map((name) => readFile(at(name), 'utf8'));
+    assert.deepEqual(await Promise.all(again), second);
+    assert.deepEqual(await Promise.all(kept), old, 'nor is the copy replaced');
     // A CA that was made elsewhere has the same name.
     const central = join(dir, 'central');
     await mustRun(launcher, ['certs', central, 'a.example']);

@@ -13,7 +13,11 @@ export const logSchema = z.object({
     .describe('Form of a line: text, or json with an object a line.'),
   fields: anything.default({}).describe('Fields that every line has.'),
   accesslog: z
-    .object({ disabled: flag.default(false).describe('Whether requests are not logged.') })
+    .object({
+      disabled: flag
+        .default(false)
+        .describe('Whether requests are not logged, but at level debug.'),
+    })
     .prefault({}),
   reportcaller: flag.optional(),
   hooks: z

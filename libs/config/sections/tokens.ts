@@ -13,7 +13,9 @@ export const tokensSchema = z.object({
     .default('portcullis')
     .describe('Audience of the tokens for this registry, and what a challenge says.'),
   identity: z
-    .union([flag, z.enum(['on', 'off']).transform((value) => value === 'on')])
+    .union([flag, z.enum(['on', 'off']).transform((value) => value === 'on')], {
+      error: 'must be true or false',
+    })
     .default(false)
     .describe('Whether docker login stores an identity token instead of the password.'),
   identityttl: duration('1m', '87600h')

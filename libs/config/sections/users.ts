@@ -14,6 +14,9 @@ const configuredUser = z.preprocess(
   }),
 );
 
+/** What a user may have. */
+export const userKeys: readonly string[] = ['password', 'labels'];
+
 export const usersSchema = z
   .record(z.string(), configuredUser)
   .default({})

@@ -130,6 +130,12 @@ function serviceFor({ services }: IssueOptions, asked: URLSearchParams): TokenSe
   return services.find(({ name }) => name === asked.get('service')) ?? services[0];
 }
 
+/** For the log: that a token was asked for a service which no token is for, as a client does that another registry sent. */
+function describeOtherService(asked: URLSearchParams, { name }: TokenService) {
+  const wanted = asked.get('service') ?? name;
+  return wanted === name ? {} : { askedService: wanted.slice(0, 100) };
+}
+
 async function grantToken(
   ctx: Context,
   options: TokenOptions,
@@ -166,6 +172,7 @@ async function grantToken(
     subject: account,
     client,
     service: service.name,
+    ...describeOtherService(asked, service),
     ...describeGrant(wanted, granted),
   };
   for (const requestId of requestIdsOf(ctx)) {

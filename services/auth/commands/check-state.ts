@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import type { Settings } from '#libs/config/settings.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
-import { loadIdentitySecret } from '../keys/identity-secret.ts';
+import { loadIdentitySecret, readIdentitySecret } from '../keys/identity-secret.ts';
 import { assertOwnKeys, isStateShared } from '../keys/own-keys.ts';
 import { loadKeys } from '../keys/signing-key.ts';
 import { readRevocations } from '../revocations.ts';
@@ -25,7 +25,9 @@ export async function checkState(settings: Settings): Promise<void> {
   const [oldest, ...others] = await loadKeys(folder);
   if (oldest === undefined) assertOwnKeys(folder, { isShared: isStateShared(settings) });
   const secret =
-    oldest === undefined ? Buffer.alloc(32) : await loadIdentitySecret(folder, [oldest, ...others]);
+    oldest === undefined
+      ? ((await readIdentitySecret(folder)) ?? Buffer.alloc(32))
+      : await loadIdentitySecret(folder, [oldest, ...others]);
   const robots = stateFiles.robots(folder);
   parseRobots(await readIfPresent(robots), robots);
   await readRevocations(folder);

@@ -95,6 +95,8 @@ async function removeKey(path: string): Promise<void> {
 /** Prints what other registries trust. @param jwks as a JWK Set (RFC 7517) @returns the exit code */
 export async function exportKeys(target: StateTarget, jwks: boolean): Promise<number> {
   const { state, known } = await open(target);
+  if (known.length === 0)
+    throw new Error(`${keysFolder(state)} holds no keys; a start makes the first one`);
   if (jwks) {
     const set = { keys: known.map(({ publicJwk }) => publicJwk) };
     process.stdout.write(`${JSON.stringify(set, null, 2)}\n`);

@@ -9,6 +9,7 @@ import {
   jwtVerify,
 } from 'jose';
 import { z } from 'zod';
+import { describeTokenFault } from '#libs/auth/describe-token-fault.ts';
 import { fetchSmall, type JwksSource, openJwksSource } from '#libs/auth/jwks-source.ts';
 import type { WorkloadSettings } from '#libs/config/sections/workloads.ts';
 import type { Logger } from '#libs/log/logger.ts';
@@ -164,10 +165,7 @@ async function verifyFor(
       return await check();
     }));
   } catch (error) {
-    if (error instanceof errors.JWTClaimValidationFailed) {
-      return { refused: `claim ${error.claim}: ${error.reason}` };
-    }
-    return { refused: error instanceof errors.JOSEError ? error.code : 'not a token' };
+    return { refused: describeTokenFault(error) };
   }
   const labels = flatten(payload);
   if (labels === undefined) return { refused: 'its claims are nested too deep' };

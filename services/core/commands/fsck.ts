@@ -1,4 +1,5 @@
 import { type CheckReport, checkTree } from '../registry/fsck/check-tree.ts';
+import type { FindingKind } from '../registry/fsck/finding.ts';
 import { openForRepair, openStorage } from './open-storage.ts';
 import { counted, createProgressLine, formatBytes } from './progress.ts';
 
@@ -43,10 +44,17 @@ async function openToLook(config: string | undefined) {
   return { driver, settings, locks: undefined, close: () => driver.close() };
 }
 
+/** What a repair does to what leads nowhere: a note keeps it, in case that the bytes come back. */
+const doneTo = (kind: FindingKind) => (kind.startsWith('dangling-') ? 'put aside' : 'repaired');
+
 function describe({ findings, summary }: CheckReport): string {
   const lines = findings.map(({ kind, repository, subject, message, repaired, repairable }) => {
     const where = repository === undefined ? subject : `${repository} ${subject}`;
-    const done = repaired ? ' [repaired]' : repairable ? ' [--repair can make it right]' : '';
+    const done = repaired
+      ? ` [${doneTo(kind)}]`
+      : repairable
+        ? ' [--repair can make it right]'
+        : '';
     return `${kind}: ${where}: ${message}${done}`;
   });
   const { repositories, manifests, tags, blobs, unreferenced, uploads, trash } = summary;

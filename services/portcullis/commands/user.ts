@@ -23,6 +23,13 @@ export interface UsersTarget {
   config?: string | undefined;
 }
 
+/** What to do with one that no command writes. */
+function howToChange(action: 'passwd' | 'remove'): string {
+  return action === 'remove'
+    ? 'remove it there'
+    : 'change it there, or give it another password by user add, which counts first';
+}
+
 /** Characters that NIST SP 800-63B asks for at least. */
 const shortPassword = 8;
 
@@ -35,7 +42,7 @@ export async function changeUser(
   const { file, configured } = await findFile(target);
   if (action !== 'add' && configured?.has(name) === true && !(await hasUser(file, name))) {
     throw new Error(
-      `the user "${name}" stands in portcullis.users of the configuration; change it there, or give it another password by user add, which counts first`,
+      `the user "${name}" stands in portcullis.users of the configuration; ${howToChange(action)}`,
     );
   }
   await assertFolderOf(file);

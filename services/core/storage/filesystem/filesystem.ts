@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type BigIntStats, constants, type Stats } from 'node:fs';
-import { link, open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isSameState, stateOf } from '#libs/files/file-state.ts';
@@ -27,6 +27,7 @@ import { confirmStep, guard } from './errors.ts';
 import { ListingCache } from './listing-cache.ts';
 import { belongsToThisMachine } from './local-filesystem.ts';
 import { pruneDirectory } from './prune-directory.ts';
+import { renameOver, renameToNew } from './rename-file.ts';
 import { type Modes, modesOf, prepareFolders, temporaryFolder } from './root-folder.ts';
 import { FilesystemWriter } from './writer.ts';
 
@@ -302,41 +303,6 @@ function describe(found: Stats | BigIntStats): StorageInfo {
     size: found.isDirectory() ? 0 : Number(found.size),
     modified: found.mtime,
   };
-}
-
-/** As rename, which does nothing between two names of one file: a move that was cut off left both. */
-async function renameOver(from: string, to: string): Promise<void> {
-  const target = await statIfPresent(to);
-  // Hardly ever: a file of ours has one name.
-  const source = target !== undefined && target.nlink > 1 ? await statIfPresent(from) : undefined;
-  if (source !== undefined && source.ino === target?.ino && source.dev === target.dev) {
-    await unlink(to);
-  }
-  await rename(from, to);
-}
-
-const statIfPresent = (path: string) => stat(path).catch(() => undefined);
-
-/** What link(2) says where it cannot be, on this filesystem or for a file of somebody else's. */
-const cannotLink = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EACCES'];
-
-/** As rename, but replaces nothing. @throws the error EEXIST */
-async function renameToNew(from: string, to: string): Promise<void> {
-  try {
-    await link(from, to);
-  } catch (error) {
-    if (!cannotLink.includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
-    // Without links there is a moment between the look and the rename.
-    if ((await statIfPresent(to)) !== undefined) {
-      throw Object.assign(new Error(`${to} exists`), { code: 'EEXIST' });
-    }
-    await rename(from, to);
-    return;
-  }
-  await unlink(from).catch((error: NodeJS.ErrnoException) => {
-    // Somebody else moved it here, or removed it.
-    if (error.code !== 'ENOENT') throw error;
-  });
 }
 
 /** One system call for a file, directly behind the last look at the lock; a folder with all it holds takes several. */
