@@ -12,13 +12,14 @@ describe('calls for several who ask the same', () => {
       signal: AbortSignal;
       answer: PromiseWithResolvers<string>;
     }[] = [];
-    const call = (requestId: string, signal?: AbortSignal, key = 'a') =>
+    const answered = (requestId: string, signal?: AbortSignal, key = 'a') =>
       calls.call(key, { requestId, signal }, (ids, left) => {
         const answer = Promise.withResolvers<string>();
         asked.push({ ids, signal: left, answer });
         return answer.promise;
       });
-    return { asked, call };
+    const call = async (...args: Parameters<typeof answered>) => (await answered(...args)).answer;
+    return { asked, answered, call };
   }
 
   test('begin after the last of them came', async () => {
@@ -97,6 +98,33 @@ describe('calls for several who ask the same', () => {
     assert.equal(await others[1], 'well');
     await assert.rejects(call('4', AbortSignal.abort(new Error('gone'))), /gone/);
     assert.equal(asked.length, 2);
+  });
+
+  test('are in the name of one of them, whatever their ids are', async () => {
+    const { asked, answered } = begin();
+    void answered('1');
+    const others = [answered('same'), answered('same')];
+    asked[0]?.answer.resolve('');
+    await nextTurn();
+    asked[1]?.answer.resolve('');
+    const isFirst = (await Promise.all(others)).map((one) => one.isFirst);
+    assert.deepEqual(isFirst, [true, false]);
+  });
+
+  test('that all have left are joined by nobody', async () => {
+    const { asked, call } = begin();
+    void call('1');
+    const left = new AbortController();
+    const second = call('2', left.signal);
+    left.abort(new Error('gone'));
+    await assert.rejects(second, /gone/);
+    const others = [call('3'), call('4')];
+    asked[0]?.answer.resolve('');
+    await nextTurn();
+    await nextTurn();
+    assert.deepEqual(asked[1]?.ids, ['3', '4']);
+    asked[1]?.answer.resolve('well');
+    assert.deepEqual(await Promise.all(others), ['well', 'well']);
   });
 
   test('of nobody are not made', async () => {

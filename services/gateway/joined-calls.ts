@@ -13,13 +13,14 @@ export interface JoinedCalls<Answer> {
   /**
    * @param key the same for those who ask the same
    * @param ask asks for those with these request ids; its signal is aborted when all of them have left
+   * @returns the answer, and whether the call was made in this asker's name: each has one such
    * @throws what `ask` throws; what the asker's signal was aborted with
    */
   call(
     key: string,
     asker: Asker,
     ask: (requestIds: readonly string[], signal: AbortSignal) => Promise<Answer>,
-  ): Promise<Answer>;
+  ): Promise<{ answer: Answer; isFirst: boolean }>;
 }
 
 /** Requests of one call, whose ids go into a header. */
@@ -43,13 +44,13 @@ export function createJoinedCalls<Answer>(most: number = mostJoined): JoinedCall
       asker.signal?.throwIfAborted();
       const line = lines.get(key);
       const last = line?.at(-1);
-      const batch = last !== undefined && last.size < most ? last : new Batch(ask);
+      const batch = last?.isOpen(most) ? last : new Batch(ask);
       const answer = batch.join(asker);
       if (line === undefined) {
         lines.set(key, []);
         void run(key, batch);
       } else if (batch !== last) line.push(batch);
-      return await answer;
+      return { answer: await answer, isFirst: batch.first === asker };
     },
   };
 }
@@ -60,6 +61,8 @@ class Batch<Answer> {
   readonly #askers = new Set<Asker>();
   readonly #answer = Promise.withResolvers<Answer>();
   readonly #left = new AbortController();
+  /** In whose name it is asked, once it is. */
+  first: Asker | undefined;
 
   constructor(ask: (requestIds: readonly string[], signal: AbortSignal) => Promise<Answer>) {
     this.#ask = ask;
@@ -67,8 +70,9 @@ class Batch<Answer> {
     this.#answer.promise.catch(() => {});
   }
 
-  get size(): number {
-    return this.#askers.size;
+  /** Whether one more may join: there is room, and not all have left, for then it is not asked any more. */
+  isOpen(most: number): boolean {
+    return this.#askers.size < most && !this.#left.signal.aborted;
   }
 
   async join(asker: Asker): Promise<Answer> {
@@ -93,6 +97,7 @@ class Batch<Answer> {
   async ask(): Promise<void> {
     try {
       this.#left.signal.throwIfAborted();
+      [this.first] = this.#askers;
       const requestIds = [...this.#askers].map(({ requestId }) => requestId);
       this.#answer.resolve(await this.#ask(requestIds, this.#left.signal));
     } catch (error) {

@@ -31,14 +31,8 @@ const timeout = 30_000;
 /** The version of the internal protocol from which on token services tell of requests that are asked together. */
 const joinsSince = 2;
 
-interface JoinedAnswer {
-  answer: TextResponse;
-  /** Whose it is. */
-  isOf(requestId: string): boolean;
-}
-
 export function createTokenRequests(auth: InternalClient): TokenRequests {
-  const calls = createJoinedCalls<JoinedAnswer>();
+  const calls = createJoinedCalls<TextResponse>();
 
   async function send(
     { path, authorization, client, requestId, signal }: TokenRequest,
@@ -69,14 +63,13 @@ export function createTokenRequests(auth: InternalClient): TokenRequests {
       // Those without credentials are limited by their number.
       if (authorization === undefined) return await send(request);
       const key = [client, authorization, path].join('\n');
-      const joined = await calls.call(key, request, async (requestIds, signal) => {
+      const { answer, isFirst } = await calls.call(key, request, async (requestIds, signal) => {
         const [first = requestId, ...others] = requestIds;
-        const answer = await send({ ...request, requestId: first, signal }, others);
-        // A refusal counts for each of them, and an earlier version tells of the first only.
-        const isForAll = answer.status === 200 && protocolOf(answer.headers) >= joinsSince;
-        return { answer, isOf: (id) => isForAll || id === first };
+        return await send({ ...request, requestId: first, signal }, others);
       });
-      return joined.isOf(requestId) ? joined.answer : await send(request);
+      // A refusal counts for each of them, and an earlier version tells of the first only.
+      const isForAll = answer.status === 200 && protocolOf(answer.headers) >= joinsSince;
+      return isForAll || isFirst ? answer : await send(request);
     },
   };
 }
