@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { run } from '../../test/support/run.ts';
 import { createTemporaryFolder } from '../../test/support/temporary-folder.ts';
-import { KnownFolder } from './known-folder.ts';
+import { KnownFolder, type SeenFolder } from './known-folder.ts';
 
 test('a folder is gone only once it was there', async () => {
   await using folder = await createTemporaryFolder();
@@ -13,7 +13,7 @@ test('a folder is gone only once it was there', async () => {
   assert.deepEqual([known.wasThere, await known.isGone()], [false, false]);
   await mkdir(path, { recursive: true });
   assert.deepEqual([known.wasThere, await known.isGone()], [true, false]);
-  assert.equal(typeof (await known.seen).mounts, 'number');
+  assert.equal(typeof known.seen?.mounts, 'number');
   await rename(join(folder.path, 'a'), join(folder.path, 'away'));
   assert.deepEqual([known.wasThere, await known.isGone()], [true, true]);
   // Another one in its place is as good, such as one that was restored.
@@ -38,9 +38,13 @@ test('what lies below a place to mount at is not what was mounted there', async 
   try {
     await unmount();
     const early = new KnownFolder(path);
+    const told: SeenFolder[] = [];
+    early.follow((seen) => told.push(seen));
+    const [before] = told;
     assert.ok(await mount());
     await mkdir(path);
     assert.equal(await early.isGone(), false);
+    assert.deepEqual(told, [before, { mounts: (before?.mounts ?? 0) + 1 }]);
     const known = new KnownFolder(path);
     const { dev } = await stat(path);
     assert.deepEqual([await known.isGone(), await known.isGoneFrom(dev)], [false, false]);
@@ -50,9 +54,9 @@ test('what lies below a place to mount at is not what was mounted there', async 
     assert.deepEqual([await known.isGone(), await known.isGoneFrom(below)], [true, true]);
     assert.equal(await early.isGone(), true);
     // Nor is it for who is started now and is told of the other one, or for whom nothing is known of the place.
-    const next = new KnownFolder(path, await known.seen);
+    const next = new KnownFolder(path, known.seen);
     assert.equal(await next.isGone(), true);
-    assert.deepEqual(await next.seen, await known.seen);
+    assert.deepEqual(next.seen, known.seen);
     assert.equal(await new KnownFolder(path).isGone(), false);
     // A filesystem that is mounted meanwhile keeps the number: mounted again it has another one.
     const other = join(folder.path, 'other');
@@ -65,7 +69,7 @@ test('what lies below a place to mount at is not what was mounted there', async 
     const again = (await stat(path)).dev;
     assert.notEqual(again, dev);
     assert.deepEqual([await known.isGone(), await known.isGoneFrom(again)], [false, false]);
-    assert.equal(await new KnownFolder(path, await known.seen).isGone(), false);
+    assert.equal(await new KnownFolder(path, known.seen).isGone(), false);
   } finally {
     if (isMounted) await unmount();
   }

@@ -18,7 +18,7 @@ export class KnownFolder {
   #mounts: number | undefined;
   /** Of the filesystem that it was on when it was looked at last. */
   #device: number | undefined;
-  readonly #seen = Promise.withResolvers<SeenFolder>();
+  readonly #followers: ((seen: SeenFolder) => void)[] = [];
 
   /** @param before what a process saw that was there before this one */
   constructor(path: string, before?: SeenFolder) {
@@ -32,9 +32,15 @@ export class KnownFolder {
     this.#see(known);
   }
 
-  /** Resolves when it is known that it was there. */
-  get seen(): Promise<SeenFolder> {
-    return this.#seen.promise;
+  /** What is known of it; undefined as long as it was not there. */
+  get seen(): SeenFolder | undefined {
+    return this.#mounts === undefined ? undefined : { mounts: this.#mounts };
+  }
+
+  /** Has a listener be told what is known: now, where it was there, and whenever more is known. */
+  follow(listener: (seen: SeenFolder) => void): void {
+    this.#followers.push(listener);
+    if (this.seen !== undefined) listener(this.seen);
   }
 
   /** Whether it was there at any time. */
@@ -60,8 +66,8 @@ export class KnownFolder {
       const mounts = countMounts(this.path, found.dev);
       if (mounts < (this.#mounts ?? 0)) return true;
       // One that was mounted since is missed as well when it goes.
-      this.#mounts = mounts;
       this.#device = found.dev;
+      this.#see(mounts);
       return false;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
@@ -84,8 +90,9 @@ export class KnownFolder {
   }
 
   #see(mounts: number): void {
+    if (mounts === this.#mounts) return;
     this.#mounts = mounts;
-    this.#seen.resolve({ mounts });
+    for (const listener of this.#followers) listener({ mounts });
   }
 }
 

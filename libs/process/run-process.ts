@@ -24,8 +24,8 @@ import { readVersion } from './version.ts';
 export interface RunningProcess {
   /** What is told when it is ready, for the log. */
   address: string;
-  /** Resolves when the storage that it serves is there; one that is started in its place does not make it again then. */
-  storageSeen?: Promise<SeenFolder>;
+  /** Has a listener be told what is known of the storage, for one that is started in its place, which does not make it again. */
+  followStorage?(listener: (seen: SeenFolder) => void): void;
   /** Stops accepting, lets what runs end within the drain time, and lets go of everything. */
   stop(): Promise<void>;
   /** Takes changed files without closing a connection. */
@@ -101,7 +101,7 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
   log.info({ address: running.address }, `${name} is ready`);
   tellSupervisor({ type: 'ready', address: running.address });
   freeStartUp();
-  void running.storageSeen?.then((storage) => tellSupervisor({ type: 'storage seen', storage }));
+  running.followStorage?.((storage) => tellSupervisor({ type: 'storage seen', storage }));
 }
 
 type Before = Pick<ProcessContext, 'isRestart' | 'storageBefore'>;

@@ -73,9 +73,7 @@ async function startCore({
   const before = storageBefore ?? (await treeElsewhere(settings, redis));
   const storage = measureStorage(await createDriver(settings, before), metrics);
   const withdrawTree =
-    redis === undefined || storage.tree === undefined
-      ? undefined
-      : noteTree(redis, storage.tree.seen);
+    redis === undefined || storage.tree === undefined ? undefined : noteTree(redis, storage.tree);
   measureDisk(settings.storage, metrics);
   const health = createHealth({ checks: configuredChecks(settings.health, storage), log });
   readiness.require(health.reason);
@@ -145,7 +143,7 @@ async function startCore({
 
   return {
     address: server.address,
-    ...(driver.tree === undefined ? {} : { storageSeen: driver.tree.seen }),
+    followStorage: (listener) => driver.tree?.follow(listener),
     ...(writes === undefined ? {} : { failed: writes.ownership.ended }),
     async stop() {
       await server.stop(settings.http.drainTimeout);

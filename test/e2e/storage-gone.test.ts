@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { rename } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { digestOf } from '#libs/oci/digest.ts';
 import { startConfigured } from '../support/configured-stack.ts';
 import { makeImage } from '../support/images.ts';
 import { basic, push } from '../support/observed-stack.ts';
+import { run } from '../support/run.ts';
 import { servicePids } from '../support/stack.ts';
 import { waitFor } from '../support/wait-for.ts';
 
@@ -55,6 +56,33 @@ test('a storage that goes away, as one that is unmounted, is told, not made agai
       return answer.status === 201;
     });
   } finally {
+    await stack.remove();
+  }
+});
+
+test('a storage that was mounted after the start is missed by a core that starts when it is gone', async (context) => {
+  const stack = await startConfigured({ users: { alice: 'a good password' } });
+  const root = join(stack.dir, 'registry');
+  let isMounted = false;
+  try {
+    isMounted = (await run('mount', ['-t', 'tmpfs', 'tmpfs', root])).code === 0;
+    if (!isMounted) return context.skip('nothing can be mounted here');
+    await mkdir(join(root, 'docker/registry/v2'), { recursive: true });
+    const start = async () => {
+      const url = `${stack.url}/v2/alice/app/blobs/uploads/`;
+      return (await fetch(url, { method: 'POST', headers: basic })).status;
+    };
+    await waitFor('what is mounted to be used', async () => (await start()) === 202);
+    assert.ok(existsSync(join(root, 'docker/registry/v2/repositories/alice/app')));
+    assert.equal((await run('umount', [root])).code, 0);
+    isMounted = false;
+    const [pid = 0] = await servicePids(stack.child.pid ?? 0, 'core');
+    process.kill(pid, 'SIGKILL');
+    await waitFor('it to be told', () => /portcullis core: .*v2 is gone/.test(stack.output()));
+    assert.ok([502, 503].includes(await start()));
+    assert.equal(existsSync(join(root, 'docker/registry/v2/repositories/alice')), false);
+  } finally {
+    if (isMounted) await run('umount', [root]);
     await stack.remove();
   }
 });

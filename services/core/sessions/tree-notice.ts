@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { KnownFolder } from '#libs/files/known-folder.ts';
 import type { RedisConnection, RedisScript } from '#libs/redis/connection.ts';
 
 const key = 'portcullis:tree';
@@ -52,13 +53,16 @@ export async function isTreeNoted(redis: RedisConnection, folder: string): Promi
  * Says that this core has its storage, from the moment on when it is seen.
  * @returns a function that ends that; other cores go on to say it
  */
-export function noteTree(redis: RedisConnection, seen: Promise<unknown>): () => Promise<void> {
+export function noteTree(
+  redis: RedisConnection,
+  tree: Pick<KnownFolder, 'follow'>,
+): () => Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   let isOver = false;
   // That Redis is away is said elsewhere.
   const note = () => void redis.run(noteScript, [key], [lifetime]).catch(() => {});
-  void seen.then(() => {
-    if (isOver) return;
+  tree.follow(() => {
+    if (isOver || timer !== undefined) return;
     note();
     timer = setInterval(note, repeatEvery).unref();
   });

@@ -113,7 +113,7 @@ describe('the filesystem driver', () => {
       await assert.rejects(mounted.remove(file), isGone);
       await assert.rejects(async () => await mounted.touch?.(file), isGone);
       await assert.rejects(async () => await mounted.prune?.(file), isGone);
-      const before = await mounted.tree?.seen;
+      const before = mounted.tree?.seen;
       await assert.rejects(createFilesystemDriver(at, { before }), isGone);
       assert.equal((await readAll(below, file)).toString(), 'below');
       const found = await readdir(join(at, 'docker/registry/v2'), { recursive: true });
