@@ -51,6 +51,7 @@ export function createInternalClient({ instances, signer }: InternalClientOption
     instance.inFlight += 1;
     down.addEventListener('abort', giveUp);
     options.signal?.addEventListener('abort', leave);
+    if (down.aborted) giveUp();
     if (options.signal?.aborted === true) leave();
     try {
       const { signal } = ending;
@@ -82,9 +83,7 @@ export function createInternalClient({ instances, signer }: InternalClientOption
     },
 
     async callAll(options) {
-      const alive = instances.all().filter(({ down }) => !down.signal.aborted);
-      const asked = alive.length > 0 ? alive : instances.all();
-      const all = asked.map((instance) => ask(instance, options));
+      const all = instances.all().map((instance) => ask(instance, options));
       const settled = await Promise.allSettled(all);
       return settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
     },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { createJoinedCalls } from './joined-calls.ts';
 
 describe('calls for several who ask the same', () => {
@@ -10,12 +10,13 @@ describe('calls for several who ask the same', () => {
     const asked: {
       ids: readonly string[];
       signal: AbortSignal;
+      waited: number;
       answer: PromiseWithResolvers<string>;
     }[] = [];
     const answered = (requestId: string, signal?: AbortSignal, key = 'a') =>
-      calls.call(key, { requestId, signal }, (ids, left) => {
+      calls.call(key, { requestId, signal }, (ids, left, waited) => {
         const answer = Promise.withResolvers<string>();
-        asked.push({ ids, signal: left, answer });
+        asked.push({ ids, signal: left, waited, answer });
         return answer.promise;
       });
     const call = async (...args: Parameters<typeof answered>) => (await answered(...args)).answer;
@@ -67,6 +68,20 @@ describe('calls for several who ask the same', () => {
       asked.map(({ ids }) => ids),
       [['1'], ['6'], ['2', '3'], ['4', '5']],
     );
+  });
+
+  test('tell how long the one of them has waited who came first', async () => {
+    const { asked, call } = begin();
+    void call('1');
+    void call('2');
+    const came = performance.now();
+    await sleep(20);
+    void call('3');
+    asked[0]?.answer.resolve('');
+    await nextTurn();
+    const [first, second] = asked;
+    assert.ok((first?.waited ?? 0) < 20);
+    assert.ok((second?.waited ?? 0) >= 19 && (second?.waited ?? 0) <= performance.now() - came + 1);
   });
 
   test('that fail are an error for each, and no other ones', async () => {

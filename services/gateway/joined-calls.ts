@@ -12,16 +12,19 @@ export interface Asker {
 export interface JoinedCalls<Answer> {
   /**
    * @param key the same for those who ask the same
-   * @param ask asks for those with these request ids; its signal is aborted when all of them have left
+   * @param ask asks for those with these request ids, of which the one who waited longest has waited for so many milliseconds;
+   *   its signal is aborted when all of them have left
    * @returns the answer, and whether the call was made in this asker's name: each has one such
    * @throws what `ask` throws; what the asker's signal was aborted with
    */
-  call(
-    key: string,
-    asker: Asker,
-    ask: (requestIds: readonly string[], signal: AbortSignal) => Promise<Answer>,
-  ): Promise<{ answer: Answer; isFirst: boolean }>;
+  call(key: string, asker: Asker, ask: Ask<Answer>): Promise<{ answer: Answer; isFirst: boolean }>;
 }
+
+type Ask<Answer> = (
+  requestIds: readonly string[],
+  signal: AbortSignal,
+  waited: number,
+) => Promise<Answer>;
 
 /** Requests of one call, whose ids go into a header. */
 const mostJoined = 64;
@@ -57,14 +60,15 @@ export function createJoinedCalls<Answer>(most: number = mostJoined): JoinedCall
 
 /** One call, and those who wait for it. */
 class Batch<Answer> {
-  readonly #ask: (requestIds: readonly string[], signal: AbortSignal) => Promise<Answer>;
+  readonly #ask: Ask<Answer>;
+  readonly #began = performance.now();
   readonly #askers = new Set<Asker>();
   readonly #answer = Promise.withResolvers<Answer>();
   readonly #left = new AbortController();
   /** In whose name it is asked, once it is. */
   first: Asker | undefined;
 
-  constructor(ask: (requestIds: readonly string[], signal: AbortSignal) => Promise<Answer>) {
+  constructor(ask: Ask<Answer>) {
     this.#ask = ask;
     // Perhaps all have left.
     this.#answer.promise.catch(() => {});
@@ -99,7 +103,8 @@ class Batch<Answer> {
       this.#left.signal.throwIfAborted();
       [this.first] = this.#askers;
       const requestIds = [...this.#askers].map(({ requestId }) => requestId);
-      this.#answer.resolve(await this.#ask(requestIds, this.#left.signal));
+      const waited = performance.now() - this.#began;
+      this.#answer.resolve(await this.#ask(requestIds, this.#left.signal, waited));
     } catch (error) {
       this.#answer.reject(error as Error);
     }

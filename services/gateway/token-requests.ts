@@ -27,6 +27,8 @@ export interface TokenRequests {
 
 /** Milliseconds for an answer: passwords are compared in turn. */
 const timeout = 30_000;
+/** Milliseconds of them that are left for who waited behind another one, at least. */
+const leastTimeout = 1000;
 
 /** The version of the internal protocol from which on token services tell of requests that are asked together. */
 const joinsSince = 2;
@@ -36,7 +38,7 @@ export function createTokenRequests(auth: InternalClient): TokenRequests {
 
   async function send(
     { path, authorization, client, requestId, signal }: TokenRequest,
-    joined: readonly string[] = [],
+    { joined = [], waited = 0 }: { joined?: readonly string[]; waited?: number } = {},
   ): Promise<TextResponse> {
     try {
       return await auth.call({
@@ -48,7 +50,7 @@ export function createTokenRequests(auth: InternalClient): TokenRequests {
           ...(authorization === undefined ? {} : { authorization }),
           ...(joined.length === 0 ? {} : { [internalHeaders.joined]: joined.join(',') }),
         },
-        timeout,
+        timeout: Math.max(leastTimeout, Math.round(timeout - waited)),
         signal,
       });
     } catch (cause) {
@@ -63,10 +65,14 @@ export function createTokenRequests(auth: InternalClient): TokenRequests {
       // Those without credentials are limited by their number.
       if (authorization === undefined) return await send(request);
       const key = [client, authorization, path].join('\n');
-      const { answer, isFirst } = await calls.call(key, request, async (requestIds, signal) => {
-        const [first = requestId, ...others] = requestIds;
-        return await send({ ...request, requestId: first, signal }, others);
-      });
+      const { answer, isFirst } = await calls.call(
+        key,
+        request,
+        async (requestIds, signal, waited) => {
+          const [first = requestId, ...others] = requestIds;
+          return await send({ ...request, requestId: first, signal }, { joined: others, waited });
+        },
+      );
       // A refusal counts for each of them, and an earlier version tells of the first only.
       const isForAll = answer.status === 200 && protocolOf(answer.headers) >= joinsSince;
       return isForAll || isFirst ? answer : await send(request);

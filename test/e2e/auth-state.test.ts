@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { mustRun, run } from '../support/run.ts';
 import { launcher } from '../support/stack.ts';
 import { createTemporaryFolder } from '../support/temporary-folder.ts';
@@ -57,4 +57,58 @@ portcullis: { auth: { state: ${state} } }
   );
   await writeFile(config, shared.replace('http: {', 'http: { secret: 0123456789abcdef,'));
   assert.match((await check()).stderr, /holds no signing key, and several token services must/);
+});
+
+describe('config check by root, of a state folder of another user', {
+  skip: process.getuid?.() !== 0 && 'only root becomes another user',
+}, () => {
+  const [uid, gid] = [4321, 4322];
+
+  async function prepare(dir: string) {
+    const config = join(dir, 'config.yml');
+    const state = join(dir, 'state');
+    const htpasswd = join(dir, 'htpasswd');
+    const input = 'a good password';
+    await mustRun(launcher, ['user', 'add', '--file', htpasswd, 'bob'], { input });
+    const auth = `auth: { htpasswd: { realm: x, path: ${htpasswd} } }`;
+    const ours = `portcullis: { auth: { state: ${state} } }`;
+    const lines = ['version: 0.1', 'storage: { inmemory: {} }', auth, ours];
+    await writeFile(config, `${lines.join('\n')}\n`);
+    await mustRun(launcher, ['keys', 'create', '--state', state]);
+    await chmod(dir, 0o755);
+    await mustRun('chown', ['-R', `${uid}:${gid}`, state]);
+    return { config, state };
+  }
+
+  test('follows no link of that user, and waits for no pipe', async () => {
+    await using folder = await createTemporaryFolder();
+    const { config, state } = await prepare(folder.path);
+    const secret = join(folder.path, 'of-root');
+    await writeFile(secret, 'only root may read this: 1', { mode: 0o600 });
+    const robots = join(state, 'robots.yml');
+    await symlink(secret, robots);
+    await mustRun('chown', ['-h', `${uid}:${gid}`, robots]);
+    const { stdout, stderr } = await run(launcher, ['config', 'check', config]);
+    assert.doesNotMatch(stdout + stderr, /only root may read/);
+    await rm(robots);
+    await mustRun('mkfifo', [robots]);
+    await mustRun('chown', [`${uid}:${gid}`, robots]);
+    const piped = await run(launcher, ['config', 'check', '-q', config]);
+    assert.match(piped.stderr, /stop: .*robots\.yml is not a file/);
+  });
+
+  test('says no more than who may read none of it', async () => {
+    await using folder = await createTemporaryFolder();
+    const { config, state } = await prepare(folder.path);
+    await chmod(state, 0o755);
+    const as = ['--reuid', '4323', '--regid', '4323', '--clear-groups'];
+    const env = { HOME: folder.path };
+    const { code, stderr } = await run(
+      'setpriv',
+      [...as, launcher, 'config', 'check', '-q', config],
+      { env },
+    );
+    assert.doesNotMatch(stderr, /stop: .*state/);
+    assert.equal(code, 0, stderr);
+  });
 });

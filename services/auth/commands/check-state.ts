@@ -1,35 +1,60 @@
-import { access, constants } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Settings } from '#libs/config/settings.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
+import { UsageError } from '#libs/process/usage-error.ts';
 import { loadIdentitySecret, readIdentitySecret } from '../keys/identity-secret.ts';
 import { assertOwnKeys, isStateShared } from '../keys/own-keys.ts';
-import { loadKeys } from '../keys/signing-key.ts';
+import { keysFolder, loadKeys } from '../keys/signing-key.ts';
 import { readRevocations } from '../revocations.ts';
 import { parseRobots } from '../robots/robots-file.ts';
 import { stateFiles } from '../state-files.ts';
 import { openSecretHistory } from '../users/secret-history.ts';
+import { switchToControllerOfState } from './state-of.ts';
 
 /**
- * Looks at what is in auth's state folder, as a start does, and changes nothing. What this user may not read only who serves
- * can judge.
+ * Looks at what is in auth's state folder, as a start does, and changes nothing. Root becomes whoever decides what is in it, for
+ * good: to be called when nothing else is left to look at. What that user may not read only who serves can judge.
  * @throws Error with one clear sentence about what keeps auth from starting
  */
 export async function checkState(settings: Settings): Promise<void> {
   if (settings.auth === undefined) return;
   const folder = settings.auth.state;
-  const mayRead = await access(folder, constants.R_OK | constants.X_OK).then(
-    () => true,
-    ({ code }: NodeJS.ErrnoException) => code === 'ENOENT',
-  );
-  if (!mayRead) return;
-  const [oldest, ...others] = await loadKeys(folder);
-  if (oldest === undefined) assertOwnKeys(folder, { isShared: isStateShared(settings) });
-  const secret =
-    oldest === undefined
-      ? ((await readIdentitySecret(folder)) ?? Buffer.alloc(32))
-      : await loadIdentitySecret(folder, [oldest, ...others]);
-  const robots = stateFiles.robots(folder);
-  parseRobots(await readIfPresent(robots), robots);
-  await readRevocations(folder);
-  await openSecretHistory(stateFiles.rehashed(folder), secret);
+  try {
+    await switchToControllerOfState(folder);
+    await assertFiles(folder);
+    const [oldest, ...others] = await loadKeys(folder);
+    if (oldest === undefined) assertOwnKeys(folder, { isShared: isStateShared(settings) });
+    const secret =
+      oldest === undefined
+        ? ((await readIdentitySecret(folder)) ?? Buffer.alloc(32))
+        : await loadIdentitySecret(folder, [oldest, ...others]);
+    const robots = stateFiles.robots(folder);
+    parseRobots(await readIfPresent(robots), robots);
+    await readRevocations(folder);
+    await openSecretHistory(stateFiles.rehashed(folder), secret);
+  } catch (error) {
+    if (!(error instanceof UsageError || isUnreadable(error))) throw error;
+  }
+}
+
+/** A pipe in the place of a file has whoever reads it wait. @throws Error naming it */
+async function assertFiles(folder: string): Promise<void> {
+  const keys = await readdir(keysFolder(folder)).catch(() => []);
+  const paths = [
+    ...Object.values(stateFiles).map((pathIn) => pathIn(folder)),
+    ...keys.map((name) => join(keysFolder(folder), name)),
+  ];
+  for (const path of paths) {
+    const found = await stat(path).catch(() => undefined);
+    if (found !== undefined && !found.isFile()) throw new Error(`${path} is not a file`);
+  }
+}
+
+function isUnreadable(error: unknown): boolean {
+  for (let one = error as NodeJS.ErrnoException | undefined; one !== undefined; ) {
+    if (one.code === 'EACCES') return true;
+    one = one.cause as NodeJS.ErrnoException | undefined;
+  }
+  return false;
 }

@@ -34,13 +34,18 @@ export async function stateOf(
   if (mustExist === 'yes' || (mustExist === 'unless configured' && state !== undefined)) {
     await assertStateFolder(folder);
   }
+  await switchToControllerOfState(folder);
+  return folder;
+}
+
+/** Makes root whoever decides what is in a state folder. @throws UsageError where that is no single user */
+export async function switchToControllerOfState(folder: string): Promise<void> {
   await switchToControllerOf(
     folder,
     ...stateNames.map((name) => join(folder, name)),
     // What stands in it.
     join(folder, 'keys', 'x'),
   );
-  return folder;
 }
 
 /** @throws Error if there is no such folder */

@@ -13,7 +13,7 @@ export interface ConfigCheckOptions {
   explain: boolean;
   /** Says only what is wrong. */
   quiet: boolean;
-  /** Looks into the state of the token service. @throws Error with one clear sentence about what keeps it from starting */
+  /** Looks into the state of the token service, the last thing that is done. @throws Error with one clear sentence about what keeps it from starting */
   checkState: (settings: Settings) => Promise<void>;
 }
 
@@ -36,10 +36,10 @@ export async function configCheck({
     settings === undefined
       ? { problems: [], unreadable: [], warnings: [] }
       : await checkFiles(settings, services);
+  const unresolved = await describeUnresolved(settings);
   if (settings !== undefined) {
     await checkState(settings).catch(({ message }: Error) => files.problems.push(message));
   }
-  const unresolved = await describeUnresolved(settings);
   const print = (text: string) => quiet || process.stdout.write(text);
   print(
     `# ${loaded.path ?? 'built-in configuration'}, with REGISTRY_* applied; put the secrets where *** stands\n`,
