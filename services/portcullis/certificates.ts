@@ -76,7 +76,7 @@ export async function ensureCertificates(
   }
   const whyUnsigned = await whyNoneCanBeSigned(at('ca.key'), ca);
   if (whyUnsigned !== undefined) {
-    const problem = `${at('ca.key')} ${whyUnsigned}, with which a new certificate would be signed; put it back for that`;
+    const problem = `${at('ca.key')} ${whyUnsigned}`;
     if (ours === undefined || !isValid(ours)) throw new Error(problem);
     return { ca: made, site: 'kept', names: namesOf(ours), problem: `${missing}; ${problem}` };
   }
@@ -100,6 +100,8 @@ async function copyAside(certificate: string, key: string): Promise<string> {
   }
 }
 
+const putBack = 'with which a new certificate would be signed; put it back for that';
+
 /** Why the key of a CA cannot sign; undefined where it can. */
 async function whyNoneCanBeSigned(
   path: string,
@@ -107,11 +109,17 @@ async function whyNoneCanBeSigned(
 ): Promise<string | undefined> {
   if (ca === undefined) return undefined;
   const pem = await readFile(path).catch(() => undefined);
-  if (pem === undefined) return 'is not there';
+  if (pem === undefined) return `is not there, ${putBack}`;
   try {
-    return ca.checkPrivateKey(createPrivateKey(pem)) ? undefined : 'is not the key of ca.crt';
+    return ca.checkPrivateKey(createPrivateKey(pem))
+      ? undefined
+      : `is not the key of ca.crt, ${putBack}`;
   } catch {
-    return 'cannot be read as a key';
+    if (!/ENCRYPTED/.test(`${pem}`)) return `cannot be read as a key, ${putBack}`;
+    // openssl asks for it.
+    return process.stdin.isTTY
+      ? undefined
+      : 'has a passphrase; run portcullis certs on a terminal, where it is asked for';
   }
 }
 

@@ -128,6 +128,14 @@ test('a certificate that our CA has not signed stays, and where its key is away 
     const again = ['site.crt.old2', 'site.key.old2'].map((name) => readFile(at(name), 'utf8'));
     assert.deepEqual(await Promise.all(again), second);
     assert.deepEqual(await Promise.all(kept), old, 'nor is the copy replaced');
+    // A key with a passphrase is asked for on a terminal.
+    const plain = await readFile(at('ca.key'));
+    const pass = ['-aes256', '-passout', 'pass:abcd'];
+    await mustRun('openssl', ['ec', ...pass, '-in', at('ca.key'), '-out', at('ca.encrypted')]);
+    await rename(at('ca.encrypted'), at('ca.key'));
+    const locked = await run(launcher, ['certs', certificates, 'b.example']);
+    assert.match(locked.stderr, /ca\.key has a passphrase; run portcullis certs on a terminal/);
+    await writeFile(at('ca.key'), plain);
     // A CA that was made elsewhere has the same name.
     const central = join(dir, 'central');
     await mustRun(launcher, ['certs', central, 'a.example']);
