@@ -22,8 +22,8 @@ export interface InternalRequest {
 /** Small requests from one of our processes to another. */
 export interface InternalClient {
   /**
-   * Asks one instance, and another one if the first cannot be reached or says that it cannot serve; so
-   * only for what may be asked twice.
+   * Asks one instance, and another one if the first cannot be reached or says that it cannot serve; a single one again, but where
+   * it did not answer in time. So only for what may be asked twice.
    * @returns the answer, be it that nobody can serve (503)
    * @throws Error if nobody gives a whole answer in time
    */
@@ -67,15 +67,24 @@ export function createInternalClient({ instances, signer }: InternalClientOption
     async call(options) {
       let trouble = new Error('no process to ask');
       let refusal: TextResponse | undefined;
-      for (const instance of inOrder(instances.all()).slice(0, maxAttempts)) {
+      const [first, ...others] = inOrder(instances.all());
+      if (first === undefined) throw trouble;
+      // A single one may have closed the very connection that we chose.
+      const candidates = [first, ...(others.length > 0 ? others : [first])].slice(0, maxAttempts);
+      for (const instance of candidates) {
         try {
           const answer = await ask(instance, options);
-          if (answer.status !== 503) return answer;
+          const isStopping = answer.headers[internalHeaders.refused] !== undefined;
+          if (answer.status !== 503 && !isStopping) return answer;
           refusal = answer;
+          if (isStopping) instances.eject(instance, new Error('it is stopping'));
+          else if (others.length === 0) break;
         } catch (error) {
           trouble = error as Error;
           if (options.signal?.aborted === true) break;
           instances.eject(instance, trouble);
+          // It has had its time.
+          if (others.length === 0 && trouble.name === 'AbortError') break;
         }
       }
       if (refusal !== undefined) return refusal;

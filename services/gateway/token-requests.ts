@@ -30,6 +30,9 @@ const timeout = 30_000;
 /** Milliseconds of them that are left for who waited behind another one, at least. */
 const leastTimeout = 1000;
 
+/** Characters of query and credentials beside which the ids of others fit into what Node takes as headers, 16 KiB. */
+const longest = 8000;
+
 /** The version of the internal protocol from which on token services tell of requests that are asked together. */
 const joinsSince = 2;
 
@@ -38,17 +41,16 @@ export function createTokenRequests(auth: InternalClient): TokenRequests {
 
   async function send(
     { path, authorization, client, requestId, signal }: TokenRequest,
-    { joined = [], waited = 0 }: { joined?: readonly string[]; waited?: number } = {},
+    { requestIds = [requestId], waited = 0 } = {},
   ): Promise<TextResponse> {
     try {
       return await auth.call({
         method: 'GET',
         path,
         headers: {
-          [internalHeaders.requestId]: requestId,
+          [internalHeaders.requestId]: requestIds.join(','),
           [internalHeaders.clientAddress]: client,
           ...(authorization === undefined ? {} : { authorization }),
-          ...(joined.length === 0 ? {} : { [internalHeaders.joined]: joined.join(',') }),
         },
         timeout: Math.max(leastTimeout, Math.round(timeout - waited)),
         signal,
@@ -61,16 +63,17 @@ export function createTokenRequests(auth: InternalClient): TokenRequests {
 
   return {
     async ask(request) {
-      const { path, authorization, client, requestId } = request;
-      // Those without credentials are limited by their number.
-      if (authorization === undefined) return await send(request);
+      const { path, authorization, client } = request;
+      // Those without credentials are limited by their number; beside long headers there is no room for others' ids.
+      if (authorization === undefined || path.length + authorization.length > longest) {
+        return await send(request);
+      }
       const key = [client, authorization, path].join('\n');
       const { answer, isFirst } = await calls.call(
         key,
         request,
         async (requestIds, signal, waited) => {
-          const [first = requestId, ...others] = requestIds;
-          return await send({ ...request, requestId: first, signal }, { joined: others, waited });
+          return await send({ ...request, signal }, { requestIds: [...requestIds], waited });
         },
       );
       // A refusal counts for each of them, and an earlier version tells of the first only.

@@ -27,7 +27,7 @@ export interface SupervisorOptions {
   configuration: ConfigurationSource;
   /** The folder of the sockets between the children. */
   sockets: string;
-  /** The last is started when the others are ready; they are stopped in the reverse order. */
+  /** The last begins when the others are ready; they are stopped in the reverse order. */
   services: readonly ServiceName[];
   /** Processes of each service. */
   workers: Readonly<Record<ServiceName, number>>;

@@ -11,12 +11,15 @@ export async function certs(folder: string, names: readonly string[]): Promise<n
   await makeFolders(dir);
   // Somebody else may have made it in the meantime.
   await switchToControllerOf(...files);
-  const { ca, site, names: all, problem } = await ensureCertificates(dir, names);
+  const { ca, site, names: all, problem, keptAs } = await ensureCertificates(dir, names);
   if (problem !== undefined) throw new Error(problem);
   if (site === 'theirs') {
     throw new Error(
       `${dir}/site.crt and site.key are none of ${dir}/ca.crt, so they stay; move them away to have others made`,
     );
+  }
+  if (keptAs !== undefined) {
+    process.stdout.write(`kept: the certificate of another CA that was there, as ${keptAs}\n`);
   }
   process.stdout.write(
     `${ca === 'made' ? 'made' : 'kept'}: ${dir}/ca.crt (give it to your clients)\n` +
