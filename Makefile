@@ -76,7 +76,6 @@ chaos: node_modules/.installed ## the same at every step, and for longer: about 
 .PHONY: bench
 bench: node_modules/.installed ## what things cost beside others, as ratios in one run; writes docs/benchmarks.md
 	@WRITE=1 $(run_node) test/bench/compare.ts
-	@$(run_node) test/bench/listings.ts
 	@$(run_node) test/bench/tokens.ts
 	@exec $(run_node) test/bench/requests.ts
 

@@ -1,10 +1,11 @@
 /**
  * What loads cost here and with what one would take instead, in one run: servers on one processor, clients on another, the
- * rounds of all servers in turn. As root, for nginx; needs curl, wrk, nginx and docker-registry.
+ * rounds of all servers in turn. As root, for nginx and docker; needs curl, wrk, nginx, dockerd and docker-registry.
  *
  *     SIZE=1024      MiB of a blob
  *     ROUNDS=3       that are measured, after one that is not
  *     SECONDS_EACH=5 of a load of small requests
+ *     DOCKER_SIZE=500 MiB of an image that docker pushes and pulls
  *     PEER=PATH      another program that reads the original's configuration, such as distribution 3
  *     BASE=PATH      a worktree of an earlier commit, with its node_modules
  *     WRITE=1        writes docs/benchmarks.md and its picture
@@ -12,16 +13,20 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { cpus, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { startDockerEngine } from '../support/docker-engine.ts';
 import { makeImage } from '../support/images.ts';
 import { mustRun, run } from '../support/run.ts';
 import { launcher } from '../support/stack.ts';
 import {
   type Contender,
+  clientCpu,
   type Setting,
   startDistribution,
   startNginx,
   startOurs,
 } from './compare/contenders.ts';
+import { logIn, moveByDocker } from './compare/docker-loads.ts';
+import { measureListings } from './compare/listings.ts';
 import {
   type Cost,
   latencies,
@@ -34,10 +39,12 @@ import {
 } from './compare/loads.ts';
 import { drawBars, formatTable, type Measured } from './compare/report.ts';
 import { memoryOf } from './compare/spent.ts';
+import { measureWorkers } from './compare/workers.ts';
 
 const mebibytes = Number(process.env.SIZE ?? 1024);
 const rounds = Number(process.env.ROUNDS ?? 3);
 const seconds = Number(process.env.SECONDS_EACH ?? 5);
+const dockerSize = Number(process.env.DOCKER_SIZE ?? 500);
 const { PEER: peer, BASE: base, WRITE: write } = process.env;
 
 for (const [program, of] of [
@@ -45,12 +52,15 @@ for (const [program, of] of [
   ['wrk', 'wrk'],
   ['nginx', 'nginx-light'],
   ['docker-registry', 'docker-registry'],
+  ['dockerd', 'docker.io'],
 ] as const) {
   if ((await run('sh', ['-c', `command -v ${program}`])).code === 0) continue;
   process.stderr.write(`bench: ${program} is missing; install it (apt-get install ${of})\n`);
   process.exit(1);
 }
 
+// All that we start and that is not a server is a client.
+await mustRun('taskset', ['--all-tasks', '--cpu-list', '--pid', clientCpu, `${process.pid}`]);
 const dir = await mkdtemp(join(tmpdir(), 'portcullis-bench-'));
 const setting: Setting = { dir, certificates: join(dir, 'certs'), launcher };
 await mustRun(launcher, ['certs', setting.certificates, 'localhost']);
@@ -69,7 +79,7 @@ const contenders: Contender[] = [];
 const measured = new Map<string, Measured>();
 
 function note(
-  contender: Contender,
+  contender: Pick<Contender, 'name'>,
   load: string,
   value: number,
   what: Pick<Measured, 'unit' | 'less'> & { against?: string },
@@ -223,6 +233,38 @@ try {
         ...{ unit: 'times', less: true },
       });
     }
+  }
+
+  const engine = await startDockerEngine();
+  try {
+    for (const one of registries) await logIn(engine, one);
+    for (let round = 0; round <= rounds; round += 1) {
+      for (const one of registries) {
+        say(`round ${round} of docker: ${one.name}`);
+        const cost = await moveByDocker(engine, one, { mebibytes: dockerSize, round });
+        if (round === 0) continue;
+        noteBytes(one, `docker push of ${dockerSize} MiB`, cost.pushed);
+        noteBytes(one, `docker pull of ${dockerSize} MiB`, cost.pulled);
+      }
+    }
+  } finally {
+    await engine.stop();
+  }
+
+  const before = '1 gateway on 1 processor';
+  for (let round = 1; round <= rounds; round += 1) {
+    say(`round ${round} of one gateway and two`);
+    const whole = { file, digest: await writeBlob(file, mebibytes, 200 + round), mebibytes };
+    for (const { name, got, pulled } of await measureWorkers(setting, whole, seconds)) {
+      const what = { less: false, against: before };
+      note({ name }, 'GET of /v2/ with a token', got.rate, { ...what, unit: 'requests/s' });
+      note({ name }, 'four pulls at once', pulled.rate, { ...what, unit: 'MiB/s' });
+    }
+  }
+
+  for (const { kind, many, ratio } of await measureListings()) {
+    const load = `page of 100 of ${many} ${kind}, to one of 200`;
+    note({ name: names.ours }, load, ratio, { unit: 'times', less: true });
   }
 
   const results = [...measured.values()];

@@ -31,8 +31,8 @@ export interface Setting {
   launcher: string;
 }
 
-/** The processor that servers run on; clients run on the next one. */
-export const serverCpu = '0';
+/** The processor that servers run on, unless it is said; clients run on the next one. */
+const serverCpu = '0';
 export const clientCpu = '1';
 
 const password = 'a good password';
@@ -43,16 +43,18 @@ interface Started {
   root: string;
   credentials?: string;
   command: readonly string[];
+  /** The processors to run on, as taskset has them. */
+  cpus?: string | undefined;
 }
 
 async function start(
   { certificates }: Setting,
-  { name, port, root, credentials, command }: Started,
+  { name, port, root, credentials, command, cpus = serverCpu }: Started,
 ): Promise<Contender> {
   const url = `https://localhost:${port}`;
   const ca = join(certificates, 'ca.crt');
   const began = performance.now();
-  const child: ChildProcess = spawn('taskset', ['-c', serverCpu, ...command], {
+  const child: ChildProcess = spawn('taskset', ['-c', cpus, ...command], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const ask = ['-s', '-o', '/dev/null', '-w', '%{http_code}', '--cacert', ca, `${url}/v2/`];
@@ -97,14 +99,21 @@ async function writeUsers({ launcher }: Setting, dir: string): Promise<string> {
   return file;
 }
 
-/** A registry of ours. @param how `tcp`: its processes are linked by TCP, and the core sends the bytes */
+interface OursOptions {
+  name: string;
+  /** `tcp`: its processes are linked by TCP, and the core sends the bytes. */
+  how: 'sockets' | 'tcp';
+  launcher?: string;
+  /** The processors to run on, as taskset has them. */
+  cpus?: string;
+  /** How many gateways there are. */
+  gateways?: number;
+}
+
+/** A registry of ours. */
 export async function startOurs(
   setting: Setting,
-  {
-    name,
-    how,
-    launcher = setting.launcher,
-  }: { name: string; how: 'sockets' | 'tcp'; launcher?: string },
+  { name, how, launcher = setting.launcher, cpus, gateways = 1 }: OursOptions,
 ): Promise<Contender> {
   const dir = join(setting.dir, name.replaceAll(/\W+/g, '-'));
   const root = join(dir, 'registry');
@@ -126,12 +135,15 @@ export async function startOurs(
     stringify({
       ...commonSections(setting, { root, port }),
       auth: { htpasswd: { realm: 'bench', path: htpasswd } },
-      portcullis: { sockets: join(dir, 'sockets'), ...(how === 'tcp' ? links : {}) },
+      portcullis: {
+        sockets: join(dir, 'sockets'),
+        ...(how === 'tcp' ? links : { gateway: { workers: gateways } }),
+      },
     }),
   );
   const command = [launcher, 'serve', config];
   const credentials = `bench:${password}`;
-  const contender = await start(setting, { name, port, root, credentials, command });
+  const contender = await start(setting, { name, port, root, credentials, command, cpus });
   return {
     ...contender,
     async token(scope) {

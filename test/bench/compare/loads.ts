@@ -42,7 +42,7 @@ export async function writeBlob(file: string, mebibytes: number, round: number):
   return `sha256:${hash.digest('hex')}`;
 }
 
-async function measured(
+export async function measured(
   contender: Contender,
   amount: number,
   action: () => Promise<unknown>,
@@ -132,16 +132,18 @@ export async function latencies(
   return { alone, beside };
 }
 
-/** GET of a blob. @param path below the server's address */
+/** GET of a blob, or of the same one several times at once. @param path below the server's address */
 export async function pull(
   setting: Setting,
   contender: Contender,
   { path, mebibytes }: { path: string; mebibytes: number },
+  { atOnce = 1 } = {},
 ): Promise<Cost> {
-  const cost = await measured(contender, mebibytes, () =>
-    curl(setting, contender, ['-o', '/dev/null', contender.url + path]),
+  const get = () => curl(setting, contender, ['-o', '/dev/null', contender.url + path]);
+  const cost = await measured(contender, mebibytes * atOnce, () =>
+    Promise.all(Array.from({ length: atOnce }, get)),
   );
-  return { ...cost, processor: (cost.processor * 1024) / mebibytes };
+  return { ...cost, processor: (cost.processor * 1024) / (mebibytes * atOnce) };
 }
 
 /** A small request that is made again and again. */

@@ -1,13 +1,13 @@
 /**
  * What a page of 100 costs in large listings, as a ratio to the same page in small ones, in one run:
- * of 50 000 tags to 200, and of 100 000 repositories to 200. Prints medians; `make bench`.
+ * of 50 000 tags to 200, and of 100 000 repositories to 200; medians, of a core in this process, without TLS.
  */
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { digestOf } from '#libs/oci/digest.ts';
-import { createFilesystemDriver } from '../../services/core/storage/filesystem/filesystem.ts';
-import { startCore } from '../support/core.ts';
-import { createTemporaryFolder } from '../support/temporary-folder.ts';
+import { createFilesystemDriver } from '../../../services/core/storage/filesystem/filesystem.ts';
+import { startCore } from '../../support/core.ts';
+import { createTemporaryFolder } from '../../support/temporary-folder.ts';
 
 const digest = digestOf(Buffer.from('x'));
 const pages = 60;
@@ -65,15 +65,27 @@ async function measure(kind: 'tags' | 'repositories', count: number): Promise<Co
   }
 }
 
-for (const [kind, many] of [
-  ['tags', 50_000],
-  ['repositories', 100_000],
-] as const) {
-  const few = await measure(kind, 200);
-  const large = await measure(kind, many);
-  const ms = (value: number) => `${value.toFixed(1)} ms`;
-  process.stdout.write(
-    `${kind}: a page of ${pageSize} of ${many} takes ${(large.page / few.page).toFixed(2)} times that of 200 ` +
-      `(${ms(large.page)}, ${ms(few.page)}); the first, which reads the folder, ${ms(large.first)}\n`,
-  );
+export interface ListingCost {
+  kind: 'tags' | 'repositories';
+  many: number;
+  /** Of a page of many to one of few. */
+  ratio: number;
+  /** Milliseconds of a page of many, of one of few, and of the first of many, which reads the folder. */
+  page: number;
+  ofFew: number;
+  first: number;
+}
+
+/** What a page costs in large listings and in small ones. */
+export async function measureListings(): Promise<ListingCost[]> {
+  const costs: ListingCost[] = [];
+  for (const [kind, many] of [
+    ['tags', 50_000],
+    ['repositories', 100_000],
+  ] as const) {
+    const few = await measure(kind, 200);
+    const { page, first } = await measure(kind, many);
+    costs.push({ kind, many, ratio: page / few.page, page, ofFew: few.page, first });
+  }
+  return costs;
 }
