@@ -43,6 +43,12 @@ e2e-http2: node_modules/.installed ## the real clients once more, where HTTP/2 i
 	@E2E_HTTP2=1 exec $(run_node) --test $(test_limits) --test-reporter=spec --test-concurrency=1 \
 		test/e2e/docker.test.ts test/e2e/clients.test.ts test/e2e/behind-nginx.test.ts
 
+.PHONY: e2e-relayed
+e2e-relayed: node_modules/.installed ## bytes once more, where no gateway reads or writes the storage itself
+	@REGISTRY_PORTCULLIS_GATEWAY_OFFLOAD=off exec $(run_node) --test $(test_limits) --test-reporter=spec --test-concurrency=1 \
+		$(patsubst %,test/e2e/%.test.ts,aborted-uploads behind-nginx clients docker edge garbage http2 old-trees \
+		original-registry ownership processes read-only stopping storage-gone)
+
 .PHONY: fleet
 fleet: node_modules/.installed ## several of each process with a real Redis, Cluster and Sentinels
 	@exec $(run_node) --test $(test_limits) --test-reporter=spec --test-concurrency=1 \

@@ -25,6 +25,8 @@ export async function makeFolders(path: string, mode = 0o777, below?: KnownFolde
 
 /** A folder is not there that nobody of us may make again: its filesystem may not be mounted. */
 export class FolderGoneError extends Error {
+  readonly code = 'folder-gone';
+
   constructor(path: string) {
     super(`${path} is gone; put it back, or mount its filesystem again`);
   }

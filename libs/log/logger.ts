@@ -66,6 +66,9 @@ function apart(fields: Readonly<Record<string, unknown>>): Record<string, unknow
 function describeError(error: Error, isDebug: boolean): object {
   const described: Record<string, unknown> = { ...pino.stdSerializers.err(error) };
   if (!isDebug && isExpected(error)) delete described.stack;
+  // Where it says what its cause says, that is not said once more.
+  const { message, cause } = error;
+  if (cause instanceof Error && message.includes(cause.message)) described.message = message;
   for (const [name, value] of Object.entries(described)) {
     if (ArrayBuffer.isView(value)) described[name] = `${value.byteLength} bytes`;
   }

@@ -156,7 +156,9 @@ export async function connectRedis(
 
     async run({ name, lua }, keys, args) {
       if (silent)
-        throw new RedisAwayError(new Error('it did not answer the previous command in time'));
+        throw new RedisAwayError(
+          new SilentRedisError('it did not answer the previous command in time'),
+        );
       if (!defined.has(name)) {
         commands.defineCommand(name, { lua });
         defined.set(name, lua);
@@ -223,10 +225,15 @@ async function firstAnswer(client: Redis | Cluster): Promise<void> {
   });
 }
 
+class SilentRedisError extends Error {
+  readonly code = 'redis-silent';
+}
+
 /** What the library says by its own options, said by what has happened. */
 function inWords(error: Error): Error {
   const { message } = error;
-  if (message.includes('enableOfflineQueue')) return new Error('the connection is closed');
-  if (message === 'Command timed out') return new Error('it did not answer in time');
+  if (message.includes('enableOfflineQueue'))
+    return new SilentRedisError('the connection is closed');
+  if (message === 'Command timed out') return new SilentRedisError('it did not answer in time');
   return error;
 }

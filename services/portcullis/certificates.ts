@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { copyFile, lstat, readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { sudoUser } from '#libs/config/sudo.ts';
 import { exists } from '#libs/files/exists.ts';
+import { whyClientsRefuse, whyNoneCanBeSigned } from './signing-authority.ts';
 
 const run = promisify(execFile);
 const scripts = fileURLToPath(new URL('../../certs/', import.meta.url));
@@ -71,6 +72,12 @@ export async function ensureCertificates(
   const ca = found === 'unusable' ? undefined : found;
   const ours = ca && site?.verify(ca.publicKey) && hasKey ? site : undefined;
   const missing = ours === undefined ? undefined : whatIsMissing(ours, names);
+  const whyRefused = ca === undefined ? undefined : whyClientsRefuse(ca);
+  if (whyRefused !== undefined) {
+    const problem = `${at('ca.crt')} ${whyRefused}: clients refuse what it has signed; move it and ca.key away, start again to have a new CA made, and give that to your clients`;
+    if (ours === undefined) throw new Error(problem);
+    return { ca: made, site: 'kept', names: namesOf(ours), problem };
+  }
   if (ours !== undefined && missing === undefined) {
     return { ca: made, site: 'kept', names: namesOf(ours) };
   }
@@ -97,29 +104,6 @@ async function copyAside(certificate: string, key: string): Promise<string> {
     if (await exists(key)) await copyFile(key, `${key}${end}`, constants.COPYFILE_EXCL);
     await copyFile(certificate, `${certificate}${end}`, constants.COPYFILE_EXCL);
     return `${certificate}${end}`;
-  }
-}
-
-const putBack = 'with which a new certificate would be signed; put it back for that';
-
-/** Why the key of a CA cannot sign; undefined where it can. */
-async function whyNoneCanBeSigned(
-  path: string,
-  ca: X509Certificate | undefined,
-): Promise<string | undefined> {
-  if (ca === undefined) return undefined;
-  const pem = await readFile(path).catch(() => undefined);
-  if (pem === undefined) return `is not there, ${putBack}`;
-  try {
-    return ca.checkPrivateKey(createPrivateKey(pem))
-      ? undefined
-      : `is not the key of ca.crt, ${putBack}`;
-  } catch {
-    if (!/ENCRYPTED/.test(`${pem}`)) return `cannot be read as a key, ${putBack}`;
-    // openssl asks for it.
-    return process.stdin.isTTY
-      ? undefined
-      : 'has a passphrase; run portcullis certs on a terminal, where it is asked for';
   }
 }
 

@@ -18,6 +18,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { mustRun, run } from '../support/run.ts';
 import { launcher } from '../support/stack.ts';
+import { createTemporaryFolder } from '../support/temporary-folder.ts';
 
 test('a CA is never overwritten, and a second key is never made', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'portcullis-certs-'));
@@ -167,4 +168,18 @@ test('a CA that another user laid is not taken', { skip: process.getuid?.() !== 
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
+});
+
+test('what stands in the place of a CA, and is none, signs nothing', async () => {
+  await using folder = await createTemporaryFolder();
+  const at = (name: string) => join(folder.path, name);
+  await mustRun(launcher, ['certs', folder.path, 'a.example']);
+  await rename(at('site.crt'), at('ca.crt'));
+  await rename(at('site.key'), at('ca.key'));
+  const { code, stderr } = await run(launcher, ['certs', folder.path, 'a.example']);
+  assert.equal(code, 1);
+  assert.match(
+    stderr,
+    /ca\.crt is not the certificate of an authority \(CA:FALSE\): clients refuse/,
+  );
 });

@@ -175,9 +175,9 @@ async function grantToken(
     ...describeOtherService(asked, service),
     ...describeGrant(wanted, granted),
   };
-  for (const requestId of requestIdsOf(ctx)) {
-    const isJoined = requestId !== ctx.state.requestId;
-    if (isJoined) record.login({ subject: account, client, by: 'password', requestId });
+  for (const [index, requestId] of requestIdsOf(ctx).entries()) {
+    // The first has been told of; a proxy may give one and the same id to several.
+    if (index > 0) record.login({ subject: account, client, by: 'password', requestId });
     record.issued({ ...facts, requestId });
   }
   return { access, service, ...issued };
