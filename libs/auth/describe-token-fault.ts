@@ -24,7 +24,7 @@ export function describeTokenFault(error: unknown): string {
       return 'the token is not valid yet (claim nbf)';
     if (claim === 'iat' && reason === 'check_failed')
       return 'the token is of the future (claim iat)';
-    return `claim ${claim} is not as it has to be`;
+    return `claim ${claim} is not valid`;
   }
   return meanings[(error as { code?: string } | null)?.code ?? ''] ?? 'not a token';
 }

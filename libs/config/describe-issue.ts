@@ -34,7 +34,7 @@ export function describeIssue(
   if (issue.code === 'unrecognized_keys') {
     const said = issue.keys.map((key) => {
       const near = nearestWord(key, keys);
-      return near === undefined
+      return near === undefined || near === key
         ? `unknown key ${key}`
         : `unknown key ${key}; did you mean ${near}?`;
     });

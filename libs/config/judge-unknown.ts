@@ -34,10 +34,11 @@ const ofRedis: ReadonlyMap<string, string | undefined> = new Map([
   ['certificate', 'redis.tls.certificate'],
 ]);
 
-function placeOf(name: string, [section, list]: readonly string[]): string | undefined {
+function placeOf(name: string, parents: readonly string[]): string | undefined {
+  const [section, list] = parents;
   if (section === ours && list === 'acl' && matchKeys.includes(name)) return `match.${name}`;
   // Where it listens is one text, of an address and a port.
-  if (section === 'http' && name === 'port') return 'http.addr';
+  if (section === 'http' && parents.length === 1 && name === 'port') return 'http.addr';
   return section === 'redis' && ofRedis.has(name) ? ofRedis.get(name) : places.get(name);
 }
 

@@ -1,4 +1,4 @@
-import { readText } from '../files/read-text.ts';
+import { readText, readTextOrPipe } from '../files/read-text.ts';
 import { ConfigurationError } from '../values/configuration-error.ts';
 import { Secret } from '../values/secret.ts';
 import { checkUnknownKeys } from './check-unknown-keys.ts';
@@ -144,7 +144,7 @@ function checkSections(tree: Record<string, unknown>): string[] {
 async function readSource(path: string | undefined): Promise<ConfigurationSource> {
   for (const candidate of path === undefined ? wellKnownPaths : [path]) {
     try {
-      return { path: candidate, text: await readText(candidate) };
+      return { path: candidate, text: await readTextOrPipe(candidate) };
     } catch (error) {
       const { message, cause } = error as Error;
       if (path === undefined && (cause as NodeJS.ErrnoException).code === 'ENOENT') continue;

@@ -1,4 +1,5 @@
-import { readFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { open, readFile } from 'node:fs/promises';
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
@@ -13,6 +14,30 @@ export function describeUnreadable(error: unknown): string {
   return reasons[code] ?? message;
 }
 
+/** Bytes of a file that is read whole; what is larger is none of those that we know. */
+const largest = 64 * 1024 * 1024;
+
+/**
+ * Reads a file that somebody named. A pipe would have us wait, and a device has no end.
+ * @throws ErrnoException
+ */
+async function readFileWhole(path: string): Promise<Buffer> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const found = await handle.stat();
+    // What is a folder the system tells by itself.
+    if (!found.isFile() && !found.isDirectory()) {
+      throw Object.assign(new Error('it is not a file'), { code: 'ENOTFILE' });
+    }
+    if (found.size > largest) {
+      throw Object.assign(new Error('it is larger than 64 MiB'), { code: 'EFBIG' });
+    }
+    return await handle.readFile();
+  } finally {
+    await handle.close();
+  }
+}
+
 /**
  * The text of a file that somebody named.
  * @param setting where they named it, for the error
@@ -24,8 +49,21 @@ export async function readText(path: string, setting?: string): Promise<string> 
 
 /** The bytes of such a file. @throws as `readText` */
 export async function readBytes(path: string, setting?: string): Promise<Buffer> {
+  return await readBy(readFileWhole, path, setting);
+}
+
+/** The text of such a file, or of a pipe, which a shell gives as `<(…)`. @throws as `readText` */
+export async function readTextOrPipe(path: string): Promise<string> {
+  return (await readBy((one) => readFile(one), path)).toString('utf8');
+}
+
+async function readBy(
+  read: (path: string) => Promise<Buffer>,
+  path: string,
+  setting?: string,
+): Promise<Buffer> {
   try {
-    return await readFile(path);
+    return await read(path);
   } catch (cause) {
     const where = setting === undefined ? path : `${setting}: ${path}`;
     throw new Error(`${where}: ${describeUnreadable(cause)}`, { cause });
@@ -35,7 +73,7 @@ export async function readBytes(path: string, setting?: string): Promise<Buffer>
 /** The text of a file; undefined if there is none. */
 export async function readIfPresent(path: string): Promise<string | undefined> {
   try {
-    return await readFile(path, 'utf8');
+    return (await readFileWhole(path)).toString('utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

@@ -77,7 +77,7 @@ export function createApp({
     const malformed = !hasReadableTarget(ctx);
     // Whoever looks at the target from here on finds one that can be read.
     if (malformed) ctx.req.url = '/';
-    const [given = ''] = trusted ? ctx.get(internalHeaders.requestId).split(',', 1) : [];
+    const given = trusted ? ctx.get(internalHeaders.requestId) : '';
     const requestId = given === '' ? randomUUID() : given;
     const client = trusted ? ctx.get(internalHeaders.clientAddress) : '';
     ctx.state = {

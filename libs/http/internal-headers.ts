@@ -3,9 +3,10 @@
  * the core and auth trust them only on an internal link.
  */
 export const internalHeaders = {
-  /** Between gateway and token service those of several requests, with a comma between them, which are the same but for these. */
   requestId: 'x-request-id',
   clientAddress: 'x-portcullis-client',
+  /** Ids of requests that are the same but for their id, and are asked for by this one; separated by commas. */
+  joined: 'x-portcullis-joined',
   /** Names one attempt to have a request carried out, so that it can be given up by this name. */
   attempt: 'x-portcullis-attempt',
   /** Version of the internal protocol that the sender speaks; in answers too. */

@@ -30,6 +30,21 @@ test('nothing else is believed', () => {
   assert.equal(createRequestSigner('another secret').verify(request, signature), false);
 });
 
+test('ids of joined requests are covered, by a part that versions before do not look at', () => {
+  const signer = createRequestSigner('shared secret');
+  const joined = { ...request, headers: { ...request.headers, 'x-portcullis-joined': 'r-2,r-3' } };
+  const signature = signer.sign(joined);
+  assert.equal(signer.verify(joined, signature), true);
+  const forged = { ...request, headers: { ...request.headers, 'x-portcullis-joined': 'r-4' } };
+  for (const one of [signature, signer.sign(request)]) {
+    assert.equal(signer.verify(forged, one), false);
+  }
+  assert.equal(signer.verify(joined, signer.sign(request)), false);
+  // They take the first two parts for all of it.
+  const [time, first] = signature.split('.');
+  assert.equal(signer.verify(request, `${time}.${first}`), true);
+});
+
 test('a request that was kept is refused a minute later', () => {
   let now = 1_700_000_000_000;
   const signer = createRequestSigner('shared secret', () => now);

@@ -31,28 +31,32 @@ export interface SignedRequest {
 export function createRequestSigner(secret: string, now: () => number = Date.now): RequestSigner {
   const key = createHmac('sha256', secret).update(purpose).digest();
 
-  function mac(time: string, { method, url, headers }: SignedRequest): Buffer {
-    const covered = [
-      time,
-      method,
-      url,
-      headers[internalHeaders.requestId] ?? '',
-      headers[internalHeaders.clientAddress] ?? '',
-    ];
+  /** @param more headers that are covered besides those that every version covers */
+  function mac(time: string, { method, url, headers }: SignedRequest, ...more: string[]): Buffer {
+    const names = [internalHeaders.requestId, internalHeaders.clientAddress, ...more];
+    const covered = [time, method, url, ...names.map((name) => headers[name] ?? '')];
     return createHmac('sha256', key).update(JSON.stringify(covered)).digest();
+  }
+
+  /** Each a proof: one that versions without joined requests look at as well, and one that covers these. */
+  function proofs(time: string, request: SignedRequest): Buffer[] {
+    const { joined } = internalHeaders;
+    const isJoined = request.headers[joined] !== undefined;
+    return [mac(time, request), ...(isJoined ? [mac(time, request, joined)] : [])];
   }
 
   return {
     sign(request) {
       const time = String(now());
-      return `${time}.${mac(time, request).toString('base64url')}`;
+      return [time, ...proofs(time, request).map((one) => one.toString('base64url'))].join('.');
     },
     verify(request, signature) {
-      const [time = '', given = ''] = signature.split('.');
+      const [time = '', ...given] = signature.split('.');
       if (!/^\d{1,16}$/.test(time) || Math.abs(now() - Number(time)) > leeway) return false;
-      const expected = mac(time, request);
-      const actual = Buffer.from(given, 'base64url');
-      return actual.length === expected.length && timingSafeEqual(actual, expected);
+      return proofs(time, request).every((expected, index) => {
+        const actual = Buffer.from(given[index] ?? '', 'base64url');
+        return actual.length === expected.length && timingSafeEqual(actual, expected);
+      });
     },
   };
 }

@@ -85,7 +85,9 @@ export async function connectRedis(
     lastFailure = performance.now();
     if (closed || away) return;
     away = true;
-    log.error({ err: inWords(error) }, `Redis does not answer: ${meanwhile}`);
+    const what =
+      error.name === 'ReplyError' ? 'Redis refuses what it is asked' : 'Redis does not answer';
+    log.error({ err: inWords(error) }, `${what}: ${meanwhile}`);
     probing = setInterval(() => void probe(), probeEvery).unref();
   }
 
@@ -157,7 +159,7 @@ export async function connectRedis(
     async run({ name, lua }, keys, args) {
       if (silent)
         throw new RedisAwayError(
-          new SilentRedisError('it did not answer the previous command in time'),
+          new RedisTrouble('it did not answer the previous command in time'),
         );
       if (!defined.has(name)) {
         commands.defineCommand(name, { lua });
@@ -225,15 +227,16 @@ async function firstAnswer(client: Redis | Cluster): Promise<void> {
   });
 }
 
-class SilentRedisError extends Error {
-  readonly code = 'redis-silent';
+/** What Redis says, or that it says nothing: no fault of ours. */
+class RedisTrouble extends Error {
+  readonly code = 'redis-trouble';
 }
 
 /** What the library says by its own options, said by what has happened. */
 function inWords(error: Error): Error {
-  const { message } = error;
-  if (message.includes('enableOfflineQueue'))
-    return new SilentRedisError('the connection is closed');
-  if (message === 'Command timed out') return new SilentRedisError('it did not answer in time');
+  const { name, message } = error;
+  if (name === 'ReplyError') return new RedisTrouble(message, { cause: error });
+  if (message.includes('enableOfflineQueue')) return new RedisTrouble('the connection is closed');
+  if (message === 'Command timed out') return new RedisTrouble('it did not answer in time');
   return error;
 }

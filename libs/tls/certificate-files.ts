@@ -63,12 +63,11 @@ export async function readCertificate(
 
 const isPrivateKey = (pem: Buffer) => /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(`${pem}`);
 
-function isReadable(pem: string): boolean {
+function assertReadable(pem: string, number: number): void {
   try {
     new X509Certificate(pem);
-    return true;
-  } catch {
-    return false;
+  } catch (cause) {
+    throw new Error(`certificate ${number} in it is damaged`, { cause });
   }
 }
 
@@ -91,8 +90,8 @@ export async function readAuthorities(
       try {
         const found = text.match(certificatePattern);
         if (found === null) throw new Error('it holds no certificate in PEM form');
-        // A context takes a damaged one for none; of a bundle of many it leaves out the one that it cannot read.
-        if (!found.some(isReadable)) new X509Certificate(found[0] as string);
+        // A context takes a damaged one for none, and nothing behind it.
+        for (const [index, pem] of found.entries()) assertReadable(pem, index + 1);
       } catch (cause) {
         throw new Error(`${setting}: ${path} cannot be used: ${(cause as Error).message}`, {
           cause,

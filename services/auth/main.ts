@@ -1,4 +1,4 @@
-import { access, constants, readFile, stat } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { assertAuditLog, openAuditLog } from '#libs/audit/audit-log.ts';
 import {
@@ -6,6 +6,7 @@ import {
   invalidationChannel,
 } from '#libs/auth/invalidation-channel.ts';
 import { howToMakeWritable } from '#libs/files/make-writable.ts';
+import { readIfPresent } from '#libs/files/read-text.ts';
 import { loadInternalTls, peerCheckOf } from '#libs/internal/listener.ts';
 import { measureBudgets } from '#libs/limits/measure-budgets.ts';
 import type { Logger } from '#libs/log/logger.ts';
@@ -51,7 +52,7 @@ async function startAuth({
   const tls = await loadInternalTls(internal.auth, internal);
   const redis = await connectInvalidationChannel(settings.redis, log, processStatus.metrics);
   // Readable for root alone, perhaps; what is in the state folder is the user's.
-  const firstUsers = await readFile(auth.htpasswd, 'utf8').catch(() => undefined);
+  const firstUsers = await readIfPresent(auth.htpasswd).catch(() => undefined);
   const state = { folder: auth.state, names: stateNames };
   await dropPrivileges(settings, log, { state, file: settings.audit?.path });
   if (!isRestart) assertAuditLog(settings.audit);

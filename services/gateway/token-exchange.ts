@@ -46,6 +46,10 @@ export function createTokenExchange(requests: TokenRequests): TokenExchange {
       const retryAfter = Number(answer.headers['retry-after'] ?? 1);
       throw new RegistryError('TOOMANYREQUESTS', { retryAfter });
     }
+    // Node's own answer to headers that are longer than it takes.
+    if (answer.status === 431) {
+      throw new RegistryError('REQUEST_INVALID', { message: 'the credentials are too long' });
+    }
     if (answer.status >= 500) throw tokenServiceAway(new Error(`auth answered ${answer.status}`));
     return answer;
   }

@@ -35,7 +35,10 @@ describe('requests for a token that come at once', () => {
     gateway.send('GET', url, {
       headers: { 'X-Request-Id': id, 'X-Forwarded-For': '203.0.113.7', ...headers },
     });
-  const seen = () => gateway.auth.requests.map(({ headers }) => headers[internalHeaders.requestId]);
+  const seen = () =>
+    gateway.auth.requests.map(({ headers }) =>
+      [headers[internalHeaders.requestId], headers[internalHeaders.joined]].filter(Boolean).join(),
+    );
   /** The first waits at auth, the others for it. */
   async function begin(...ids: string[]) {
     const answers = [];
@@ -110,10 +113,32 @@ describe('requests for a token that come at once', () => {
     assert.deepEqual(new Set(seen()), new Set(answers.map((_, index) => `${index + 1}`)));
   });
 
-  test('have no id with a comma, which would be several', async () => {
+  test('come from no client as if from one of us', async () => {
     gateway.auth.otherwise(given('x'));
-    await ask('1,2');
-    assert.match(String(seen()[0]), /^[0-9a-f-]{36}$/);
+    await ask('1', { ...basic(), [internalHeaders.joined]: 'forged' });
+    await ask('2', { [internalHeaders.joined]: 'forged' });
+    await ask('3,4');
+    assert.deepEqual(seen().slice(0, 2), ['1', '2']);
+    assert.match(String(seen()[2]), /^[0-9a-f-]{36}$/);
+  });
+
+  test('have no more time by waiting for others', async () => {
+    await gateway.close();
+    gateway = await startGateway({ verifier: tokens.verifier, tokenTimeout: 3000 });
+    // The first is answered late, and the others are not.
+    gateway.auth.next(after(sleep(1500), given('late')));
+    gateway.auth.otherwise(hang);
+    const ended: string[] = [];
+    const send = async (name: string, more = '') => {
+      await gateway.send('GET', path + more, { headers: basic() });
+      ended.push(name);
+    };
+    const first = send('first');
+    await gateway.auth.request(0);
+    const behind = send('behind it');
+    await sleep(750);
+    await Promise.all([first, behind, send('alone', '&scope=repository:b:pull')]);
+    assert.deepEqual(ended, ['first', 'behind it', 'alone']);
   });
 
   test('are answered with 503 where the token service is away', async () => {

@@ -26,7 +26,7 @@ export interface TokenRequests {
 }
 
 /** Milliseconds for an answer: passwords are compared in turn. */
-const timeout = 30_000;
+const usualTimeout = 30_000;
 /** Milliseconds of them that are left for who waited behind another one, at least. */
 const leastTimeout = 1000;
 
@@ -36,21 +36,23 @@ const longest = 8000;
 /** The version of the internal protocol from which on token services tell of requests that are asked together. */
 const joinsSince = 2;
 
-export function createTokenRequests(auth: InternalClient): TokenRequests {
+/** @param timeout milliseconds that an answer may take, with the time that a request waited for others */
+export function createTokenRequests(auth: InternalClient, timeout = usualTimeout): TokenRequests {
   const calls = createJoinedCalls<TextResponse>();
 
   async function send(
     { path, authorization, client, requestId, signal }: TokenRequest,
-    { requestIds = [requestId], waited = 0 } = {},
+    { joined = [], waited = 0 }: { joined?: readonly string[]; waited?: number } = {},
   ): Promise<TextResponse> {
     try {
       return await auth.call({
         method: 'GET',
         path,
         headers: {
-          [internalHeaders.requestId]: requestIds.join(','),
+          [internalHeaders.requestId]: requestId,
           [internalHeaders.clientAddress]: client,
           ...(authorization === undefined ? {} : { authorization }),
+          ...(joined.length === 0 ? {} : { [internalHeaders.joined]: joined.join(',') }),
         },
         timeout: Math.max(leastTimeout, Math.round(timeout - waited)),
         signal,
@@ -63,7 +65,8 @@ export function createTokenRequests(auth: InternalClient): TokenRequests {
 
   return {
     async ask(request) {
-      const { path, authorization, client } = request;
+      const { path, authorization, client, requestId } = request;
+      const came = performance.now();
       // Those without credentials are limited by their number; beside long headers there is no room for others' ids.
       if (authorization === undefined || path.length + authorization.length > longest) {
         return await send(request);
@@ -73,12 +76,14 @@ export function createTokenRequests(auth: InternalClient): TokenRequests {
         key,
         request,
         async (requestIds, signal, waited) => {
-          return await send({ ...request, signal }, { requestIds: [...requestIds], waited });
+          const [first = requestId, ...others] = requestIds;
+          return await send({ ...request, requestId: first, signal }, { joined: others, waited });
         },
       );
       // A refusal counts for each of them, and an earlier version tells of the first only.
       const isForAll = answer.status === 200 && protocolOf(answer.headers) >= joinsSince;
-      return isForAll || isFirst ? answer : await send(request);
+      if (isForAll || isFirst) return answer;
+      return await send(request, { waited: performance.now() - came });
     },
   };
 }

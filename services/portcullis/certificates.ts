@@ -66,6 +66,11 @@ export async function ensureCertificates(
     const missing = names.filter((name) => !isFor(site, name));
     return { ca: 'kept', site: 'theirs', names: namesOf(site), missing };
   }
+  if (hasCaKey && !hasCa) {
+    throw new Error(
+      `${at('ca.crt')} is not there, and ${at('ca.key')} is; put back the certificate of that key, or move it away to have a new CA made`,
+    );
+  }
   if (!hasCaKey && !hasCa) await script('create-ca.sh', [folder]);
   const found = before ?? (await readCertificate(at('ca.crt')));
   const made = before === found ? 'kept' : 'made';
@@ -142,6 +147,8 @@ function assertName(name: string): void {
 function isName(text: string): boolean {
   // An address with a slip: no name of a host is of numbers only.
   if (/^[\d.]+$/.test(text)) return isIP(text) !== 0;
+  // Nor is an address with a zone one that a certificate can be for.
+  if (text.includes('%')) return false;
   return isIP(text) !== 0 || /^(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?$/.test(text);
 }
 

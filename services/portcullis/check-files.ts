@@ -1,19 +1,18 @@
 import type { Stats } from 'node:fs';
 import { constants, existsSync } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { assertAuditLog } from '#libs/audit/audit-log.ts';
 import { parseHtpasswd, saysNoAccounts } from '#libs/auth/htpasswd.ts';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { howToMakeWritable } from '#libs/files/make-writable.ts';
 import { readIfPresent, readText } from '#libs/files/read-text.ts';
 import { describeDoubts, describeExpiry, loadTls } from '#libs/http/load-tls.ts';
 import { loadInternalTls } from '#libs/internal/listener.ts';
 import { readAuthorities, readCertificate } from '#libs/tls/certificate-files.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import { treeFolder } from '#libs/values/storage-tree.ts';
+import { assertWritable } from './assert-writable.ts';
 
 export interface FileVerdict {
   /** A sentence for each file that is missing or cannot be used. */
@@ -59,7 +58,7 @@ export async function checkFiles(
     const { root } = settings.storage;
     checks.push(() => assertCanBeFolder('storage.filesystem.rootdirectory', root));
     if (!settings.readOnly) {
-      checks.push(() => assertWritable('storage.filesystem.rootdirectory', root));
+      checks.push(() => assertWritable('storage.filesystem.rootdirectory', root, settings.user));
     }
   }
   checks.push(() => assertCanBeFolder('portcullis.sockets', settings.sockets.folder));
@@ -231,21 +230,6 @@ async function assertCanHaveFile(key: string, path: string): Promise<void> {
     throw new Error(`${key}: ${folder} is not writable by this user; name a file elsewhere`, {
       cause,
     });
-  }
-}
-
-/** @throws Error if this user may not write to a tree, or make it */
-async function assertWritable(key: string, root: string): Promise<void> {
-  for (let place = join(root, treeFolder); ; place = dirname(place)) {
-    const cause = await access(place, constants.W_OK | constants.X_OK).catch((error) => error);
-    const { code } = (cause ?? {}) as NodeJS.ErrnoException;
-    if (code === 'ENOENT' && place !== dirname(place)) continue;
-    if (code !== 'EACCES') return;
-    const isThere = place.startsWith(resolve(root));
-    const what = isThere
-      ? `${place} is not writable by this user`
-      : `${root} does not exist, and this user may not make it`;
-    throw new Error(`${key}: ${what}; ${howToMakeWritable(root, { isThere })}`, { cause });
   }
 }
 

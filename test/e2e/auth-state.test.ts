@@ -108,7 +108,23 @@ describe('config check by root, of a state folder of another user', {
       [...as, launcher, 'config', 'check', '-q', config],
       { env },
     );
-    assert.doesNotMatch(stderr, /stop: .*state/);
+    assert.match(stderr, /^warn: portcullis\.auth\.state: .*state was not looked at: this user/m);
+    assert.doesNotMatch(stderr, /stop:/);
+    assert.equal(code, 0, stderr);
+  });
+
+  test('warns where it cannot become one that decides what is in it', async () => {
+    await using folder = await createTemporaryFolder();
+    const { config, state } = await prepare(folder.path);
+    const without = ['--bounding-set=-setuid,-setgid', '--inh-caps=-setuid,-setgid'];
+    const held = await run('setpriv', [...without, launcher, 'config', 'check', '-q', config]);
+    assert.match(held.stderr, /^warn: portcullis\.auth\.state: .* was not looked at: EPERM/m);
+    assert.equal(held.code, 0, held.stderr);
+    // Of several users root works for none.
+    await mustRun('chown', ['-R', `0:${gid}`, state]);
+    await chmod(state, 0o775);
+    const { code, stderr } = await run(launcher, ['config', 'check', '-q', config]);
+    assert.match(stderr, /^warn: .* was not looked at: others than root can change where/m);
     assert.equal(code, 0, stderr);
   });
 });

@@ -267,6 +267,16 @@ test('a storage that this user may not write to is told before the start', {
       /v2 is not writable by this user; run it as .*chown -R 65534:65534 .*registry$/m,
     );
   }
+  // Root judges for who will serve.
+  const env = { REGISTRY_PORTCULLIS_USER: '65534:65534' };
+  const asRoot = await run(launcher, ['config', 'check', '-q', config], { env });
+  assert.equal(asRoot.code, 1);
+  assert.match(
+    asRoot.stderr,
+    /stop: .*v2 is not writable by user 65534 \(portcullis\.user\); .*chown -R 65534:65534/,
+  );
+  await mustRun('chown', ['-R', '65534:65534', root]);
+  assert.equal((await run(launcher, ['config', 'check', '-q', config], { env })).code, 0);
 });
 
 test('quickstart says that a port counts only where it makes the configuration', async () => {

@@ -27,6 +27,8 @@ import { type ScriptedPeer, startPeer } from './scripted-peer.ts';
 import { waitFor } from './wait-for.ts';
 
 export interface GatewaySetup {
+  /** Milliseconds that a token may take. */
+  tokenTimeout?: number;
   /** Undefined: an open registry. */
   verifier?: Verifier;
   /** How many cores stand behind it. */
@@ -86,7 +88,8 @@ export async function startGateway(setup: GatewaySetup = {}): Promise<Gateway> {
     setup.verifier === undefined || setup.externalIssuer === true
       ? undefined
       : await openUpstream('auth', settings, log);
-  const tokenRequests = authUpstream && createTokenRequests(authUpstream.client);
+  const tokenRequests =
+    authUpstream && createTokenRequests(authUpstream.client, setup.tokenTimeout);
   const authenticator =
     setup.verifier === undefined
       ? undefined

@@ -133,7 +133,7 @@ function serviceFor({ services }: IssueOptions, asked: URLSearchParams): TokenSe
 /** For the log: that a token was asked for a service which no token is for, as a client does that another registry sent. */
 function describeOtherService(asked: URLSearchParams, { name }: TokenService) {
   const wanted = asked.get('service') ?? name;
-  return wanted === name ? {} : { askedService: wanted.slice(0, 100) };
+  return wanted === name ? {} : { askedService: wanted.slice(0, 100).toWellFormed() };
 }
 
 async function grantToken(

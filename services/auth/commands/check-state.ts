@@ -2,7 +2,6 @@ import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Settings } from '#libs/config/settings.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
-import { UsageError } from '#libs/process/usage-error.ts';
 import { loadIdentitySecret, readIdentitySecret } from '../keys/identity-secret.ts';
 import { assertOwnKeys, isStateShared } from '../keys/own-keys.ts';
 import { keysFolder, loadKeys } from '../keys/signing-key.ts';
@@ -14,14 +13,19 @@ import { switchToControllerOfState } from './state-of.ts';
 
 /**
  * Looks at what is in auth's state folder, as a start does, and changes nothing. Root becomes whoever decides what is in it, for
- * good: to be called when nothing else is left to look at. What that user may not read only who serves can judge.
+ * good: to be called when nothing else is left to look at.
+ * @returns why it could not be looked at, which only who serves can do then
  * @throws Error with one clear sentence about what keeps auth from starting
  */
-export async function checkState(settings: Settings): Promise<void> {
-  if (settings.auth === undefined) return;
+export async function checkState(settings: Settings): Promise<string | undefined> {
+  if (settings.auth === undefined) return undefined;
   const folder = settings.auth.state;
   try {
     await switchToControllerOfState(folder);
+  } catch (error) {
+    return notLookedAt(folder, (error as Error).message);
+  }
+  try {
     await assertFiles(folder);
     const [oldest, ...others] = await loadKeys(folder);
     if (oldest === undefined) assertOwnKeys(folder, { isShared: isStateShared(settings) });
@@ -34,9 +38,14 @@ export async function checkState(settings: Settings): Promise<void> {
     await readRevocations(folder);
     await openSecretHistory(stateFiles.rehashed(folder), secret);
   } catch (error) {
-    if (!(error instanceof UsageError || isUnreadable(error))) throw error;
+    if (isUnreadable(error)) return notLookedAt(folder, 'this user may not read all of it');
+    throw error;
   }
+  return undefined;
 }
+
+const notLookedAt = (folder: string, why: string) =>
+  `portcullis.auth.state: ${folder} was not looked at: ${why}`;
 
 /** A pipe in the place of a file has whoever reads it wait. @throws Error naming it */
 async function assertFiles(folder: string): Promise<void> {

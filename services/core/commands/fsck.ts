@@ -44,8 +44,9 @@ async function openToLook(config: string | undefined) {
   return { driver, settings, locks: undefined, close: () => driver.close() };
 }
 
-/** What a repair does to what leads nowhere: a note keeps it, in case that the bytes come back. */
-const doneTo = (kind: FindingKind) => (kind.startsWith('dangling-') ? 'put aside' : 'repaired');
+/** What a repair does: what leads nowhere is kept by a note, in case that the bytes come back, and a damaged blob in the trash. */
+const doneTo = (kind: FindingKind) =>
+  kind === 'damaged-blob' || kind.startsWith('dangling-') ? 'put aside' : 'repaired';
 
 function describe({ findings, summary }: CheckReport): string {
   const lines = findings.map(({ kind, repository, subject, message, repaired, repairable }) => {

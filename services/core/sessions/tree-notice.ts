@@ -35,13 +35,17 @@ const withdrawScript: RedisScript = {
  */
 export async function isTreeNoted(redis: RedisConnection, folder: string): Promise<boolean> {
   const began = performance.now();
+  let why = '';
   for (let answers = 0; answers < 2; ) {
-    const found = await redis.run(readScript, [key], []).catch(() => undefined);
+    const found = await redis.run(readScript, [key], []).catch(({ cause }: Error) => {
+      why = (cause as Error | undefined)?.message ?? '';
+      return undefined;
+    });
     if (found === 1) return true;
     if (found !== undefined) answers += 1;
     if (performance.now() - began > longestWait) {
       throw new Error(
-        `${folder} does not exist, and Redis does not tell whether other cores have it; start Redis, or mount the filesystem`,
+        `${folder} does not exist, and Redis does not tell whether other cores have it (${why}); have Redis answer, or mount the filesystem`,
       );
     }
     if (answers < 2) await sleep(askAgainAfter);

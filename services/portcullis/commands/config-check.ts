@@ -13,8 +13,12 @@ export interface ConfigCheckOptions {
   explain: boolean;
   /** Says only what is wrong. */
   quiet: boolean;
-  /** Looks into the state of the token service, the last thing that is done. @throws Error with one clear sentence about what keeps it from starting */
-  checkState: (settings: Settings) => Promise<void>;
+  /**
+   * Looks into the state of the token service, the last thing that is done.
+   * @returns why it could not
+   * @throws Error with one clear sentence about what keeps it from starting
+   */
+  checkState: (settings: Settings) => Promise<string | undefined>;
 }
 
 /**
@@ -38,7 +42,10 @@ export async function configCheck({
       : await checkFiles(settings, services);
   const unresolved = await describeUnresolved(settings);
   if (settings !== undefined) {
-    await checkState(settings).catch(({ message }: Error) => files.problems.push(message));
+    const unknown = await checkState(settings).catch(
+      ({ message }: Error) => void files.problems.push(message),
+    );
+    if (unknown !== undefined) files.warnings.push(unknown);
   }
   const print = (text: string) => quiet || process.stdout.write(text);
   print(
