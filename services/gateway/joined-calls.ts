@@ -46,8 +46,10 @@ export function createJoinedCalls<Answer>(most: number = mostJoined): JoinedCall
     async call(key, asker, ask) {
       asker.signal?.throwIfAborted();
       const line = lines.get(key);
+      // One that all have left is not asked any more.
+      if (line?.at(-1)?.isLeft === true) line.pop();
       const last = line?.at(-1);
-      const batch = last?.isOpen(most) ? last : new Batch(ask);
+      const batch = last !== undefined && last.size < most ? last : new Batch(ask);
       const answer = batch.join(asker);
       if (line === undefined) {
         lines.set(key, []);
@@ -74,9 +76,13 @@ class Batch<Answer> {
     this.#answer.promise.catch(() => {});
   }
 
-  /** Whether one more may join: there is room, and not all have left, for then it is not asked any more. */
-  isOpen(most: number): boolean {
-    return this.#askers.size < most && !this.#left.signal.aborted;
+  /** Whether all have left. */
+  get isLeft(): boolean {
+    return this.#left.signal.aborted;
+  }
+
+  get size(): number {
+    return this.#askers.size;
   }
 
   async join(asker: Asker): Promise<Answer> {
