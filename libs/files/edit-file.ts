@@ -5,6 +5,7 @@ import { dirname } from 'node:path';
 import { type FileLock, lockFile } from './file-lock.ts';
 import { makeFolders } from './make-folders.ts';
 import { isWritableByAll, isWritableByGroup } from './path-trust.ts';
+import { assertRegular } from './read-text.ts';
 import { syncFolder } from './sync-folder.ts';
 
 /**
@@ -57,7 +58,7 @@ async function editOnce(
 async function read(target: string): Promise<{ text?: string; state?: FileState }> {
   let file: FileHandle;
   try {
-    file = await open(target, constants.O_RDONLY | constants.O_NOFOLLOW);
+    file = await open(target, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT') return {};
@@ -68,6 +69,7 @@ async function read(target: string): Promise<{ text?: string; state?: FileState 
     );
   }
   try {
+    await assertRegular(file, target);
     const state = await file.stat();
     return { text: await file.readFile('utf8'), state };
   } finally {

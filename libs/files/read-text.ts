@@ -1,11 +1,13 @@
 import { constants } from 'node:fs';
-import { open, readFile } from 'node:fs/promises';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   ENOTDIR: 'there is no such file',
   EISDIR: 'is a folder; name the file in it',
   EACCES: 'this user may not read it',
+  ENOTFILE: 'is not a file',
+  EFBIG: 'is larger than 64 MiB',
 };
 
 /** Why a file could not be read, in a few words. @param error as the system says it */
@@ -21,21 +23,28 @@ const largest = 64 * 1024 * 1024;
  * Reads a file that somebody named. A pipe would have us wait, and a device has no end.
  * @throws ErrnoException
  */
-async function readFileWhole(path: string): Promise<Buffer> {
+export async function readRegularFile(path: string): Promise<Buffer> {
   const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const found = await handle.stat();
-    // What is a folder the system tells by itself.
-    if (!found.isFile() && !found.isDirectory()) {
-      throw Object.assign(new Error('it is not a file'), { code: 'ENOTFILE' });
-    }
-    if (found.size > largest) {
-      throw Object.assign(new Error('it is larger than 64 MiB'), { code: 'EFBIG' });
-    }
+    await assertRegular(handle, path);
     return await handle.readFile();
   } finally {
     await handle.close();
   }
+}
+
+/** @param handle of what was opened with O_NONBLOCK @throws ErrnoException for what is no file, or too large */
+export async function assertRegular(handle: FileHandle, path: string): Promise<void> {
+  const found = await handle.stat();
+  // What is a folder the system tells by itself.
+  const code =
+    found.isFile() || found.isDirectory()
+      ? found.size > largest
+        ? 'EFBIG'
+        : undefined
+      : 'ENOTFILE';
+  if (code === undefined) return;
+  throw Object.assign(new Error(`${path} ${reasons[code]}`), { code });
 }
 
 /**
@@ -49,7 +58,7 @@ export async function readText(path: string, setting?: string): Promise<string> 
 
 /** The bytes of such a file. @throws as `readText` */
 export async function readBytes(path: string, setting?: string): Promise<Buffer> {
-  return await readBy(readFileWhole, path, setting);
+  return await readBy(readRegularFile, path, setting);
 }
 
 /** The text of such a file, or of a pipe, which a shell gives as `<(…)`. @throws as `readText` */
@@ -73,7 +82,7 @@ async function readBy(
 /** The text of a file; undefined if there is none. */
 export async function readIfPresent(path: string): Promise<string | undefined> {
   try {
-    return (await readFileWhole(path)).toString('utf8');
+    return (await readRegularFile(path)).toString('utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

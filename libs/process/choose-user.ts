@@ -55,7 +55,7 @@ class TreeLinkError extends Error {
 }
 
 /** Whether all three capabilities are there: with some of them things would be half done. */
-async function mayChangeUsers(): Promise<boolean> {
+export async function mayChangeUsers(): Promise<boolean> {
   const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
   if (effective === undefined) return true;

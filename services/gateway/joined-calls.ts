@@ -46,8 +46,8 @@ export function createJoinedCalls<Answer>(most: number = mostJoined): JoinedCall
     async call(key, asker, ask) {
       asker.signal?.throwIfAborted();
       const line = lines.get(key);
-      // One that all have left is not asked any more.
-      if (line?.at(-1)?.isLeft === true) line.pop();
+      // Those that all have left are not asked any more.
+      while (line?.at(-1)?.isLeft === true) line.pop();
       const last = line?.at(-1);
       const batch = last !== undefined && last.size < most ? last : new Batch(ask);
       const answer = batch.join(asker);

@@ -1,21 +1,22 @@
-import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { promisify } from 'node:util';
-import type { UserIds, UserSetting } from '#libs/config/sections/user.ts';
+import type { UserIds } from '#libs/config/sections/user.ts';
 import { howToMakeWritable } from '#libs/files/make-writable.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
+import { isAllowed } from './serving-user.ts';
 
 /**
  * Makes sure that who is to serve may write to a tree, or make it.
  * @param key that names the tree, for the error
- * @param user `portcullis.user`, as whom root serves
+ * @param as the other user as whom root will serve
  * @throws Error with one clear sentence
  */
-export async function assertWritable(key: string, root: string, user: UserSetting): Promise<void> {
-  const isOther = process.getuid?.() === 0 && typeof user === 'object';
-  const as = isOther ? user : undefined;
+export async function assertWritable(
+  key: string,
+  root: string,
+  as: UserIds | undefined,
+): Promise<void> {
   const who = as === undefined ? 'this user' : `user ${as.uid} (portcullis.user)`;
   const tree = join(root, treeFolder);
   for (let place = tree; ; place = dirname(place)) {
@@ -43,16 +44,11 @@ async function whyNotWritable(
   folder: string,
   as: UserIds | undefined,
 ): Promise<string | undefined> {
-  try {
-    await access(folder, constants.W_OK | constants.X_OK);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code;
-  }
-  if (as === undefined) return undefined;
-  // Only the system knows what another user may.
-  const test = promisify(execFile)('test', ['-w', folder, '-a', '-x', folder], { ...as });
-  return await test.then(
+  const code = await access(folder, constants.W_OK | constants.X_OK).then(
     () => undefined,
-    ({ code }: { code?: unknown }) => (code === 1 ? 'EACCES' : undefined),
+    (error: NodeJS.ErrnoException) => error.code,
   );
+  // What this user may not, the other one may.
+  if (as === undefined || (code !== undefined && code !== 'EACCES')) return code;
+  return (await isAllowed(as, ['-w', '-x'], folder)) ? undefined : 'EACCES';
 }

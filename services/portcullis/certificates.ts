@@ -1,13 +1,14 @@
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { copyFile, lstat, readFile } from 'node:fs/promises';
+import { copyFile, lstat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { sudoUser } from '#libs/config/sudo.ts';
 import { exists } from '#libs/files/exists.ts';
+import { readRegularFile } from '#libs/files/read-text.ts';
 import { whyClientsRefuse, whyNoneCanBeSigned } from './signing-authority.ts';
 
 const run = promisify(execFile);
@@ -79,7 +80,7 @@ export async function ensureCertificates(
   const missing = ours === undefined ? undefined : whatIsMissing(ours, names);
   const whyRefused = ca === undefined ? undefined : whyClientsRefuse(ca);
   if (whyRefused !== undefined) {
-    const problem = `${at('ca.crt')} ${whyRefused}: clients refuse what it has signed; move it and ca.key away, start again to have a new CA made, and give that to your clients`;
+    const problem = `${at('ca.crt')} ${whyRefused}: clients refuse what it has signed; move it, ca.key, site.crt and site.key away, start again to have new ones made, and give ca.crt to your clients`;
     if (ours === undefined) throw new Error(problem);
     return { ca: made, site: 'kept', names: namesOf(ours), problem };
   }
@@ -173,7 +174,7 @@ function isValid({ validToDate }: X509Certificate): boolean {
 /** @returns undefined where there is none, be it since the file is empty; `unusable` for anything else */
 async function readCertificate(path: string): Promise<X509Certificate | 'unusable' | undefined> {
   try {
-    const bytes = await readFile(path);
+    const bytes = await readRegularFile(path);
     return bytes.length === 0 ? undefined : new X509Certificate(bytes);
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'ENOENT' ? undefined : 'unusable';

@@ -13,6 +13,7 @@ import { loadInternalTls } from '#libs/internal/listener.ts';
 import { readAuthorities, readCertificate } from '#libs/tls/certificate-files.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { assertWritable } from './assert-writable.ts';
+import { isAllowed, servingUser } from './serving-user.ts';
 
 export interface FileVerdict {
   /** A sentence for each file that is missing or cannot be used. */
@@ -58,7 +59,8 @@ export async function checkFiles(
     const { root } = settings.storage;
     checks.push(() => assertCanBeFolder('storage.filesystem.rootdirectory', root));
     if (!settings.readOnly) {
-      checks.push(() => assertWritable('storage.filesystem.rootdirectory', root, settings.user));
+      const as = await servingUser(settings);
+      checks.push(() => assertWritable('storage.filesystem.rootdirectory', root, as));
     }
   }
   checks.push(() => assertCanBeFolder('portcullis.sockets', settings.sockets.folder));
@@ -109,7 +111,14 @@ export async function checkFiles(
     }
   }
   if (services.includes('auth') && settings.auth !== undefined) {
+    const { htpasswd } = settings.auth;
     verdict.warnings.push(...(await warnOfUsers(settings.auth)));
+    const as = await servingUser(settings);
+    if (as !== undefined && existsSync(htpasswd) && !(await isAllowed(as, ['-r'], htpasswd))) {
+      verdict.warnings.push(
+        `auth.htpasswd.path: ${htpasswd} may not be read by user ${as.uid}, who will serve (portcullis.user): what is changed in it counts at the next start only; chgrp ${as.gid} ${htpasswd} && chmod g+r ${htpasswd} has it read at once`,
+      );
+    }
   }
   return verdict;
 }

@@ -1,8 +1,9 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import bcrypt from 'bcryptjs';
 import { accountIn, defaultCost, noAccounts, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { editFile } from '#libs/files/edit-file.ts';
+import { readRegularFile } from '#libs/files/read-text.ts';
 import { isAccountName, robotPrefix } from '#libs/values/account.ts';
 
 /** Bytes of a password that bcrypt reads; a longer one would be cut without a word. */
@@ -101,7 +102,7 @@ export async function assertFolderOf(file: string): Promise<void> {
 }
 
 async function read(path: string): Promise<string> {
-  return await readFile(path, 'utf8');
+  return (await readRegularFile(path)).toString('utf8');
 }
 
 function join(lines: readonly string[]): string {

@@ -1,13 +1,13 @@
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { describeUnreadable } from '#libs/files/read-text.ts';
+import { describeUnreadable, readRegularFile } from '#libs/files/read-text.ts';
 
 /** Why clients refuse what an authority has signed, to be read behind its path; undefined where they do not. */
-export function whyClientsRefuse({
-  ca,
-  validToDate,
-}: Pick<X509Certificate, 'ca' | 'validToDate'>): string | undefined {
-  if (!ca) return 'is not the certificate of an authority (CA:FALSE)';
+export function whyClientsRefuse(
+  certificate: Pick<X509Certificate, 'ca' | 'subject' | 'issuer' | 'validToDate'>,
+): string | undefined {
+  const { ca, subject, issuer, validToDate } = certificate;
+  // An old one, of version 1, does not say that it is one, and is believed where it has signed itself.
+  if (!ca && subject !== issuer) return 'is not the certificate of an authority (CA:FALSE)';
   if (validToDate.getTime() > Date.now()) return undefined;
   return `was good until ${validToDate.toISOString().slice(0, 10)}`;
 }
@@ -22,7 +22,7 @@ export async function whyNoneCanBeSigned(
   if (ca === undefined) return undefined;
   let pem: Buffer;
   try {
-    pem = await readFile(path);
+    pem = await readRegularFile(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     return code === 'ENOENT'

@@ -153,6 +153,16 @@ describe('commands about accounts and keys', () => {
     assert.deepEqual(await readdir(join(shared, 'auth')), []);
   });
 
+  test('give a new password to a user whose hash is refused, or remove it', async () => {
+    const change = (action: string, name: string, input = 'a good password') =>
+      run(launcher, ['user', action, '--file', htpasswd, name], { input });
+    await writeFile(htpasswd, 'old:{SHA}x\nolder:$apr1$x$y\n');
+    assert.match((await change('add', 'old')).stderr, /already has a user "old"; .*user passwd/);
+    assert.equal((await change('passwd', 'old')).code, 0);
+    assert.equal((await change('remove', 'older')).code, 0);
+    assert.match(await readFile(htpasswd, 'utf8'), /^old:\$2y\$10\$\S{53}\n$/);
+  });
+
   test('list in tables, in JSON, or names alone', async () => {
     const hash = '$2y$05$abcdefghijklmnopqrstuuJlkM6mB6WXaqwWMTZJqpJuSMkh3Y3He';
     await writeFile(htpasswd, `bob:${hash}\nold:{SHA}x\n`);

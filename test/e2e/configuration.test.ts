@@ -275,8 +275,35 @@ test('a storage that this user may not write to is told before the start', {
     asRoot.stderr,
     /stop: .*v2 is not writable by user 65534 \(portcullis\.user\); .*chown -R 65534:65534/,
   );
+  // It stays root where it may not change users, as ever.
+  const held = ['--bounding-set=-chown', '--inh-caps=-chown', launcher];
+  const asIs = await run('setpriv', [...held, 'config', 'check', '-q', config], { env });
+  assert.equal(asIs.code, 0, asIs.stderr);
   await mustRun('chown', ['-R', '65534:65534', root]);
   assert.equal((await run(launcher, ['config', 'check', '-q', config], { env })).code, 0);
+  const users = join(folder.path, 'htpasswd');
+  await writeFile(
+    config,
+    `${await readFile(config, 'utf8')}auth: { htpasswd: { realm: x, path: ${users} } }\n`,
+  );
+  const input = 'a good password';
+  const added = await run(launcher, ['user', 'add', '--config', config, 'ann'], { input, env });
+  assert.equal(added.code, 0, added.stderr);
+  assert.doesNotMatch(added.stderr, /may not read/, 'a new one is made so that it can be read');
+  assert.doesNotMatch(
+    (await run(launcher, ['config', 'check', '-q', config], { env })).stderr,
+    /htpasswd/,
+  );
+  await chmod(users, 0o600);
+  const removed = await run(launcher, ['user', 'remove', '--config', config, 'ann'], { env });
+  assert.match(
+    removed.stderr,
+    /warn: the registry serves as user 65534 .* may not read .*chgrp 65534/,
+  );
+  assert.match(
+    (await run(launcher, ['config', 'check', '-q', config], { env })).stderr,
+    /warn: auth\.htpasswd\.path: .* may not be read by user 65534, who will serve/,
+  );
 });
 
 test('quickstart says that a port counts only where it makes the configuration', async () => {

@@ -49,7 +49,8 @@ const notLookedAt = (folder: string, why: string) =>
 
 /** A pipe in the place of a file has whoever reads it wait. @throws Error naming it */
 async function assertFiles(folder: string): Promise<void> {
-  const keys = await readdir(keysFolder(folder)).catch(() => []);
+  const names = await readdir(keysFolder(folder)).catch(() => []);
+  const keys = names.filter((name) => /\.(?:pem|crt|key)$/.test(name));
   const paths = [
     ...Object.values(stateFiles).map((pathIn) => pathIn(folder)),
     ...keys.map((name) => join(keysFolder(folder), name)),

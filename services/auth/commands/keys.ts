@@ -1,5 +1,6 @@
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readText } from '#libs/files/read-text.ts';
 import { formatTable } from '#libs/process/format-table.ts';
 import { formatDuration } from '#libs/values/duration.ts';
 import { longestTokenLife, uploadGrace } from '#libs/values/lifetimes.ts';
@@ -103,7 +104,7 @@ export async function exportKeys(target: StateTarget, jwks: boolean): Promise<nu
     return 0;
   }
   const authority = join(keysFolder(state), 'authority.crt');
-  const text = await readFile(authority, 'utf8').catch((error: unknown) => {
+  const text = await readText(authority).catch((error: unknown) => {
     throw new Error(`${authority} cannot be read; keys made where there is no openssl have none`, {
       cause: error,
     });

@@ -5,10 +5,11 @@ import {
   type KeyObject,
   X509Certificate,
 } from 'node:crypto';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exportJWK, type JWK } from 'jose';
 import { libtrustFingerprint, thumbprint } from '#libs/auth/key-ids.ts';
+import { readRegularFile } from '#libs/files/read-text.ts';
 
 /** A key that signs tokens: EC P-256, for ES256. */
 export interface SigningKey {
@@ -86,8 +87,8 @@ function beginOf(name: string): number {
 
 async function readKey(path: string, from: number): Promise<SigningKey> {
   try {
-    const privateKey = toPrivateKey(await readFile(path));
-    const pem = await readFile(path.replace(/\.pem$/, '.crt')).catch(() => undefined);
+    const privateKey = toPrivateKey(await readRegularFile(path));
+    const pem = await readRegularFile(path.replace(/\.pem$/, '.crt')).catch(() => undefined);
     const certificate = pem === undefined ? undefined : new X509Certificate(pem);
     if (certificate?.checkPrivateKey(privateKey) === false) {
       throw new Error('the certificate beside it is for another key');

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { constants, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { editFile } from '#libs/files/edit-file.ts';
 import type { Logger } from '#libs/log/logger.ts';
@@ -157,7 +157,9 @@ function remember(all: Known, account: string, network: string, date: number): v
 
 function readKnown(path: string, log: Logger): Known {
   try {
-    return parseKnown(readFileSync(path, 'utf8'));
+    // A pipe is empty.
+    const flag = constants.O_RDONLY | constants.O_NONBLOCK;
+    return parseKnown(readFileSync(path, { encoding: 'utf8', flag }));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
       log.warn({ err: error, file: path }, 'known logins cannot be read; starting without them');

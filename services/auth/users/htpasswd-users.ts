@@ -1,9 +1,8 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { type Accounts, describeSuspectFile, parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import type { ConfiguredUsers } from '#libs/config/sections/users.ts';
-import { describeUnreadable } from '#libs/files/read-text.ts';
+import { describeUnreadable, readIfPresent } from '#libs/files/read-text.ts';
 import { watchFile } from '#libs/files/watch-file.ts';
 import { atMost } from '#libs/limits/cache-size.ts';
 import type { Logger } from '#libs/log/logger.ts';
@@ -98,17 +97,16 @@ export async function openHtpasswd(options: HtpasswdOptions): Promise<HtpasswdUs
 
   /** One that there is nowhere else is no mistake where the configuration has users. */
   async function readText(): Promise<string> {
-    return await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT' || configured.size === 0 || written.size > 0) throw error;
-      if (!isMissingTold) {
-        log.warn(
-          { file: path },
-          'there is no such file: only users of portcullis.users can log in',
-        );
-      }
-      isMissingTold = true;
-      return '';
-    });
+    const found = await readIfPresent(path);
+    if (found !== undefined) return found;
+    if (configured.size === 0 || written.size > 0) {
+      throw Object.assign(new Error(`there is no ${path}`), { code: 'ENOENT' });
+    }
+    if (!isMissingTold) {
+      log.warn({ file: path }, 'there is no such file: only users of portcullis.users can log in');
+    }
+    isMissingTold = true;
+    return '';
   }
 
   async function takeAll(): Promise<void> {

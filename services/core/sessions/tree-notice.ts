@@ -37,8 +37,8 @@ export async function isTreeNoted(redis: RedisConnection, folder: string): Promi
   const began = performance.now();
   let why = '';
   for (let answers = 0; answers < 2; ) {
-    const found = await redis.run(readScript, [key], []).catch(({ cause }: Error) => {
-      why = (cause as Error | undefined)?.message ?? '';
+    const found = await redis.run(readScript, [key], []).catch(({ message, cause }: Error) => {
+      why = (cause as Error | undefined)?.message ?? message;
       return undefined;
     });
     if (found === 1) return true;

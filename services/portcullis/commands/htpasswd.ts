@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import bcrypt from 'bcryptjs';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
+import { readRegularFile } from '#libs/files/read-text.ts';
 import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { assertFolderOf, formatUser, removeUser, replaceUser } from '../htpasswd-file.ts';
@@ -58,7 +58,7 @@ export async function htpasswd(
   }
   const anew = values.c === true;
   if (anew) await assertFolderOf(file);
-  else await readFile(file).catch(explain(file));
+  else await readRegularFile(file).catch(explain(file));
   const done = await replaceUser(file, line, anew);
   process.stderr.write(`${done} password for user ${name}\n`);
   return 0;
@@ -92,7 +92,8 @@ async function verify(file: string, name: string, password: string): Promise<num
 }
 
 async function linesOf(file: string) {
-  return parseHtpasswd(await readFile(file, 'utf8').catch(explain(file))).accounts;
+  const bytes = await readRegularFile(file).catch(explain(file));
+  return parseHtpasswd(bytes.toString('utf8')).accounts;
 }
 
 function unknown(name: string): number {

@@ -1,5 +1,7 @@
+import { chmod, chown } from 'node:fs/promises';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
+import type { UserIds } from '#libs/config/sections/user.ts';
 import type { ConfiguredUsers } from '#libs/config/sections/users.ts';
 import { toSettings } from '#libs/config/settings.ts';
 import { exists } from '#libs/files/exists.ts';
@@ -16,6 +18,7 @@ import {
   setPassword,
 } from '../htpasswd-file.ts';
 import { readPassword } from '../read-password.ts';
+import { isAllowed, servingUser } from '../serving-user.ts';
 
 /** The htpasswd file itself, or a configuration that names it. */
 export interface UsersTarget {
@@ -39,7 +42,7 @@ export async function changeUser(
   name: string,
   target: UsersTarget,
 ): Promise<number> {
-  const { file, configured } = await findFile(target);
+  const { file, configured, reader } = await findFile(target);
   if (action !== 'add' && configured?.has(name) === true && !(await hasUser(file, name))) {
     throw new Error(
       `the user "${name}" stands in portcullis.users of the configuration; ${howToChange(action)}`,
@@ -56,8 +59,14 @@ export async function changeUser(
   if (action === 'add') await setPassword(file, name, password, 'add');
   else if (action === 'passwd') await setPassword(file, name, password, 'change');
   else await removeUser(file, name);
+  if (isNew && reader !== undefined) await showTo(reader, file);
   const first = isNew ? `; there was no ${file}: it was made, with this user alone` : '';
   process.stderr.write(`user "${name}": done${first}\n`);
+  if (reader !== undefined && isRoot() && !(await isAllowed(reader, ['-r'], file))) {
+    process.stderr.write(
+      `warn: the registry serves as user ${reader.uid} (portcullis.user), who may not read ${file}: this counts when it is started again; have it read at once by: chgrp ${reader.gid} ${file} && chmod g+r ${file}\n`,
+    );
+  }
   if (action !== 'remove' && [...password].length < shortPassword) {
     process.stderr.write(
       `warn: a password of less than ${shortPassword} characters is easily guessed\n`,
@@ -71,9 +80,19 @@ export async function changeUser(
   return 0;
 }
 
-/** Whether the file has a user, where it is there. */
+const isRoot = () => process.getuid?.() === 0;
+
+/** Has who will serve read a file that root made, and change nothing of it. */
+async function showTo({ gid }: UserIds, file: string): Promise<void> {
+  if (!isRoot()) return;
+  await chown(file, 0, gid);
+  await chmod(file, 0o640);
+}
+
+/** Whether the file has a line for a user, where it is there: also one that gives no access. */
 async function hasUser(file: string, name: string): Promise<boolean> {
-  return parseHtpasswd((await readIfPresent(file)) ?? '').accounts.has(name);
+  const { accounts, refused } = parseHtpasswd((await readIfPresent(file)) ?? '');
+  return accounts.has(name) || refused.has(name);
 }
 
 /** The users of the htpasswd file, and lines of it that give nobody access. @returns the exit code */
@@ -109,11 +128,14 @@ export async function listUsers(
 async function findFile({
   file,
   config,
-}: UsersTarget): Promise<{ file: string; configured?: ConfiguredUsers }> {
+}: UsersTarget): Promise<{ file: string; configured?: ConfiguredUsers; reader?: UserIds }> {
   if (file !== undefined) return { file };
-  const { auth } = toSettings(await loadConfiguration(config));
+  const settings = toSettings(await loadConfiguration(config));
+  const { auth } = settings;
   if (auth === undefined) {
     throw new UsageError('the configuration has no auth.htpasswd; name the file with --file');
   }
-  return { file: auth.htpasswd, configured: auth.users };
+  const reader = await servingUser(settings);
+  const found = { file: auth.htpasswd, configured: auth.users };
+  return reader === undefined ? found : { ...found, reader };
 }
