@@ -47,8 +47,10 @@ export function watchFile(
   let unread: { state: FileState | undefined } | undefined;
 
   function sayInvalid(error: unknown): void {
-    const hint = codeOf(error) === 'EACCES' ? '; let this user read it, or restart' : '';
-    const message = `the changed file is invalid; keeping the previous state${hint}`;
+    const isUnreadable = codeOf(error) === 'EACCES';
+    const what = isUnreadable ? 'may not be read by this user' : 'is invalid';
+    const hint = isUnreadable ? '; let this user read it, or restart' : '';
+    const message = `the changed file ${what}; keeping the previous state${hint}`;
     log.error({ why: (error as Error).message, file: path }, message);
   }
 
