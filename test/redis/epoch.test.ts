@@ -13,7 +13,6 @@ import {
 import { createRedisLocks } from '../../services/core/sessions/redis/redis-locks.ts';
 import { createRedisSessionStore } from '../../services/core/sessions/redis/redis-sessions.ts';
 import { createWake } from '../../services/core/sessions/redis/wake.ts';
-import { watchEviction } from '../../services/core/sessions/redis/watch-eviction.ts';
 import { createMemoryDriver } from '../../services/core/storage/memory.ts';
 import { makeImage } from '../support/images.ts';
 import { openRegistry } from '../support/open-registry.ts';
@@ -383,29 +382,5 @@ describe('a Redis that may have forgotten locks', () => {
     await waiting;
     held[Symbol.dispose]();
     (await locks.exclusive('thing'))[Symbol.dispose]();
-  });
-
-  test('because it makes room is not relied on', async () => {
-    const deployment = await single();
-    const redis = await connect(deployment);
-    const { log, messages } = createRecordingLog();
-    const eviction = watchEviction(redis, log);
-    closing.push(() => eviction.close());
-    await eviction.look();
-    assert.equal(eviction.reason(), undefined);
-    const [server] = deployment.servers;
-    await server?.cli('config', 'set', 'maxmemory-policy', 'allkeys-lru');
-    await eviction.look();
-    assert.equal(eviction.reason(), undefined, 'without a limit nothing is evicted');
-    await server?.cli('config', 'set', 'maxmemory', '100mb');
-    await eviction.look();
-    assert.match(eviction.reason() ?? '', /maxmemory-policy allkeys-lru.*noeviction/);
-    const locks = createRedisLocks({ redis, wake: createWake(redis), unreliable: eviction.reason });
-    closing.push(() => locks.close());
-    await assert.rejects(locks.exclusive('a'), { code: 'redis-away' });
-    await server?.cli('config', 'set', 'maxmemory-policy', 'noeviction');
-    await eviction.look();
-    assert.equal(eviction.reason(), undefined);
-    assert.equal(messages().length, 2);
   });
 });

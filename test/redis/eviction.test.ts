@@ -1,0 +1,34 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { connectRedis } from '#libs/redis/connection.ts';
+import { createRedisLocks } from '../../services/core/sessions/redis/redis-locks.ts';
+import { createWake } from '../../services/core/sessions/redis/wake.ts';
+import { watchEviction } from '../../services/core/sessions/redis/watch-eviction.ts';
+import { createRecordingLog } from '../support/recording-log.ts';
+import { startSingle } from '../support/redis.ts';
+
+test('a Redis that makes room by forgetting is not relied on', async (context) => {
+  const deployment = await startSingle();
+  context.after(() => deployment.remove());
+  const { log, messages } = createRecordingLog();
+  const redis = await connectRedis(deployment.settings, createRecordingLog().log);
+  context.after(() => redis.close());
+  const eviction = watchEviction(redis, log);
+  context.after(() => eviction.close());
+  await eviction.look();
+  assert.equal(eviction.reason(), undefined);
+  const [server] = deployment.servers;
+  await server?.cli('config', 'set', 'maxmemory-policy', 'allkeys-lru');
+  await eviction.look();
+  assert.equal(eviction.reason(), undefined, 'without a limit nothing is evicted');
+  await server?.cli('config', 'set', 'maxmemory', '100mb');
+  await eviction.look();
+  assert.match(eviction.reason() ?? '', /maxmemory-policy allkeys-lru.*noeviction/);
+  const locks = createRedisLocks({ redis, wake: createWake(redis), unreliable: eviction.reason });
+  context.after(() => locks.close());
+  await assert.rejects(locks.exclusive('a'), { code: 'redis-away' });
+  await server?.cli('config', 'set', 'maxmemory-policy', 'noeviction');
+  await eviction.look();
+  assert.equal(eviction.reason(), undefined);
+  assert.equal(messages().length, 2);
+});
