@@ -81,6 +81,11 @@ test('an error is written with its cause, below the level nothing is', () => {
     lineOf('text', (log) => log.debug('x')),
     '',
   );
+  const telling = Object.assign(new Error('/a: is gone', { cause: new Error('is gone') }), {
+    code: 'x',
+  });
+  const line = lineOf('text', (log) => log.error({ err: telling }, 'x'));
+  assert.equal(line.match(/is gone/g)?.length, 1, 'what the error itself says of its cause');
 });
 
 test('the stack of what the system or a peer says is written at debug only, that of a fault of ours always', () => {

@@ -126,7 +126,7 @@ const maxFolders = 500;
  * A folder at the top of the tree that does not belong to whoever has the tree: one of root's, as after a time with the
  * original as root, before any other one.
  */
-async function findOtherOwner(
+export async function findOtherOwner(
   root: string,
   uid: number,
 ): Promise<{ path: string; isRoots: boolean } | undefined> {

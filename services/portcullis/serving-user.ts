@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { UserIds } from '#libs/config/sections/user.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { mayChangeUsers, ownerOfTree } from '#libs/process/choose-user.ts';
+import { findOtherOwner, mayChangeUsers, ownerOfTree } from '#libs/process/choose-user.ts';
 
 /**
  * The other user whom root will serve as, by `portcullis.user`: changes nothing, and judges nothing that only a start can.
@@ -13,9 +13,13 @@ export async function servingUser({
   storage,
 }: Pick<Settings, 'user' | 'storage'>): Promise<UserIds | undefined> {
   if (user === undefined || process.getuid?.() !== 0 || !(await mayChangeUsers())) return undefined;
-  const root = storage.driver === 'filesystem' ? storage.root : undefined;
-  const ids = user === 'owner' ? root && (await ownerOfTree(root).catch(() => undefined)) : user;
-  return ids === undefined || ids === '' || ids.uid === 0 ? undefined : ids;
+  if (user !== 'owner') return user;
+  if (storage.driver !== 'filesystem') return undefined;
+  const owner = await ownerOfTree(storage.root).catch(() => undefined);
+  if (owner === undefined || owner.uid === 0) return undefined;
+  // A tree of which something is root's is served as root.
+  const other = await findOtherOwner(storage.root, owner.uid);
+  return other?.isRoots === true ? undefined : owner;
 }
 
 /**

@@ -182,4 +182,8 @@ test('what stands in the place of a CA, and is none, signs nothing', async () =>
     stderr,
     /ca\.crt is not the certificate of an authority \(CA:FALSE\): clients refuse/,
   );
+  await rm(at('ca.crt'));
+  const without = await run(launcher, ['certs', folder.path, 'a.example']);
+  assert.equal(without.code, 1);
+  assert.match(without.stderr, /ca\.crt is not there, and .*ca\.key is; put back the certificate/);
 });
