@@ -9,6 +9,9 @@ import { internalHeaders } from './internal-headers.ts';
  */
 export const internalProtocol = { oldest: 0, newest: 2 } as const;
 
+/** Requests that are asked for in one, at most: their ids go into a header. */
+export const mostJoined = 64;
+
 /** The version in which a request or answer of one of ours is made; 0 where it does not say. */
 export function protocolOf(headers: IncomingHttpHeaders): number {
   const version = Number(headers[internalHeaders.protocol] ?? 0);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type ServerResponse } from 'node:http';
+import { createServer, type RequestListener, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
@@ -8,12 +8,9 @@ import { createRecordingLog } from '../../test/support/recording-log.ts';
 import { createInternalClient } from './client.ts';
 import { followInstances } from './instances.ts';
 
-test('one that stopped answering is waited for by nobody, until it answers a check', async () => {
-  let asked = 0;
-  const server = createServer((request, response) => {
-    if (request.url !== '/readyz') asked += 1;
-    response.end('well');
-  }).listen(0, '127.0.0.1');
+/** A single process that answers so. */
+async function follow(listener: RequestListener) {
+  const server = createServer(listener).listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const instances = await followInstances({
@@ -21,6 +18,20 @@ test('one that stopped answering is waited for by nobody, until it answers a che
     kind: 'auth',
     log: createRecordingLog().log,
     checkEvery: 60_000,
+  });
+  const close = () => {
+    instances.close();
+    server.closeAllConnections();
+    server.close();
+  };
+  return { instances, close };
+}
+
+test('one that stopped answering is waited for by nobody, until it answers a check', async () => {
+  let asked = 0;
+  const { instances, close } = await follow((request, response) => {
+    if (request.url !== '/readyz') asked += 1;
+    response.end('well');
   });
   try {
     const [instance] = instances.all();
@@ -34,25 +45,16 @@ test('one that stopped answering is waited for by nobody, until it answers a che
     instance.down = new AbortController();
     assert.equal((await client.call(request)).body, 'well');
   } finally {
-    instances.close();
-    server.close();
+    close();
   }
 });
 
 test('a single one is asked again whose connection broke, or that stops, and not one that took its time', async () => {
   let asked = 0;
   let act: (response: ServerResponse) => void = (response) => response.end('well');
-  const server = createServer((_, response) => {
+  const { instances, close } = await follow((_, response) => {
     asked += 1;
     act(response);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  const instances = await followInstances({
-    addresses: [{ kind: 'tcp', host: '127.0.0.1', port, tls: false }],
-    kind: 'auth',
-    log: createRecordingLog().log,
-    checkEvery: 60_000,
   });
   const client = createInternalClient({ instances, signer: undefined });
   const call = async (timeout = 60_000) => await client.call({ method: 'GET', path: '/', timeout });
@@ -84,8 +86,6 @@ test('a single one is asked again whose connection broke, or that stops, and not
     await assert.rejects(call(50), { name: 'AbortError' });
     assert.equal(asked, 1);
   } finally {
-    instances.close();
-    server.closeAllConnections();
-    server.close();
+    close();
   }
 });

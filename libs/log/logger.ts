@@ -68,7 +68,9 @@ function describeError(error: Error, isDebug: boolean): object {
   if (!isDebug && isExpected(error)) delete described.stack;
   // Where it says what its cause says, that is not said once more.
   const { message, cause } = error;
-  if (cause instanceof Error && message.includes(cause.message)) described.message = message;
+  if (cause instanceof Error && cause.cause === undefined && message.includes(cause.message)) {
+    described.message = message;
+  }
   for (const [name, value] of Object.entries(described)) {
     if (ArrayBuffer.isView(value)) described[name] = `${value.byteLength} bytes`;
   }

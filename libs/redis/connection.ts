@@ -235,7 +235,7 @@ class RedisTrouble extends Error {
 /** What the library says by its own options, said by what has happened. */
 function inWords(error: Error): Error {
   const { name, message } = error;
-  if (name === 'ReplyError') return new RedisTrouble(message, { cause: error });
+  if (name === 'ReplyError') return new RedisTrouble(message);
   if (message.includes('enableOfflineQueue')) return new RedisTrouble('the connection is closed');
   if (message === 'Command timed out') return new RedisTrouble('it did not answer in time');
   return error;

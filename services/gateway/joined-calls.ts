@@ -1,3 +1,5 @@
+import { mostJoined } from '#libs/http/internal-protocol.ts';
+
 /** Who waits for an answer. */
 export interface Asker {
   requestId: string;
@@ -25,9 +27,6 @@ type Ask<Answer> = (
   signal: AbortSignal,
   waited: number,
 ) => Promise<Answer>;
-
-/** Requests of one call, whose ids go into a header. */
-const mostJoined = 64;
 
 /** @param most askers of one call */
 export function createJoinedCalls<Answer>(most: number = mostJoined): JoinedCalls<Answer> {

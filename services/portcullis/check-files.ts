@@ -51,6 +51,7 @@ export async function checkFiles(
       }
     });
   }
+  const as = await servingUser(settings);
   const { listen } = http;
   if ('socket' in listen && services.includes('gateway')) {
     checks.push(() => assertFolder('http.addr', dirname(listen.socket)));
@@ -59,7 +60,6 @@ export async function checkFiles(
     const { root } = settings.storage;
     checks.push(() => assertCanBeFolder('storage.filesystem.rootdirectory', root));
     if (!settings.readOnly) {
-      const as = await servingUser(settings);
       checks.push(() => assertWritable('storage.filesystem.rootdirectory', root, as));
     }
   }
@@ -113,7 +113,6 @@ export async function checkFiles(
   if (services.includes('auth') && settings.auth !== undefined) {
     const { htpasswd } = settings.auth;
     verdict.warnings.push(...(await warnOfUsers(settings.auth)));
-    const as = await servingUser(settings);
     if (as !== undefined && existsSync(htpasswd) && !(await isAllowed(as, ['-r'], htpasswd))) {
       verdict.warnings.push(
         `auth.htpasswd.path: ${htpasswd} may not be read by user ${as.uid}, who will serve (portcullis.user): what is changed in it counts at the next start only; chgrp ${as.gid} ${htpasswd} && chmod g+r ${htpasswd} has it read at once`,

@@ -180,18 +180,6 @@ describe('a Redis that may have forgotten locks', () => {
     (await locks.exclusive('a', { ...unattended, id: 'of an earlier version' }))[Symbol.dispose]();
   });
 
-  test('that forgot everything has the request wait that comes first', async () => {
-    const deployment = await single();
-    const locks = openAtOurTime(await connect(deployment));
-    await settle(locks, ['a']);
-    await deployment.servers[0]?.cli('flushall');
-    const first = locks.exclusive('a', { ...unattended, id: `attempt.${time - 100}` });
-    // It asks more than once.
-    await Promise.race([first, sleep(500)]);
-    time += lease;
-    (await first)[Symbol.dispose]();
-  });
-
   test('whose replica took over grants nothing until all leases are over', async () => {
     const deployment = await single();
     const [master] = deployment.servers;

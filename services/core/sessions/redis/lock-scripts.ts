@@ -52,6 +52,10 @@ if redis.call('EXISTS', KEYS[3]) == 1 then return {-2, '', 0} end
 local token, mode, lease, max_wait = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 local lock = load()
 local epoch, since, began = current(ARGV[6])
+-- Whether it was given up was forgotten with the locks. The name of an attempt says when it was made; one that begins the
+-- epoch itself, as the first of a new Redis does, was made a moment before.
+local made = tonumber(string.match(KEYS[3], '%.(%d+)$'))
+if made and made < since - (began and 2000 or 0) then return {-2, epoch, began and 1 or 0} end
 if lock.epoch ~= epoch then lock = { holders = {}, queue = {}, epoch = epoch } end
 for other, held in pairs(lock.holders) do
   -- Where the clock was set back: from now on, it lasts no longer than if it were granted now.
@@ -71,12 +75,6 @@ for _, waiter in ipairs(lock.queue) do
   end
 end
 lock.queue = queue
--- Whether it was given up was forgotten with the locks. The name of an attempt says when it was made; one that begins the
--- epoch itself, as the first of a new Redis does, was made a moment before. Whoever waits in this epoch was asked then.
-local made = tonumber(string.match(KEYS[3], '%.(%d+)$'))
-if not place and made and made < since - (began and 2000 or 0) then
-  return {-2, epoch, began and 1 or 0}
-end
 if not place then
   queue[#queue + 1] = { token = token, mode = mode, until_ = time + max_wait }
   place = #queue

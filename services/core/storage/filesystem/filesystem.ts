@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { type BigIntStats, constants, type Stats } from 'node:fs';
-import { open, readdir, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
+import { open, readFile, rename, rm, stat, unlink, utimes } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { isSameState, stateOf } from '#libs/files/file-state.ts';
 import { KnownFolder, type SeenFolder } from '#libs/files/known-folder.ts';
-import { attempts, FolderGoneError, makeFolders } from '#libs/files/make-folders.ts';
+import { FolderGoneError } from '#libs/files/make-folders.ts';
 import type { ReadableFile } from '#libs/files/readable-file.ts';
 import { syncFolder } from '#libs/files/sync-folder.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
@@ -26,9 +26,15 @@ import { DurableDirectories } from './durable-directories.ts';
 import { confirmStep, guard } from './errors.ts';
 import { ListingCache } from './listing-cache.ts';
 import { belongsToThisMachine } from './local-filesystem.ts';
+import { placeFile, renameOver, renameToNew } from './place-file.ts';
 import { pruneDirectory } from './prune-directory.ts';
-import { renameOver, renameToNew } from './rename-file.ts';
-import { type Modes, modesOf, prepareFolders, temporaryFolder } from './root-folder.ts';
+import {
+  clearTemporaryFolder,
+  type Modes,
+  modesOf,
+  prepareFolders,
+  temporaryFolder,
+} from './root-folder.ts';
 import { FilesystemWriter } from './writer.ts';
 
 /** Bytes read at a time when a file is sent. */
@@ -82,6 +88,10 @@ class FilesystemDriver implements StorageDriver {
 
   get #making() {
     return { modes: this.#modes, tree: this.tree };
+  }
+
+  get #placing() {
+    return { ...this.#making, directories: this.#directories };
   }
 
   #at(path: StoragePath): string {
@@ -148,7 +158,7 @@ class FilesystemDriver implements StorageDriver {
         } finally {
           await handle.close();
         }
-        await this.#place(temporary, target, step);
+        await placeFile(temporary, target, { ...this.#placing, step });
       } catch (error) {
         await rm(temporary, { force: true });
         throw error;
@@ -190,7 +200,7 @@ class FilesystemDriver implements StorageDriver {
     const how = replace ? renameOver : renameToNew;
     await guard(from, async () => {
       await this.#assertThere();
-      await this.#place(this.#at(from), target, undefined, how);
+      await placeFile(this.#at(from), target, { ...this.#placing, how });
     });
   }
 
@@ -225,16 +235,7 @@ class FilesystemDriver implements StorageDriver {
   }
 
   async clearLeftovers(olderThan: number): Promise<void> {
-    const folder = join(this.#root, temporaryFolder);
-    const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return [];
-      throw error;
-    });
-    for (const name of names) {
-      const path = join(folder, name);
-      const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
-      if (olderThan === 0 || mtimeMs < Date.now() - olderThan) await rm(path, { force: true });
-    }
+    await clearTemporaryFolder(this.#root, olderThan);
   }
 
   async prune(path: StoragePath, upTo: StoragePath = path): Promise<void> {
@@ -264,37 +265,6 @@ class FilesystemDriver implements StorageDriver {
   }
 
   async close(): Promise<void> {}
-
-  /** Renames a synced file to its place, for good. */
-  async #place(
-    from: string,
-    to: string,
-    step?: VisibleStep,
-    how: typeof renameToNew = rename,
-  ): Promise<void> {
-    const parent = dirname(to);
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        if (attempt === 1) await this.#directories.ensure(parent);
-        await confirmStep(step);
-        // Kept over a power loss when the file is in it: an empty one may be gone by then again.
-        if (attempt > 1) await makeFolders(parent, this.#modes.folder, this.tree);
-        await how(from, to);
-        break;
-      } catch (error) {
-        // The source is gone, and the look at it fails; or somebody removed a directory that we had made.
-        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === attempts) throw error;
-        await stat(from);
-        this.#directories.forget(parent);
-      }
-    }
-    const ignoreAbsent = (error: NodeJS.ErrnoException) => {
-      // It arrived, and a collection took it and its directory away.
-      if (error.code !== 'ENOENT') throw error;
-    };
-    await this.#directories.ensure(parent).catch(ignoreAbsent);
-    await syncFolder(parent).catch(ignoreAbsent);
-  }
 }
 
 function describe(found: Stats | BigIntStats): StorageInfo {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { access, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolders } from '#libs/files/make-folders.ts';
 import { howToMakeWritable } from '#libs/files/make-writable.ts';
@@ -67,4 +67,18 @@ export async function modesOf(root: string): Promise<Modes> {
   const tree = await stat(join(root, treeFolder)).catch(() => undefined);
   const folder = tree === undefined ? 0o700 : tree.mode & 0o777;
   return { folder, file: folder & 0o666 };
+}
+
+/** Removes what writers left in the folder of temporary files. @param olderThan milliseconds; 0 is all of it */
+export async function clearTemporaryFolder(root: string, olderThan: number): Promise<void> {
+  const folder = join(root, temporaryFolder);
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  for (const name of names) {
+    const path = join(folder, name);
+    const { mtimeMs } = await stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    if (olderThan === 0 || mtimeMs < Date.now() - olderThan) await rm(path, { force: true });
+  }
 }
