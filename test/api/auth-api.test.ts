@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -48,6 +48,8 @@ describe('the token service', () => {
   let url: string;
   let budgets: AuthBudgets;
   let revocations: Revocations;
+  /** The file of the audit log. */
+  let auditFile: string;
   /** Happens after a login was found right, while that is counted. */
   let whileCounting: (() => Promise<void>) | undefined;
 
@@ -55,6 +57,8 @@ describe('the token service', () => {
     folder = await createTemporaryFolder();
     const { log } = createRecordingLog();
     const state = join(folder.path, 'state');
+    auditFile = join(folder.path, 'audit.log');
+    const audit = { path: auditFile, stream: undefined };
     await createFirstKey(state);
     const [key] = await loadKeys(state);
     assert.ok(key !== undefined);
@@ -115,7 +119,7 @@ describe('the token service', () => {
       policy: () => policy,
       limits,
       robots: accounts.robots,
-      record: createTokenRecord(openAuditLog(undefined, 'auth', log), log),
+      record: createTokenRecord(openAuditLog(audit, 'auth', log), log),
       checkPeer: trustAnyPeer,
       realm: 'Test',
       budgets,
@@ -189,6 +193,25 @@ describe('the token service', () => {
     assert.equal(budgets.forms.used, used);
     socket.destroy();
     await waitFor('it to be given back', () => budgets.forms.used === 0);
+  });
+
+  test('requests that are asked for in one have a line each, whatever their ids are', async () => {
+    const lines = async () =>
+      (await readFile(auditFile, 'utf8')).split('\n').filter((line) => line !== '');
+    for (const joined of ['b,c', 'a,a']) {
+      const before = (await lines()).length;
+      const ids = { 'X-Request-Id': 'a', 'X-Portcullis-Joined': joined };
+      assert.equal((await get('', { ...basic('bob', 'secret'), ...ids })).status, 200);
+      const told = await waitFor('a line of each', async () => {
+        const found = (await lines()).slice(before);
+        return found.length >= 6 ? found : undefined;
+      });
+      const events = told.map((line) => JSON.parse(line) as Record<string, unknown>);
+      for (const event of ['login', 'token']) {
+        const found = events.filter((one) => one.event === event).map((one) => one.requestId);
+        assert.deepEqual(found, ['a', ...joined.split(',')], event);
+      }
+    }
   });
 
   test('Basic credentials and scopes by GET give a token for what is allowed', async () => {
