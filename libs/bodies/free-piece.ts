@@ -1,5 +1,5 @@
-import { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
+import { IncomingMessage } from '#libs/http/node-http.ts';
 
 /** Bytes of pieces that cannot be freed one by one, after which the young generation is collected. */
 const collectEvery = 8 * 1024 * 1024;

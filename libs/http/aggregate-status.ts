@@ -1,6 +1,6 @@
-import { Agent } from 'node:http';
 import { internalPaths } from '#libs/api/internal-paths.ts';
 import { mergeExpositions } from '#libs/metrics/merge-expositions.ts';
+import { Agent } from './node-http.ts';
 import type { FailingChecks, ProcessStatus } from './process-status.ts';
 import { requestText } from './request-text.ts';
 

@@ -1,8 +1,9 @@
-import { createServer, type Server } from 'node:http';
+import type { Server } from 'node:http';
 import Koa from 'koa';
 import type { Logger } from '#libs/log/logger.ts';
 import { expositionType } from '#libs/metrics/merge-expositions.ts';
 import type { AggregateStatus } from './aggregate-status.ts';
+import { createServer } from './node-http.ts';
 import { probes, type Readiness } from './readiness.ts';
 import { applyTimeouts, type ListenAddress, listen, serverOptions } from './serve.ts';
 

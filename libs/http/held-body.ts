@@ -1,7 +1,8 @@
-import { type IncomingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { FileToWrite, WrittenFile } from '../files/file-to-write.ts';
 import { type DigestAlgorithm, isDigest } from '../oci/digest.ts';
 import { internalHeaders } from './internal-headers.ts';
+import { ServerResponse } from './node-http.ts';
 
 /**
  * How a gateway and a core agree on who writes the body of an upload (docs/adr/0021). The gateway holds the body back and

@@ -1,4 +1,4 @@
-import { IncomingMessage, ServerResponse } from 'node:http';
+import { IncomingMessage, ServerResponse } from './node-http.ts';
 import { countPieces, SmallPieces } from './small-pieces.ts';
 
 /** A request of HTTP/1.1 that counts its body. */

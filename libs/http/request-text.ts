@@ -1,11 +1,6 @@
-import {
-  type Agent,
-  request as httpRequest,
-  type IncomingHttpHeaders,
-  type OutgoingHttpHeaders,
-  type RequestOptions,
-} from 'node:http';
+import type { Agent, IncomingHttpHeaders, OutgoingHttpHeaders, RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
+import { request as httpRequest } from './node-http.ts';
 
 export interface TextRequest {
   /** Where to: a Unix socket, or host, port and protocol. */

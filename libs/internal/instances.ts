@@ -1,6 +1,6 @@
-import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { isIP } from 'node:net';
+import { Agent as HttpAgent } from '#libs/http/node-http.ts';
 import type { Logger } from '#libs/log/logger.ts';
 import type { InternalAddress } from './address.ts';
 import { type CheckedInstance, createInstance, type Instance } from './instance.ts';

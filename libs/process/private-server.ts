@@ -1,9 +1,4 @@
-import {
-  createServer as createHttpServer,
-  type IncomingMessage,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { dirname } from 'node:path';
 import { RegistryError } from '#libs/oci/errors.ts';
@@ -12,6 +7,7 @@ import { giveUpAnswer } from '../http/client-gone.ts';
 import { canGiveOrders, delegation } from '../http/held-body.ts';
 import { internalHeaders } from '../http/internal-headers.ts';
 import { internalProtocol } from '../http/internal-protocol.ts';
+import { createServer as createHttpServer } from '../http/node-http.ts';
 import { isHealthPath } from '../http/readiness.ts';
 import { renderError } from '../http/render-error.ts';
 import { applyTimeouts, drain, type ListenAddress, listen, serverOptions } from '../http/serve.ts';

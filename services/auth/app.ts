@@ -1,4 +1,4 @@
-import Router from '@koa/router';
+import { createRequire } from 'node:module';
 import type Koa from 'koa';
 import { internalPaths } from '#libs/api/internal-paths.ts';
 import { createApp, type RequestState } from '#libs/http/app.ts';
@@ -21,6 +21,11 @@ export interface AuthAppOptions extends TokenOptions {
   checkPeer: PeerCheck;
   robots: Pick<RobotStore, 'find'>;
 }
+
+/** Its other build imports all of Node's `http`, which libs/http/node-http.ts avoids. */
+const Router = createRequire(import.meta.url)(
+  '@koa/router',
+) as typeof import('@koa/router').default;
 
 const tokenPaths: ReadonlySet<string> = new Set(['/auth/token', '/v2/_token']);
 

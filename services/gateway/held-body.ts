@@ -1,8 +1,9 @@
-import { type ClientRequest, type IncomingMessage, request as openRequest } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { PieceBuffers } from '#libs/bodies/piece-buffers.ts';
 import type { FileToWrite } from '#libs/files/file-to-write.ts';
 import { type BodyOrder, delegation, formatReport, orderIn } from '#libs/http/held-body.ts';
 import { internalHeaders } from '#libs/http/internal-headers.ts';
+import { request as openRequest } from '#libs/http/node-http.ts';
 import type { Target } from '#libs/internal/instance.ts';
 import type { BatchWriter } from './batch-writer.ts';
 import type { BodyFileWriter } from './files/body-file-writer.ts';

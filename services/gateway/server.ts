@@ -1,6 +1,7 @@
-import { createServer as createHttpServer, type RequestListener, type Server } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { SecureContextOptions } from 'node:tls';
+import { createServer as createHttpServer } from '#libs/http/node-http.ts';
 import { applyTimeouts, serverOptions } from '#libs/http/serve.ts';
 import type { Budget } from '#libs/limits/budget.ts';
 import type { Logger } from '#libs/log/logger.ts';

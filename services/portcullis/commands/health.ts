@@ -1,9 +1,9 @@
-import { Agent } from 'node:http';
 import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { takeSettingsOf } from '#libs/config/environment.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import { type Settings, toSettings } from '#libs/config/settings.ts';
+import { Agent } from '#libs/http/node-http.ts';
 import { requestText } from '#libs/http/request-text.ts';
 import type { ListenAddress } from '#libs/http/serve.ts';
 import type { InternalAddress } from '#libs/internal/address.ts';
