@@ -121,8 +121,9 @@ async function settingsFor(
     assertAgreedSockets(settings, [service]);
     return { settings, isRestart: false };
   }
-  const { configuration, access, ...before } = await startInstructions();
+  const { configuration, access, begun, ...before } = await startInstructions();
   const settings = toSettings(await parseConfiguration(configuration), instance);
+  await begun;
   if (access === undefined || settings.auth === undefined) return { settings, ...before };
   const { auth } = toSettings(await parseConfiguration(access), instance);
   const { groups, users } = auth ?? settings.auth;

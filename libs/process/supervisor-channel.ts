@@ -6,6 +6,8 @@ import { parseProcessArguments } from './process-arguments.ts';
 export type SupervisorMessage =
   /** The first one: what they act on, whatever the file says by now. */
   | ({ type: 'start' } & StartInstructions)
+  /** What it waits for is ready. */
+  | { type: 'begin' }
   /** It is about to stop: whoever chooses among several is to choose another. */
   | { type: 'drain' }
   /** It stops now, and lets what runs end. */
@@ -20,6 +22,8 @@ export interface StartInstructions {
   isRestart: boolean;
   /** What a process of this name saw of its storage. */
   storageBefore?: SeenFolder | undefined;
+  /** Whether it is told when to begin: what it needs is not ready yet, and it reads its configuration meanwhile. */
+  waits: boolean;
 }
 
 /** What a process says to its supervisor. */
@@ -42,14 +46,18 @@ export function tellSupervisor(message: ProcessMessage): void {
   if (isSupervised()) process.send?.(message, undefined, undefined, () => {});
 }
 
-/** Waits for what the supervisor says first. */
-export async function startInstructions(): Promise<StartInstructions> {
-  return await new Promise((resolve) => {
+/** Waits for what the supervisor says first. `begun` resolves when the process is to begin. */
+export async function startInstructions(): Promise<StartInstructions & { begun: Promise<void> }> {
+  const begun = Promise.withResolvers<void>();
+  const instructions = await new Promise<StartInstructions>((resolve) => {
     const listen = (message: SupervisorMessage) => {
-      if (message.type !== 'start') return;
-      process.off('message', listen);
-      resolve(message);
+      if (message.type === 'start') resolve(message);
+      if (message.type === 'begin' || (message.type === 'start' && !message.waits)) {
+        process.off('message', listen);
+        begun.resolve();
+      }
     };
     process.on('message', listen);
   });
+  return { ...instructions, begun: begun.promise };
 }

@@ -1,10 +1,8 @@
 import { fileURLToPath } from 'node:url';
+import { runBundled } from '#libs/process/run-bundled.ts';
 
 try {
-  const { prepareArguments } = await import('./command-line/prepare-arguments.ts');
-  const { createProgram } = await import('./command-line/program.ts');
-  const { runProgram } = await import('./run-program.ts');
-  await runProgram(await createProgram(), prepareArguments(process.argv.slice(2)));
+  await runBundled('portcullis', () => import('./start.ts'));
 } catch (error) {
   const { code, message } = error as NodeJS.ErrnoException;
   const [, name] = /Cannot find package '([^']+)'/.exec(message) ?? [];

@@ -85,8 +85,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
       number: index + 1,
     }));
 
-  /** @param others who are to be ready before this one begins; what it needs is loaded meanwhile */
-  async function launch(worker: Worker, others = Promise.resolve()): Promise<string> {
+  /** @param others who are to be ready before this one begins; it is loaded and reads its configuration meanwhile */
+  async function launch(worker: Worker, others?: Promise<void>): Promise<string> {
     const { service, number } = worker;
     const name = workerName(service, number);
     // Told to stop while another was starting: nobody would end this one.
@@ -103,9 +103,13 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     });
     children.set(name, child);
     const before = { isRestart: launched.has(name), storageBefore: storageOf.get(name) };
-    const begin = () => tell(child, { type: 'start', configuration, access, ...before });
+    const waits = others !== undefined;
+    tell(child, { type: 'start', configuration, access, ...before, waits });
     // Where they fail everything is stopped.
-    others.then(begin, () => {});
+    others?.then(
+      () => tell(child, { type: 'begin' }),
+      () => {},
+    );
     launched.add(name);
     const startedAt = performance.now();
     let ready = false;

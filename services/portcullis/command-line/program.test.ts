@@ -6,6 +6,8 @@ import { allCommands, examplesFor, fullName } from './command-tree.ts';
 import { createProgram } from './program.ts';
 
 const main = fileURLToPath(new URL('../main.ts', import.meta.url));
+/** From the sources, whether or not there is a bundle of them. */
+const start = fileURLToPath(new URL('../start.ts', import.meta.url));
 
 test('each command says what it does, on one line and at length, and has an example', async () => {
   for (const command of allCommands(await createProgram())) {
@@ -36,7 +38,7 @@ test('the examples are commands that exist, with options that they have', async 
 });
 
 test('a command loads what it runs, and not what others do', () => {
-  const { stderr } = spawnSync(process.execPath, [main, '--version'], {
+  const { stderr } = spawnSync(process.execPath, [start, '--version'], {
     encoding: 'utf8',
     env: { ...process.env, NODE_DEBUG: 'esm' },
   });
