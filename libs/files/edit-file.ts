@@ -69,8 +69,7 @@ async function read(target: string): Promise<{ text?: string; state?: FileState 
     );
   }
   try {
-    await assertRegular(file, target);
-    const state = await file.stat();
+    const state = await assertRegular(file, target);
     return { text: await file.readFile('utf8'), state };
   } finally {
     await file.close();

@@ -1,13 +1,13 @@
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 
 const reasons: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file',
   ENOTDIR: 'there is no such file',
-  EISDIR: 'is a folder; name the file in it',
+  EISDIR: 'it is a folder; name the file in it',
   EACCES: 'this user may not read it',
-  ENOTFILE: 'is not a file',
-  EFBIG: 'is larger than 64 MiB',
+  ENOTFILE: 'it is not a file',
+  EFBIG: 'it is larger than 64 MiB',
 };
 
 /** Why a file could not be read, in a few words. @param error as the system says it */
@@ -33,18 +33,16 @@ export async function readRegularFile(path: string): Promise<Buffer> {
   }
 }
 
-/** @param handle of what was opened with O_NONBLOCK @throws ErrnoException for what is no file, or too large */
-export async function assertRegular(handle: FileHandle, path: string): Promise<void> {
+/**
+ * @param handle of what was opened with O_NONBLOCK
+ * @returns what there is of it
+ * @throws ErrnoException for what is not a file, or too large
+ */
+export async function assertRegular(handle: FileHandle, path: string): Promise<Stats> {
   const found = await handle.stat();
-  // What is a folder the system tells by itself.
-  const code =
-    found.isFile() || found.isDirectory()
-      ? found.size > largest
-        ? 'EFBIG'
-        : undefined
-      : 'ENOTFILE';
-  if (code === undefined) return;
-  throw Object.assign(new Error(`${path} ${reasons[code]}`), { code });
+  if (found.isFile() && found.size <= largest) return found;
+  const code = found.isFile() ? 'EFBIG' : found.isDirectory() ? 'EISDIR' : 'ENOTFILE';
+  throw Object.assign(new Error(`${path}: ${reasons[code]}`), { code });
 }
 
 /**

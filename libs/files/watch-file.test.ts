@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
-import { readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRecordingLog } from '../../test/support/recording-log.ts';
 import { createTemporaryFolder } from '../../test/support/temporary-folder.ts';
 import { waitFor } from '../../test/support/wait-for.ts';
-import { watchFile } from './watch-file.ts';
+import { type WatchedFile, watchFile } from './watch-file.ts';
 
 /** A watched file, and every text that was loaded of it. */
 async function watched(first: string) {
@@ -72,6 +72,33 @@ test('one that could not be read for a moment is read later, and that is said on
     watch.close();
     await folder.remove();
   }
+});
+
+test('one in a folder that this user may not enter is told once, and taken when they may', {
+  skip: process.getuid?.() !== 0,
+}, async () => {
+  await using folder = await createTemporaryFolder();
+  const path = join(folder.path, 'closed/file');
+  await mkdir(join(folder.path, 'closed'), { mode: 0o700 });
+  await writeFile(path, 'first');
+  const { log, messages } = createRecordingLog();
+  const loaded: string[] = [];
+  const load = async () => void loaded.push(await readFile(path, 'utf8'));
+  process.seteuid?.(4321);
+  let watch: WatchedFile;
+  try {
+    watch = watchFile(path, load, log, 3_600_000);
+    await watch.refresh();
+    await watch.refresh();
+  } finally {
+    process.seteuid?.(0);
+  }
+  const said = messages().filter((message) => message.includes('may not look at the file'));
+  assert.equal(said.length, 1);
+  assert.deepEqual(loaded, []);
+  await watch.refresh();
+  assert.deepEqual(loaded, ['first']);
+  watch.close();
 });
 
 test('one that is away for a moment, as while it is made anew, is not missed', async () => {

@@ -43,6 +43,17 @@ export function watchFile(
   let running: Promise<void> = Promise.resolve();
   const closed = new AbortController();
 
+  let saidOutOfSight = false;
+  /** Somebody may not enter a folder on the way: it stays so until its permissions change. */
+  function sayOutOfSight(): void {
+    if (saidOutOfSight) return;
+    saidOutOfSight = true;
+    log.info(
+      { file: path },
+      'this user may not look at the file; its changes count at the next start',
+    );
+  }
+
   /** The state that could not be read, of which that was said. */
   let unread: { state: FileState | undefined } | undefined;
 
@@ -127,8 +138,9 @@ export function watchFile(
       // What could not be read is tried again with the next check.
       if (await reloadNow(wasSaid)) taken = { state };
       else unread = { state };
-    } catch {
-      // Closed, or out of sight.
+    } catch (error) {
+      if (codeOf(error) === 'EACCES') sayOutOfSight();
+      // Else it was closed.
     }
   }
 

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { createTemporaryFolder } from '../../test/support/temporary-folder.ts';
-import { chooseUser, ownerOfTree } from './choose-user.ts';
+import { chooseUser, expectUser, ownerOfTree } from './choose-user.ts';
 import { chownFile, chownFolder, chownState } from './hand-over.ts';
 
 const ids = { uid: 4321, gid: 4322 };
@@ -52,6 +52,62 @@ describe('root that serves as another user', { skip: process.getuid?.() !== 0 },
     await symlink(at('whole'), at('link'));
     await lchown(at('link'), neighbour, neighbour);
     assert.deepEqual(await ownerOfTree(at('link')), { uid: neighbour, gid: neighbour });
+  });
+
+  test('is expected to do so as it does then, and nothing is changed before', async () => {
+    const tree = 'root/docker/registry/v2';
+    const made: Record<string, [path: string, uid: number][]> = {
+      'nothing there': [],
+      'an empty folder of root’s': [['root', 0]],
+      'an empty folder of another': [['root', neighbour]],
+      'a folder with something of root’s': [
+        ['root', 0],
+        ['root/other', 0],
+      ],
+      'a mounted filesystem': [
+        ['root', 0],
+        ['root/lost+found', 0],
+      ],
+      'a tree of another': [
+        ['root', 0],
+        [tree, neighbour],
+        [`${tree}/repositories`, neighbour],
+      ],
+      'a tree of root’s': [[tree, 0]],
+      'a tree of both': [
+        [tree, neighbour],
+        [`${tree}/repositories`, 0],
+      ],
+      'a tree of two others': [
+        [tree, neighbour],
+        [`${tree}/repositories`, neighbour + 1],
+      ],
+    };
+    for (const [what, folders] of Object.entries(made)) {
+      for (const user of ['owner', ids, undefined] as const) {
+        await using folder = await createTemporaryFolder();
+        for (const [path, uid] of folders) {
+          await mkdir(join(folder.path, path), { recursive: true });
+          await lchown(join(folder.path, path), uid, uid);
+        }
+        const root = join(folder.path, 'root');
+        const storage = { driver: 'filesystem', root } as never;
+        const owner = () => ownerOf(root).catch(() => undefined);
+        const before = await owner();
+        const expected = await expectUser({ user, storage });
+        assert.equal(await owner(), before, what);
+        const sockets = { folder: join(folder.path, 'sockets') } as never;
+        const chosen = await chooseUser({ user, storage, sockets }, () => {});
+        assert.deepEqual([expected?.uid, expected?.gid], [chosen?.uid, chosen?.gid], what);
+        assert.equal(
+          expected?.getsRoot === true,
+          (await owner()) !== before && user === 'owner',
+          what,
+        );
+      }
+    }
+    const inMemory = { user: 'owner', storage: { driver: 'inmemory' } } as never;
+    assert.deepEqual(await expectUser(inMemory), { uid: 65_532, gid: 65_532, getsRoot: false });
   });
 
   test('gives away what is in a folder of root’s', async () => {

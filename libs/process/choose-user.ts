@@ -55,7 +55,7 @@ class TreeLinkError extends Error {
 }
 
 /** Whether all three capabilities are there: with some of them things would be half done. */
-export async function mayChangeUsers(): Promise<boolean> {
+async function mayChangeUsers(): Promise<boolean> {
   const status = await readFile('/proc/self/status', 'utf8').catch(() => '');
   const effective = /^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1];
   if (effective === undefined) return true;
@@ -77,46 +77,95 @@ export async function ownerOfTree(root: string): Promise<UserIds | undefined> {
   }
 }
 
+/** Another user whom root will serve as. */
+export interface ExpectedUser extends UserIds {
+  /** The root directory is made, or given to them, at the start. */
+  getsRoot: boolean;
+}
+
+/**
+ * Whom `chooseUser` would choose as things are; changes nothing.
+ * @returns undefined where this process would stay as it is, or nobody can tell
+ */
+export async function expectUser({
+  user,
+  storage,
+}: Pick<UserChoice, 'user' | 'storage'>): Promise<ExpectedUser | undefined> {
+  if (user === undefined || process.getuid?.() !== 0 || !(await mayChangeUsers())) return undefined;
+  if (user !== 'owner') return { ...user, getsRoot: false };
+  const root = storage.driver === 'filesystem' ? storage.root : undefined;
+  const nobody: OwnerVerdict = { ids: undefined };
+  const { ids, getsRoot = false } = await judgeOwner(root).catch(() => nobody);
+  return ids === undefined ? undefined : { ...ids, getsRoot };
+}
+
+/** Chooses the owner, and makes the root directory or gives it to them where they need it. */
 async function ownerFor(
   root: string | undefined,
   warn: (message: string) => void,
 ): Promise<UserIds | undefined> {
-  if (root === undefined) return defaultUser;
+  if (root !== undefined && (await ownerOfTree(root)) === undefined) await makeFolders(root);
+  const { ids, getsRoot, warning } = await judgeOwner(root);
+  if (warning !== undefined) warn(warning);
+  if (root !== undefined && ids !== undefined && getsRoot === true) await giveFolder(root, ids);
+  return ids;
+}
+
+interface OwnerVerdict extends Partial<Pick<ExpectedUser, 'getsRoot'>> {
+  /** Undefined: as root. */
+  ids: UserIds | undefined;
+  warning?: string;
+}
+
+/** What `owner` means for a root directory as it is now, or where there is none. @throws TreeLinkError */
+async function judgeOwner(root: string | undefined): Promise<OwnerVerdict> {
+  if (root === undefined) return { ids: defaultUser };
   const linker = await linkerTo(join(root, treeFolder));
   const written = await ownerOfTree(root);
-  if (written === undefined) await makeFolders(root);
-  const { uid, gid } = written ?? linker ?? (await stat(root));
+  const { uid, gid } = written ?? linker ?? (await ownerOfFolder(root));
   if (uid !== 0) {
     const other = written === undefined ? undefined : await findOtherOwner(root, uid);
-    if (other === undefined) return { uid, gid };
+    if (other === undefined) return { ids: { uid, gid } };
     if (!other.isRoots) {
-      warn(
-        `${other.path} belongs neither to ${uid}, who has the tree, nor to root; it may not be writable`,
-      );
-      return { uid, gid };
+      const warning = `${other.path} belongs neither to ${uid}, who has the tree, nor to root; it may not be writable`;
+      return { ids: { uid, gid }, warning };
     }
     if (linker !== undefined) throw new TreeLinkError(root, linker, other.path);
-    warn(
-      `${other.path} belongs to root, not to ${uid}, who has the tree, so it is served as root; to serve it as that user: chown -R ${uid}:${gid} ${root}`,
-    );
-    return undefined;
+    const warning = `${other.path} belongs to root, not to ${uid}, who has the tree, so it is served as root; to serve it as that user: chown -R ${uid}:${gid} ${root}`;
+    return { ids: undefined, warning };
   }
-  const names = await readdir(root);
-  if (names.every((name) => name === 'lost+found')) {
-    const handle = await openFolder(root);
-    try {
-      await handle?.chown(defaultUser.uid, defaultUser.gid);
-    } finally {
-      await handle?.close();
-    }
-    // Some filesystems say yes and do nothing.
-    if ((await stat(root)).uid === defaultUser.uid) return defaultUser;
+  const names = await readdir(root).catch(emptyIfAbsent);
+  if (names.every((name) => name === 'lost+found')) return { ids: defaultUser, getsRoot: true };
+  const warning = `${root} belongs to root, so it is served as root; to serve it as another user: chown -R ${defaultUser.uid}:${defaultUser.gid} ${root}`;
+  return { ids: undefined, warning };
+}
+
+/** Root, which will make it, where it is not there. */
+async function ownerOfFolder(path: string): Promise<UserIds> {
+  try {
+    return await stat(path);
+  } catch (error) {
+    emptyIfAbsent(error as NodeJS.ErrnoException);
+    return { uid: 0, gid: 0 };
+  }
+}
+
+function emptyIfAbsent(error: NodeJS.ErrnoException): string[] {
+  if (error.code !== 'ENOENT') throw error;
+  return [];
+}
+
+async function giveFolder(root: string, { uid, gid }: UserIds): Promise<void> {
+  const handle = await openFolder(root);
+  try {
+    await handle?.chown(uid, gid);
+  } finally {
+    await handle?.close();
+  }
+  // Some filesystems say yes and do nothing.
+  if ((await stat(root)).uid !== uid) {
     throw new Error(`${root} could not be given to another user`);
   }
-  warn(
-    `${root} belongs to root, so it is served as root; to serve it as another user: chown -R ${defaultUser.uid}:${defaultUser.gid} ${root}`,
-  );
-  return undefined;
 }
 
 /** So many folders of a tree are looked at. */
@@ -126,7 +175,7 @@ const maxFolders = 500;
  * A folder at the top of the tree that does not belong to whoever has the tree: one of root's, as after a time with the
  * original as root, before any other one.
  */
-export async function findOtherOwner(
+async function findOtherOwner(
   root: string,
   uid: number,
 ): Promise<{ path: string; isRoots: boolean } | undefined> {

@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
-import { access } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { UserIds } from '#libs/config/sections/user.ts';
 import { howToMakeWritable } from '#libs/files/make-writable.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
-import { isAllowed } from './serving-user.ts';
+import { howToLetEnter, isAllowed } from './permissions-of.ts';
 
 /**
  * Makes sure that who is to serve may write to a tree, or make it.
@@ -33,10 +33,26 @@ export async function assertWritable(
     const what = isThere
       ? `${place} is not writable by ${who}`
       : `${root} does not exist, and ${who} may not make it`;
+    const entry = as === undefined ? undefined : await howToLetEnter(as, place);
+    const remedy = entry ?? (await howToOpen(place, root, { isThere, as }));
     // Of this user it may be said that another one is to serve; that one is who is named.
     const cause = as === undefined ? Object.assign(new Error(code), { code }) : undefined;
-    throw new Error(`${key}: ${what}; ${howToMakeWritable(root, { isThere, as })}`, { cause });
+    throw new Error(`${key}: ${what}; ${remedy}`, { cause });
   }
+}
+
+/** What lets something be made in a folder: its owner has taken the right from themselves, or another one is meant. */
+async function howToOpen(
+  place: string,
+  root: string,
+  how: { isThere: boolean; as: UserIds | undefined },
+): Promise<string> {
+  const owner = await stat(place).then(
+    ({ uid }) => uid,
+    () => undefined,
+  );
+  const isOwn = how.isThere && owner === (how.as?.uid ?? process.getuid?.());
+  return isOwn ? `chmod u+rwx ${place}` : howToMakeWritable(root, how);
 }
 
 /** The system's code for why nothing can be made in a folder; undefined where it can. */

@@ -80,7 +80,7 @@ export async function ensureCertificates(
   const missing = ours === undefined ? undefined : whatIsMissing(ours, names);
   const whyRefused = ca === undefined ? undefined : whyClientsRefuse(ca);
   if (whyRefused !== undefined) {
-    const problem = `${at('ca.crt')} ${whyRefused}: clients refuse what it has signed; move it, ca.key, site.crt and site.key away, start again to have new ones made, and give ca.crt to your clients`;
+    const problem = `${at('ca.crt')} ${whyRefused}: clients refuse what it has signed; move it, ca.key, site.crt and site.key away, run this again, which makes new ones, and give ca.crt to your clients`;
     if (ours === undefined) throw new Error(problem);
     return { ca: made, site: 'kept', names: namesOf(ours), problem };
   }

@@ -10,10 +10,11 @@ import type { Settings } from '#libs/config/settings.ts';
 import { readIfPresent, readText } from '#libs/files/read-text.ts';
 import { describeDoubts, describeExpiry, loadTls } from '#libs/http/load-tls.ts';
 import { loadInternalTls } from '#libs/internal/listener.ts';
+import { expectUser } from '#libs/process/choose-user.ts';
 import { readAuthorities, readCertificate } from '#libs/tls/certificate-files.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { assertWritable } from './assert-writable.ts';
-import { isAllowed, servingUser } from './serving-user.ts';
+import { howToLetRead } from './permissions-of.ts';
 
 export interface FileVerdict {
   /** A sentence for each file that is missing or cannot be used. */
@@ -51,7 +52,7 @@ export async function checkFiles(
       }
     });
   }
-  const as = await servingUser(settings);
+  const as = await expectUser(settings);
   const { listen } = http;
   if ('socket' in listen && services.includes('gateway')) {
     checks.push(() => assertFolder('http.addr', dirname(listen.socket)));
@@ -60,7 +61,9 @@ export async function checkFiles(
     const { root } = settings.storage;
     checks.push(() => assertCanBeFolder('storage.filesystem.rootdirectory', root));
     if (!settings.readOnly) {
-      checks.push(() => assertWritable('storage.filesystem.rootdirectory', root, as));
+      // What root gives to them, they can write to.
+      const writer = as?.getsRoot === true ? undefined : as;
+      checks.push(() => assertWritable('storage.filesystem.rootdirectory', root, writer));
     }
   }
   checks.push(() => assertCanBeFolder('portcullis.sockets', settings.sockets.folder));
@@ -113,9 +116,11 @@ export async function checkFiles(
   if (services.includes('auth') && settings.auth !== undefined) {
     const { htpasswd } = settings.auth;
     verdict.warnings.push(...(await warnOfUsers(settings.auth)));
-    if (as !== undefined && existsSync(htpasswd) && !(await isAllowed(as, ['-r'], htpasswd))) {
+    const remedy =
+      as !== undefined && existsSync(htpasswd) ? await howToLetRead(as, htpasswd) : undefined;
+    if (as !== undefined && remedy !== undefined) {
       verdict.warnings.push(
-        `auth.htpasswd.path: ${htpasswd} may not be read by user ${as.uid}, who will serve (portcullis.user): what is changed in it counts at the next start only; chgrp ${as.gid} ${htpasswd} && chmod g+r ${htpasswd} has it read at once`,
+        `auth.htpasswd.path: ${htpasswd} may not be read by user ${as.uid}, who will serve (portcullis.user): what is changed in it counts at the next start only; to have it read at once: ${remedy}`,
       );
     }
   }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, rmdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { mustRun, run } from '../support/run.ts';
@@ -24,6 +24,12 @@ portcullis: { auth: { state: ${state} } }
   await mustRun(launcher, ['keys', 'create', '--state', state]);
   const check = () => run(launcher, ['config', 'check', '-q', config]);
   assert.equal((await check()).code, 0);
+  // Without these a start goes on.
+  for (const name of ['known-logins.json', 'robots-used.yml', 'keys/other.key']) {
+    await mkdir(join(state, name));
+    assert.equal((await check()).code, 0, name);
+    await rmdir(join(state, name));
+  }
   for (const [name, expected] of [
     ['keys/first.pem', /the signing key .*first\.pem cannot be used: it holds no private key/],
     ['keys/identity.key', /identity\.key is not 64 hexadecimal digits/],
@@ -94,7 +100,7 @@ describe('config check by root, of a state folder of another user', {
     await mustRun('mkfifo', [robots]);
     await mustRun('chown', [`${uid}:${gid}`, robots]);
     const piped = await run(launcher, ['config', 'check', '-q', config]);
-    assert.match(piped.stderr, /stop: .*robots\.yml is not a file/);
+    assert.match(piped.stderr, /stop: .*robots\.yml: it is not a file/);
   });
 
   test('says no more than who may read none of it', async () => {

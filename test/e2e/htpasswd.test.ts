@@ -34,6 +34,18 @@ describe('htpasswd, beside Apache’s', () => {
     assert.equal((await apaches(['-vb', at('printed'), 'testuser', 'testpassword'])).code, 0);
   });
 
+  test('-D takes out a user whose hash is not bcrypt', async () => {
+    for (const [file, program] of [
+      ['our-old', ours],
+      ['their-old', apaches],
+    ] as const) {
+      await writeFile(at(file), 'old:{SHA}fEqNCco3Yq9h5ZUglD3CZJT4lBs=\n');
+      const { code, stderr } = await program(['-D', at(file), 'old']);
+      assert.deepEqual([code, stderr], [0, 'Deleting password for user old\n']);
+      assert.doesNotMatch(await readFile(at(file), 'utf8'), /^old:/m);
+    }
+  });
+
   test('a file is made, changed and read like Apache’s, with the same words and exit codes', async () => {
     const steps: string[][] = [
       ['-Bbc', 'FILE', 'alice', 'one'],

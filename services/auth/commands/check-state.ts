@@ -1,10 +1,8 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Settings } from '#libs/config/settings.ts';
 import { readIfPresent } from '#libs/files/read-text.ts';
 import { loadIdentitySecret, readIdentitySecret } from '../keys/identity-secret.ts';
 import { assertOwnKeys, isStateShared } from '../keys/own-keys.ts';
-import { keysFolder, loadKeys } from '../keys/signing-key.ts';
+import { loadKeys } from '../keys/signing-key.ts';
 import { readRevocations } from '../revocations.ts';
 import { parseRobots } from '../robots/robots-file.ts';
 import { stateFiles } from '../state-files.ts';
@@ -26,7 +24,6 @@ export async function checkState(settings: Settings): Promise<string | undefined
     return notLookedAt(folder, (error as Error).message);
   }
   try {
-    await assertFiles(folder);
     const [oldest, ...others] = await loadKeys(folder);
     if (oldest === undefined) assertOwnKeys(folder, { isShared: isStateShared(settings) });
     const secret =
@@ -46,20 +43,6 @@ export async function checkState(settings: Settings): Promise<string | undefined
 
 const notLookedAt = (folder: string, why: string) =>
   `portcullis.auth.state: ${folder} was not looked at: ${why}`;
-
-/** A pipe in the place of a file has whoever reads it wait. @throws Error naming it */
-async function assertFiles(folder: string): Promise<void> {
-  const names = await readdir(keysFolder(folder)).catch(() => []);
-  const keys = names.filter((name) => /\.(?:pem|crt|key)$/.test(name));
-  const paths = [
-    ...Object.values(stateFiles).map((pathIn) => pathIn(folder)),
-    ...keys.map((name) => join(keysFolder(folder), name)),
-  ];
-  for (const path of paths) {
-    const found = await stat(path).catch(() => undefined);
-    if (found !== undefined && !found.isFile()) throw new Error(`${path} is not a file`);
-  }
-}
 
 function isUnreadable(error: unknown): boolean {
   for (let one = error as NodeJS.ErrnoException | undefined; one !== undefined; ) {

@@ -9,7 +9,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { exportJWK, type JWK } from 'jose';
 import { libtrustFingerprint, thumbprint } from '#libs/auth/key-ids.ts';
-import { readRegularFile } from '#libs/files/read-text.ts';
+import { describeUnreadable, readRegularFile } from '#libs/files/read-text.ts';
 
 /** A key that signs tokens: EC P-256, for ES256. */
 export interface SigningKey {
@@ -95,7 +95,7 @@ async function readKey(path: string, from: number): Promise<SigningKey> {
     }
     return await toSigningKey(privateKey, { from, certificate, path });
   } catch (error) {
-    throw new Error(`the signing key ${path} cannot be used: ${(error as Error).message}`, {
+    throw new Error(`the signing key ${path} cannot be used: ${describeUnreadable(error)}`, {
       cause: error,
     });
   }

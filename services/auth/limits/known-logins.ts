@@ -157,7 +157,7 @@ function remember(all: Known, account: string, network: string, date: number): v
 
 function readKnown(path: string, log: Logger): Known {
   try {
-    // A pipe is empty.
+    // Opening a pipe so waits for nobody.
     const flag = constants.O_RDONLY | constants.O_NONBLOCK;
     return parseKnown(readFileSync(path, { encoding: 'utf8', flag }));
   } catch (error) {

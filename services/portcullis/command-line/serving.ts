@@ -105,7 +105,7 @@ export function defineServing(program: Command): void {
       .command('check')
       .summary('what is in effect, and what is wrong with it')
       .description(
-        'Prints the configuration in effect, as a file that means the same, and on standard error what of it is unknown, not supported or wrong. Without a file it is that of the registry that runs in this folder, else the one that serve would take. Exit code 1 where serve would not start; what this user may not read or write is a warning, for another one may be to serve.',
+        'Prints the configuration in effect, as a file that means the same, and on standard error what of it is unknown, not supported or wrong. Without a file it is that of the registry that runs in this folder, else the one that serve would take. Exit code 1 where serve would not start; what this user may not read or write is a warning, since another user may serve.',
       )
       .argument('[config]', 'the configuration file', path)
       .addOption(configOption())

@@ -1,6 +1,6 @@
 import bcrypt from 'bcryptjs';
 import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
-import { readRegularFile } from '#libs/files/read-text.ts';
+import { describeUnreadable, readRegularFile } from '#libs/files/read-text.ts';
 import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
 import { assertFolderOf, formatUser, removeUser, replaceUser } from '../htpasswd-file.ts';
@@ -71,7 +71,9 @@ function parseCost(text: string): number {
 }
 
 async function remove(file: string, name: string): Promise<number> {
-  if ((await linesOf(file)).has(name)) {
+  const { accounts, refused } = await linesOf(file);
+  // Also one whose line lets nobody in.
+  if (accounts.has(name) || refused.has(name)) {
     await removeUser(file, name);
     process.stderr.write(`Deleting password for user ${name}\n`);
   } else {
@@ -81,7 +83,7 @@ async function remove(file: string, name: string): Promise<number> {
 }
 
 async function verify(file: string, name: string, password: string): Promise<number> {
-  const hash = (await linesOf(file)).get(name);
+  const hash = (await linesOf(file)).accounts.get(name);
   if (hash === undefined) return unknown(name);
   if (await bcrypt.compare(password, hash)) {
     process.stderr.write(`Password for user ${name} correct.\n`);
@@ -93,7 +95,7 @@ async function verify(file: string, name: string, password: string): Promise<num
 
 async function linesOf(file: string) {
   const bytes = await readRegularFile(file).catch(explain(file));
-  return parseHtpasswd(bytes.toString('utf8')).accounts;
+  return parseHtpasswd(bytes.toString('utf8'));
 }
 
 function unknown(name: string): number {
@@ -104,6 +106,8 @@ function unknown(name: string): number {
 function explain(file: string): (error: NodeJS.ErrnoException) => never {
   return (error) => {
     const hint = error.code === 'ENOENT' ? "; use '-c' to create it" : '';
-    throw new Error(`cannot read file ${file}: ${error.message}${hint}`, { cause: error });
+    throw new Error(`cannot read file ${file}: ${describeUnreadable(error)}${hint}`, {
+      cause: error,
+    });
   };
 }

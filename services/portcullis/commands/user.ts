@@ -3,9 +3,10 @@ import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import type { UserIds } from '#libs/config/sections/user.ts';
 import type { ConfiguredUsers } from '#libs/config/sections/users.ts';
-import { toSettings } from '#libs/config/settings.ts';
+import { type Settings, toSettings } from '#libs/config/settings.ts';
 import { exists } from '#libs/files/exists.ts';
 import { readIfPresent, readText } from '#libs/files/read-text.ts';
+import { expectUser } from '#libs/process/choose-user.ts';
 import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { formatTable } from '#libs/process/format-table.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
@@ -17,8 +18,8 @@ import {
   removeUser,
   setPassword,
 } from '../htpasswd-file.ts';
+import { howToLetRead, letGroupRead } from '../permissions-of.ts';
 import { readPassword } from '../read-password.ts';
-import { isAllowed, servingUser } from '../serving-user.ts';
 
 /** The htpasswd file itself, or a configuration that names it. */
 export interface UsersTarget {
@@ -42,7 +43,8 @@ export async function changeUser(
   name: string,
   target: UsersTarget,
 ): Promise<number> {
-  const { file, configured, reader } = await findFile(target);
+  const { file, configured, settings } = await findFile(target);
+  const reader = settings === undefined ? undefined : await expectUser(settings);
   if (action !== 'add' && configured?.has(name) === true && !(await hasUser(file, name))) {
     throw new Error(
       `the user "${name}" stands in portcullis.users of the configuration; ${howToChange(action)}`,
@@ -54,17 +56,21 @@ export async function changeUser(
   if (action === 'add') assertNewUser(file, name, isThere);
   else if (!isThere) throw noUser(file, name);
   const password = action === 'remove' ? '' : await readPassword();
-  await switchToControllerOf(file);
   const isNew = action === 'add' && !(await exists(file));
+  // Only root can ask what another user may read, and it becomes another one here.
+  const before =
+    isRoot() && reader !== undefined && !isNew ? await howToLetRead(reader, file) : undefined;
+  await switchToControllerOf(file);
   if (action === 'add') await setPassword(file, name, password, 'add');
   else if (action === 'passwd') await setPassword(file, name, password, 'change');
   else await removeUser(file, name);
-  if (isNew && reader !== undefined) await showTo(reader, file);
+  if (isNew && reader !== undefined) await letRead(reader, file);
   const first = isNew ? `; there was no ${file}: it was made, with this user alone` : '';
   process.stderr.write(`user "${name}": done${first}\n`);
-  if (reader !== undefined && isRoot() && !(await isAllowed(reader, ['-r'], file))) {
+  const remedy = isNew && reader !== undefined ? await howToLetReadNew(reader, file) : before;
+  if (reader !== undefined && remedy !== undefined) {
     process.stderr.write(
-      `warn: the registry serves as user ${reader.uid} (portcullis.user), who may not read ${file}: this counts when it is started again; have it read at once by: chgrp ${reader.gid} ${file} && chmod g+r ${file}\n`,
+      `warn: the registry serves as user ${reader.uid} (portcullis.user), who may not read ${file}: this counts when it is started again; to have it read at once: ${remedy}\n`,
     );
   }
   if (action !== 'remove' && [...password].length < shortPassword) {
@@ -82,11 +88,17 @@ export async function changeUser(
 
 const isRoot = () => process.getuid?.() === 0;
 
-/** Has who will serve read a file that root made, and change nothing of it. */
-async function showTo({ gid }: UserIds, file: string): Promise<void> {
+/** Lets another user, and their group, read a file that root made; they may not change it. */
+async function letRead({ gid }: UserIds, file: string): Promise<void> {
   if (!isRoot()) return;
   await chown(file, 0, gid);
   await chmod(file, 0o640);
+}
+
+/** The same for a file that this process has made, as whoever it is by now. */
+async function howToLetReadNew(reader: UserIds, file: string): Promise<string | undefined> {
+  if (isRoot()) return await howToLetRead(reader, file);
+  return process.getuid?.() === reader.uid ? undefined : letGroupRead(reader, file);
 }
 
 /** Whether the file has a line for a user, where it is there: also one that gives no access. */
@@ -124,18 +136,16 @@ export async function listUsers(
   return 0;
 }
 
-/** The file, and the users of the configuration that names it. */
+/** The file, and the configuration that names it, with the users there. */
 async function findFile({
   file,
   config,
-}: UsersTarget): Promise<{ file: string; configured?: ConfiguredUsers; reader?: UserIds }> {
+}: UsersTarget): Promise<{ file: string; configured?: ConfiguredUsers; settings?: Settings }> {
   if (file !== undefined) return { file };
   const settings = toSettings(await loadConfiguration(config));
   const { auth } = settings;
   if (auth === undefined) {
     throw new UsageError('the configuration has no auth.htpasswd; name the file with --file');
   }
-  const reader = await servingUser(settings);
-  const found = { file: auth.htpasswd, configured: auth.users };
-  return reader === undefined ? found : { ...found, reader };
+  return { file: auth.htpasswd, configured: auth.users, settings };
 }

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { chmod, chown, mkdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { run } from '../support/run.ts';
+import { launcher } from '../support/stack.ts';
+import { createTemporaryFolder } from '../support/temporary-folder.ts';
+
+const env = { PATH: process.env.PATH ?? '' };
+const input = 'a good password';
+
+/** A registry that root starts, and commands of it. */
+async function configured(user: string, folders: { storage?: string; users?: string } = {}) {
+  const folder = await createTemporaryFolder();
+  const at = (...names: string[]) => join(folder.path, ...names);
+  await chmod(folder.path, 0o755);
+  const config = at('config.yml');
+  const users = at(folders.users ?? '.', 'htpasswd');
+  await writeFile(
+    config,
+    `version: 0.1
+storage: ${folders.storage ?? `{ filesystem: { rootdirectory: ${at('root')} } }`}
+http: { addr: "127.0.0.1:0" }
+auth: { htpasswd: { realm: x, path: ${users} } }
+portcullis: { user: "${user}", auth: { state: ${at('state')} } }
+`,
+  );
+  const command = async (...words: string[]) =>
+    (await run(launcher, [...words, '--config', config, 'ann'], { input, env })).stderr;
+  const check = async () =>
+    (await run(launcher, ['config', 'check', '-q', config], { env })).stderr;
+  return { ...folder, at, users, command, check };
+}
+
+const groupMayRead = (gid: number, file: string) => `chgrp ${gid} ${file} && chmod g+r ${file}`;
+
+describe('changes of users that who serves may not read', {
+  skip: process.getuid?.() !== 0,
+}, () => {
+  test('are told with what helps, also where the file is in a folder of a third user', async (t) => {
+    const { at, users, command, check, remove } = await configured('4321:4322', { users: 'etc' });
+    t.after(remove);
+    await mkdir(at('etc'));
+    await chown(at('etc'), 5432, 5432);
+    const advice = groupMayRead(4322, users);
+    assert.ok((await command('user', 'add')).includes(advice));
+    assert.equal((await stat(users)).uid, 5432);
+    assert.ok((await check()).includes(advice));
+    assert.ok((await command('user', 'passwd')).includes(advice));
+    await run('sh', ['-c', advice]);
+    assert.doesNotMatch(await command('user', 'passwd'), /warn/);
+    assert.doesNotMatch(await check(), /htpasswd/);
+  });
+
+  test('name the folder that is closed, and opening it helps', async (t) => {
+    const { at, users, command, check, remove } = await configured('4321:4322', { users: 'etc' });
+    t.after(remove);
+    await mkdir(at('etc'), { mode: 0o700 });
+    for (const told of [await command('user', 'add'), await check()]) {
+      const [advice = ''] = /chmod o\+x .*/.exec(told) ?? [];
+      assert.equal(advice, `chmod o+x ${at('etc')}`, told);
+    }
+    await run('sh', ['-c', `chmod o+x ${at('etc')}`]);
+    assert.doesNotMatch(await command('user', 'passwd'), /warn/);
+    assert.equal((await stat(users)).mode & 0o777, 0o640);
+  });
+
+  for (const storage of [undefined, '{ inmemory: {} }']) {
+    const where = storage === undefined ? 'a new registry' : 'a registry in memory';
+    test(`are told of ${where} that its owner is to serve`, async (t) => {
+      const { users, command, check, remove } = await configured(
+        'owner',
+        storage === undefined ? {} : { storage },
+      );
+      t.after(remove);
+      assert.doesNotMatch(await command('user', 'add'), /warn/);
+      assert.equal((await stat(users)).gid, 65_532);
+      await chmod(users, 0o600);
+      assert.ok((await command('user', 'passwd')).includes(groupMayRead(65_532, users)));
+      const told = await check();
+      assert.match(told, /may not be read by user 65532/);
+      assert.doesNotMatch(told, /^stop/m);
+    });
+  }
+});
+
+test('a tree that its own user may not write to is told with what helps', {
+  skip: process.getuid?.() !== 0,
+}, async (t) => {
+  const { at, check, remove } = await configured('owner');
+  t.after(remove);
+  const tree = at('root/docker/registry/v2');
+  await mkdir(tree, { recursive: true });
+  for (const path of ['root', 'root/docker', 'root/docker/registry', 'root/docker/registry/v2'])
+    await chown(at(path), 4321, 4322);
+  for (const [path, mode, advice] of [
+    [tree, 0o500, `chmod u+rwx ${tree}`],
+    [at('root/docker'), 0o600, `chmod u+x ${at('root/docker')}`],
+  ] as const) {
+    await chmod(path, mode);
+    const told = await check();
+    assert.ok(told.includes(advice), told);
+    await run('sh', ['-c', advice]);
+    assert.doesNotMatch(await check(), /rootdirectory/);
+  }
+});
