@@ -32,6 +32,8 @@ export async function startRelay(targets: readonly number[]): Promise<Relay> {
 
   function keep(socket: Socket): void {
     sockets.add(socket);
+    // A small write waits for no other, as in what it stands for.
+    socket.setNoDelay(true);
     socket.on('error', () => socket.destroy());
     socket.once('close', () => sockets.delete(socket));
     if (frozen) socket.pause();
