@@ -223,6 +223,15 @@ http:
       }
     });
 
+    test('runs what was made of its sources', async () => {
+      const script = `const { runBundled } = await import('/opt/portcullis/libs/process/run-bundled.ts');
+process.argv.splice(1, 0, 'portcullis', '--version');
+await runBundled('portcullis', async () => console.log('the sources'));`;
+      const words = ['run', '--rm', '--entrypoint', 'node', 'portcullis'];
+      const printed = await mustDocker(...words, '--input-type=module', '--eval', script);
+      assert.match(printed, /^portcullis \d+\.\d+\.\d+/);
+    });
+
     test('the entrypoint takes what the original’s takes', async () => {
       const image = async (...args: string[]) =>
         (await mustDocker('run', '--rm', '--network', 'host', 'portcullis', ...args)).trim();
