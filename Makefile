@@ -12,21 +12,23 @@ node := ./node_modules/.bin/node
 test_limits := --test-timeout=1200000 --test-force-exit
 run_node := $$( [ -x $(node) ] && echo $(node) || echo node )
 
+precompile = NODE_COMPILE_CACHE='$(CURDIR)/node_modules/.cache/node' $(run_node) services/portcullis/precompile.ts
+
 node_modules/.installed: package.json package-lock.json
 	npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@
 
 # What starts fast (docs/adr/0023-bundles-are-a-cache.md). Where it cannot be written, or is not made, the sources run.
 node_modules/.precompiled: node_modules/.installed $(shell find libs services -name '*.ts' ! -name '*.test.ts')
-	@NODE_COMPILE_CACHE='$(CURDIR)/node_modules/.cache/node' $(run_node) services/portcullis/precompile.ts \
-		&& touch $@ 2>/dev/null || true
+	@$(precompile) && touch $@ 2>/dev/null || true
 
 .PHONY: help
 help: ## this list
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: install
-install: node_modules/.precompiled ## what the project needs, from the lockfile
+install: node_modules/.installed ## what the project needs, from the lockfile
+	@$(precompile) && touch node_modules/.precompiled
 
 .PHONY: run
 run: node_modules/.precompiled ## a registry with TLS, tokens and a first user (HOST=, PORT=, DIR=)

@@ -65,7 +65,7 @@ const forbidden: readonly [from: RegExp, to: RegExp, why: string][] = [
   ],
   [
     /^services\/core\/(?:registry|storage|sessions)\//,
-    /^services\/core\/(?:api\/|app|main)/,
+    /^services\/core\/(?:api\/|app|start)/,
     'the domain does not know its outside',
   ],
   [

@@ -50,7 +50,7 @@ export function watchFile(
     saidOutOfSight = true;
     log.info(
       { file: path },
-      'this user may not look at the file; its changes count at the next start',
+      'this user may not look at the file; as long as that is so, its changes count at the next start only',
     );
   }
 

@@ -110,6 +110,23 @@ describe('root that serves as another user', { skip: process.getuid?.() !== 0 },
     assert.deepEqual(await expectUser(inMemory), { uid: 65_532, gid: 65_532, getsRoot: false });
   });
 
+  test('can enter the folders that are made on the way to theirs, whatever the umask', async () => {
+    await using folder = await createTemporaryFolder();
+    const root = join(folder.path, 'one/two/root');
+    const sockets = { folder: join(folder.path, 'sockets') } as never;
+    const before = process.umask(0o077);
+    try {
+      const storage = { driver: 'filesystem', root } as never;
+      await chooseUser({ user: 'owner', storage, sockets }, () => {});
+      assert.equal(process.umask(), 0o077);
+    } finally {
+      process.umask(before);
+    }
+    for (const path of ['one', 'one/two']) {
+      assert.equal((await stat(join(folder.path, path))).mode & 0o777, 0o755);
+    }
+  });
+
   test('gives away what is in a folder of root’s', async () => {
     await using folder = await createTemporaryFolder();
     const at = (name: string) => join(folder.path, name);

@@ -104,11 +104,21 @@ async function ownerFor(
   root: string | undefined,
   warn: (message: string) => void,
 ): Promise<UserIds | undefined> {
-  if (root !== undefined && (await ownerOfTree(root)) === undefined) await makeFolders(root);
+  if (root !== undefined && (await ownerOfTree(root)) === undefined) await makeEnterable(root);
   const { ids, getsRoot, warning } = await judgeOwner(root);
   if (warning !== undefined) warn(warning);
   if (root !== undefined && ids !== undefined && getsRoot === true) await giveFolder(root, ids);
   return ids;
+}
+
+/** Makes a folder that another user is to get, who can enter those on the way that are made with it. */
+async function makeEnterable(folder: string): Promise<void> {
+  const before = process.umask(0o022);
+  try {
+    await makeFolders(folder);
+  } finally {
+    process.umask(before);
+  }
 }
 
 interface OwnerVerdict extends Partial<Pick<ExpectedUser, 'getsRoot'>> {

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 /** What stands beside the bundle of a program, as `NAME.json`. */
 export interface BundleManifest {
@@ -33,18 +34,19 @@ export async function runBundled(
   await (entry === undefined ? sources() : import(entry));
 }
 
-/** @returns the file to load; undefined where there is none, or something that it was made of has changed */
+/** @returns the address of the file to load; undefined where there is none, or something that it was made of has changed */
 function findBundle(program: string, root: string): string | undefined {
   try {
-    const folder = `${root}/${bundleFolder}`;
-    const text = readFileSync(`${folder}/${program}.json`, 'utf8');
+    const folder = join(root, bundleFolder);
+    const text = readFileSync(join(folder, `${program}.json`), 'utf8');
     const { files, sources }: BundleManifest = JSON.parse(text);
-    const paths = files.map((name) => `${folder}/${name}`);
+    const paths = files.map((name) => join(folder, name));
     if (!paths.every((path) => existsSync(path))) return undefined;
     const isCurrent = Object.entries(sources).every(
-      ([path, made]) => fingerprint(readFileSync(`${root}/${path}`)) === made,
+      ([path, made]) => fingerprint(readFileSync(join(root, path))) === made,
     );
-    return isCurrent ? paths[0] : undefined;
+    const [first] = paths;
+    return isCurrent && first !== undefined ? pathToFileURL(first).href : undefined;
   } catch {
     return undefined;
   }

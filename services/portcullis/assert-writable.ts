@@ -33,12 +33,24 @@ export async function assertWritable(
     const what = isThere
       ? `${place} is not writable by ${who}`
       : `${root} does not exist, and ${who} may not make it`;
-    const entry = as === undefined ? undefined : await howToLetEnter(as, place);
+    const entry = await howToLetEnter(as, place);
     const remedy = entry ?? (await howToOpen(place, root, { isThere, as }));
     // Of this user it may be said that another one is to serve; that one is who is named.
     const cause = as === undefined ? Object.assign(new Error(code), { code }) : undefined;
     throw new Error(`${key}: ${what}; ${remedy}`, { cause });
   }
+}
+
+/**
+ * Makes sure that another user can enter what leads to a folder which root will make for them, or give to them.
+ * @throws Error with one clear sentence
+ */
+export async function assertReachable(key: string, folder: string, as: UserIds): Promise<void> {
+  const entry = await howToLetEnter(as, folder);
+  if (entry === undefined) return;
+  throw new Error(
+    `${key}: ${folder} cannot be reached by user ${as.uid}, who will serve (portcullis.user); ${entry}`,
+  );
 }
 
 /** What lets something be made in a folder: its owner has taken the right from themselves, or another one is meant. */

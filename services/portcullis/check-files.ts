@@ -13,7 +13,7 @@ import { loadInternalTls } from '#libs/internal/listener.ts';
 import { expectUser } from '#libs/process/choose-user.ts';
 import { readAuthorities, readCertificate } from '#libs/tls/certificate-files.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import { assertWritable } from './assert-writable.ts';
+import { assertReachable, assertWritable } from './assert-writable.ts';
 import { howToLetRead } from './permissions-of.ts';
 
 export interface FileVerdict {
@@ -61,9 +61,10 @@ export async function checkFiles(
     const { root } = settings.storage;
     checks.push(() => assertCanBeFolder('storage.filesystem.rootdirectory', root));
     if (!settings.readOnly) {
-      // What root gives to them, they can write to.
-      const writer = as?.getsRoot === true ? undefined : as;
-      checks.push(() => assertWritable('storage.filesystem.rootdirectory', root, writer));
+      const key = 'storage.filesystem.rootdirectory';
+      // What root gives to them they can write to, once they get there.
+      if (as?.getsRoot === true) checks.push(() => assertReachable(key, root, as));
+      else checks.push(() => assertWritable(key, root, as));
     }
   }
   checks.push(() => assertCanBeFolder('portcullis.sockets', settings.sockets.folder));

@@ -12,9 +12,10 @@ import { makeBundles } from './make-bundles.ts';
 const runBundled = fileURLToPath(new URL('../../libs/process/run-bundled.ts', import.meta.url));
 
 /** A project of two programs that share a module, and of which the bundles are made. */
-async function bundledProject(t: TestContext) {
-  const { path: root, remove } = await createTemporaryFolder();
+async function bundledProject(t: TestContext, name = 'project') {
+  const { path: folder, remove } = await createTemporaryFolder();
   t.after(remove);
+  const root = join(folder, name);
   const write = async (path: string, text: string) => await writeFile(join(root, path), text);
   await mkdir(join(root, 'services/a'), { recursive: true });
   await mkdir(join(root, 'services/b'), { recursive: true });
@@ -61,6 +62,15 @@ test('a bundle', async (t) => {
     assert.equal(how, 'bundled');
     assert.equal(printed, `first lazily file://${root}/libs/word.ts false`);
   });
+
+  for (const name of ['a#b', 'a%41b', 'a?b', 'a b']) {
+    await t.test(`runs in a folder called ${name}`, async (t) => {
+      const { run } = await bundledProject(t, name);
+      const [printed = '', how] = run('a');
+      assert.equal(how, 'bundled');
+      assert.match(printed, /^first lazily /);
+    });
+  }
 
   for (const [what, path, text] of [
     ['a source', 'libs/word.ts', "export const word: string = 'second';\n"],

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { dirname } from 'node:path';
+import { constants } from 'node:fs';
+import { access, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { UserIds } from '#libs/config/sections/user.ts';
 import { walkTo } from '#libs/files/path-trust.ts';
@@ -22,16 +23,30 @@ export async function isAllowed(
 }
 
 /**
- * What lets another user enter the first folder on the way to a path that they may not, as a command of a shell; undefined where
- * they may enter all. To be called by root.
+ * What lets a user enter the first folder on the way to a path that they may not, as a command of a shell; undefined where
+ * they may enter all. Of another user only root can tell.
+ * @param user undefined for this one
  */
-export async function howToLetEnter(user: UserIds, path: string): Promise<string | undefined> {
-  for (const { place, stats } of (await walkTo(dirname(path))).steps) {
-    if (!stats.isDirectory() || (await isAllowed(user, ['-x'], place))) continue;
-    const who = stats.uid === user.uid ? 'u' : stats.gid === user.gid ? 'g' : 'o';
+export async function howToLetEnter(
+  user: UserIds | undefined,
+  path: string,
+): Promise<string | undefined> {
+  const { uid, gid } = user ?? { uid: process.getuid?.(), gid: process.getgid?.() };
+  const { steps, end } = await walkTo(path);
+  for (const { place, stats } of steps) {
+    if (!stats.isDirectory() || place === end || (await mayEnter(user, place))) continue;
+    const who = stats.uid === uid ? 'u' : stats.gid === gid ? 'g' : 'o';
     return `chmod ${who}+x ${place}`;
   }
   return undefined;
+}
+
+async function mayEnter(user: UserIds | undefined, folder: string): Promise<boolean> {
+  if (user !== undefined) return await isAllowed(user, ['-x'], folder);
+  return await access(folder, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**
@@ -39,7 +54,11 @@ export async function howToLetEnter(user: UserIds, path: string): Promise<string
  */
 export async function howToLetRead(user: UserIds, file: string): Promise<string | undefined> {
   if (await isAllowed(user, ['-r'], file)) return undefined;
-  return (await howToLetEnter(user, file)) ?? letGroupRead(user, file);
+  const entry = await howToLetEnter(user, file);
+  if (entry !== undefined) return entry;
+  // An owner is judged by the owner's bits alone.
+  const isOwn = (await stat(file)).uid === user.uid;
+  return isOwn ? `chmod u+r ${file}` : letGroupRead(user, file);
 }
 
 /** @returns the commands */

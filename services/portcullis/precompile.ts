@@ -19,6 +19,7 @@ try {
   await makeBundles(root, Object.fromEntries(programs));
 } catch (error) {
   // Somebody works on them: until then they run as they are.
+  process.exitCode = 1;
   process.stderr.write(`no bundles: ${(error as Error).message}\n`);
 }
 for (const service of services) {

@@ -77,6 +77,8 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
   const running = new Set<ChildProcess>();
   const failed = Promise.withResolvers<void>();
   let stopping = false;
+  /** Those that were to end while they were starting: a signal that comes before they listen is lost. */
+  const ending = new Set<ChildProcess>();
   const now = new AbortController();
 
   const workersOf = (service: ServiceName): Worker[] =>
@@ -124,6 +126,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
         running.add(child);
         addresses.set(name, message.address);
         resolve(message.address);
+        if (ending.has(child)) tell(child, { type: 'stop' });
       });
       // Also what is not allowed to us later, as to signal somebody who became another user.
       child.on('error', (error) => {
@@ -171,6 +174,7 @@ export function createSupervisor(options: SupervisorOptions): Supervisor {
     const child = children.get(workerName(service, number));
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
     const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    ending.add(child);
     // One that is still starting has no ear for messages; it ends by itself when its supervisor is gone, which needs
     // no right to signal it.
     if (running.has(child)) tell(child, { type: 'stop' });

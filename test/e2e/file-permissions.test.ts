@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, chown, mkdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { run } from '../support/run.ts';
@@ -84,6 +84,47 @@ describe('changes of users that who serves may not read', {
   }
 });
 
+test('a link to where who serves may not look is told by what it leads to', {
+  skip: process.getuid?.() !== 0,
+}, async (t) => {
+  const { at, users, command, check, remove } = await configured('4321:4322');
+  t.after(remove);
+  await mkdir(at('closed'), { mode: 0o700 });
+  await symlink(at('closed', 'users'), users);
+  await command('user', 'add');
+  await writeFile(at('closed', 'users'), '');
+  await chmod(at('closed', 'users'), 0o644);
+  const advice = `chmod o+x ${at('closed')}`;
+  assert.ok((await check()).includes(advice));
+  await run('sh', ['-c', advice]);
+  assert.doesNotMatch(await check(), /may not be read/);
+  // An owner is judged by the owner's bits.
+  await chown(at('closed', 'users'), 4321, 4322);
+  await chmod(at('closed', 'users'), 0o040);
+  assert.ok((await check()).includes(`chmod u+r ${users}`));
+  await run('sh', ['-c', `chmod u+r ${users}`]);
+  assert.doesNotMatch(await check(), /may not be read/);
+});
+
+test('a new root directory that its user could not reach stops the check as it does the start', {
+  skip: process.getuid?.() !== 0,
+}, async (t) => {
+  const { at, check, remove } = await configured('owner', {
+    storage: '{ filesystem: { rootdirectory: ROOT } }',
+  });
+  t.after(remove);
+  await mkdir(at('closed'), { mode: 0o700 });
+  const config = await readFile(at('config.yml'), 'utf8');
+  await writeFile(at('config.yml'), config.replace('ROOT', at('closed/below/root')));
+  const advice = `chmod o+x ${at('closed')}`;
+  assert.ok((await check()).includes(advice));
+  const { code, stderr } = await run(launcher, ['serve', at('config.yml')], { env });
+  assert.equal(code, 1);
+  assert.ok(stderr.includes(advice), stderr);
+  await run('sh', ['-c', advice]);
+  assert.doesNotMatch(await check(), /rootdirectory/);
+});
+
 test('a tree that its own user may not write to is told with what helps', {
   skip: process.getuid?.() !== 0,
 }, async (t) => {
@@ -100,6 +141,9 @@ test('a tree that its own user may not write to is told with what helps', {
     await chmod(path, mode);
     const told = await check();
     assert.ok(told.includes(advice), told);
+    const words = ['--reuid=4321', '--regid=4322', '--clear-groups', launcher, 'config', 'check'];
+    const byOwner = await run('setpriv', [...words, '-q', at('config.yml')], { env });
+    assert.ok(byOwner.stderr.includes(advice), byOwner.stderr);
     await run('sh', ['-c', advice]);
     assert.doesNotMatch(await check(), /rootdirectory/);
   }

@@ -58,6 +58,9 @@ describe('starting and stopping', () => {
     assert.notEqual(first.password, '');
     assert.match(first.output(), new RegExp(`docker login -u admin localhost:${first.port}`));
     assert.match(first.output(), /Docker asks no certificate of this host/);
+    const ready = [...first.output().matchAll(/msg="(\w+) is ready"/g)].map(([, name]) => name);
+    assert.equal(ready.length, 3, first.output());
+    assert.equal(ready.at(-1), 'gateway', 'what it needs is ready before');
     assert.equal(await first.stop('SIGINT'), 0);
     const second = await startStack({ dir: first.dir, port: first.port });
     try {

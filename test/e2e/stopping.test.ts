@@ -52,6 +52,39 @@ describe('a registry that is told to stop', () => {
     }
   });
 
+  test('tells also those that become ready meanwhile', async () => {
+    await using folder = await createTemporaryFolder();
+    const config = join(folder.path, 'config.yml');
+    for (let round = 0; round < 12; round += 1) {
+      const sockets = join(folder.path, 'sockets');
+      const port = await freePort();
+      await writeFile(
+        config,
+        stringify({
+          version: '0.1',
+          storage: { inmemory: {} },
+          http: { addr: `127.0.0.1:${port}` },
+          portcullis: { sockets },
+        }),
+      );
+      const child = spawn(launcher, ['serve', config], { stdio: ['ignore', 'pipe', 'inherit'] });
+      let output = '';
+      let isTold = false;
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        output += text;
+        // The gateway begins now.
+        if (isTold || !output.includes('core is ready')) return;
+        isTold = true;
+        setTimeout(() => child.kill('SIGTERM'), round * 3);
+      });
+      await once(child, 'exit');
+      for (const name of ['core', 'gateway']) {
+        if (!output.includes(`${name} is ready`)) continue;
+        assert.match(output, new RegExp(`msg="?stopping"? process=${name}`), output);
+      }
+    }
+  });
+
   test('stops in order also where a service manager signals every process', async () => {
     const stack = await startDelayed();
     try {
