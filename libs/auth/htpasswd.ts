@@ -1,4 +1,10 @@
-import { isAccountName, isBcryptHash, robotPrefix } from '#libs/values/account.ts';
+import {
+  costOf,
+  isAccountName,
+  isBcryptHash,
+  largestCost,
+  robotPrefix,
+} from '#libs/values/account.ts';
 
 /** One account of the file and its bcrypt hash. */
 export type Accounts = ReadonlyMap<string, string>;
@@ -50,8 +56,11 @@ export function parseHtpasswd(text: string): ParsedHtpasswd {
 function describeRefused(name: string, hash: string): string | undefined {
   if (name.startsWith(robotPrefix))
     return `names that begin with ${robotPrefix} are those of robots`;
-  if (isBcryptHash(hash)) return undefined;
-  return 'the hash is not bcrypt; set the password anew with portcullis user passwd';
+  const remedy = 'set the password anew with portcullis user passwd';
+  if (!isBcryptHash(hash)) return `the hash is not bcrypt; ${remedy}`;
+  const cost = costOf(hash);
+  if (cost <= largestCost) return undefined;
+  return `the hash has cost ${cost}, above ${largestCost}: a login would take too long; ${remedy}`;
 }
 
 /** Whose line it is; blanks around it do not count. @returns undefined for a comment, and for what is nobody's */

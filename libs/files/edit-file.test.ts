@@ -40,6 +40,27 @@ test('a file keeps its mode, and what cannot be made leaves it as it was', async
   assert.deepEqual(await readdir(folder.path), ['file']);
 });
 
+test('who could not leave a file to its owner changes nothing of it', {
+  skip: process.getuid?.() !== 0,
+}, async () => {
+  await using folder = await createTemporaryFolder();
+  const path = join(folder.path, 'file');
+  await writeFile(path, 'first');
+  await chmod(path, 0o666);
+  await chmod(folder.path, 0o777);
+  process.seteuid?.(4321);
+  try {
+    await assert.rejects(
+      editFile(path, () => 'second'),
+      /file belongs to 0:0, .*; run it as that user, or as root$/,
+    );
+  } finally {
+    process.seteuid?.(0);
+  }
+  assert.equal(await readFile(path, 'utf8'), 'first');
+  assert.deepEqual(await readdir(folder.path), ['file']);
+});
+
 test('a lock that somebody left long ago is superseded, and of many who find it none loses what it wrote', async () => {
   await using folder = await createTemporaryFolder();
   const longAgo = Date.now() / 1000 - 3600;

@@ -100,7 +100,7 @@ async function replace(
     const handle = await open(temporary, 'wx', mode);
     try {
       if (process.getuid?.() === 0 || before !== undefined) {
-        await handle.chown(owner.uid, owner.gid);
+        await handle.chown(owner.uid, owner.gid).catch(explainOwner(target, owner));
       }
       await handle.chmod(mode);
       await handle.writeFile(text);
@@ -120,6 +120,17 @@ async function replace(
     await rm(temporary, { force: true });
     throw error;
   }
+}
+
+/** @throws Error with one clear sentence: a file keeps its owner, whoever edits it */
+function explainOwner(path: string, { uid, gid }: Pick<FileState, 'uid' | 'gid'>) {
+  return (error: NodeJS.ErrnoException): never => {
+    if (error.code !== 'EPERM') throw error;
+    throw new Error(
+      `${path} belongs to ${uid}:${gid}, and would not after this change by another user; run it as that user, or as root`,
+      { cause: error },
+    );
+  };
 }
 
 function isSame(one: FileState | undefined, other: FileState | undefined): boolean {

@@ -10,6 +10,9 @@ export function isBcryptHash(text: string): boolean {
   return bcryptHash.test(text);
 }
 
+/** The largest cost of a hash that is compared, 8 s of a processor: what Apache's htpasswd writes at most. */
+export const largestCost = 17;
+
 /** log2 of the work of a hash; 10 for what is no hash. */
 export function costOf(hash: string): number {
   return Number(bcryptHash.exec(hash)?.groups?.cost ?? 10);

@@ -1,5 +1,11 @@
 import { z } from 'zod';
-import { isAccountName, isBcryptHash, robotPrefix } from '../../values/account.ts';
+import {
+  costOf,
+  isAccountName,
+  isBcryptHash,
+  largestCost,
+  robotPrefix,
+} from '../../values/account.ts';
 import { secret, textList } from '../../values/schema.ts';
 
 /** One of docker_auth's `users`; nothing at all stands for an anonymous client there. */
@@ -51,6 +57,11 @@ export function configuredUsers(given: z.infer<typeof usersSchema>): ConfiguredU
       );
     }
     if (!isBcryptHash(hash)) throw new Error(`${key}.password: is not a bcrypt hash`);
+    if (costOf(hash) > largestCost) {
+      throw new Error(
+        `${key}.password: the hash has cost ${costOf(hash)}, above ${largestCost}: a login would take too long`,
+      );
+    }
     users.set(name, { hash, labels });
   }
   return users;

@@ -3,6 +3,7 @@ import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { describeUnreadable, readRegularFile } from '#libs/files/read-text.ts';
 import { switchToControllerOf } from '#libs/process/drop-privileges.ts';
 import { UsageError } from '#libs/process/usage-error.ts';
+import { largestCost } from '#libs/values/account.ts';
 import { assertFolderOf, formatUser, removeUser, replaceUser } from '../htpasswd-file.ts';
 import { readPassword } from '../read-password.ts';
 
@@ -66,8 +67,10 @@ export async function htpasswd(
 
 function parseCost(text: string): number {
   const cost = Number(text);
-  if (Number.isInteger(cost) && cost >= 4 && cost <= 17) return cost;
-  throw new UsageError(`-C: "${text}" is not a bcrypt cost: use a whole number from 4 to 17`);
+  if (Number.isInteger(cost) && cost >= 4 && cost <= largestCost) return cost;
+  throw new UsageError(
+    `-C: "${text}" is not a bcrypt cost: use a whole number from 4 to ${largestCost}`,
+  );
 }
 
 async function remove(file: string, name: string): Promise<number> {
