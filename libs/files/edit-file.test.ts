@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {
   chmod,
+  chown,
   mkdir,
   readdir,
   readFile,
@@ -40,25 +41,34 @@ test('a file keeps its mode, and what cannot be made leaves it as it was', async
   assert.deepEqual(await readdir(folder.path), ['file']);
 });
 
-test('who could not leave a file to its owner changes nothing of it', {
+test('a file of another owner, or group, stays theirs, and changes where this user may write to it', {
   skip: process.getuid?.() !== 0,
 }, async () => {
-  await using folder = await createTemporaryFolder();
-  const path = join(folder.path, 'file');
-  await writeFile(path, 'first');
-  await chmod(path, 0o666);
-  await chmod(folder.path, 0o777);
-  process.seteuid?.(4321);
-  try {
-    await assert.rejects(
-      editFile(path, () => 'second'),
-      /file belongs to 0:0, .*; run it as that user, or as root$/,
-    );
-  } finally {
-    process.seteuid?.(0);
+  for (const [uid, gid, mode, isWritable] of [
+    [0, 0, 0o666, true],
+    [4321, 5678, 0o640, true],
+    [0, 0, 0o644, false],
+  ] as const) {
+    await using folder = await createTemporaryFolder();
+    const path = join(folder.path, 'file');
+    await writeFile(path, 'the first text');
+    await chown(path, uid, gid);
+    await chmod(path, mode);
+    await chmod(folder.path, 0o777);
+    process.seteuid?.(4321);
+    try {
+      const edited = editFile(path, () => 'the second');
+      if (isWritable) await edited;
+      else
+        await assert.rejects(edited, /file belongs to 0:0, .*; run it as that user, or as root$/);
+    } finally {
+      process.seteuid?.(0);
+    }
+    assert.equal(await readFile(path, 'utf8'), isWritable ? 'the second' : 'the first text');
+    const found = await stat(path);
+    assert.deepEqual([found.uid, found.gid, found.mode & 0o777], [uid, gid, mode]);
+    assert.deepEqual(await readdir(folder.path), ['file']);
   }
-  assert.equal(await readFile(path, 'utf8'), 'first');
-  assert.deepEqual(await readdir(folder.path), ['file']);
 });
 
 test('a lock that somebody left long ago is superseded, and of many who find it none loses what it wrote', async () => {

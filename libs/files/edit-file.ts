@@ -95,14 +95,15 @@ async function replace(
   // Root may type for the user who serves.
   const owner = before ?? (await stat(dirname(target)));
   const temporary = `${target}.${randomUUID()}.tmp`;
+  let keepsOwner = true;
   try {
     // Nobody's link is followed, and nobody's file is taken.
-    const handle = await open(temporary, 'wx', mode);
+    const handle = await open(temporary, 'wx', 0o600);
     try {
       if (process.getuid?.() === 0 || before !== undefined) {
-        await handle.chown(owner.uid, owner.gid).catch(explainOwner(target, owner));
+        keepsOwner = await isGiven(handle, owner);
       }
-      await handle.chmod(mode);
+      if (keepsOwner) await handle.chmod(mode);
       await handle.writeFile(text);
       await handle.sync();
     } finally {
@@ -113,7 +114,12 @@ async function replace(
       await rm(temporary, { force: true });
       return false;
     }
-    await rename(temporary, target);
+    if (keepsOwner) {
+      await rename(temporary, target);
+    } else {
+      await writeInPlace(target, text, before).catch(explainOwner(target, owner));
+      await rm(temporary);
+    }
     await syncFolder(dirname(target));
     return true;
   } catch (error) {
@@ -122,12 +128,47 @@ async function replace(
   }
 }
 
-/** @throws Error with one clear sentence: a file keeps its owner, whoever edits it */
+/** @returns false where this user may not give a file to that owner, or group */
+async function isGiven(
+  handle: FileHandle,
+  { uid, gid }: Pick<FileState, 'uid' | 'gid'>,
+): Promise<boolean> {
+  try {
+    await handle.chown(uid, gid);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error;
+    return false;
+  }
+}
+
+/**
+ * Writes to the file itself, which keeps its owner and group where this user cannot give a new one to them. Who reads it at that
+ * moment may see a part; the whole is beside it until it is written.
+ */
+async function writeInPlace(
+  target: string,
+  text: string,
+  before: FileState | undefined,
+): Promise<void> {
+  const handle = await open(target, constants.O_WRONLY | constants.O_NOFOLLOW);
+  try {
+    if ((await handle.stat()).ino !== before?.ino)
+      throw new Error(`${target} was replaced meanwhile`);
+    await handle.writeFile(text);
+    await handle.truncate(Buffer.byteLength(text));
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** @throws Error with one clear sentence for a file that this user may not write to */
 function explainOwner(path: string, { uid, gid }: Pick<FileState, 'uid' | 'gid'>) {
   return (error: NodeJS.ErrnoException): never => {
-    if (error.code !== 'EPERM') throw error;
+    if (error.code !== 'EACCES') throw error;
     throw new Error(
-      `${path} belongs to ${uid}:${gid}, and would not after this change by another user; run it as that user, or as root`,
+      `${path} belongs to ${uid}:${gid}, and this user may not write to it; run it as that user, or as root`,
       { cause: error },
     );
   };

@@ -1,3 +1,5 @@
+import { shellWord } from '../values/shell-word.ts';
+
 /** What to do about a folder that this user may not write to, or make, in half a sentence. @param as another user who is meant */
 export function howToMakeWritable(
   folder: string,
@@ -5,6 +7,6 @@ export function howToMakeWritable(
 ): string {
   const { uid, gid } = as ?? { uid: process.getuid?.(), gid: process.getgid?.() };
   return isThere
-    ? `run it as the user whose it is, or make it this one’s: chown -R ${uid}:${gid} ${folder}`
-    : `make it, and give it to this user: chown ${uid}:${gid} ${folder}`;
+    ? `run it as the user whose it is, or make it this one’s: chown -R ${uid}:${gid} ${shellWord(folder)}`
+    : `make it, and give it to this user: chown ${uid}:${gid} ${shellWord(folder)}`;
 }

@@ -6,6 +6,7 @@ import { aggregateStatus } from '#libs/http/aggregate-status.ts';
 import { serveDebug } from '#libs/http/debug-server.ts';
 import { createProcessStatus, type ProcessStatus } from '#libs/http/process-status.ts';
 import { createReadiness, type Readiness } from '#libs/http/readiness.ts';
+import type { LogFormat } from '#libs/log/format-line.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
 import type { MetricsOptions } from '#libs/metrics/metrics.ts';
 import { recoverFromClientFault } from '#libs/redis/client-fault.ts';
@@ -58,7 +59,8 @@ export type StartProcess = (context: ProcessContext) => Promise<RunningProcess>;
 export async function runProcess(service: ServiceName, start: StartProcess): Promise<void> {
   let name: string = service;
   let running: RunningProcess;
-  let log: Logger;
+  let log: Logger | undefined;
+  let format: LogFormat | undefined;
   const readiness = createReadiness();
   let drainDelay: number;
   // As the first process of a container it would not be ended by a signal that nobody listens to.
@@ -74,6 +76,7 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
     const instance = { worker, sockets };
     name = workerName(service, worker);
     const { settings, ...before } = await settingsFor(service, config, instance);
+    ({ format } = settings.log);
     log = createLogger({ ...settings.log, process: name });
     endOnExceptions(log);
     if (!isSupervised()) log.info({ configuration: settings.configPath ?? 'built-in' }, 'starting');
@@ -85,7 +88,10 @@ export async function runProcess(service: ServiceName, start: StartProcess): Pro
     running = await start({ settings, log, readiness, processStatus, ...before });
     started = true;
   } catch (error) {
-    process.stderr.write(`portcullis ${name}: ${(error as Error).message}\n`);
+    const { message } = error as Error;
+    // Where lines are JSON, all are.
+    if (log !== undefined && format !== 'text') log.fatal(message);
+    else process.stderr.write(`portcullis ${name}: ${message}\n`);
     tellSupervisor({ type: 'failed' });
     process.exit(1);
   }

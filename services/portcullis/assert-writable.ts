@@ -3,6 +3,7 @@ import { access, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { UserIds } from '#libs/config/sections/user.ts';
 import { howToMakeWritable } from '#libs/files/make-writable.ts';
+import { shellWord } from '#libs/values/shell-word.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
 import { howToLetEnter, isAllowed } from './permissions-of.ts';
 
@@ -64,7 +65,7 @@ async function howToOpen(
     () => undefined,
   );
   const isOwn = how.isThere && owner === (how.as?.uid ?? process.getuid?.());
-  return isOwn ? `chmod u+rwx ${place}` : howToMakeWritable(root, how);
+  return isOwn ? `chmod u+rwx ${shellWord(place)}` : howToMakeWritable(root, how);
 }
 
 /** The system's code for why nothing can be made in a folder; undefined where it can. */

@@ -4,6 +4,7 @@ import { access, stat } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type { UserIds } from '#libs/config/sections/user.ts';
 import { walkTo } from '#libs/files/path-trust.ts';
+import { shellWord } from '#libs/values/shell-word.ts';
 
 /**
  * Whether another user may read, write or enter what is at a path: only the system knows, of which test(1) asks. To be called by
@@ -36,7 +37,7 @@ export async function howToLetEnter(
   for (const { place, stats } of steps) {
     if (!stats.isDirectory() || place === end || (await mayEnter(user, place))) continue;
     const who = stats.uid === uid ? 'u' : stats.gid === gid ? 'g' : 'o';
-    return `chmod ${who}+x ${place}`;
+    return `chmod ${who}+x ${shellWord(place)}`;
   }
   return undefined;
 }
@@ -58,9 +59,9 @@ export async function howToLetRead(user: UserIds, file: string): Promise<string 
   if (entry !== undefined) return entry;
   // An owner is judged by the owner's bits alone.
   const isOwn = (await stat(file)).uid === user.uid;
-  return isOwn ? `chmod u+r ${file}` : letGroupRead(user, file);
+  return isOwn ? `chmod u+r ${shellWord(file)}` : letGroupRead(user, file);
 }
 
 /** @returns the commands */
 export const letGroupRead = ({ gid }: UserIds, file: string) =>
-  `chgrp ${gid} ${file} && chmod g+r ${file}`;
+  `chgrp ${gid} ${shellWord(file)} && chmod g+r ${shellWord(file)}`;

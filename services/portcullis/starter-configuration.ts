@@ -1,10 +1,12 @@
+import { shellWord } from '#libs/values/shell-word.ts';
+
 /** The config.yml that a first start writes: small, working, and explained. */
 export function starterConfiguration({ dir, port }: { dir: string; port: number }): string {
   const path = (name: string) => JSON.stringify(`${dir}/${name}`);
   return `# The original registry's config.yml; every key keeps its meaning, and REGISTRY_* variables override
 # it (REGISTRY_HTTP_ADDR=:8443). What is ours stands under "portcullis" at the end. Users, rules, groups and
 # certificates are taken while it runs; other changes after a restart, as the log says.
-# See what is in effect: ./bin/portcullis config check '${dir}/config.yml'
+# See what is in effect: ./bin/portcullis config check ${shellWord(`${dir}/config.yml`)}
 version: 0.1
 log:
   level: info

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { shellWord } from '#libs/values/shell-word.ts';
 
 export interface WelcomeFacts {
   url: string;
@@ -55,17 +56,13 @@ function describeUsers(users: WelcomeFacts['users'], config: string): string {
   if (users === undefined) return '';
   if ('file' in users) {
     return `  Users           ${users.file}
-                  (a new password: ./bin/portcullis user passwd --config ${quoted(config)} admin)
+                  (a new password: ./bin/portcullis user passwd --config ${shellWord(config)} admin)
 `;
   }
   return `  User            ${users.name}
   Password        ${users.password}   (shown this once)
 `;
 }
-
-/** As a shell takes it for one word. */
-const quoted = (path: string) =>
-  /^[\w@%+=:,./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 
 function firstPush(host: string, user: string | undefined): string {
   const login = user === undefined ? '' : `  docker login -u ${user} ${host}\n`;
@@ -82,10 +79,11 @@ function trust(host: string, ca: string): string {
     return `Docker asks no certificate of this host; other clients need the CA (certs/README.md).
 `;
   }
+  const folder = `/etc/docker/certs.d/${host}`;
   return `Docker trusts it once the CA is where docker looks (no restart needed):
 
-  sudo mkdir -p '/etc/docker/certs.d/${host}'
-  sudo cp '${ca}' '/etc/docker/certs.d/${host}/ca.crt'
+  sudo mkdir -p ${shellWord(folder)}
+  sudo cp ${shellWord(ca)} ${shellWord(`${folder}/ca.crt`)}
 
 Then:
 `;

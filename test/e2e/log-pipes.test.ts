@@ -3,12 +3,13 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { stringify } from 'yaml';
 import { freePort } from '../support/free-port.ts';
-import { mustRun } from '../support/run.ts';
+import { mustRun, run } from '../support/run.ts';
 import { spawn } from '../support/spawn.ts';
 import { launcher, servicePids } from '../support/stack.ts';
 import { createTemporaryFolder, type TemporaryFolder } from '../support/temporary-folder.ts';
@@ -149,4 +150,43 @@ describe('whoever reads the log', () => {
     await assertServes(processes);
     await assertStops();
   });
+});
+
+test('where lines are JSON, why it cannot start is a line as well', async () => {
+  await using folder = await createTemporaryFolder();
+  const config = join(folder.path, 'config.yml');
+  const port = await freePort();
+  const taken = createServer().listen(port, '127.0.0.1');
+  await once(taken, 'listening');
+  try {
+    for (const [addr, words, expected] of [
+      [`127.0.0.1:${port}`, ['serve'], /already in use/],
+      ['name.invalid:0', ['serve'], /name\.invalid/],
+      ['name.invalid:0', ['gateway'], /name\.invalid/],
+    ] as const) {
+      await writeFile(
+        config,
+        stringify({
+          version: '0.1',
+          log: { formatter: 'json' },
+          storage: { inmemory: {} },
+          http: { addr },
+          portcullis: { sockets: join(folder.path, 'sockets') },
+        }),
+      );
+      const { code, stdout, stderr } = await run(launcher, [...words, config]);
+      assert.equal(code, 1);
+      assert.equal(stderr, '');
+      const lines = stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as { msg: string });
+      assert.ok(
+        lines.some(({ msg }) => expected.test(msg)),
+        stdout,
+      );
+    }
+  } finally {
+    taken.close();
+  }
 });

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { exists } from '#libs/files/exists.ts';
 import { makeFolders } from '#libs/files/make-folders.ts';
+import { howToMakeWritable } from '#libs/files/make-writable.ts';
 import { syncFolder } from '#libs/files/sync-folder.ts';
 import { fileNameFor, keysFolder } from './signing-key.ts';
 
@@ -45,7 +46,7 @@ async function createKey(stateFolder: string, name: string): Promise<string> {
     await syncFolder(folder);
   } catch (error) {
     throw new Error(
-      `portcullis.auth.state: ${stateFolder} cannot be written (${(error as Error).message}); name another folder, or put keys there with: portcullis keys create`,
+      `portcullis.auth.state: ${stateFolder} cannot be written (${(error as Error).message}); name another folder, or ${howToMakeWritable(stateFolder, { isThere: await exists(stateFolder) })}`,
       { cause: error },
     );
   }

@@ -7,6 +7,7 @@ import { watchFile } from '#libs/files/watch-file.ts';
 import type { LogFormat } from '#libs/log/format-line.ts';
 import { createLogger, type Logger } from '#libs/log/logger.ts';
 import { chooseUser } from '#libs/process/choose-user.ts';
+import { describeSystemError } from '#libs/process/describe-system-error.ts';
 import { freeStartUp } from '#libs/process/free-start-up.ts';
 import { surviveRejections } from '#libs/process/survive-rejections.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
@@ -37,11 +38,33 @@ export async function supervise(
 ): Promise<number> {
   const began = performance.now();
   writeLogOnly();
-  const { loaded, settings, warnings } = await loadSettings(config);
+  const all = await loadSettings(config);
+  const log = createLogger({ ...all.settings.log, process: 'supervisor' });
+  try {
+    return await superviseWith(all, { began, onReady, only, log });
+  } catch (error) {
+    // Where lines are JSON, all are.
+    if (all.settings.log.format === 'text') throw error;
+    log.fatal(await describeSystemError(error as Error));
+    return 1;
+  }
+}
+
+interface SuperviseOptions {
+  /** Milliseconds of the clock that `performance` has. */
+  began: number;
+  onReady: (address: string, ms: number, to: { log: Logger; format: LogFormat }) => void;
+  only: ServiceName | undefined;
+  log: Logger;
+}
+
+async function superviseWith(
+  { loaded, settings, warnings }: Awaited<ReturnType<typeof loadSettings>>,
+  { began, onReady, only, log }: SuperviseOptions,
+): Promise<number> {
   const all: ServiceName[] =
     settings.auth === undefined ? ['core', 'gateway'] : ['auth', 'core', 'gateway'];
   const services = only === undefined ? all : [only];
-  const log = createLogger({ ...settings.log, process: 'supervisor' });
   surviveRejections(log);
   log.info({ configuration: loaded.path ?? 'built-in' }, 'starting');
   for (const message of warnings) log.warn(message);

@@ -51,7 +51,7 @@ export async function checkBlobs(
       report({
         kind: 'damaged-blob',
         subject: digest,
-        message: `the ${info.size} bytes stored under this digest have another one; push the content again`,
+        message: `the ${info.size} bytes stored under this digest have another one; --repair puts them aside, then push the content again`,
         async isStillSo() {
           seen = await ifPresent(driver.stat(paths.blob(digest)));
           return seen !== undefined && (await lookInto(driver, digest)) === 'damaged';
