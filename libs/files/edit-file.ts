@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, link, lstat, open, realpath, rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type FileLock, lockFile } from './file-lock.ts';
 import { makeFolders } from './make-folders.ts';
@@ -117,7 +117,7 @@ async function replace(
     if (keepsOwner) {
       await rename(temporary, target);
     } else {
-      await writeInPlace(target, text, before).catch(explainOwner(target, owner));
+      await writeInPlace(target, text, before, temporary);
       await rm(temporary);
     }
     await syncFolder(dirname(target));
@@ -150,25 +150,41 @@ async function writeInPlace(
   target: string,
   text: string,
   before: FileState | undefined,
+  whole: string,
 ): Promise<void> {
-  const handle = await open(target, constants.O_WRONLY | constants.O_NOFOLLOW);
+  const handle = await openToWrite(target, before);
   try {
-    if ((await handle.stat()).ino !== before?.ino)
-      throw new Error(`${target} was replaced meanwhile`);
     await handle.writeFile(text);
     await handle.truncate(Buffer.byteLength(text));
     await handle.sync();
+  } catch (error) {
+    // The other name stays when the file beside it is removed.
+    await link(whole, `${target}.new`).catch(() => {});
+    throw new Error(
+      `${target} could be written in part only (${(error as Error).message}); the whole is ${target}.new`,
+      { cause: error },
+    );
   } finally {
     await handle.close();
   }
 }
 
+/** @throws Error with one clear sentence where this user may not write to the file, or it is another one by now */
+async function openToWrite(target: string, before: FileState | undefined): Promise<FileHandle> {
+  const handle = await open(target, constants.O_WRONLY | constants.O_NOFOLLOW).catch(
+    explainOwner(target, before),
+  );
+  if ((await handle.stat()).ino === before?.ino) return handle;
+  await handle.close();
+  throw new Error(`${target} was replaced meanwhile; nothing was changed`);
+}
+
 /** @throws Error with one clear sentence for a file that this user may not write to */
-function explainOwner(path: string, { uid, gid }: Pick<FileState, 'uid' | 'gid'>) {
+function explainOwner(path: string, before: FileState | undefined) {
   return (error: NodeJS.ErrnoException): never => {
     if (error.code !== 'EACCES') throw error;
     throw new Error(
-      `${path} belongs to ${uid}:${gid}, and this user may not write to it; run it as that user, or as root`,
+      `${path} belongs to ${before?.uid}:${before?.gid}, and this user may not write to it; run it as that user, or as root`,
       { cause: error },
     );
   };

@@ -32,11 +32,13 @@ export async function howToLetEnter(
   user: UserIds | undefined,
   path: string,
 ): Promise<string | undefined> {
-  const { uid, gid } = user ?? { uid: process.getuid?.(), gid: process.getgid?.() };
+  const uid = user?.uid ?? process.getuid?.();
+  // Who serves as another user has no further groups.
+  const groups = user === undefined ? (process.getgroups?.() ?? []) : [user.gid];
   const { steps, end } = await walkTo(path);
   for (const { place, stats } of steps) {
     if (!stats.isDirectory() || place === end || (await mayEnter(user, place))) continue;
-    const who = stats.uid === uid ? 'u' : stats.gid === gid ? 'g' : 'o';
+    const who = stats.uid === uid ? 'u' : groups.includes(stats.gid) ? 'g' : 'o';
     return `chmod ${who}+x ${shellWord(place)}`;
   }
   return undefined;
