@@ -13,7 +13,9 @@ test('another user’s registry may be meant by who cannot know the folder that 
     mayBeMeant(running(config, folder), '/srv/registry', wanted);
   // As `quickstart` starts its processes: with the whole path.
   assert.equal(of('/srv/registry/data/config.yml'), true);
-  assert.equal(of('/etc/registry/config.yml'), false);
+  // As `DIR=/elsewhere make run` does in this folder.
+  assert.equal(of('/etc/registry/config.yml'), true);
+  assert.equal(of('/etc/registry/config.yml', '/srv'), false);
   assert.equal(of('data/config.yml'), true);
   assert.equal(of(undefined), true);
   assert.equal(of(undefined, '/srv/registry'), true);

@@ -122,8 +122,8 @@ export async function describeOthers(configuration?: string): Promise<string | u
  */
 export function mayBeMeant(one: RunningService, here: string, wanted: string | undefined): boolean {
   const isKnown = one.folder !== undefined || isAbsolute(one.config ?? '');
-  // What it was started with in a folder that this user may not know.
-  if (!isKnown) return true;
+  // This user may not know in which folder it was started.
+  if (!isKnown || (one.folder === undefined && wanted === undefined)) return true;
   return wanted === undefined ? belongsTo(one, here) : configurationOf(one) === wanted;
 }
 

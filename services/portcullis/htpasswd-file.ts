@@ -72,7 +72,7 @@ function assertUsable(name: string, password: string): void {
 function assertName(name: string): void {
   if (!isAccountName(name)) {
     throw new Error(
-      `"${name}" cannot be a user name: it must not be empty, nor hold a colon, a blank at its ends or a line break`,
+      `"${name}" cannot be a user name: it must not be empty, begin with #, nor hold a colon, a blank at its ends or a line break`,
     );
   }
   if (name.startsWith(robotPrefix)) {

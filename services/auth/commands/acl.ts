@@ -4,7 +4,7 @@ import { parseHtpasswd } from '#libs/auth/htpasswd.ts';
 import { loadConfiguration } from '#libs/config/load-configuration.ts';
 import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import { toSettings } from '#libs/config/settings.ts';
-import { readIfPresent } from '#libs/files/read-text.ts';
+import { describeUnreadable, readIfPresent } from '#libs/files/read-text.ts';
 import { isRepositoryName } from '#libs/oci/reference.ts';
 import { type Caller, callerOf } from '#libs/policy/caller.ts';
 import { createPolicy } from '#libs/policy/create-policy.ts';
@@ -133,7 +133,7 @@ async function describeAbsent(
         parseHtpasswd((await readIfPresent(settings.htpasswd)) ?? '').accounts.has(account);
     return exists ? undefined : `there is no account "${account}", so nobody can log in as it`;
   } catch (error) {
-    return `whether the account exists cannot be seen: ${(error as Error).message}`;
+    return `whether the account exists cannot be seen: ${settings.htpasswd}: ${describeUnreadable(error)}`;
   }
 }
 

@@ -54,7 +54,11 @@ export async function changeUser(
   // Before anybody types a password in vain.
   const isThere = await hasUser(file, name);
   if (action === 'add') assertNewUser(file, name, isThere);
-  else if (!isThere) throw noUser(file, name);
+  else if (!isThere) {
+    // It may be the name of the file that is wrong.
+    await readText(file);
+    throw noUser(file, name);
+  }
   const password = action === 'remove' ? '' : await readPassword();
   const isNew = action === 'add' && !(await exists(file));
   // Only root can ask what another user may read, and it becomes another one here.
