@@ -43,15 +43,24 @@ export async function assertWritable(
 }
 
 /**
- * Makes sure that another user can enter what leads to a folder which root will make for them, or give to them.
+ * Makes sure that another user can write to a folder which root will make for them, or give to them.
  * @throws Error with one clear sentence
  */
-export async function assertReachable(key: string, folder: string, as: UserIds): Promise<void> {
-  const entry = await howToLetEnter(as, folder);
+export async function assertGivable(key: string, folder: string, as: UserIds): Promise<void> {
+  const entry = (await howToLetEnter(as, folder)) ?? (await howToOpenEmpty(folder));
   if (entry === undefined) return;
   throw new Error(
-    `${key}: ${folder} cannot be reached by user ${as.uid}, who will serve (portcullis.user); ${entry}`,
+    `${key}: user ${as.uid}, who will serve (portcullis.user), could not write to ${folder}; ${entry}`,
   );
+}
+
+/** Its new owner has the rights that its owner has. */
+async function howToOpenEmpty(folder: string): Promise<string | undefined> {
+  const mode = await stat(folder).then(
+    (found) => found.mode,
+    () => 0o700,
+  );
+  return (mode & 0o700) === 0o700 ? undefined : `chmod u+rwx ${shellWord(folder)}`;
 }
 
 /** What lets something be made in a folder: its owner has taken the right from themselves, or another one is meant. */

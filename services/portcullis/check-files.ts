@@ -13,7 +13,7 @@ import { loadInternalTls } from '#libs/internal/listener.ts';
 import { expectUser } from '#libs/process/choose-user.ts';
 import { readAuthorities, readCertificate } from '#libs/tls/certificate-files.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
-import { assertReachable, assertWritable } from './assert-writable.ts';
+import { assertGivable, assertWritable } from './assert-writable.ts';
 import { howToLetRead } from './permissions-of.ts';
 
 export interface FileVerdict {
@@ -62,8 +62,8 @@ export async function checkFiles(
     checks.push(() => assertCanBeFolder('storage.filesystem.rootdirectory', root));
     if (!settings.readOnly) {
       const key = 'storage.filesystem.rootdirectory';
-      // What root gives to them they can write to, once they get there.
-      if (as?.getsRoot === true) checks.push(() => assertReachable(key, root, as));
+      // Root gives it to them.
+      if (as?.getsRoot === true) checks.push(() => assertGivable(key, root, as));
       else checks.push(() => assertWritable(key, root, as));
     }
   }

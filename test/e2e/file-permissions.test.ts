@@ -124,6 +124,15 @@ test('a new root directory that its user could not reach stops the check as it d
   assert.ok(stderr.includes(advice), stderr);
   await run('sh', ['-c', advice]);
   assert.doesNotMatch(await check(), /rootdirectory/);
+  // There already, and to be given to them as it is.
+  await mkdir(at('closed/below/root'), { recursive: true });
+  await chmod(at('closed/below/root'), 0o700);
+  assert.doesNotMatch(await check(), /rootdirectory/);
+  await chmod(at('closed/below/root'), 0o500);
+  const opening = `chmod u+rwx ${at('closed/below/root')}`;
+  assert.ok((await check()).includes(opening));
+  await run('sh', ['-c', opening]);
+  assert.doesNotMatch(await check(), /rootdirectory/);
 });
 
 test('a tree that its own user may not write to is told with what helps', {

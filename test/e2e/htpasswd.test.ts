@@ -44,6 +44,10 @@ describe('htpasswd, beside Apache’s', () => {
       assert.deepEqual([code, stderr], [0, 'Deleting password for user old\n']);
       assert.doesNotMatch(await readFile(at(file), 'utf8'), /^old:/m);
     }
+    await writeFile(at('refused'), `bob:$2y$18$${'a'.repeat(53)}\n`);
+    const { code, stderr } = await ours(['-vb', at('refused'), 'bob', 'x']);
+    assert.equal(code, 3);
+    assert.match(stderr, /^password verification failed: no registry takes the hash of bob/);
   });
 
   test('a file is made, changed and read like Apache’s, with the same words and exit codes', async () => {

@@ -1,5 +1,6 @@
 import { type Command, Option } from '@commander-js/extra-typings';
 import { UsageError } from '#libs/process/usage-error.ts';
+import { largestCost } from '#libs/values/account.ts';
 import { findState, findUsers } from '../find-configuration.ts';
 import { withExamples } from './command-tree.ts';
 import { finish } from './finish.ts';
@@ -91,7 +92,7 @@ function defineHtpasswd(program: Command): void {
       .option('-B', 'bcrypt')
       .option('-b', 'the password is an argument; others can read it')
       .option('-c', 'create a new file')
-      .option('-C <cost>', 'the cost of bcrypt, from 4 to 17', '5')
+      .option('-C <cost>', `the cost of bcrypt, from 4 to ${largestCost}`, '5')
       .option('-D', 'remove the user')
       .option('-i', 'the password comes from standard input')
       .option('-n', 'print the line instead of writing a file')

@@ -86,7 +86,14 @@ async function remove(file: string, name: string): Promise<number> {
 }
 
 async function verify(file: string, name: string, password: string): Promise<number> {
-  const hash = (await linesOf(file)).accounts.get(name);
+  const { accounts, refused } = await linesOf(file);
+  if (refused.has(name)) {
+    process.stderr.write(
+      `password verification failed: no registry takes the hash of ${name}; set the password anew\n`,
+    );
+    return exitCodes.wrong;
+  }
+  const hash = accounts.get(name);
   if (hash === undefined) return unknown(name);
   if (await bcrypt.compare(password, hash)) {
     process.stderr.write(`Password for user ${name} correct.\n`);
