@@ -32,6 +32,9 @@ describe('a file that is no configuration of ours is one clear sentence', () => 
   }
 
   test('a folder', async () => {
-    await assert.rejects(loadConfiguration('/', {}), /^ConfigurationError: \/: is a folder; name/);
+    await assert.rejects(
+      loadConfiguration('/', {}),
+      /^ConfigurationError: \/: it is a folder; name/,
+    );
   });
 });
