@@ -3,9 +3,10 @@ import { access, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { UserIds } from '#libs/config/sections/user.ts';
 import { howToMakeWritable } from '#libs/files/make-writable.ts';
+import { walkTo } from '#libs/files/path-trust.ts';
 import { shellWord } from '#libs/values/shell-word.ts';
 import { treeFolder } from '#libs/values/storage-tree.ts';
-import { howToLetEnter, isAllowed } from './permissions-of.ts';
+import { findClosedFolder, howToLetEnter, isAllowed, letEnter } from './permissions-of.ts';
 
 /**
  * Makes sure that who is to serve may write to a tree, or make it.
@@ -34,8 +35,14 @@ export async function assertWritable(
     const what = isThere
       ? `${place} is not writable by ${who}`
       : `${root} does not exist, and ${who} may not make it`;
-    const entry = await howToLetEnter(as, place);
-    const remedy = entry ?? (await howToOpen(place, root, { isThere, as }));
+    const closed = await findClosedFolder(as, place);
+    const top = (await walkTo(root)).end ?? resolve(root);
+    // What is in the root directory is to be theirs; what leads to it they need only enter.
+    const isLetIn = closed?.who === 'u' || !`${closed?.place ?? top}/`.startsWith(`${top}/`);
+    const remedy =
+      closed !== undefined && isLetIn
+        ? letEnter(closed)
+        : await howToOpen(place, root, { isThere, as });
     // Of this user it may be said that another one is to serve; that one is who is named.
     const cause = as === undefined ? Object.assign(new Error(code), { code }) : undefined;
     throw new Error(`${key}: ${what}; ${remedy}`, { cause });

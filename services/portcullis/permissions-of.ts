@@ -23,15 +23,29 @@ export async function isAllowed(
   );
 }
 
+/** A folder that a user may not enter, and by which of its permissions: those of its owner, its group or others. */
+export interface ClosedFolder {
+  place: string;
+  who: 'u' | 'g' | 'o';
+}
+
+/** What lets a user enter all folders on the way to a path, as a command of a shell, one at a time. */
+export async function howToLetEnter(user: UserIds, path: string): Promise<string | undefined> {
+  const closed = await findClosedFolder(user, path);
+  return closed === undefined ? undefined : letEnter(closed);
+}
+
+/** @returns the command */
+export const letEnter = ({ place, who }: ClosedFolder) => `chmod ${who}+x ${shellWord(place)}`;
+
 /**
- * What lets a user enter the first folder on the way to a path that they may not, as a command of a shell; undefined where
- * they may enter all. Of another user only root can tell.
+ * The first folder on the way to a path that a user may not enter. Of another user only root can tell.
  * @param user undefined for this one
  */
-export async function howToLetEnter(
+export async function findClosedFolder(
   user: UserIds | undefined,
   path: string,
-): Promise<string | undefined> {
+): Promise<ClosedFolder | undefined> {
   const uid = user?.uid ?? process.getuid?.();
   // Who serves as another user has no further groups.
   const groups = user === undefined ? (process.getgroups?.() ?? []) : [user.gid];
@@ -39,7 +53,7 @@ export async function howToLetEnter(
   for (const { place, stats } of steps) {
     if (!stats.isDirectory() || place === end || (await mayEnter(user, place))) continue;
     const who = stats.uid === uid ? 'u' : groups.includes(stats.gid) ? 'g' : 'o';
-    return `chmod ${who}+x ${shellWord(place)}`;
+    return { place, who };
   }
   return undefined;
 }

@@ -144,6 +144,10 @@ test('a tree that its own user may not write to is told with what helps', {
   await mkdir(tree, { recursive: true });
   for (const path of ['root', 'root/docker', 'root/docker/registry', 'root/docker/registry/v2'])
     await chown(at(path), 4321, 4322);
+  const byOwner = async () => {
+    const words = ['--reuid=4321', '--regid=4322', '--clear-groups', launcher, 'config', 'check'];
+    return (await run('setpriv', [...words, '-q', at('config.yml')], { env })).stderr;
+  };
   for (const [path, mode, advice] of [
     [tree, 0o500, `chmod u+rwx ${tree}`],
     [at('root/docker'), 0o600, `chmod u+x ${at('root/docker')}`],
@@ -151,10 +155,12 @@ test('a tree that its own user may not write to is told with what helps', {
     await chmod(path, mode);
     const told = await check();
     assert.ok(told.includes(advice), told);
-    const words = ['--reuid=4321', '--regid=4322', '--clear-groups', launcher, 'config', 'check'];
-    const byOwner = await run('setpriv', [...words, '-q', at('config.yml')], { env });
-    assert.ok(byOwner.stderr.includes(advice), byOwner.stderr);
+    assert.ok((await byOwner()).includes(advice));
     await run('sh', ['-c', advice]);
     assert.doesNotMatch(await check(), /rootdirectory/);
   }
+  // To enter a root directory of somebody else's is not enough.
+  await chown(at('root'), 0, 0);
+  await chmod(at('root'), 0o700);
+  assert.ok((await byOwner()).includes(`chown -R 4321:4322 ${at('root')}`));
 });
