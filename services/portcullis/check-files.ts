@@ -3,18 +3,16 @@ import { constants, existsSync } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { assertAuditLog } from '#libs/audit/audit-log.ts';
-import { parseHtpasswd, saysNoAccounts } from '#libs/auth/htpasswd.ts';
 import { isAddress, parseJwks } from '#libs/auth/jwks-source.ts';
-import type { AuthSettings } from '#libs/config/sections/auth.ts';
 import type { Settings } from '#libs/config/settings.ts';
-import { readIfPresent, readText } from '#libs/files/read-text.ts';
+import { readText } from '#libs/files/read-text.ts';
 import { describeDoubts, describeExpiry, loadTls } from '#libs/http/load-tls.ts';
 import { loadInternalTls } from '#libs/internal/listener.ts';
 import { expectUser } from '#libs/process/choose-user.ts';
 import { readAuthorities, readCertificate } from '#libs/tls/certificate-files.ts';
 import type { ServiceName } from '#libs/values/service-name.ts';
 import { assertGivable, assertWritable } from './assert-writable.ts';
-import { howToLetRead } from './permissions-of.ts';
+import { warnOfUsers } from './warn-of-users.ts';
 
 export interface FileVerdict {
   /** A sentence for each file that is missing or cannot be used. */
@@ -115,45 +113,10 @@ export async function checkFiles(
     }
   }
   if (services.includes('auth') && settings.auth !== undefined) {
-    const { htpasswd } = settings.auth;
-    verdict.warnings.push(...(await warnOfUsers(settings.auth)));
-    const remedy =
-      as !== undefined && existsSync(htpasswd) ? await howToLetRead(as, htpasswd) : undefined;
-    if (as !== undefined && remedy !== undefined) {
-      verdict.warnings.push(
-        `auth.htpasswd.path: ${htpasswd} may not be read by user ${as.uid}, who will serve (portcullis.user): what is changed in it counts at the next start only; to have it read at once: ${remedy}`,
-      );
-    }
+    verdict.warnings.push(...(await warnOfUsers(settings.auth, as)));
   }
   return verdict;
 }
-
-/** What of the users is rarely meant: lines that let nobody in, and a file in which nobody is. */
-async function warnOfUsers({ htpasswd, users }: AuthSettings): Promise<string[]> {
-  const key = `auth.htpasswd.path: ${htpasswd}`;
-  if (!existsSync(htpasswd) && users.size > 0) {
-    return [`${key} does not exist; only the users of portcullis.users can log in`];
-  }
-  const text = await readIfPresent(htpasswd).catch(() => undefined);
-  if (text === undefined) return [];
-  const { accounts, problems } = parseHtpasswd(text);
-  const warnings = problems.slice(0, maxLines).map((problem) => `${key}: ${problem}`);
-  if (problems.length > maxLines) {
-    warnings.push(
-      `${key}: so are ${problems.length - maxLines} more lines; see: portcullis user list`,
-    );
-  }
-  const isMeant = saysNoAccounts(text);
-  if (accounts.size === 0 && users.size === 0 && !isMeant) {
-    warnings.push(
-      `${key}: no user can log in; make one with: portcullis user add --file ${htpasswd} NAME`,
-    );
-  }
-  return warnings;
-}
-
-/** Lines of a file that are told one by one. */
-const maxLines = 5;
 
 interface NamedFile {
   key: string;

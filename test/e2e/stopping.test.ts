@@ -22,6 +22,17 @@ async function startDelayed(): Promise<Stack> {
   return await startConfigured({ sections: () => ({ portcullis: { draindelay: delay } }) });
 }
 
+/** A registry in memory, of which nothing runs yet. */
+async function configure(dir: string, sections: Record<string, unknown> = {}) {
+  const port = await freePort();
+  const config = join(dir, 'config.yml');
+  const portcullis = { ...sections, sockets: join(dir, 'sockets') };
+  const http = { addr: `127.0.0.1:${port}` };
+  const storage = { inmemory: {} };
+  await writeFile(config, stringify({ version: '0.1', storage, http, portcullis }));
+  return { port, config };
+}
+
 describe('a registry that is told to stop', () => {
   test('goes on for the delay on SIGTERM, and says that it is not ready', async () => {
     const stack = await startDelayed();
@@ -54,20 +65,10 @@ describe('a registry that is told to stop', () => {
 
   test('tells also those that become ready meanwhile', async () => {
     await using folder = await createTemporaryFolder();
-    const config = join(folder.path, 'config.yml');
     for (let round = 0; round < 12; round += 1) {
-      const sockets = join(folder.path, 'sockets');
-      const port = await freePort();
-      await writeFile(
-        config,
-        stringify({
-          version: '0.1',
-          storage: { inmemory: {} },
-          http: { addr: `127.0.0.1:${port}` },
-          portcullis: { sockets },
-        }),
-      );
-      const child = spawn(launcher, ['serve', config], { stdio: ['ignore', 'pipe', 'inherit'] });
+      const { config } = await configure(folder.path);
+      const words = ['serve', config];
+      const child = spawn(launcher, words, { stdio: ['ignore', 'pipe', 'inherit'] });
       let output = '';
       let isTold = false;
       child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -106,17 +107,7 @@ describe('a registry that is told to stop', () => {
 
 describe('one process that runs alone and is told to stop', () => {
   const start = async (dir: string) => {
-    const port = await freePort();
-    const config = join(dir, 'config.yml');
-    await writeFile(
-      config,
-      stringify({
-        version: '0.1',
-        storage: { inmemory: {} },
-        http: { addr: `127.0.0.1:${port}` },
-        portcullis: { draindelay: delay, sockets: join(dir, 'sockets') },
-      }),
-    );
+    const { port, config } = await configure(dir, { draindelay: delay });
     const child = spawn(launcher, ['gateway', config], { stdio: 'ignore' });
     const ended = once(child, 'exit');
     const url = `http://127.0.0.1:${port}/readyz`;

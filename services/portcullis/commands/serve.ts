@@ -38,13 +38,14 @@ export async function supervise(
 ): Promise<number> {
   const began = performance.now();
   writeLogOnly();
-  const all = await loadSettings(config);
-  const log = createLogger({ ...all.settings.log, process: 'supervisor' });
+  const configured = await loadSettings(config);
+  const { log: lines } = configured.settings;
+  const log = createLogger({ ...lines, process: 'supervisor' });
   try {
-    return await superviseWith(all, { began, onReady, only, log });
+    return await superviseWith(configured, { began, onReady, only, log });
   } catch (error) {
     // Where lines are JSON, all are.
-    if (all.settings.log.format === 'text') throw error;
+    if (lines.format === 'text') throw error;
     log.fatal(await describeSystemError(error as Error));
     return 1;
   }
