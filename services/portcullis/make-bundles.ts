@@ -68,7 +68,10 @@ function writeBundles(root: string, folder: string, programs: readonly string[],
     writeWhole(join(folder, name), JSON.stringify(manifest));
     kept.add(name);
   }
-  for (const name of readdirSync(folder)) if (!kept.has(name)) rmSync(join(folder, name));
+  for (const name of readdirSync(folder)) {
+    // What another install is about to write is left to it.
+    if (!kept.has(name) && !name.endsWith('.new')) rmSync(join(folder, name), { force: true });
+  }
 }
 
 function manifestOf(root: string, program: string, { outputs }: Metafile): BundleManifest {
@@ -101,7 +104,7 @@ function filesOf(entry: string, outputs: Metafile['outputs']): string[] {
 
 /** A process that starts meanwhile finds a file whole or not at all. */
 function writeWhole(path: string, contents: string | Uint8Array): void {
-  const temporary = `${path}.new`;
+  const temporary = `${path}.${process.pid}.new`;
   writeFileSync(temporary, contents);
   renameSync(temporary, path);
 }
